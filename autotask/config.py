@@ -1,0 +1,182 @@
+"""Every setting, in one place: the only reader of the environment.
+
+A bad value counts as unset and is noted in `problems`; it never stops a task.
+"""
+
+from __future__ import annotations
+
+import os
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+PARENT = "AUTOTASK_PARENT"  # run:root:trigger, kept up to date while runs are open
+PROCESS_RUN = "AUTOTASK_PROCESS_RUN"  # run:pid, from a launcher to the very process it starts
+
+_OFF = ("0", "false", "no", "off")
+_ON = ("1", "true", "yes", "on")
+_SOCKET_FILE = "/var/run/datadog/dsd.socket"
+_PORT = 8125
+
+
+class Settings:
+    """What the environment asks for, read once."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self.problems: list[str] = []
+        self._environ = environ
+        self.enabled = self._switch("AUTOTASK_ENABLED")
+        self.home = _home(environ)
+        self.name = environ.get("AUTOTASK_NAME") or None
+        self.journal = self._switch("AUTOTASK_JOURNAL")
+        self.dogstatsd = self._switch("AUTOTASK_DOGSTATSD") and not self._disabled()
+        self.events = self._switch("AUTOTASK_EVENTS")
+        self.debug = self._debug()
+        self.process = self._process()
+        self.functions = self._functions()
+        self.destination = self._destination()
+        self.entity_id = environ.get("DD_ENTITY_ID") or None
+        self.tags = self._tags()
+        self.env = environ.get("DD_ENV") or self.tags.pop("env", None)
+        self.service = environ.get("DD_SERVICE") or self.tags.pop("service", None)
+        self.version = environ.get("DD_VERSION") or self.tags.pop("version", None)
+        self._only, self._without = self._frameworks()
+        self._ignored = self._list("AUTOTASK_IGNORE")
+
+    def uses(self, framework: str) -> bool:
+        """Tell whether runs of a framework are to be recorded."""
+        if framework in self._without:
+            return False
+        return not self._only or framework in self._only
+
+    def ignores(self, task: str) -> bool:
+        """Tell whether a task's name matches AUTOTASK_IGNORE."""
+        if not self._ignored:
+            return False
+        from fnmatch import fnmatchcase  # imports re: paid by those who ask for it
+
+        return any(fnmatchcase(task, pattern) for pattern in self._ignored)
+
+    def _list(self, name: str) -> list[str]:
+        text = self._environ.get(name)
+        return [item.strip() for item in text.split(",") if item.strip()] if text else []
+
+    def _switch(self, name: str) -> bool:
+        """Read a switch that is on unless it is turned off."""
+        text = self._environ.get(name, "").strip().lower()
+        if text and text not in _OFF and text not in _ON:
+            self.problems.append(f"{name}: {text!r} is neither 0 nor 1")
+        return text not in _OFF
+
+    def _disabled(self) -> bool:
+        return self._environ.get("DD_DOGSTATSD_DISABLE", "").strip().lower() in _ON
+
+    def _debug(self) -> str | None:
+        """Return `1` for standard error, a file's path, or None."""
+        text = self._environ.get("AUTOTASK_DEBUG", "").strip()
+        if text.lower() in _ON:
+            return "1"
+        return None if text.lower() in _OFF else text or None
+
+    def _process(self) -> str:
+        text = self._environ.get("AUTOTASK_PROCESS", "").strip().lower() or "auto"
+        if text in _ON:
+            return "1"
+        if text in _OFF:
+            return "0"
+        if text != "auto":
+            self.problems.append(f"AUTOTASK_PROCESS: {text!r} is none of auto, 1, 0")
+        return "auto"
+
+    def _frameworks(self) -> tuple[frozenset[str], frozenset[str]]:
+        """Return the frameworks asked for (empty: all) and those excluded."""
+        items = [item.lower() for item in self._list("AUTOTASK_FRAMEWORKS")]
+        without = frozenset(item[1:] for item in items if item.startswith("-"))
+        only = frozenset(item for item in items if not item.startswith("-") and item != "all")
+        return only, without
+
+    def _functions(self) -> tuple[tuple[str, str, str], ...]:
+        """Return (module, qualified name, task name) of each of AUTOTASK_FUNCTIONS."""
+        found = []
+        for item in self._list("AUTOTASK_FUNCTIONS"):
+            target, _, name = item.partition("=")
+            module, _, qualname = target.strip().partition(":")
+            words = module.split(".") + qualname.split(".")
+            if all(word.isidentifier() for word in words):
+                found.append((module, qualname, name.strip() or f"{module}:{qualname}"))
+            else:
+                self.problems.append(f"AUTOTASK_FUNCTIONS: {item!r} is not package.module:name")
+        return tuple(found)
+
+    def _tags(self) -> dict[str, str]:
+        """Join DD_TAGS (commas or spaces between them) and AUTOTASK_TAGS, which wins."""
+        theirs = self._environ.get("DD_TAGS", "").replace(",", " ").split()
+        tags = {}
+        for item in theirs + self._list("AUTOTASK_TAGS"):
+            key, colon, value = item.partition(":")
+            if key and colon and value:
+                tags[key.strip()] = value.strip()
+            elif item not in theirs:
+                self.problems.append(f"AUTOTASK_TAGS: {item!r} is not key:value")
+        return tags
+
+    def _destination(self) -> tuple[str, str, int]:
+        """Return ("udp", host, port) or ("unix", path, 0)."""
+        url = self._environ.get("DD_DOGSTATSD_URL")
+        if url:
+            parsed = _parsed_url(url)
+            if parsed is not None:
+                return parsed
+            self.problems.append(f"DD_DOGSTATSD_URL: {url!r} is neither udp:// nor unix://")
+        host = self._environ.get("DD_AGENT_HOST")
+        port = self._environ.get("DD_DOGSTATSD_PORT")
+        number = _parsed_port(port) if port else _PORT
+        if number is None:
+            self.problems.append(f"DD_DOGSTATSD_PORT: {port!r} is no port")
+            number = _PORT
+        if not host and not port and os.path.exists(_SOCKET_FILE):
+            return "unix", _SOCKET_FILE, 0
+        return "udp", host or "localhost", number
+
+
+def _home(environ: Mapping[str, str]) -> str | None:
+    """Return the folder of the journal, absolute; None where no home directory is known."""
+    home = environ.get("AUTOTASK_HOME")
+    if home:
+        return os.path.abspath(home)
+    state = environ.get("XDG_STATE_HOME")
+    if state and state.startswith("/"):
+        return os.path.join(state, "autotask")
+    user = environ.get("HOME") or _home_of_user()
+    return os.path.join(user, ".local", "state", "autotask") if user else None
+
+
+def _home_of_user() -> str | None:
+    """Ask the password database, as the shell does where HOME is not set."""
+    try:
+        import pwd
+
+        return pwd.getpwuid(os.getuid()).pw_dir or None
+    except (ImportError, KeyError):
+        return None
+
+
+def _parsed_port(text: str) -> int | None:
+    number = int(text) if text.isascii() and text.isdigit() and len(text) < 6 else 0
+    return number if 0 < number < 65536 else None
+
+
+def _parsed_url(url: str) -> tuple[str, str, int] | None:
+    scheme, separator, rest = url.partition("://")
+    if not separator or not rest:
+        return None
+    if scheme in ("unix", "unixgram"):
+        return "unix", rest, 0
+    if scheme != "udp":
+        return None
+    host, colon, port = rest.rstrip("/").rpartition(":")
+    if not colon or port.endswith("]"):  # no port; [::1] is a host alone
+        host, port = rest.rstrip("/"), str(_PORT)
+    number = _parsed_port(port)
+    return ("udp", host.strip("[]"), number) if host and number else None

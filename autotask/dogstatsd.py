@@ -1,0 +1,245 @@
+"""The wire: DogStatsD datagrams, never waited for.
+
+Four kinds of line (https://docs.datadoghq.com/developers/dogstatsd/datagram_shell/), written here
+because importing the `datadog` package costs ten bare interpreters and brings `requests` along.
+"""
+
+from __future__ import annotations
+
+import os
+
+from autotask.guard import guarded
+from autotask.journal import above_stdio
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from autotask.config import Settings
+    from autotask.run import Outcome
+
+_UDP_SIZE = 1432  # bytes of a datagram that fit an Ethernet frame
+_UNIX_SIZE = 8192  # the Agent's buffer
+_TAG_LENGTH = 200
+_MESSAGE_LENGTH = 500
+_WAITING = 1000  # datagrams kept while a host name is being resolved
+_TAG_MARKS = frozenset("_-:./")
+
+
+def tag(key: str, value: str) -> str:
+    """Write a tag as Datadog keeps it: lower case, odd characters as `_`, 200 characters."""
+    text = f"{key}:{value}".lower()
+    if not (text.isascii() and text.replace("_", "").replace(":", "").isalnum()):
+        text = "".join([c if c.isalnum() or c in _TAG_MARKS else "_" for c in text])
+    return text[:_TAG_LENGTH].rstrip(":")
+
+
+def one_line(text: str, length: int = _MESSAGE_LENGTH) -> str:
+    """Make a text safe inside a line of the protocol: no line ends, no field marks."""
+    text = text[:length].replace("|", "/").replace("\r", " ").replace("\n", "\\n")
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+class Wire:
+    """The way to the Datadog Agent that the settings name."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._family, self._host, self._port = settings.destination
+        self._size = _UDP_SIZE if self._family == "udp" else _UNIX_SIZE
+        self._events = settings.events
+        self._address: object = None
+        self._resolving = False
+        self._waiting: list[bytes] = []
+        self._socket: object = None
+        self._identity: tuple[int, int] | None = None
+        self._tags = ",".join(
+            [
+                tag("env", settings.env or "unknown"),
+                tag("service", settings.service or "unknown"),
+                *([tag("version", settings.version)] if settings.version else []),
+                *[tag(key, value) for key, value in settings.tags.items()],
+                *(
+                    [f"dd.internal.entity_id:{settings.entity_id}"]
+                    if settings.entity_id
+                    else []
+                ),
+            ]
+        )
+
+    def started(self, task: str, framework: str, trigger: str) -> None:
+        """Count a start."""
+        tags = f"{tag('task', task)},{tag('framework', framework)},{tag('trigger', trigger)}"
+        self._send([f"autotask.task.started:1|c|#{tags},{self._tags}"])
+
+    def running(self, task: str, framework: str, seconds: float) -> None:
+        """Say for how long a run has been running by now."""
+        tags = f"{tag('task', task)},{tag('framework', framework)},{self._tags}"
+        self._send([f"autotask.task.running_seconds:{seconds:.3f}|g|#{tags}"])
+
+    def finished(
+        self,
+        task: str,
+        framework: str,
+        trigger: str,
+        outcome: Outcome,
+        duration: float | None,
+        host: str,
+    ) -> None:
+        """Send all lines of one ending."""
+        of_task = f"{tag('task', task)},{tag('framework', framework)}"
+        status, reason = outcome.status, outcome.reason or "none"
+        rest = self._tags
+        lines = [
+            f"autotask.task.runs:1|c|#{of_task},status:{status},reason:{reason},"
+            f"{tag('trigger', trigger)},{rest}"
+        ]
+        if status != "skipped" and duration is not None:
+            lines.append(
+                f"autotask.task.duration:{duration:.6f}|d|#{of_task},status:{status},{rest}"
+            )
+        if status == "success":
+            lines.append(f"_sc|autotask.task.status|0|#{of_task},{rest}")
+        elif status == "failure" and reason != "nested":
+            said = one_line(_said(outcome))
+            lines.append(f"_sc|autotask.task.status|2|#{of_task},{rest}|m:{said}")
+            if self._events:
+                lines.append(self._event(task, of_task, outcome, duration, host))
+        self._send(lines)
+
+    def _event(
+        self, task: str, of_task: str, outcome: Outcome, duration: float | None, host: str
+    ) -> str:
+        """Write the event of a failure, small enough for one datagram. Lengths count bytes."""
+        title = one_line(f"task failed: {task}", 300)
+        error = outcome.error or {}
+        facts = [
+            ("reason", _said(outcome)),
+            ("where", error.get("where", "")),
+            ("duration", "" if duration is None else f"{duration:.3f} s"),
+            ("host", host),
+        ]
+        text = "\\n".join([f"{name}: {one_line(said)}" for name, said in facts if said])
+        tail = (
+            f"|k:{one_line(task, 100)}|t:error|#{of_task},reason:{outcome.reason},{self._tags}"
+        )
+        room = self._size - len(title.encode()) - len(tail.encode()) - 20
+        text = _cut(text, max(room, 1))
+        return f"_e{{{len(title.encode())},{len(text.encode())}}}:{title}|{text}{tail}"
+
+    def _send(self, lines: list[str]) -> None:
+        """Send lines in as few datagrams as hold them."""
+        packet = b""
+        for line in lines:
+            data = line.encode("utf-8", "replace")
+            if packet and len(packet) + 1 + len(data) > self._size:
+                self._send_packet(packet)
+                packet = b""
+            packet = packet + b"\n" + data if packet else data
+        self._send_packet(packet)
+
+    def _send_packet(self, packet: bytes) -> None:
+        if self._address is None and not self._find_address():
+            if len(self._waiting) < _WAITING:
+                self._waiting.append(packet)
+            return
+        try:
+            self._write(packet)
+        except ConnectionRefusedError:
+            # The answer to an earlier datagram: this one has not been tried yet.
+            self._retry(packet)
+        except OSError:
+            self._drop_socket()
+
+    def _retry(self, packet: bytes) -> None:
+        if self._family == "unix":
+            self._drop_socket()  # an Agent that was restarted has made another socket file
+        try:
+            self._write(packet)
+        except OSError:
+            return
+
+    def _write(self, packet: bytes) -> None:
+        if self._socket is None or not self._still_ours():
+            self._open()
+        self._socket.send(packet)  # type: ignore[attr-defined]
+
+    def _open(self) -> None:
+        import _socket
+
+        if self._family == "unix":
+            family = _socket.AF_UNIX
+        else:
+            family = _socket.AF_INET6 if ":" in str(self._address) else _socket.AF_INET
+        made = _socket.socket(family, _socket.SOCK_DGRAM, 0)
+        if made.fileno() <= 2:
+            made = _socket.socket(family, _socket.SOCK_DGRAM, 0, above_stdio(made.detach()))
+        made.setblocking(False)
+        try:
+            made.connect(self._address)
+        except BaseException:
+            made.close()
+            raise
+        status = os.fstat(made.fileno())
+        self._identity = (status.st_dev, status.st_ino)
+        self._socket = made
+
+    def _still_ours(self) -> bool:
+        """Tell whether our descriptor is: a program that closes them all may have reused it."""
+        try:
+            status = os.fstat(self._socket.fileno())  # type: ignore[attr-defined]
+        except OSError:
+            status = None
+        if status is not None and (status.st_dev, status.st_ino) == self._identity:
+            return True
+        self._socket.detach()  # type: ignore[attr-defined]  # not ours to close any more
+        self._socket = None
+        return False
+
+    def _drop_socket(self) -> None:
+        if self._socket is not None and self._still_ours():
+            self._socket.close()  # type: ignore[attr-defined]
+        self._socket = None
+
+    def _find_address(self) -> bool:
+        """Find where to send; a name of a host is resolved beside the task, by a thread."""
+        if self._family == "unix":
+            self._address = self._host
+        elif self._host == "localhost":
+            self._address = ("127.0.0.1", self._port)
+        elif self._host.replace(".", "").isdigit() or ":" in self._host:
+            self._address = (self._host, self._port)
+        elif not self._resolving:
+            import _thread
+
+            self._resolving = True
+            _thread.start_new_thread(self._resolve, ())
+        return self._address is not None
+
+    @guarded
+    def _resolve(self) -> None:
+        import _socket
+
+        try:
+            found = _socket.getaddrinfo(self._host, self._port, 0, _socket.SOCK_DGRAM)
+        except OSError:
+            return  # no datagram leaves this process; the journal has the runs
+        self._address = found[0][4][:2]
+        while self._waiting:
+            self._send_packet(self._waiting.pop(0))
+
+
+def _said(outcome: Outcome) -> str:
+    """Say why a run failed: `exit 3`, `signal SIGKILL`, `exception ValueError: text`."""
+    words = [outcome.reason or "failure"]
+    if outcome.reason in ("exit", "usage") and outcome.exit_code is not None:
+        words.append(str(outcome.exit_code))
+    if outcome.signal:
+        words.append(outcome.signal)
+    if outcome.error:
+        message = outcome.error.get("message")
+        words.append(outcome.error.get("type", "") + (f": {message}" if message else ""))
+    return " ".join(words)
+
+
+def _cut(text: str, size: int) -> str:
+    """Cut a text to so many bytes, between characters."""
+    data = text.encode()
+    return text if len(data) <= size else data[:size].decode("utf-8", "ignore")

@@ -1,0 +1,294 @@
+"""Click 7.1 to 8.5, and Typer, which is built on it: a run for each command that does work.
+
+Also what others build on them: Flask's and Celery's command lines and the like.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+
+from autotask import recorder
+from autotask.frameworks import replace
+from autotask.guard import guarded
+from autotask.recorder import ContextVar
+from autotask.run import Outcome, exited, failure, raised
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import ModuleType
+    from typing import Any
+
+    from autotask.run import Run
+
+
+class _Program:
+    """One call of a program's `main`: whether its ending has been accounted for."""
+
+    __slots__ = ("settled",)
+
+    def __init__(self) -> None:
+        self.settled = False
+
+
+_program: ContextVar[_Program | None] = ContextVar("autotask_click_main", default=None)
+
+
+def instrument(core: ModuleType) -> None:
+    """Instrument `click.core`, or the copy of it that Typer carries along."""
+    # Up to 8.1 these live on BaseCommand and MultiCommand; to ask the module for those by name
+    # warns from 8.2 on.
+    for owner in _own_classes(core.Command):
+        replace(owner, "main", _around_main)
+        replace(owner, "make_context", _around_make_context)
+        replace(owner, "invoke", _around_invoke)
+    if hasattr(core, "Group"):  # Typer's copy has none
+        for owner in _own_classes(core.Group):
+            replace(owner, "invoke", _around_group_invoke)
+    replace(core.Context, "invoke", _around_context_invoke)
+
+
+def instrument_typer(core: ModuleType) -> None:
+    """Instrument `typer.core`, whose commands do not call Click's main."""
+    replace(core, "_main", _around_main)
+    replace(core.TyperGroup, "invoke", _around_group_invoke)  # its own from 0.26 on
+
+
+def _own_classes(owner: type) -> list[type]:
+    return [base for base in owner.__mro__ if base.__module__ == owner.__module__]
+
+
+def _cover(command: Any) -> None:
+    """Instrument the `invoke` that a class of the user's own puts before Click's."""
+    around = _around_group_invoke if _is_group(command) else _around_invoke
+    for owner in type(command).__mro__:
+        own = owner.__dict__.get("invoke")
+        if own is not None and not hasattr(own, "__autotask__") and _is_function(own):
+            replace(owner, "invoke", around)
+
+
+def _is_function(value: object) -> bool:
+    return type(value) is type(_cover)
+
+
+def _around_main(original: Any) -> Any:
+    @recorder.witness
+    def autotask_main(self: Any, *args: Any, **kwargs: Any) -> Any:
+        outer, program, began = _program.get(), _Program(), time.monotonic()
+        _program.set(program)
+        run = None
+        try:
+            return original(self, *args, **kwargs)
+        except BaseException as exc:
+            run = _left_main(self, program, exc, began)
+            raise
+        finally:
+            _program.set(outer)
+
+    return autotask_main
+
+
+@guarded
+def _left_main(command: Any, program: _Program, exc: BaseException, began: float) -> Run | None:
+    """Report what went wrong outside of every command: in a callback at the end, mostly."""
+    if program.settled or recorder.run_behind(exc) is not None:
+        return None
+    name = _program_name(os.path.basename(sys.argv[0]) if sys.argv else command.name or "")
+    return _report([name], command, exc, began)
+
+
+def _around_make_context(original: Any) -> Any:
+    @recorder.witness
+    def autotask_make_context(
+        self: Any, info_name: Any, args: Any, parent: Any = None, **extra: Any
+    ) -> Any:
+        began, run = time.monotonic(), None
+        try:
+            _before_parsing(self)
+            return original(self, info_name, args, parent=parent, **extra)
+        except BaseException as exc:
+            run = _left_parsing(self, info_name, parent, exc, began)
+            raise
+
+    return autotask_make_context
+
+
+@guarded
+def _before_parsing(command: Any) -> None:
+    _cover(command)
+
+
+@guarded
+def _left_parsing(
+    command: Any, info_name: Any, parent: Any, exc: BaseException, began: float
+) -> Run | None:
+    """Report arguments that were wrong."""
+    name = info_name or command.name or ""
+    names = [*_path(parent), name] if parent is not None else [_program_name(name)]
+    return _report(names, command, exc, began)
+
+
+def _around_invoke(original: Any) -> Any:
+    @recorder.witness
+    def autotask_invoke(self: Any, ctx: Any) -> Any:
+        run = _setup(self, ctx)
+        try:
+            result = original(self, ctx)
+        except BaseException as exc:
+            _failed(run, exc)
+            raise
+        recorder.succeed(run)
+        return result
+
+    return autotask_invoke
+
+
+@guarded
+def _setup(command: Any, ctx: Any) -> Run | None:
+    """Open the run of a command that works; a group that only hands on is none."""
+    if _is_group(command) and ctx.invoked_subcommand is not None:
+        return None
+    current = recorder.current()
+    if current is not None and current.key is ctx:
+        return None  # a subclass's own invoke, which calls that of its base
+    return recorder.start(".".join(_path(ctx)), _framework(command), ctx)
+
+
+@guarded
+def _failed(run: Run | None, exc: BaseException) -> None:
+    if run is None:
+        return
+    _settle()
+    outcome = _judged(exc)
+    inner = recorder.run_behind(exc, run)
+    if inner is not None and outcome.status == "failure":
+        outcome = recorder.nested(inner, outcome)
+    recorder.end(run, outcome)
+
+
+def _around_group_invoke(original: Any) -> Any:
+    @recorder.witness
+    def autotask_invoke(self: Any, ctx: Any) -> Any:
+        began, run = time.monotonic(), None
+        try:
+            return original(self, ctx)
+        except BaseException as exc:
+            run = _left_group(self, ctx, exc, began)
+            raise
+
+    return autotask_invoke
+
+
+@guarded
+def _left_group(command: Any, ctx: Any, exc: BaseException, began: float) -> Run | None:
+    """Report a group that failed before or after its commands ran, or knew no such command."""
+    if recorder.run_behind(exc) is not None:
+        return None
+    return _report(_path(ctx), command, exc, began)
+
+
+def _around_context_invoke(original: Any) -> Any:
+    @recorder.witness
+    def autotask_invoke(*args: Any, **kwargs: Any) -> Any:
+        if len(args) < 2 or not hasattr(args[1], "make_context"):
+            return original(*args, **kwargs)  # a plain function: Command.invoke's own way to it
+        run = _setup_called(args[0], args[1])
+        try:
+            result = original(*args, **kwargs)
+        except BaseException as exc:
+            _failed(run, exc)
+            raise
+        recorder.succeed(run)
+        return result
+
+    return autotask_invoke
+
+
+@guarded
+def _setup_called(ctx: Any, command: Any) -> Run | None:
+    """Open the run of a command that another one calls by ctx.invoke or ctx.forward."""
+    return recorder.start(".".join(_path_to(ctx, command)), _framework(command))
+
+
+def _report(names: list[str], command: Any, exc: BaseException, began: float) -> Run | None:
+    """Report a failure that no run has seen; help, which is an exit with 0 or 2, is none."""
+    _settle()
+    outcome = _judged(exc)
+    if outcome.status != "failure" or type(exc).__name__ == "NoArgsIsHelpError":  # 8.2
+        return None
+    return recorder.report(".".join(names), _framework(command), outcome, began)
+
+
+def _settle() -> None:
+    program = _program.get()
+    if program is not None:
+        program.settled = True
+
+
+def _judged(exc: BaseException) -> Outcome:
+    """Say what an exception means, Click's own among them."""
+    for kind in type(exc).__mro__:
+        if not kind.__module__.endswith("click.exceptions"):
+            continue
+        if kind.__name__ == "Exit":
+            return exited(exc.exit_code)  # type: ignore[attr-defined]
+        if kind.__name__ == "Abort":
+            return failure("interrupted")
+        if kind.__name__ == "UsageError":  # its message holds arguments: not recorded
+            return failure("usage", exit_code=exc.exit_code)  # type: ignore[attr-defined]
+    return raised(exc)
+
+
+def _is_group(command: Any) -> bool:
+    return hasattr(command, "list_commands")
+
+
+def _framework(command: Any) -> str:
+    for kind in type(command).__mro__:
+        if kind.__module__.partition(".")[0] == "typer":
+            return "typer"
+    return "click"
+
+
+def _path(ctx: Any) -> list[str]:
+    """Return the names of the program and of the commands down to a context's own.
+
+    Not `ctx.command_path`: since 8.0 it mixes in arguments of the groups.
+    """
+    names = []
+    while ctx is not None:
+        name = ctx.info_name or ctx.command.name or ""
+        names.append(name if ctx.parent is not None else _program_name(name))
+        ctx = ctx.parent
+    return names[::-1]
+
+
+def _path_to(ctx: Any, command: Any) -> list[str]:
+    """Return the names down to a command that is called from a context of another one.
+
+    That is where the command has its place, in a group above; else it hangs under its caller.
+    """
+    above = ctx
+    while above is not None:
+        commands = getattr(above.command, "commands", None)
+        if isinstance(commands, dict):
+            for name, found in commands.items():
+                if found is command:
+                    return [*_path(above), name]
+        above = above.parent
+    return [*_path(ctx), command.name or "?"]
+
+
+def _program_name(name: str) -> str:
+    """Return a program's base name without `.py`; for `python -m pkg` it is `pkg`."""
+    if name.startswith("python -m "):  # 8.0 and later say it so
+        return name[len("python -m ") :]
+    script = os.path.basename(sys.argv[0]) if sys.argv else ""
+    if name == script:
+        spec = getattr(sys.modules.get("__main__"), "__spec__", None)
+        module = spec.name.removesuffix(".__main__") if spec is not None else "__main__"
+        if module != "__main__":
+            return str(module)
+    name = os.path.basename(name)
+    return name[:-3] if name.endswith(".py") else name

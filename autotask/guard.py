@@ -1,0 +1,96 @@
+"""Our errors stay ours: the one door between the application's code and ours.
+
+KeyboardInterrupt, SystemExit and what a signal handler of the application's raises while we
+happen to be running belong to the application and pass.
+"""
+
+from __future__ import annotations
+
+import os
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import TracebackType
+    from typing import ParamSpec, TypeVar
+
+    P = ParamSpec("P")
+    T = TypeVar("T")
+
+
+def guarded(function: Callable[P, T]) -> Callable[P, T | None]:
+    """Make a function that never raises an error of its own; it returns None instead."""
+
+    def guard(*args: P.args, **kwargs: P.kwargs) -> T | None:
+        try:
+            return function(*args, **kwargs)
+        except Exception as problem:
+            if _from_signal_handler(problem.__traceback__):
+                raise
+            swallow(function.__qualname__, problem)
+            return None
+
+    guard.__name__ = function.__name__
+    guard.__qualname__ = function.__qualname__
+    guard.__doc__ = function.__doc__
+    return guard
+
+
+def swallow(where: str, problem: BaseException) -> None:
+    """Note an error of ours that went no further."""
+    try:
+        debug(f"swallowed {type(problem).__name__}: {problem} in {where}{_trail(problem)}")
+    except Exception:  # noqa: S110  the last resort: nothing is left that could be told
+        pass
+
+
+def debug(text: str) -> None:
+    """Write what the agent did, where AUTOTASK_DEBUG asks for it."""
+    from autotask.config import Settings  # here, for this is rare: it costs a start nothing
+
+    wanted = Settings(os.environ).debug
+    if wanted is None:
+        return
+    line = f"autotask: {text}\n".encode("utf-8", "backslashreplace")
+    if wanted == "1":
+        os.write(2, line)
+        return
+    file = os.open(wanted, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        os.write(file, line)
+    finally:
+        os.close(file)
+
+
+def _trail(problem: BaseException) -> str:
+    """Write the files and lines that a problem passed, innermost last."""
+    places = []
+    step = problem.__traceback__
+    while step is not None:
+        name = os.path.basename(step.tb_frame.f_code.co_filename)
+        places.append(f"{name}:{step.tb_lineno}")
+        step = step.tb_next
+    return " (" + " ".join(places) + ")"
+
+
+def _from_signal_handler(step: TracebackType | None) -> bool:
+    """Tell whether an exception came out of a signal handler, which Python runs in any frame."""
+    codes = _codes(step)
+    if len(codes) < 2:
+        return False
+    import _signal
+
+    for number in _signal.valid_signals():
+        handler = _signal.getsignal(number)
+        function = getattr(handler, "__func__", handler)  # of a bound method
+        if getattr(function, "__code__", None) in codes:
+            return True
+    return False
+
+
+def _codes(step: TracebackType | None) -> list[object]:
+    codes: list[object] = []
+    while step is not None:
+        codes.append(step.tb_frame.f_code)
+        step = step.tb_next
+    return codes

@@ -1,0 +1,208 @@
+"""The journal: append one line; the line stands whatever kills the process afterwards.
+
+A segment is the file of one UTC hour. A line is one write(2) with O_APPEND: no lock, no fsync,
+safe with a thousand writers.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from autotask.run import Outcome, Run
+
+_FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_CLOEXEC", 0)
+_ESCAPED = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
+
+
+class Journal:
+    """The segments of one home, open for appending."""
+
+    def __init__(self, home: str) -> None:
+        self.folder = os.path.join(home, "journal")
+        self._hour = -1
+        self._file = -1
+        self._identity: tuple[int, int] | None = None  # what our descriptor must still lead to
+        self._torn = False
+
+    def append(self, line: str) -> bool:
+        """Write one line (ASCII, without its end); False where the disk does not take it."""
+        data = (line + "\n").encode("ascii")
+        if self._torn:  # end the line that a full disk has cut
+            data = b"\n" + data
+        try:
+            written = os.write(self._opened(), data)
+        except OSError:
+            return False
+        self._torn = written != len(data)
+        return not self._torn
+
+    def position(self) -> tuple[str, int]:
+        """Return the segment and the size from which on the next line will stand."""
+        name = segment(time.time())
+        try:
+            return name, os.stat(os.path.join(self.folder, name)).st_size
+        except OSError:
+            return name, 0
+
+    def _opened(self) -> int:
+        now = time.time()
+        if now // 3600 == self._hour and self._still_ours():
+            return self._file
+        if self._still_ours():
+            os.close(self._file)
+        self._file = above_stdio(self._open(segment(now)))
+        self._hour = int(now // 3600)
+        status = os.fstat(self._file)
+        self._identity = (status.st_dev, status.st_ino)
+        return self._file
+
+    def _still_ours(self) -> bool:
+        """Tell whether our descriptor is: a program that closes them all may have reused it."""
+        if self._identity is None:
+            return False
+        try:
+            status = os.fstat(self._file)
+        except OSError:
+            return False
+        return (status.st_dev, status.st_ino) == self._identity
+
+    def _open(self, name: str) -> int:
+        path = os.path.join(self.folder, name)
+        try:
+            return os.open(path, _FLAGS, 0o600)
+        except FileNotFoundError:
+            make_folder(self.folder)
+            return os.open(path, _FLAGS, 0o600)
+
+
+def make_folder(path: str) -> None:
+    """Make a folder of ours and those above it: nobody else may read them, umask or not."""
+    os.makedirs(os.path.dirname(path), 0o700, exist_ok=True)
+    try:
+        os.mkdir(path, 0o700)
+    except FileExistsError:
+        return
+
+
+def above_stdio(file: int) -> int:
+    """Move a descriptor off 0, 1 and 2: where they are closed, they are still not ours to take."""
+    if file > 2:
+        return file
+    low = [file]
+    while low[-1] <= 2:
+        low.append(os.dup(low[-1]))
+    for taken in low[:-1]:
+        os.close(taken)
+    return low[-1]
+
+
+def segment(timestamp: float) -> str:
+    """Name the segment of a POSIX time: `2026-11-25T03.jsonl`."""
+    return time.strftime("%Y-%m-%dT%H.jsonl", time.gmtime(timestamp))
+
+
+def moment(timestamp: float) -> str:
+    """Write a POSIX time in RFC 3339, UTC, with microseconds."""
+    micros = int(timestamp * 1_000_000 + 0.5)
+    seconds, rest = divmod(micros, 1_000_000)
+    year, month, day, hour, minute, second = time.gmtime(seconds)[:6]
+    return f"{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{rest:06}Z"
+
+
+def quoted(text: str) -> str:
+    """Write a JSON string in ASCII."""
+    if text.isascii() and text.isprintable() and '"' not in text and "\\" not in text:
+        return f'"{text}"'
+    return '"' + "".join([_escaped(letter) for letter in text]) + '"'
+
+
+def _escaped(letter: str) -> str:
+    if letter in _ESCAPED:
+        return _ESCAPED[letter]
+    code = ord(letter)
+    if 32 <= code < 127:
+        return letter
+    if code > 0xFFFF:
+        code -= 0x10000
+        return f"\\u{0xD800 + (code >> 10):04x}\\u{0xDC00 + (code & 0x3FF):04x}"
+    return f"\\u{code:04x}"
+
+
+def mapping(pairs: dict[str, str]) -> str:
+    """Write a JSON object of strings."""
+    return "{" + ",".join([f"{quoted(key)}:{quoted(value)}" for key, value in pairs.items()]) + "}"
+
+
+def started_line(run: Run, place: str) -> str:
+    """Write a run's first line; *place* is what is the same for all of its process (`process_fields`)."""
+    parent = f'"{run.parent}"' if run.parent else "null"
+    return (
+        f'{{"event":"started","run":"{run.id}","root":"{run.root}","parent":{parent},'
+        f'"at":"{moment(run.started)}","task":{quoted(run.task)},'
+        f'"framework":{quoted(run.framework)},"trigger":{quoted(run.trigger)},{place}}}'
+    )
+
+
+def process_fields(
+    pid: int,
+    process: str,
+    host: str,
+    python: str | None,
+    service: str | None,
+    env: str | None,
+    version: str | None,
+    tags: dict[str, str],
+) -> str:
+    """Write the fields of a started line that are the same for all runs of a process."""
+    fields = [f'"pid":{pid},"process":{quoted(process)},"host":{quoted(host)}']
+    named = (("python", python), ("service", service), ("env", env), ("version", version))
+    fields += [f'"{name}":{quoted(value)}' for name, value in named if value]
+    if tags:
+        fields.append(f'"tags":{mapping(tags)}')
+    return ",".join(fields)
+
+
+def finished_line(
+    run_id: str,
+    root: str,
+    at: float,
+    outcome: Outcome,
+    duration: float | None,
+    cpu: float | None,
+    max_rss: int | None,
+) -> str:
+    """Write a run's last line; duration and cpu in seconds, max_rss in bytes."""
+    return (
+        f'{{"event":"finished","run":"{run_id}","root":"{root}","at":"{moment(at)}",'
+        f'"status":"{outcome.status}"{_outcome_fields(outcome)}'
+        + (f',"duration":{duration:.6f}' if duration is not None else "")
+        + (f',"cpu":{cpu:.6f}' if cpu is not None else "")
+        + (f',"max_rss":{max_rss}' if max_rss is not None else "")
+        + "}"
+    )
+
+
+def raised_line(run_id: str, root: str, at: float, outcome: Outcome) -> str:
+    """Write what a program died of, for the launcher that will close its process run."""
+    return (
+        f'{{"event":"raised","run":"{run_id}","root":"{root}","at":"{moment(at)}"'
+        f"{_outcome_fields(outcome)}}}"
+    )
+
+
+def _outcome_fields(outcome: Outcome) -> str:
+    fields = ""
+    if outcome.reason:
+        fields += f',"reason":"{outcome.reason}"'
+    if outcome.caused_by:
+        fields += f',"caused_by":"{outcome.caused_by}"'
+    if outcome.exit_code is not None:
+        fields += f',"exit_code":{outcome.exit_code}'
+    if outcome.signal:
+        fields += f',"signal":{quoted(outcome.signal)}'
+    if outcome.error:
+        fields += f',"error":{mapping(outcome.error)}'
+    return fields

@@ -1,0 +1,50 @@
+"""Marks: a small file for each process that has runs open, found again when it has died.
+
+Its owner takes it back at its end. What is left behind tells `closing.sweep` which process to
+look for, and where in the journal its runs begin.
+"""
+
+from __future__ import annotations
+
+import os
+
+from autotask.journal import Journal, above_stdio, make_folder, quoted
+
+_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_CLOEXEC", 0)
+
+
+def marks_folder(home: str) -> str:
+    """Return where the marks of a home lie."""
+    return os.path.join(home, "open")
+
+
+def leave_mark(
+    journal: Journal, name: str, process: str, pid: int, host: str, root: str
+) -> str | None:
+    """Write the mark of a process before its first run; return its path, None where it cannot."""
+    folder = marks_folder(os.path.dirname(journal.folder))
+    path = os.path.join(folder, name)
+    segment, offset = journal.position()
+    line = (
+        f'{{"process":{quoted(process)},"pid":{pid},"host":{quoted(host)},"root":"{root}",'
+        f'"segment":"{segment}","offset":{offset}}}\n'
+    )
+    try:
+        file = _opened(folder, path)
+    except OSError:
+        return None
+    try:
+        os.write(file, line.encode("ascii"))
+    except OSError:
+        return None
+    finally:
+        os.close(file)
+    return path
+
+
+def _opened(folder: str, path: str) -> int:
+    try:
+        return above_stdio(os.open(path, _FLAGS, 0o600))
+    except FileNotFoundError:
+        make_folder(folder)
+        return above_stdio(os.open(path, _FLAGS, 0o600))

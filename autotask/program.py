@@ -1,0 +1,115 @@
+"""The run of a whole program, from inside: where no launcher stands outside to record it.
+
+Of an uncaught exception the interpreter itself keeps word in `sys.last_value`, whatever has
+become of sys.excepthook (Typer and others replace it). A status given to `sys.exit` is noted on
+the way. `raise SystemExit(3)` written out, in a program that nobody supervises, cannot be seen.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from autotask import recorder
+from autotask.guard import guarded
+from autotask.run import SUCCESS, Outcome, exited
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from autotask.run import Run
+    from typing import NoReturn
+
+_TOOLS = frozenset(["pip", "ensurepip", "venv", "virtualenv", "site", "compileall", "build"])
+_VALUED = frozenset("WX")  # interpreter options that take a value
+_exit_code: list[object] = []
+
+
+def begin() -> None:
+    """Open this process's own run, if it is one: a root process with a script or a module."""
+    wanted = recorder.settings().process
+    if wanted == "0":
+        return
+    task = task_name(_command_line())
+    if task is None and wanted == "auto":
+        return
+    run = recorder.start_program(
+        recorder.settings().name or task or os.path.basename(sys.executable or "python")
+    )
+    if run is not None:
+        import atexit
+
+        _note_exit()
+        atexit.register(_finish, run)
+
+
+def last_exception() -> BaseException | None:
+    """Return the exception that nobody caught, None where there was none."""
+    found = getattr(sys, "last_exc", None) or getattr(sys, "last_value", None)
+    return found if isinstance(found, BaseException) else None
+
+
+def task_name(command: list[str]) -> str | None:
+    """Name a Python program by its command line: the script's file, with -m the module.
+
+    None for `-c`, an interactive interpreter and known tools.
+    """
+    words = iter(command[1:])
+    for word in words:
+        if not word.startswith("-") or word == "-":
+            name = os.path.basename(word)
+            return None if word == "-" or name in _TOOLS else name
+        if word.startswith("--"):
+            next(words, None)  # --check-hash-based-pycs takes a value
+            continue
+        for place, letter in enumerate(word[1:], 2):
+            if letter == "c":
+                return None
+            if letter == "m":
+                module = word[place:] or next(words, "")
+                return None if module.partition(".")[0] in _TOOLS or not module else module
+            if letter in _VALUED:
+                if not word[place:]:
+                    next(words, None)
+                break
+    return None
+
+
+def _command_line() -> list[str]:
+    found = getattr(sys, "orig_argv", None)  # 3.10
+    if found is not None:
+        return list(found)
+    try:
+        with open("/proc/self/cmdline", "rb") as file:
+            return [os.fsdecode(word) for word in file.read().split(b"\0")[:-1]]
+    except OSError:
+        return []
+
+
+def _note_exit() -> None:
+    """Note the status that the program gives to sys.exit; the exit itself is left alone."""
+    original = sys.exit
+
+    def autotask_exit(status: object = None, /) -> NoReturn:
+        _exit_code[:] = [status]
+        original(status)  # type: ignore[arg-type]
+
+    autotask_exit.__name__ = autotask_exit.__qualname__ = "exit"
+    autotask_exit.__doc__ = original.__doc__
+    autotask_exit.__module__ = "sys"
+    sys.exit = autotask_exit
+
+
+@guarded
+def _finish(run: Run) -> None:
+    recorder.end(run, _outcome(run))
+
+
+def _outcome(run: Run) -> Outcome:
+    exc = last_exception()
+    if exc is not None:
+        return recorder.judged(exc, run)
+    outcome = exited(_exit_code[0]) if _exit_code else SUCCESS
+    if outcome.status != "failure":
+        return outcome
+    inner = recorder.failed_inside(run, outcome.exit_code)
+    return recorder.nested(inner, outcome) if inner is not None else outcome

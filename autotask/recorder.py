@@ -1,0 +1,323 @@
+"""Open and close runs: which task, under which run, each ended exactly once.
+
+The one thing of ours that a framework's module knows. Nothing in here raises into the
+application, and a run that belongs to another process (a fork) is left to that process.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import sys
+import time
+
+try:
+    from _contextvars import ContextVar  # the module itself: `contextvars` costs a file more
+except ImportError:
+    from contextvars import ContextVar
+try:
+    import resource
+except ImportError:  # not on Windows
+    resource = None  # type: ignore[assignment]
+
+from autotask import journal, threads
+from autotask.config import PARENT, Settings
+from autotask.dogstatsd import Wire
+from autotask.guard import guarded
+from autotask.marks import leave_mark
+from autotask.process import identity
+from autotask.run import SUCCESS, Outcome, Run, failure, raised
+from autotask.trigger import find_trigger
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import CodeType
+    from typing import Any, TypeVar
+
+    F = TypeVar("F", bound=Callable[..., Any])
+
+_current: ContextVar[Run | None] = ContextVar("autotask_run", default=None)
+_wrappers: set[CodeType] = set()  # of functions that keep their run in a local `run`
+_open: dict[str, Run] = {}  # this process's runs that have not ended
+
+
+class _Process:
+    """What is the same for all runs of this process; made at its first run, anew after a fork."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.pid = os.getpid()
+        self.settings = settings
+        self.journal = journal.Journal(settings.home) if settings.journal and settings.home else None
+        self.wire = Wire(settings) if settings.dogstatsd else None
+        self.host = os.uname().nodename if hasattr(os, "uname") else ""
+        self.identity = identity()
+        self.fields = journal.process_fields(
+            self.pid,
+            self.identity,
+            self.host,
+            "{}.{}.{}".format(*sys.version_info[:3]),
+            settings.service,
+            settings.env,
+            settings.version,
+            settings.tags,
+        )
+        self.mark: str | None = None
+        parent, _, rest = os.environ.get(PARENT, "").partition(":")
+        root, _, trigger = rest.partition(":")
+        self.parent: str | None = parent or None
+        self.root: str | None = root or None
+        self.trigger = trigger or find_trigger()
+
+
+_process: _Process | None = None
+_settings: Settings | None = None
+_program: Run | None = None  # the process run, where it is ours to end
+
+
+def settings() -> Settings:
+    """Return the settings, read once in a process."""
+    global _settings
+    if _settings is None:
+        _settings = Settings(os.environ)
+    return _settings
+
+
+def witness(function: F) -> F:
+    """Mark a wrapper that has its run in a local variable `run`: tracebacks then tell of it."""
+    _wrappers.add(function.__code__)
+    return function
+
+
+def current() -> Run | None:
+    """Return the innermost open run of this thread or asyncio task, else of who started it."""
+    run = _current.get()
+    if run is None:
+        run = threads.starter() or _program
+    while run is not None and run.ended is not None:
+        run = run.outer
+    return run
+
+
+@guarded
+def start(task: str, framework: str, key: object = None) -> Run | None:
+    """Open a run: journal it, count it, and let what it starts know its parent.
+
+    Returns None where no run is to be recorded (switched off, ignored). *key* is what the
+    framework calls this execution; see `current().key`.
+    """
+    wanted = settings()
+    if not (wanted.enabled and wanted.uses(framework)) or wanted.ignores(task):
+        return None
+    here = _here()
+    run = Run(task, framework)
+    run.key = key
+    run.pid = here.pid
+    _place(run, here)
+    if here.journal:
+        if here.mark is None:
+            here.mark = leave_mark(
+                here.journal, f"{here.pid}-{run.id}", here.identity, here.pid, here.host, run.root
+            )
+    _open[run.id] = run
+    _current.set(run)
+    run.started = time.time()
+    run.cpu = time.process_time()
+    if here.journal:
+        here.journal.append(journal.started_line(run, here.fields))
+    if here.wire:
+        here.wire.started(task, framework, run.trigger)
+    run.clock = time.monotonic()
+    return run
+
+
+@guarded
+def succeed(run: Run | None) -> None:
+    """Close a run that did what it should."""
+    if run is not None and run.ended is None:
+        _end(run, SUCCESS)
+
+
+@guarded
+def fail(run: Run | None, exc: BaseException) -> None:
+    """Close a run that an exception has left, `nested` where it has left a run inside before."""
+    if run is not None and run.ended is None:
+        _end(run, judged(exc, run))
+
+
+@guarded
+def end(run: Run | None, outcome: Outcome) -> None:
+    """Close a run with an outcome that the framework knows better than its exception."""
+    if run is not None and run.ended is None:
+        _end(run, outcome)
+
+
+@guarded
+def report(
+    task: str, framework: str, outcome: Outcome, began: float | None = None
+) -> Run | None:
+    """Record a run that is known only at its end; *began* is time.monotonic() at its start."""
+    run = start(task, framework)
+    if run is not None:
+        if began is not None:
+            run.clock = began
+        _end(run, outcome)
+    return run
+
+
+def judged(exc: BaseException, run: Run | None = None) -> Outcome:
+    """Return what an exception makes of a run that it leaves."""
+    outcome = raised(exc)
+    inner = run_behind(exc, run)
+    if inner is not None and outcome.status == "failure":
+        return nested(inner, outcome)
+    return outcome
+
+
+def nested(inner: Run, outcome: Outcome | None = None) -> Outcome:
+    """Return the outcome of a run whose only trouble is that a run inside it failed."""
+    seen = outcome or inner.ended
+    cause = (inner.ended.caused_by if inner.ended else None) or inner.id
+    if seen is None:
+        return failure("nested", caused_by=cause)
+    return failure(
+        "nested",
+        exit_code=seen.exit_code,
+        signal=seen.signal,
+        error=seen.error,
+        caused_by=cause,
+    )
+
+
+def run_behind(exc: BaseException, outer: Run | None = None) -> Run | None:
+    """Return the failed run that an exception has left already, as its traceback tells."""
+    step = exc.__traceback__
+    while step is not None:
+        if step.tb_frame.f_code in _wrappers:
+            run = step.tb_frame.f_locals.get("run")
+            if isinstance(run, Run) and run is not outer and run.ended is not None:
+                if run.ended.status == "failure":
+                    return run
+        step = step.tb_next
+    return None
+
+
+def failed_inside(run: Run, exit_code: int | None) -> Run | None:
+    """Return the failed run directly under *run* that may be why it ends with an exit code."""
+    inner = run.failed
+    if inner is None or inner.ended is None:
+        return None
+    return inner if inner.ended.exit_code in (None, exit_code) else None
+
+
+def start_program(task: str) -> Run | None:
+    """Open the run of this whole process, under which all of its other runs hang."""
+    global _program
+    _program = start(task, "process")
+    return _program
+
+
+@guarded
+def journal_raised(run_id: str, exc: BaseException) -> None:
+    """Leave word of what this process died of, for the launcher that ends its run."""
+    here = _here()
+    if here.journal:
+        outcome = judged(exc)
+        line = journal.raised_line(run_id, here.root or run_id, time.time(), outcome)
+        here.journal.append(line)
+
+
+def _here() -> _Process:
+    global _process
+    if _process is None or _process.pid != os.getpid():
+        before, _process = _process, _Process(settings())
+        if before is None:
+            atexit.register(_finish)
+            threads.follow(current)
+    return _process
+
+
+def _place(run: Run, here: _Process) -> None:
+    """Find a run's parent, and hand the run on to the programs that it will start.
+
+    The environment is the whole process's. Where runs stand side by side (threads, asyncio
+    tasks) it names what they have in common rather than a wrong one.
+    """
+    outer = current()
+    if outer is None:
+        run.parent, run.root, run.trigger = here.parent, here.root or run.id, here.trigger
+        _hand_on(None if _open else run, here)
+        return
+    run.outer, run.parent, run.root, run.trigger = outer, outer.id, outer.root, outer.trigger
+    if outer.crowd:
+        _hand_on(outer, here)
+    elif os.environ.get(PARENT, "").startswith(outer.id):
+        _hand_on(run, here)
+    outer.crowd += 1
+
+
+def _hand_on(run: Run | None, here: _Process) -> None:
+    """Name in the environment the run under which the programs started from now on hang."""
+    if run is not None:
+        os.environ[PARENT] = f"{run.id}:{run.root}:{run.trigger}"
+    elif here.parent:
+        os.environ[PARENT] = f"{here.parent}:{here.root}:{here.trigger}"
+    else:
+        os.environ.pop(PARENT, None)
+
+
+def _end(run: Run, outcome: Outcome) -> None:
+    if run.pid != os.getpid() or _open.pop(run.id, None) is None:
+        return
+    duration = time.monotonic() - run.clock
+    here = _here()
+    run.ended, run.key = outcome, None
+    if here.journal:
+        here.journal.append(
+            journal.finished_line(
+                run.id,
+                run.root,
+                time.time(),
+                outcome,
+                duration,
+                time.process_time() - run.cpu,
+                _max_rss(),
+            )
+        )
+    if here.wire:
+        here.wire.finished(run.task, run.framework, run.trigger, outcome, duration, here.host)
+    _step_back(run, here)
+
+
+def _step_back(run: Run, here: _Process) -> None:
+    """Give the place of a run that ended back to the run around it."""
+    if _current.get() is run:
+        _current.set(run.outer)
+    if run.outer is not None:
+        run.outer.crowd -= 1
+        if run.ended is not None and run.ended.status == "failure":
+            run.outer.failed = run
+    if os.environ.get(PARENT, "").startswith(run.id):
+        _hand_on(run.outer, here)
+
+
+@guarded
+def _finish() -> None:
+    """Close what the end of the interpreter has cut off, and take this process's mark back."""
+    pid = os.getpid()
+    if _process is None or _process.pid != pid:
+        return
+    for run in reversed(list(_open.values())):
+        if run.pid == pid and run is not _program:
+            _end(run, failure("lost"))
+    if _process.mark and not any(run.pid == pid for run in _open.values()):
+        mark, _process.mark = _process.mark, None
+        os.unlink(mark)
+
+
+def _max_rss() -> int | None:
+    """Return the process's largest memory so far, in bytes."""
+    if resource is None:
+        return None
+    largest: int = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return largest if sys.platform == "darwin" else largest * 1024

@@ -1,0 +1,176 @@
+"""What one run was, and how it ended: status and reason from an exception, a code, a signal."""
+
+from __future__ import annotations
+
+import os
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import TracebackType
+
+LONGEST_MESSAGE = 500  # characters of an exception's message that are kept
+_LONGEST_READ = 20_000  # characters of it that are searched for secrets
+
+
+class Run:
+    """One execution of a task, from its start on."""
+
+    __slots__ = (
+        "clock",
+        "cpu",
+        "crowd",
+        "ended",
+        "failed",
+        "framework",
+        "id",
+        "key",
+        "outer",
+        "parent",
+        "pid",
+        "root",
+        "started",
+        "task",
+        "trigger",
+    )
+
+    def __init__(self, task: str, framework: str) -> None:
+        self.id: str = os.urandom(8).hex()
+        self.task = task
+        self.framework = framework
+        self.key: object = None  # what the framework calls it
+        self.outer: Run | None = None  # the run around it in this process
+        self.parent: str | None = None  # ids
+        self.root: str = self.id
+        self.trigger = "unknown"
+        self.pid = 0
+        self.started = 0.0  # POSIX seconds
+        self.clock = 0.0  # seconds, monotonic
+        self.cpu = 0.0  # seconds of the process by then
+        self.ended: Outcome | None = None
+        self.crowd = 0  # open runs directly under it, in this process
+        self.failed: Run | None = None  # the last run directly under it that failed
+
+
+class Outcome:
+    """How a run ended: the contract's status, reason and what goes with it."""
+
+    __slots__ = ("caused_by", "error", "exit_code", "reason", "signal", "status")
+
+    def __init__(
+        self,
+        status: str,
+        reason: str | None = None,
+        exit_code: int | None = None,
+        signal: str | None = None,
+        error: dict[str, str] | None = None,
+        caused_by: str | None = None,
+    ) -> None:
+        self.status = status
+        self.reason = reason
+        self.exit_code = exit_code
+        self.signal = signal
+        self.error = error
+        self.caused_by = caused_by
+
+
+SUCCESS = Outcome("success")
+SKIPPED = Outcome("skipped")
+
+
+def failure(
+    reason: str,
+    *,
+    exit_code: int | None = None,
+    signal: str | None = None,
+    error: dict[str, str] | None = None,
+    caused_by: str | None = None,
+) -> Outcome:
+    """Make the outcome of a run that failed."""
+    return Outcome("failure", reason, exit_code, signal, error, caused_by)
+
+
+def exited(code: object, error: dict[str, str] | None = None) -> Outcome:
+    """Judge what `sys.exit(code)` means: None and 0 are success, a text is status 1."""
+    if code is None:
+        return SUCCESS
+    status = code & 0xFF if isinstance(code, int) else 1  # 256 is 0 to whoever waits
+    return failure("exit", exit_code=status, error=error) if status else SUCCESS
+
+
+def raised(exc: BaseException) -> Outcome:
+    """Judge an exception that left a task."""
+    if isinstance(exc, SystemExit):
+        code = exc.code
+        text = None if code is None or isinstance(code, int) else describe(exc)
+        return exited(code, text)
+    if isinstance(exc, KeyboardInterrupt):
+        return failure("interrupted")
+    return failure("exception", error=describe(exc))
+
+
+def from_status(status: int) -> Outcome:
+    """Judge a wait status (os.waitpid): an exit code or the signal that killed the process."""
+    if os.WIFSIGNALED(status):
+        number = os.WTERMSIG(status)
+        name = signal_name(number)
+        return failure("interrupted" if name == "SIGINT" else "signal", signal=name)
+    return exited(os.WEXITSTATUS(status))
+
+
+def signal_name(number: int) -> str:
+    """Name a signal as `kill -l` does: 15 is SIGTERM."""
+    import _signal
+
+    if number >= getattr(_signal, "SIGRTMIN", 65):
+        return f"SIGRTMIN+{number - _signal.SIGRTMIN}" if number > _signal.SIGRTMIN else "SIGRTMIN"
+    for name, value in vars(_signal).items():
+        if value == number and name.startswith("SIG") and not name.startswith("SIG_"):
+            if name not in ("SIGCLD", "SIGPOLL", "SIGIOT"):  # older names of others
+                return name
+    return f"SIG{number}"
+
+
+def describe(exc: BaseException) -> dict[str, str]:
+    """Return an exception's type, masked message and, where known, the place it came from."""
+    error = {"type": type(exc).__qualname__, "message": masked(_message(exc))}
+    where = place(exc.__traceback__)
+    if where:
+        error["where"] = where
+    return error
+
+
+def _message(exc: BaseException) -> str:
+    try:
+        return str(exc)
+    except Exception:  # the application's own __str__
+        return ""
+
+
+def masked(text: str) -> str:
+    """Hide passwords in URLs and what follows `key=`, `token=`, `password=`; cut at 500."""
+    import re  # on the failing path only
+
+    text = text[:_LONGEST_READ]
+    text = re.sub(r"(?i)(\b[a-z][a-z0-9+.-]*://[^\s/@:]*:)[^\s/]*@", r"\1***@", text)
+    text = re.sub(
+        r"(?i)((?:key|token|password|passwd|pwd|secret)[\"']?\s*[=:]\s*)"
+        r"(?:\"[^\"]*\"?|'[^']*'?|[^\s,;&\"')\]}]+)",
+        r"\1***",
+        text,
+    )
+    return text if len(text) <= LONGEST_MESSAGE else text[: LONGEST_MESSAGE - 3] + "..."
+
+
+def place(step: TracebackType | None) -> str | None:
+    """Return `file:line` of the innermost frame that is outside the frameworks."""
+    from autotask.frameworks import PACKAGES
+
+    found = None
+    while step is not None:
+        frame = step.tb_frame
+        module = frame.f_globals.get("__name__")
+        top = module.partition(".")[0] if isinstance(module, str) else ""
+        if top not in PACKAGES:
+            found = f"{frame.f_code.co_filename}:{step.tb_lineno}"
+        step = step.tb_next
+    return found

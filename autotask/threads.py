@@ -1,0 +1,54 @@
+"""Threads: which run started this one.
+
+A new thread begins with an empty context, so that the run in which it was started is noted on
+the thread itself.
+"""
+
+from __future__ import annotations
+
+import sys
+from _thread import get_ident
+
+from autotask import watch
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import ModuleType
+    from typing import Any
+
+    from autotask.run import Run
+
+_NOTE = "_autotask_run"
+
+
+def follow(current: Callable[[], Run | None]) -> None:
+    """From now on, note on each thread the run that *current* gives as it is started."""
+
+    def instrument(threading: ModuleType) -> None:
+        original = threading.Thread.start
+        if hasattr(original, "__wrapped__"):
+            return
+
+        def start(thread: Any, *args: Any, **kwargs: Any) -> Any:
+            run = current()
+            if run is not None:
+                thread.__dict__[_NOTE] = run
+            return original(thread, *args, **kwargs)
+
+        start.__wrapped__ = original  # type: ignore[attr-defined]
+        start.__qualname__ = original.__qualname__
+        start.__doc__ = original.__doc__
+        start.__module__ = original.__module__
+        threading.Thread.start = start  # type: ignore[attr-defined]
+
+    watch.when_imported("threading", instrument)
+
+
+def starter() -> Run | None:
+    """Return the run that was open where this thread was started."""
+    threading = sys.modules.get("threading")
+    if threading is None:
+        return None
+    thread = getattr(threading, "_active", {}).get(get_ident())
+    return getattr(thread, _NOTE, None)
