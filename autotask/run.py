@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 
+from autotask.agent import TABLE
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import TracebackType
@@ -163,14 +165,13 @@ def masked(text: str) -> str:
 
 def place(step: TracebackType | None) -> str | None:
     """Return `file:line` of the innermost frame that is outside the frameworks."""
-    from autotask.frameworks import PACKAGES
-
+    packages = {"autotask", *[name.partition(".")[0] for name in TABLE]}
     found = None
     while step is not None:
         frame = step.tb_frame
         module = frame.f_globals.get("__name__")
         top = module.partition(".")[0] if isinstance(module, str) else ""
-        if top not in PACKAGES:
+        if top not in packages:
             found = f"{frame.f_code.co_filename}:{step.tb_lineno}"
         step = step.tb_next
     return found

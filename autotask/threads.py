@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from _thread import get_ident
 
-from autotask import watch
+from autotask.agent import when_imported
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def follow(current: Callable[[], Run | None]) -> None:
         start.__module__ = original.__module__
         threading.Thread.start = start  # type: ignore[attr-defined]
 
-    watch.when_imported("threading", instrument)
+    when_imported("threading", instrument)
 
 
 def starter() -> Run | None:

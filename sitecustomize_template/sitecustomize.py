@@ -19,36 +19,42 @@ def _start(folder):
     """Load the agent from its own place, which never is on the program's path."""
     if sys.version_info < (3, 9) or sys.implementation.name not in ("cpython", "pypy"):
         return
-    try:
-        for parent in (folder, folder.rpartition("/")[0]):
-            place = parent + "/autotask"
-            try:
-                open(place + "/agent.py").close()
-            except OSError:
-                continue
-            if "autotask" not in sys.modules:
-                _load(place)
-            from autotask import agent
-
-            agent.start()
-            return
-    except Exception:  # a broken installation of ours is no trouble of the program's
-        sys.modules.pop("autotask", None)
+    for parent in (folder, folder.rpartition("/")[0]):
+        try:
+            agent = _load(parent + "/autotask")
+        except OSError:
+            continue
+        agent.start()
+        return
 
 
 def _load(place):
-    bootstrap = sys.modules["_frozen_importlib_external"]
-    spec = bootstrap.spec_from_file_location(
-        "autotask", place + "/__init__.py", submodule_search_locations=[place]
-    )
-    module = type(sys)("autotask")
-    module.__spec__ = spec
-    module.__loader__ = spec.loader
-    module.__file__ = spec.origin
-    module.__path__ = [place]
-    module.__package__ = "autotask"
-    sys.modules["autotask"] = module
-    spec.loader.exec_module(module)
+    """Import autotask.agent, past the path and the search on it."""
+    package = sys.modules.get("autotask") or _package(place)
+    agent = _module("autotask.agent", place + "/agent.py")
+    agent.__spec__.loader.exec_module(agent)
+    sys.modules["autotask"] = package
+    sys.modules["autotask.agent"] = package.agent = agent
+    return agent
+
+
+def _package(place):
+    """Make the package, whose own file is executed only when somebody asks for what is in it."""
+    package = _module("autotask", place + "/__init__.py", [place])
+
+    def load(name):
+        del package.__getattr__
+        package.__spec__.loader.exec_module(package)
+        return getattr(package, name)
+
+    package.__getattr__ = load
+    return package
+
+
+def _module(name, path, search=None):
+    make_spec = sys.modules["_frozen_importlib_external"].spec_from_file_location
+    spec = make_spec(name, path, submodule_search_locations=search)
+    return sys.modules["_frozen_importlib"].module_from_spec(spec)
 
 
 _ours = sys.modules.pop("sitecustomize")  # kept: Python 2 would empty it
@@ -58,4 +64,7 @@ try:
     # the import system forget us, or whatever the machine's own file raises.
     import sitecustomize  # noqa: F401
 finally:
-    _start(_folder)
+    try:
+        _start(_folder)
+    except Exception:  # a broken installation of ours is no trouble of the program's
+        pass

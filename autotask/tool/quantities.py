@@ -1,0 +1,110 @@
+"""Durations, sizes and moments: read from the command line, and written for people."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from datetime import datetime, timedelta, timezone
+
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
+_BYTES = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
+_LONGEST = 100 * 365 * 86400  # a hundred years: beyond it dates leave the calendar
+_MOMENT = "%Y-%m-%dT%H:%M:%S.%fZ"
+
+
+def parse_duration(text: str) -> float:
+    """Return the seconds that `90d`, `24h`, `30m`, `45s` or `2w` stand for."""
+    match = re.fullmatch(r"([0-9]{1,12}(?:\.[0-9]{1,6})?)([smhdw])", text.strip(), re.ASCII)
+    if match is None:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a duration: a number and s, m, h, d or w, such as 24h"
+        )
+    seconds = float(match[1]) * _SECONDS[match[2]]
+    if seconds > _LONGEST:
+        raise argparse.ArgumentTypeError(f"{text!r} is more than a hundred years")
+    return seconds
+
+
+def parse_size(text: str) -> int:
+    """Return the bytes that `512M`, `2G`, `64K` or `1000` stand for (powers of 1024)."""
+    match = re.fullmatch(
+        r"([0-9]{1,15}(?:\.[0-9]{1,6})?)([KMGT]?)(?:I?B)?", text.strip().upper(), re.ASCII
+    )
+    if match is None:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a size: a number and K, M, G or T, such as 512M"
+        )
+    return int(float(match[1]) * _BYTES[match[2]])
+
+
+def parse_count(text: str) -> int:
+    """Return a number of rows; 0 means all of them."""
+    if re.fullmatch(r"[0-9]{1,12}", text, re.ASCII) is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a count: 0 (all), 1, 2, ...")
+    return int(text)
+
+
+def moment(timestamp: float) -> str:
+    """Write a POSIX time as the journal does: UTC, microseconds, sortable as text."""
+    return datetime.fromtimestamp(timestamp, timezone.utc).strftime(_MOMENT)
+
+
+def timestamp(text: str | None) -> float | None:
+    """Read a moment of the journal; None where it is none."""
+    if text is None:
+        return None
+    try:
+        parsed = datetime.strptime(text, _MOMENT)
+    except ValueError:
+        return None
+    return parsed.replace(tzinfo=timezone.utc).timestamp()
+
+
+def local_time(text: str | None) -> str:
+    """Write a moment in the reader's own time zone, to the second."""
+    seconds = timestamp(text)
+    if seconds is None:
+        return text or "-"
+    return datetime.fromtimestamp(seconds, timezone.utc).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+def duration_text(seconds: float | None) -> str:
+    """Write a duration with about three digits: `12ms`, `1.53s`, `2m05s`, `3h07m`, `4d02h`."""
+    if seconds is None:
+        return "-"
+    if seconds < 0.9995:
+        return f"{max(seconds, 0) * 1000:.0f}ms"
+    if seconds < 9.995:
+        return f"{seconds:.2f}s"
+    if seconds < 59.95:
+        return f"{seconds:.1f}s"
+    whole = timedelta(seconds=round(seconds))
+    days, rest = whole.days, whole.seconds
+    hours, minutes, left = rest // 3600, rest // 60 % 60, rest % 60
+    if days:
+        return f"{days}d{hours:02}h"
+    if hours:
+        return f"{hours}h{minutes:02}m"
+    return f"{minutes}m{left:02}s"
+
+
+def ago(text: str | None, now: float) -> str:
+    """Write how long before *now* a moment was, in its largest unit: `5m ago`."""
+    seconds = timestamp(text)
+    if seconds is None:
+        return "never" if text is None else text
+    passed = max(0, int(now - seconds))
+    for unit in ("d", "h", "m"):
+        if passed >= _SECONDS[unit]:
+            return f"{passed // _SECONDS[unit]}{unit} ago"
+    return f"{passed}s ago"
+
+
+def size_text(size: int) -> str:
+    """Write a number of bytes: `812 B`, `3.2 MiB`."""
+    value = float(size)
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if value < 1024:
+            return f"{value:.0f} B" if unit == "B" else f"{value:.1f} {unit}"
+        value /= 1024
+    return f"{value:.1f} TiB"

@@ -1,0 +1,67 @@
+"""One run as people and programs get it: the record of `autotask runs --format jsonl`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+FIELDS = (
+    "run",
+    "parent",
+    "root",
+    "task",
+    "framework",
+    "status",
+    "reason",
+    "caused_by",
+    "exit_code",
+    "signal",
+    "error",
+    "started_at",
+    "finished_at",
+    "duration",
+    "cpu",
+    "max_rss",
+    "pid",
+    "host",
+    "python",
+    "service",
+    "env",
+    "version",
+    "tags",
+    "trigger",
+)
+COLUMNS = ", ".join(f'"{field}"' for field in FIELDS)  # quoted: trigger is a word of SQL
+_ERROR = FIELDS.index("error")
+_TAGS = FIELDS.index("tags")
+
+Record = dict[str, Any]
+
+
+def from_row(row: Iterable[Any]) -> Record:
+    """Make the record from a row of the index that holds COLUMNS."""
+    values = list(row)
+    values[_ERROR] = json.loads(values[_ERROR]) if values[_ERROR] else None
+    values[_TAGS] = json.loads(values[_TAGS]) if values[_TAGS] else {}
+    return dict(zip(FIELDS, values))
+
+
+def reason_text(record: Record) -> str:
+    """Say why a run failed: `exit 3`, `signal SIGKILL`, `exception ValueError: text`."""
+    reason = record["reason"] or ""
+    words = [reason]
+    if reason == "exit" and record["exit_code"] is not None:
+        words.append(str(record["exit_code"]))
+    elif reason in ("signal", "oom") and record["signal"]:
+        words.append(record["signal"])
+    error = record["error"]
+    if error and reason != "nested":
+        words.append(error_text(error))
+    return " ".join(words).strip()
+
+
+def error_text(error: dict[str, Any]) -> str:
+    """Write an error's type and message: `ValueError: text`."""
+    kind, message = str(error.get("type") or "error"), str(error.get("message") or "")
+    return f"{kind}: {message}" if message else kind
