@@ -1,0 +1,79 @@
+"""Which process this is, so that another one can tell later whether it still lives.
+
+A process id alone is reused. With its start time it is unique in one boot and one pid namespace.
+"""
+
+from __future__ import annotations
+
+import os
+
+_BOOT = "/proc/sys/kernel/random/boot_id"
+_UNKNOWN = "?"
+
+
+def identity(pid: int | None = None) -> str:
+    """Return `boot id/pid namespace/start time in clock ticks` of a process, ours by default.
+
+    What the system does not tell is `?`; see proc(5), `/proc/pid/stat` field 22.
+    """
+    who = "self" if pid is None else str(pid)
+    started = start_time(who) or _UNKNOWN
+    return f"{_boot()}/{_namespace()}/{started}"
+
+
+def start_time(who: int | str) -> str | None:
+    """Return when a process of this namespace started, None where there is none or only a zombie."""
+    fields = stat_fields(who)
+    return None if fields is None or fields[0] in ("Z", "X") else fields[19]
+
+
+def stat_fields(who: int | str) -> list[str] | None:
+    """Return the fields of /proc/pid/stat from the third (state) on."""
+    data = _read(f"/proc/{who}/stat")
+    return data.rpartition(")")[2].split() if data else None
+
+
+def name_of(pid: int) -> str | None:
+    """Return a process's own name (`comm`)."""
+    data = _read(f"/proc/{pid}/stat")
+    return data.partition("(")[2].rpartition(")")[0] if data else None
+
+
+def is_dead(process: str, pid: int, host: str) -> bool | None:
+    """Tell whether the process of an `identity` is gone; None where that can't be seen from here.
+
+    Another machine's processes and those of another container are out of our sight.
+    """
+    boot, _, rest = process.partition("/")
+    namespace, _, started = rest.partition("/")
+    if _UNKNOWN in (boot, namespace, started):
+        return None
+    if boot != _boot():
+        return True if host == os.uname().nodename else None  # this machine was started anew
+    if namespace != _namespace():
+        return None
+    return start_time(pid) != started
+
+
+def _boot() -> str:
+    return _read(_BOOT).strip() or _UNKNOWN
+
+
+def _namespace() -> str:
+    try:
+        return os.readlink("/proc/self/ns/pid").partition("[")[2].rstrip("]") or _UNKNOWN
+    except OSError:
+        return _UNKNOWN
+
+
+def _read(path: str) -> str:
+    try:
+        file = os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
+    except OSError:
+        return ""
+    try:
+        return os.read(file, 4096).decode("utf-8", "replace")
+    except OSError:
+        return ""
+    finally:
+        os.close(file)
