@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 _UDP_SIZE = 1432  # bytes of a datagram that fit an Ethernet frame
 _UNIX_SIZE = 8192  # the Agent's buffer
 _TAG_LENGTH = 200
-_MESSAGE_LENGTH = 500
 _WAITING = 1000  # datagrams kept while a host name is being resolved
 _TAG_MARKS = frozenset("_-:./")
 
@@ -30,12 +29,6 @@ def tag(key: str, value: str) -> str:
     if not (text.isascii() and text.replace("_", "").replace(":", "").isalnum()):
         text = "".join([c if c.isalnum() or c in _TAG_MARKS else "_" for c in text])
     return text[:_TAG_LENGTH].rstrip(":")
-
-
-def one_line(text: str, length: int = _MESSAGE_LENGTH) -> str:
-    """Make a text safe inside a line of the protocol: no line ends, no field marks."""
-    text = text[:length].replace("|", "/").replace("\r", " ").replace("\n", "\\n")
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 class Wire:
@@ -50,6 +43,8 @@ class Wire:
         self._waiting: list[bytes] = []
         self._socket: object = None
         self._identity: tuple[int, int] | None = None
+        self._last_task = ("", "")
+        self._last_tags = ""
         self._tags = ",".join(
             [
                 tag("env", settings.env or "unknown"),
@@ -66,12 +61,12 @@ class Wire:
 
     def started(self, task: str, framework: str, trigger: str) -> None:
         """Count a start."""
-        tags = f"{tag('task', task)},{tag('framework', framework)},{tag('trigger', trigger)}"
+        tags = f"{self._task_tags(task, framework)},trigger:{trigger}"
         self._send([f"autotask.task.started:1|c|#{tags},{self._tags}"])
 
     def running(self, task: str, framework: str, seconds: float) -> None:
         """Say for how long a run has been running by now."""
-        tags = f"{tag('task', task)},{tag('framework', framework)},{self._tags}"
+        tags = f"{self._task_tags(task, framework)},{self._tags}"
         self._send([f"autotask.task.running_seconds:{seconds:.3f}|g|#{tags}"])
 
     def finished(
@@ -84,12 +79,12 @@ class Wire:
         host: str,
     ) -> None:
         """Send all lines of one ending."""
-        of_task = f"{tag('task', task)},{tag('framework', framework)}"
+        of_task = self._task_tags(task, framework)
         status, reason = outcome.status, outcome.reason or "none"
         rest = self._tags
         lines = [
             f"autotask.task.runs:1|c|#{of_task},status:{status},reason:{reason},"
-            f"{tag('trigger', trigger)},{rest}"
+            f"trigger:{trigger},{rest}"
         ]
         if status != "skipped" and duration is not None:
             lines.append(
@@ -98,31 +93,21 @@ class Wire:
         if status == "success":
             lines.append(f"_sc|autotask.task.status|0|#{of_task},{rest}")
         elif status == "failure" and reason != "nested":
-            said = one_line(_said(outcome))
+            from autotask import failures
+
+            said = failures.one_line(failures.summary(outcome))
             lines.append(f"_sc|autotask.task.status|2|#{of_task},{rest}|m:{said}")
             if self._events:
-                lines.append(self._event(task, of_task, outcome, duration, host))
+                tags = f"{of_task},reason:{reason},{rest}"
+                lines.append(failures.event(task, tags, outcome, duration, host, self._size))
         self._send(lines)
 
-    def _event(
-        self, task: str, of_task: str, outcome: Outcome, duration: float | None, host: str
-    ) -> str:
-        """Write the event of a failure, small enough for one datagram. Lengths count bytes."""
-        title = one_line(f"task failed: {task}", 300)
-        error = outcome.error or {}
-        facts = [
-            ("reason", _said(outcome)),
-            ("where", error.get("where", "")),
-            ("duration", "" if duration is None else f"{duration:.3f} s"),
-            ("host", host),
-        ]
-        text = "\\n".join([f"{name}: {one_line(said)}" for name, said in facts if said])
-        tail = (
-            f"|k:{one_line(task, 100)}|t:error|#{of_task},reason:{outcome.reason},{self._tags}"
-        )
-        room = self._size - len(title.encode()) - len(tail.encode()) - 20
-        text = _cut(text, max(room, 1))
-        return f"_e{{{len(title.encode())},{len(text.encode())}}}:{title}|{text}{tail}"
+    def _task_tags(self, task: str, framework: str) -> str:
+        """Write the tags of a task, which mostly is the one that was written last."""
+        if self._last_task != (task, framework):
+            self._last_task = task, framework
+            self._last_tags = f"{tag('task', task)},{tag('framework', framework)}"
+        return self._last_tags
 
     def _send(self, lines: list[str]) -> None:
         """Send lines in as few datagrams as hold them."""
@@ -224,22 +209,3 @@ class Wire:
         self._address = found[0][4][:2]
         while self._waiting:
             self._send_packet(self._waiting.pop(0))
-
-
-def _said(outcome: Outcome) -> str:
-    """Say why a run failed: `exit 3`, `signal SIGKILL`, `exception ValueError: text`."""
-    words = [outcome.reason or "failure"]
-    if outcome.reason in ("exit", "usage") and outcome.exit_code is not None:
-        words.append(str(outcome.exit_code))
-    if outcome.signal:
-        words.append(outcome.signal)
-    if outcome.error:
-        message = outcome.error.get("message")
-        words.append(outcome.error.get("type", "") + (f": {message}" if message else ""))
-    return " ".join(words)
-
-
-def _cut(text: str, size: int) -> str:
-    """Cut a text to so many bytes, between characters."""
-    data = text.encode()
-    return text if len(data) <= size else data[:size].decode("utf-8", "ignore")

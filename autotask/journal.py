@@ -106,10 +106,8 @@ def segment(timestamp: float) -> str:
 
 def moment(timestamp: float) -> str:
     """Write a POSIX time in RFC 3339, UTC, with microseconds."""
-    micros = int(timestamp * 1_000_000 + 0.5)
-    seconds, rest = divmod(micros, 1_000_000)
-    year, month, day, hour, minute, second = time.gmtime(seconds)[:6]
-    return f"{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{rest:06}Z"
+    seconds, micros = divmod(int(timestamp * 1_000_000 + 0.5), 1_000_000)
+    return time.strftime(f"%Y-%m-%dT%H:%M:%S.{micros:06}Z", time.gmtime(seconds))
 
 
 def quoted(text: str) -> str:

@@ -42,6 +42,14 @@ def begin() -> None:
         atexit.register(_finish, run)
 
 
+@guarded
+def explain(run_id: str) -> None:
+    """Leave word of the exception that this process dies of: the launcher sees only its status."""
+    exc = last_exception()
+    if exc is not None:
+        recorder.journal_raised(run_id, exc)
+
+
 def last_exception() -> BaseException | None:
     """Return the exception that nobody caught, None where there was none."""
     found = getattr(sys, "last_exc", None) or getattr(sys, "last_value", None)

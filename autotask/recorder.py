@@ -23,7 +23,7 @@ except ImportError:  # not on Windows
 from autotask import journal, threads
 from autotask.config import PARENT, Settings
 from autotask.dogstatsd import Wire
-from autotask.guard import guarded
+from autotask.guard import guarded, swallow
 from autotask.marks import leave_mark
 from autotask.process import identity
 from autotask.run import SUCCESS, Outcome, Run, failure, raised
@@ -142,7 +142,12 @@ def succeed(run: Run | None) -> None:
 def fail(run: Run | None, exc: BaseException) -> None:
     """Close a run that an exception has left, `nested` where it has left a run inside before."""
     if run is not None and run.ended is None:
-        _end(run, judged(exc, run))
+        try:
+            outcome = judged(exc, run)
+        except Exception as problem:  # an interpreter that can't import any more: no less a failure
+            swallow("judged", problem)
+            outcome = failure("exception")
+        _end(run, outcome)
 
 
 @guarded

@@ -4,36 +4,9 @@ from __future__ import annotations
 
 import os
 
-from autotask.agent import TABLE
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from types import TracebackType
-
-LONGEST_MESSAGE = 500  # characters of an exception's message that are kept
-_LONGEST_READ = 20_000  # characters of it that are searched for secrets
-
 
 class Run:
     """One execution of a task, from its start on."""
-
-    __slots__ = (
-        "clock",
-        "cpu",
-        "crowd",
-        "ended",
-        "failed",
-        "framework",
-        "id",
-        "key",
-        "outer",
-        "parent",
-        "pid",
-        "root",
-        "started",
-        "task",
-        "trigger",
-    )
 
     def __init__(self, task: str, framework: str) -> None:
         self.id: str = os.urandom(8).hex()
@@ -55,8 +28,6 @@ class Run:
 
 class Outcome:
     """How a run ended: the contract's status, reason and what goes with it."""
-
-    __slots__ = ("caused_by", "error", "exit_code", "reason", "signal", "status")
 
     def __init__(
         self,
@@ -134,44 +105,6 @@ def signal_name(number: int) -> str:
 
 def describe(exc: BaseException) -> dict[str, str]:
     """Return an exception's type, masked message and, where known, the place it came from."""
-    error = {"type": type(exc).__qualname__, "message": masked(_message(exc))}
-    where = place(exc.__traceback__)
-    if where:
-        error["where"] = where
-    return error
+    from autotask import failures  # on the failing path only
 
-
-def _message(exc: BaseException) -> str:
-    try:
-        return str(exc)
-    except Exception:  # the application's own __str__
-        return ""
-
-
-def masked(text: str) -> str:
-    """Hide passwords in URLs and what follows `key=`, `token=`, `password=`; cut at 500."""
-    import re  # on the failing path only
-
-    text = text[:_LONGEST_READ]
-    text = re.sub(r"(?i)(\b[a-z][a-z0-9+.-]*://[^\s/@:]*:)[^\s/]*@", r"\1***@", text)
-    text = re.sub(
-        r"(?i)((?:key|token|password|passwd|pwd|secret)[\"']?\s*[=:]\s*)"
-        r"(?:\"[^\"]*\"?|'[^']*'?|[^\s,;&\"')\]}]+)",
-        r"\1***",
-        text,
-    )
-    return text if len(text) <= LONGEST_MESSAGE else text[: LONGEST_MESSAGE - 3] + "..."
-
-
-def place(step: TracebackType | None) -> str | None:
-    """Return `file:line` of the innermost frame that is outside the frameworks."""
-    packages = {"autotask", *[name.partition(".")[0] for name in TABLE]}
-    found = None
-    while step is not None:
-        frame = step.tb_frame
-        module = frame.f_globals.get("__name__")
-        top = module.partition(".")[0] if isinstance(module, str) else ""
-        if top not in packages:
-            found = f"{frame.f_code.co_filename}:{step.tb_lineno}"
-        step = step.tb_next
-    return found
+    return failures.describe(exc)

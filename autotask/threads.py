@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from _thread import get_ident
 
-from autotask.agent import when_imported
+from autotask.watch import when_imported
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -19,13 +19,7 @@ def _start(folder):
     """Load the agent from its own place, which never is on the program's path."""
     if sys.version_info < (3, 9) or sys.implementation.name not in ("cpython", "pypy"):
         return
-    for parent in (folder, folder.rpartition("/")[0]):
-        try:
-            agent = _load(parent + "/autotask")
-        except OSError:
-            continue
-        agent.start()
-        return
+    _load(folder.rpartition("/")[0] + "/autotask").start()
 
 
 def _load(place):
@@ -43,6 +37,8 @@ def _package(place):
     package = _module("autotask", place + "/__init__.py", [place])
 
     def load(name):
+        if name != "task":  # what is public in it; all else that is asked for are its modules
+            raise AttributeError(name)
         del package.__getattr__
         package.__spec__.loader.exec_module(package)
         return getattr(package, name)
