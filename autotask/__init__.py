@@ -1,1 +1,32 @@
 """autotask: did it succeed or fail, which one, how long did it take. For every task."""
+
+import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any, Optional, TypeVar, overload
+
+    F = TypeVar("F", bound=Callable[..., Any])
+
+    @overload
+    def task(function: F) -> F: ...
+    @overload
+    def task(function: None = None, *, name: "Optional[str]" = None) -> Callable[[F], F]: ...
+
+__all__ = ["task"]
+
+
+def task(function: "Any" = None, *, name: "Optional[str]" = None) -> "Any":
+    """Make each call of a function a run: `@autotask.task` or `@autotask.task(name="nightly")`.
+
+    The name is `package.module:qualname` unless given. Where the agent does not run, the function
+    is handed back as it is.
+    """
+    if function is None:
+        return lambda function: task(function, name=name)
+    if sys.modules.get("autotask.agent") not in sys.meta_path:
+        return function
+    from autotask import functions
+
+    return functions.instrument(function, name) or function

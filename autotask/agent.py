@@ -60,9 +60,9 @@ def find_spec(
     """Find a module that is watched, and our own; leave all others to the finders behind us."""
     if name in TABLE or name in hooks or name.startswith("autotask."):
         if name != "autotask.watch":
-            from autotask import watch
+            import autotask.watch
 
-            return watch.find(name, path, target)
+            return sys.modules["autotask.watch"].find(name, path, target)  # type: ignore[no-any-return]
     return None
 
 

@@ -99,6 +99,19 @@ def current() -> Run | None:
     return run
 
 
+def step_in(run: Run | None) -> Run | None:
+    """Make *run*, which was stepped out of, the current one again; return the one before it."""
+    before = _current.get()
+    if run is not None and run.ended is None:
+        _current.set(run)
+    return before
+
+
+def step_out(before: Run | None) -> None:
+    """Make the run that was current before `step_in` so again: a generator yields."""
+    _current.set(before)
+
+
 @guarded
 def start(task: str, framework: str, key: object = None) -> Run | None:
     """Open a run: journal it, count it, and let what it starts know its parent.

@@ -3,7 +3,3 @@
 
 class ToolError(Exception):
     """A problem that the user can read in one line and act on."""
-
-
-class NewerIndexError(ToolError):
-    """The index was written by a later version, whose rows we must not misread."""

@@ -1,20 +1,49 @@
-"""Tables for people, JSON lines and CSV for programs."""
+"""Text for a terminal, a pipe or a file: tables, trees, colours; lines in, lines out.
+
+Our own forty lines and no table library: `import rich` and its table cost more than all else that
+`autotask runs` does, and our one rule (cut what is widest) keeps a row on a line.
+"""
 
 from __future__ import annotations
 
-import json
+import os
 import sys
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+import unicodedata
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple, TextIO
 
-from autotask.tool.record import Record
+STATUS_STYLES = {"success": "green", "failure": "red", "running": "cyan", "skipped": "dim"}
+_CODES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "cyan": "36"}
+_LONGEST = 160  # of a cell, however wide the paper
+_NARROWEST = 8  # no column is cut below it
+_GAP = "  "
 
-if TYPE_CHECKING:
-    from rich.console import Console
-    from rich.text import Text
 
-STATUS_STYLES = {"success": "green", "failure": "bold red", "running": "cyan", "skipped": "dim"}
-_WIDE = 100_000  # into a file or a pipe nothing is cut
+class Paper(NamedTuple):
+    """What we write on."""
+
+    width: int | None  # columns; None: as wide as need be
+    colour: bool
+    unicode: bool
+
+
+class Cell(NamedTuple):
+    """A text and its style."""
+
+    text: str
+    style: str = ""
+
+
+def paper(stream: TextIO | None = None) -> Paper:
+    """Look at standard output: only a terminal has a width and colours (NO_COLOR takes these)."""
+    stream = stream or sys.stdout
+    unicode = (stream.encoding or "").lower().startswith("utf")
+    if not stream.isatty():
+        return Paper(None, False, unicode)
+    import shutil
+
+    colour = not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    return Paper(shutil.get_terminal_size().columns, colour, unicode)
 
 
 def clean(text: str) -> str:
@@ -27,54 +56,65 @@ def clean(text: str) -> str:
     )
 
 
-def console() -> Console:
-    """Return the console on standard output: in colour only on a terminal."""
-    from rich.console import Console
-
-    terminal = sys.stdout.isatty()
-    return Console(
-        file=sys.stdout,
-        force_terminal=terminal,
-        width=None if terminal else _WIDE,
-        markup=False,
-        emoji=False,
-        highlight=False,
-    )
+def painted(text: str, style: str, sheet: Paper) -> str:
+    """Clean a text, and colour it where there are colours."""
+    code = _CODES.get(style) if sheet.colour else None
+    return f"\x1b[{code}m{clean(text)}\x1b[0m" if code else clean(text)
 
 
-def styled(value: str, style: str = "") -> Text:
-    """Make a cell: cleaned, and never read as markup."""
-    from rich.text import Text
-
-    return Text(clean(value), style=style)
-
-
-def print_table(heads: Sequence[str], rows: Iterable[Sequence[Text]]) -> None:
-    """Print rows under their heads; a head that begins with `>` is set to the right."""
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for head in heads:
-        right = head.startswith(">")
-        table.add_column(head.lstrip(">"), justify="right" if right else "left", overflow="fold")
-    for row in rows:
-        table.add_row(*row)
-    console().print(table)
-
-
-def print_json_lines(records: Iterable[Record]) -> None:
-    """Print one JSON object a line, ASCII only."""
-    write = sys.stdout.write
-    encode = json.JSONEncoder().encode
-    for record in records:
-        write(encode(record) + "\n")
+def table(
+    heads: Sequence[str], rows: Iterable[Sequence[Cell]], sheet: Paper, right: Sequence[str] = ()
+) -> Iterator[str]:
+    """Yield the lines of a table; the columns of the heads in *right* are set to the right."""
+    more = "…" if sheet.unicode else "..."
+    lines = [[Cell(head, "bold") for head in heads]]
+    lines += [[Cell(cut(clean(text), _LONGEST, more), style) for text, style in row] for row in rows]
+    widths = [max(columns(cell.text) for cell in column) for column in zip(*lines)]
+    _fit(widths, sheet.width)
+    for line in lines:
+        cells = []
+        for head, cell, width in zip(heads, line, widths):
+            text = cut(cell.text, width, more)
+            space = " " * (width - columns(text))
+            shown = painted(text, cell.style, sheet)
+            cells.append(space + shown if head in right else shown + space)
+        yield _GAP.join(cells).rstrip()
 
 
-def print_csv(heads: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """Print a line of heads and a line a row; no value spans lines."""
-    import csv
+def _fit(widths: list[int], limit: int | None) -> None:
+    """Take from the widest column until a line fits."""
+    if limit is None:
+        return
+    excess = sum(widths) + len(_GAP) * (len(widths) - 1) - limit
+    while excess > 0 and max(widths) > _NARROWEST:
+        widths[widths.index(max(widths))] -= 1
+        excess -= 1
 
-    writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerow(heads)
-    for row in rows:
-        writer.writerow([clean(cell) if isinstance(cell, str) else cell for cell in row])
+
+def columns(text: str) -> int:
+    """Return how many columns of a terminal a text takes."""
+    return len(text) if text.isascii() else sum(map(_letter_columns, text))
+
+
+def _letter_columns(letter: str) -> int:
+    if unicodedata.category(letter) in ("Mn", "Me"):
+        return 0
+    return 2 if unicodedata.east_asian_width(letter) in "WF" else 1
+
+
+def cut(text: str, width: int, more: str) -> str:
+    """Cut a text to so many columns; *more* then stands at its end."""
+    if columns(text) <= width:
+        return text
+    kept, left = "", width - len(more)
+    for letter in text:
+        left -= _letter_columns(letter)
+        if left < 0:
+            break
+        kept += letter
+    return kept + more
+
+
+def notice(text: str) -> None:
+    """Say on standard error what is no part of the answer."""
+    print(f"autotask: {clean(text)}", file=sys.stderr)

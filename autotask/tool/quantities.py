@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import argparse
 import re
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timezone
 
-_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
+_SECONDS = {"d": 86400, "h": 3600, "m": 60, "s": 1, "w": 7 * 86400}
 _BYTES = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 _LONGEST = 100 * 365 * 86400  # a hundred years: beyond it dates leave the calendar
-_MOMENT = "%Y-%m-%dT%H:%M:%S.%fZ"
 
 
 def parse_duration(text: str) -> float:
@@ -38,34 +37,38 @@ def parse_size(text: str) -> int:
 
 
 def parse_count(text: str) -> int:
-    """Return a number of rows; 0 means all of them."""
+    """Return a number of rows."""
     if re.fullmatch(r"[0-9]{1,12}", text, re.ASCII) is None:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a count: 0 (all), 1, 2, ...")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of runs, such as 20")
     return int(text)
 
 
-def moment(timestamp: float) -> str:
-    """Write a POSIX time as the journal does: UTC, microseconds, sortable as text."""
-    return datetime.fromtimestamp(timestamp, timezone.utc).strftime(_MOMENT)
-
-
 def timestamp(text: str | None) -> float | None:
-    """Read a moment of the journal; None where it is none."""
-    if text is None:
+    """Return the POSIX time of a moment of the journal; None where it is none."""
+    if text is None or not text.endswith("Z"):
         return None
     try:
-        parsed = datetime.strptime(text, _MOMENT)
+        return datetime.fromisoformat(text[:-1] + "+00:00").timestamp()
     except ValueError:
         return None
-    return parsed.replace(tzinfo=timezone.utc).timestamp()
 
 
-def local_time(text: str | None) -> str:
-    """Write a moment in the reader's own time zone, to the second."""
+def local_time(text: str | None, now: float) -> str:
+    """Write a moment in the reader's time zone, to the second; the year where it is another."""
     seconds = timestamp(text)
     if seconds is None:
         return text or "-"
-    return datetime.fromtimestamp(seconds, timezone.utc).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    moment, today = (datetime.fromtimestamp(at, timezone.utc).astimezone() for at in (seconds, now))
+    return moment.strftime("%m-%d %H:%M:%S" if moment.year == today.year else "%Y-%m-%d %H:%M")
+
+
+def full_time(text: str | None) -> str:
+    """Write a moment in the reader's time zone, with all that is known of it."""
+    seconds = timestamp(text)
+    if seconds is None:
+        return text or "-"
+    moment = datetime.fromtimestamp(seconds, timezone.utc).astimezone()
+    return moment.isoformat(" ", "milliseconds")
 
 
 def duration_text(seconds: float | None) -> str:
@@ -78,9 +81,9 @@ def duration_text(seconds: float | None) -> str:
         return f"{seconds:.2f}s"
     if seconds < 59.95:
         return f"{seconds:.1f}s"
-    whole = timedelta(seconds=round(seconds))
-    days, rest = whole.days, whole.seconds
-    hours, minutes, left = rest // 3600, rest // 60 % 60, rest % 60
+    minutes, left = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
     if days:
         return f"{days}d{hours:02}h"
     if hours:
@@ -92,7 +95,7 @@ def ago(text: str | None, now: float) -> str:
     """Write how long before *now* a moment was, in its largest unit: `5m ago`."""
     seconds = timestamp(text)
     if seconds is None:
-        return "never" if text is None else text
+        return text or "never"
     passed = max(0, int(now - seconds))
     for unit in ("d", "h", "m"):
         if passed >= _SECONDS[unit]:

@@ -6,35 +6,16 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
+from autotask.tool import quantities
+
+# The contract's fields in its order, which are the columns of the index.
 FIELDS = (
-    "run",
-    "parent",
-    "root",
-    "task",
-    "framework",
-    "status",
-    "reason",
-    "caused_by",
-    "exit_code",
-    "signal",
-    "error",
-    "started_at",
-    "finished_at",
-    "duration",
-    "cpu",
-    "max_rss",
-    "pid",
-    "host",
-    "python",
-    "service",
-    "env",
-    "version",
-    "tags",
-    "trigger",
+    *("run", "parent", "root", "task", "framework", "status", "reason", "caused_by"),
+    *("exit_code", "signal", "error", "started_at", "finished_at", "duration", "cpu", "max_rss"),
+    *("pid", "host", "python", "service", "env", "version", "tags", "trigger"),
 )
 COLUMNS = ", ".join(f'"{field}"' for field in FIELDS)  # quoted: trigger is a word of SQL
-_ERROR = FIELDS.index("error")
-_TAGS = FIELDS.index("tags")
+_ERROR, _TAGS = FIELDS.index("error"), FIELDS.index("tags")
 
 Record = dict[str, Any]
 
@@ -55,9 +36,8 @@ def reason_text(record: Record) -> str:
         words.append(str(record["exit_code"]))
     elif reason in ("signal", "oom") and record["signal"]:
         words.append(record["signal"])
-    error = record["error"]
-    if error and reason != "nested":
-        words.append(error_text(error))
+    if record["error"] and reason != "nested":
+        words.append(error_text(record["error"]))
     return " ".join(words).strip()
 
 
@@ -65,3 +45,11 @@ def error_text(error: dict[str, Any]) -> str:
     """Write an error's type and message: `ValueError: text`."""
     kind, message = str(error.get("type") or "error"), str(error.get("message") or "")
     return f"{kind}: {message}" if message else kind
+
+
+def duration_text(record: Record, now: float) -> str:
+    """Write how long a run took; of one that still runs, how long by now, with a plus sign."""
+    if record["status"] != "running":
+        return quantities.duration_text(record["duration"])
+    started = quantities.timestamp(record["started_at"])
+    return "-" if started is None else quantities.duration_text(now - started) + "+"

@@ -1,22 +1,27 @@
-"""The journal's files: which there are, and what a line of them says."""
+"""The journal's files, and what a line of them says: torn and glued lines are to be expected.
+
+A disk that is full cuts a line short, and the next writer's line is glued to what is left of it.
+"""
 
 from __future__ import annotations
 
-import calendar
 import json
 import os
 import re
+from datetime import datetime, timezone
 from typing import Any, NamedTuple
 
-_NAME = re.compile(r"(\d{4})-(\d\d)-(\d\d)T(\d\d)\.jsonl", re.ASCII)
-_GLUED = b'{"event":'
+Event = dict[str, Any]
+
+_NAME = re.compile(r"\d{4}-\d\d-\d\dT\d\d\.jsonl", re.ASCII)
+_BEGIN = '{"event":'  # of every line; inside a JSON string the quotes would have backslashes
+_decode = json.JSONDecoder().raw_decode
 
 
 class Segment(NamedTuple):
     """A file of the journal as it lies on disk."""
 
     name: str
-    inode: int
     size: int
 
 
@@ -33,41 +38,47 @@ def listed(folder: str) -> list[Segment]:
             for entry in entries:
                 if _NAME.fullmatch(entry.name):
                     try:
-                        status = entry.stat()
-                    except FileNotFoundError:
+                        found.append(Segment(entry.name, entry.stat().st_size))
+                    except FileNotFoundError:  # pruned at this moment
                         continue
-                    found.append(Segment(entry.name, status.st_ino, status.st_size))
     except (FileNotFoundError, NotADirectoryError):
         return []
     return sorted(found)
 
 
 def hour_end(name: str) -> float:
-    """Return the POSIX time at which the hour of a segment ends; infinity where it has none."""
-    match = _NAME.fullmatch(name)
-    if match is None:
-        return float("inf")
-    year, month, day, hour = map(int, match.groups())
-    if not (1 <= month <= 12 and 1 <= day <= 31 and hour <= 23):
-        return float("inf")
-    return calendar.timegm((year, month, day, hour, 0, 0)) + 3600.0
-
-
-def parse(line: bytes) -> dict[str, Any] | None:
-    """Return the event of a line, None where it is torn.
-
-    A write cut short (disk full) has the next writer's line glued to it: that one counts.
-    """
-    event = _loaded(line)
-    if event is None:
-        start = line.rfind(_GLUED)
-        event = _loaded(line[start:]) if start > 0 else None
-    return event
-
-
-def _loaded(line: bytes) -> dict[str, Any] | None:
+    """Return the POSIX time at which the hour of a segment ends; infinity where it is none."""
     try:
-        event = json.loads(line)
+        hour = datetime.strptime(name, "%Y-%m-%dT%H.jsonl")
+    except ValueError:
+        return float("inf")
+    return hour.replace(tzinfo=timezone.utc).timestamp() + 3600
+
+
+def events(line: bytes) -> list[Event]:
+    """Return what a line tells: one event, as a rule."""
+    return [event for _, event in pieces(line)]
+
+
+def pieces(line: bytes) -> list[tuple[str, Event]]:
+    """Return the whole events of a line, each with its text: none, or several, in a torn one."""
+    text = line.decode("utf-8", "replace").strip("\n")
+    try:
+        event, end = _decode(text)
+        if end == len(text) and isinstance(event, dict):
+            return [(text, event)]
     except (ValueError, RecursionError):
-        return None
-    return event if isinstance(event, dict) else None
+        pass
+    return _recovered(text)
+
+
+def _recovered(text: str) -> list[tuple[str, Event]]:
+    found = []
+    for rest in text.split(_BEGIN)[1:]:
+        whole = _BEGIN + rest
+        try:
+            event, end = _decode(whole)
+        except (ValueError, RecursionError):
+            continue
+        found.append((whole[:end], event))
+    return found

@@ -1,0 +1,258 @@
+"""Functions of the user's own as tasks: named in AUTOTASK_FUNCTIONS, or under `@autotask.task`.
+
+Any callable can come: functions, methods of all kinds, coroutines, generators. That is wrapt's
+trade, and this module is the only one to import it.
+"""
+
+from __future__ import annotations
+
+import inspect
+import os
+import sys
+from types import AsyncGeneratorType, CoroutineType, GeneratorType
+
+import wrapt
+
+from autotask import recorder
+from autotask.guard import guarded
+from autotask.watch import when_imported
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import ModuleType
+    from typing import Any
+
+    from autotask.run import Run
+
+
+def watch_settings() -> None:
+    """Instrument what AUTOTASK_FUNCTIONS names, each as its module is imported."""
+    for module, qualname, name in recorder.settings().functions:
+
+        def hook(imported: ModuleType, qualname: str = qualname, name: str = name) -> None:
+            _replace(imported, qualname, name)
+
+        when_imported(module, hook)
+
+
+@guarded
+def instrument(function: Any, name: str | None = None) -> Any:
+    """Return a callable like *function*, each call of which is a run."""
+    if isinstance(function, _Task):
+        return function
+    return _Task(function, name or _name_of(function))
+
+
+def _replace(module: ModuleType, qualname: str, name: str) -> None:
+    *path, last = qualname.split(".")
+    owner: Any = module
+    for word in path:
+        owner = getattr(owner, word)
+    places = [vars(place) for place in getattr(owner, "__mro__", [owner])]
+    found = next((place[last] for place in places if last in place), None)
+    if found is None:
+        raise AttributeError(f"AUTOTASK_FUNCTIONS: {module.__name__} has no {qualname}")
+    setattr(owner, last, instrument(found, name))
+
+
+def _name_of(function: Any) -> str:
+    """Return `module:qualname`; a script's own functions are under the script's name."""
+    inner = getattr(function, "__func__", function)  # of a class or static method
+    module = getattr(inner, "__module__", None) or "?"
+    if module == "__main__":
+        main = sys.modules["__main__"]
+        spec = getattr(main, "__spec__", None)
+        script = os.path.basename(getattr(main, "__file__", None) or "__main__")
+        module = spec.name if spec is not None else script.removesuffix(".py")
+    return f"{module}:{getattr(inner, '__qualname__', type(inner).__qualname__)}"
+
+
+def _find(module: str, qualname: str) -> Any:
+    """Find a function by its name, in the process that unpickles it."""
+    __import__(module)
+    found: Any = sys.modules[module]
+    for word in qualname.split("."):
+        found = getattr(found, word)
+    return found
+
+
+class _BoundTask(wrapt.BoundFunctionWrapper):  # type: ignore[misc]
+    """A method, looked up on an instance or a class."""
+
+    def __reduce_ex__(self, protocol: int) -> Any:
+        bound_to = getattr(self.__wrapped__, "__self__", None)
+        if bound_to is None:
+            return _find, (self.__module__, self.__qualname__)
+        return getattr, (bound_to, self.__name__)
+
+
+class _Task(wrapt.FunctionWrapper):  # type: ignore[misc]
+    """A function whose calls are runs; pickled by its name, as functions are."""
+
+    __bound_function_wrapper__ = _BoundTask
+
+    def __init__(self, wrapped: Any, name: str) -> None:
+        super().__init__(wrapped, _wrapper(name))
+
+    def __reduce_ex__(self, protocol: int) -> Any:
+        return self.__qualname__
+
+
+def _wrapper(name: str) -> Any:
+    @recorder.witness
+    def autotask_call(wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
+        if _runs_later(wrapped):
+            return _stepped(wrapped(*args, **kwargs), name, None)
+        run = recorder.start(name, "function")
+        try:
+            result = wrapped(*args, **kwargs)
+        except BaseException as exc:
+            recorder.fail(run, exc)
+            raise
+        if type(result) in (CoroutineType, GeneratorType, AsyncGeneratorType):
+            return _stepped(result, name, run)  # a decorator's, round a function of that kind
+        recorder.succeed(run)
+        return result
+
+    return autotask_call
+
+
+def _runs_later(wrapped: Any) -> bool:
+    """Tell a function whose call only makes what is then awaited or iterated over."""
+    return (
+        inspect.iscoroutinefunction(wrapped)
+        or inspect.isgeneratorfunction(wrapped)
+        or inspect.isasyncgenfunction(wrapped)
+    )
+
+
+def _stepped(result: Any, name: str, run: Run | None) -> Any:
+    kind = _AsyncSteps if isinstance(result, AsyncGeneratorType) else _Steps
+    return kind(result, _Span(name, run))
+
+
+class _Span:
+    """The run of something that is executed in steps: opened at the first, left between them."""
+
+    __slots__ = ("_around", "_name", "_run")
+
+    def __init__(self, name: str, run: Run | None) -> None:
+        self._name: str | None = name if run is None else None
+        self._run = run
+        self._around: Run | None = None
+        if run is not None:
+            recorder.step_out(run.outer)
+
+    @guarded
+    def step_in(self) -> Run | None:
+        """Take the run up, open it at the first time."""
+        self._around = recorder.step_in(self._run)
+        if self._name is not None:
+            self._run, self._name = recorder.start(self._name, "function"), None
+        return self._run
+
+    @guarded
+    def step_out(self) -> None:
+        """Lay the run down until the next step."""
+        recorder.step_out(self._around)
+
+    @guarded
+    def close(self) -> None:
+        """End a run that nobody wants to go on with: it did what was asked."""
+        recorder.succeed(self._run)
+
+
+class _Steps(wrapt.ObjectProxy):  # type: ignore[misc]
+    """A coroutine or generator, with a run from its first step to its last."""
+
+    def __init__(self, wrapped: Any, span: _Span) -> None:
+        super().__init__(wrapped)
+        self._self_span = span
+
+    def __iter__(self) -> Any:
+        return self
+
+    __await__ = __iter__
+
+    def __next__(self) -> Any:
+        return self.send(None)
+
+    @recorder.witness
+    def send(self, value: Any) -> Any:
+        run = self._self_span.step_in()
+        try:
+            result = self.__wrapped__.send(value)
+        except StopIteration:
+            recorder.succeed(run)
+            raise
+        except BaseException as exc:
+            recorder.fail(run, exc)
+            raise
+        self._self_span.step_out()
+        return result
+
+    @recorder.witness
+    def throw(self, *args: Any) -> Any:
+        run = self._self_span.step_in()
+        try:
+            result = self.__wrapped__.throw(*args)
+        except StopIteration:
+            recorder.succeed(run)
+            raise
+        except BaseException as exc:
+            recorder.fail(run, exc)
+            raise
+        self._self_span.step_out()
+        return result
+
+    def close(self) -> None:
+        try:
+            self.__wrapped__.close()
+        finally:
+            self._self_span.close()
+
+    def __del__(self) -> None:
+        self._self_span.close()
+
+
+class _AsyncSteps(wrapt.ObjectProxy):  # type: ignore[misc]
+    """An asynchronous generator, with a run from its first step to its last."""
+
+    def __init__(self, wrapped: Any, span: _Span) -> None:
+        super().__init__(wrapped)
+        self._self_span = span
+
+    def __aiter__(self) -> Any:
+        return self
+
+    def __anext__(self) -> Any:
+        return self._self_step(self.__wrapped__.__anext__())
+
+    def asend(self, value: Any) -> Any:
+        return self._self_step(self.__wrapped__.asend(value))
+
+    def athrow(self, *args: Any) -> Any:
+        return self._self_step(self.__wrapped__.athrow(*args))
+
+    async def aclose(self) -> None:
+        try:
+            await self.__wrapped__.aclose()
+        finally:
+            self._self_span.close()
+
+    def __del__(self) -> None:
+        self._self_span.close()
+
+    @recorder.witness
+    async def _self_step(self, step: Any) -> Any:
+        run = self._self_span.step_in()
+        try:
+            result = await step
+        except StopAsyncIteration:
+            recorder.succeed(run)
+            raise
+        except BaseException as exc:
+            recorder.fail(run, exc)
+            raise
+        self._self_span.step_out()
+        return result
