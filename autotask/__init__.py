@@ -12,21 +12,25 @@ if TYPE_CHECKING:
     @overload
     def task(function: F) -> F: ...
     @overload
-    def task(function: None = None, *, name: "Optional[str]" = None) -> Callable[[F], F]: ...
+    def task(function: None = None, *, name: Optional[str] = None) -> Callable[[F], F]: ...
+    def task(function: Any = None, *, name: Optional[str] = None) -> Any:
+        """See below; here for type checkers alone."""
+
+else:
+
+    def task(function=None, *, name=None):
+        """Make each call of a function a run: `@autotask.task` or `@autotask.task(name="nightly")`.
+
+        The name is `package.module:qualname` unless given. Where the agent does not run, the
+        function is handed back as it is.
+        """
+        if function is None:
+            return lambda function: task(function, name=name)
+        if sys.modules.get("autotask.agent") not in sys.meta_path:
+            return function
+        from autotask import functions
+
+        return functions.instrument(function, name) or function
+
 
 __all__ = ["task"]
-
-
-def task(function: "Any" = None, *, name: "Optional[str]" = None) -> "Any":
-    """Make each call of a function a run: `@autotask.task` or `@autotask.task(name="nightly")`.
-
-    The name is `package.module:qualname` unless given. Where the agent does not run, the function
-    is handed back as it is.
-    """
-    if function is None:
-        return lambda function: task(function, name=name)
-    if sys.modules.get("autotask.agent") not in sys.meta_path:
-        return function
-    from autotask import functions
-
-    return functions.instrument(function, name) or function

@@ -40,7 +40,7 @@ def start() -> None:
     if environ.get("AUTOTASK_ENABLED", "1") != "1" and not _is_enabled():
         return
     # A module is an object with a `find_spec` too: no class has to be made.
-    sys.meta_path.insert(0, sys.modules[__name__])  # type: ignore[arg-type]
+    sys.meta_path.insert(0, sys.modules[__name__])
     if "AUTOTASK_FUNCTIONS" in environ:
         from autotask import functions
 

@@ -13,6 +13,8 @@ from autotask.journal import above_stdio
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from autotask.config import Settings
     from autotask.run import Outcome
 
@@ -38,10 +40,10 @@ class Wire:
         self._family, self._host, self._port = settings.destination
         self._size = _UDP_SIZE if self._family == "udp" else _UNIX_SIZE
         self._events = settings.events
-        self._address: object = None
+        self._address: Any = None  # what connect takes
         self._resolving = False
         self._waiting: list[bytes] = []
-        self._socket: object = None
+        self._socket: Any = None
         self._identity: tuple[int, int] | None = None
         self._last_task = ("", "")
         self._last_tags = ""
@@ -131,11 +133,11 @@ class Wire:
             # The answer to an earlier datagram: this one has not been tried yet.
             self._retry(packet)
         except OSError:
-            self._drop_socket()
+            self.close()
 
     def _retry(self, packet: bytes) -> None:
         if self._family == "unix":
-            self._drop_socket()  # an Agent that was restarted has made another socket file
+            self.close()  # an Agent that was restarted has made another socket file
         try:
             self._write(packet)
         except OSError:
@@ -144,7 +146,7 @@ class Wire:
     def _write(self, packet: bytes) -> None:
         if self._socket is None or not self._still_ours():
             self._open()
-        self._socket.send(packet)  # type: ignore[attr-defined]
+        self._socket.send(packet)
 
     def _open(self) -> None:
         import _socket
@@ -169,18 +171,19 @@ class Wire:
     def _still_ours(self) -> bool:
         """Tell whether our descriptor is: a program that closes them all may have reused it."""
         try:
-            status = os.fstat(self._socket.fileno())  # type: ignore[attr-defined]
+            status = os.fstat(self._socket.fileno())
         except OSError:
             status = None
         if status is not None and (status.st_dev, status.st_ino) == self._identity:
             return True
-        self._socket.detach()  # type: ignore[attr-defined]  # not ours to close any more
+        self._socket.detach()  # not ours to close any more
         self._socket = None
         return False
 
-    def _drop_socket(self) -> None:
+    def close(self) -> None:
+        """Give the socket up; the next line opens another one."""
         if self._socket is not None and self._still_ours():
-            self._socket.close()  # type: ignore[attr-defined]
+            self._socket.close()
         self._socket = None
 
     def _find_address(self) -> bool:

@@ -59,7 +59,7 @@ def _name_of(function: Any) -> str:
     """Return `module:qualname`; a script's own functions are under the script's name."""
     inner = getattr(function, "__func__", function)  # of a class or static method
     module = getattr(inner, "__module__", None) or "?"
-    if module == "__main__":
+    if module in ("__main__", "__mp_main__"):  # so it is called in a spawned child
         main = sys.modules["__main__"]
         spec = getattr(main, "__spec__", None)
         script = os.path.basename(getattr(main, "__file__", None) or "__main__")
@@ -76,17 +76,17 @@ def _find(module: str, qualname: str) -> Any:
     return found
 
 
-class _BoundTask(wrapt.BoundFunctionWrapper):  # type: ignore[misc]
+class _BoundTask(wrapt.BoundFunctionWrapper):  # type: ignore[type-arg]
     """A method, looked up on an instance or a class."""
 
-    def __reduce_ex__(self, protocol: int) -> Any:
+    def __reduce_ex__(self, protocol: Any) -> Any:
         bound_to = getattr(self.__wrapped__, "__self__", None)
         if bound_to is None:
             return _find, (self.__module__, self.__qualname__)
         return getattr, (bound_to, self.__name__)
 
 
-class _Task(wrapt.FunctionWrapper):  # type: ignore[misc]
+class _Task(wrapt.FunctionWrapper):  # type: ignore[type-arg]
     """A function whose calls are runs; pickled by its name, as functions are."""
 
     __bound_function_wrapper__ = _BoundTask
@@ -94,7 +94,7 @@ class _Task(wrapt.FunctionWrapper):  # type: ignore[misc]
     def __init__(self, wrapped: Any, name: str) -> None:
         super().__init__(wrapped, _wrapper(name))
 
-    def __reduce_ex__(self, protocol: int) -> Any:
+    def __reduce_ex__(self, protocol: Any) -> Any:
         return self.__qualname__
 
 
@@ -162,7 +162,7 @@ class _Span:
         recorder.succeed(self._run)
 
 
-class _Steps(wrapt.ObjectProxy):  # type: ignore[misc]
+class _Steps(wrapt.ObjectProxy):  # type: ignore[type-arg]
     """A coroutine or generator, with a run from its first step to its last."""
 
     def __init__(self, wrapped: Any, span: _Span) -> None:
@@ -215,7 +215,7 @@ class _Steps(wrapt.ObjectProxy):  # type: ignore[misc]
         self._self_span.close()
 
 
-class _AsyncSteps(wrapt.ObjectProxy):  # type: ignore[misc]
+class _AsyncSteps(wrapt.ObjectProxy):  # type: ignore[type-arg]
     """An asynchronous generator, with a run from its first step to its last."""
 
     def __init__(self, wrapped: Any, span: _Span) -> None:

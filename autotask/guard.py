@@ -78,7 +78,7 @@ def _from_signal_handler(step: TracebackType | None) -> bool:
     codes = _codes(step)
     if len(codes) < 2:
         return False
-    import _signal
+    import _signal  # type: ignore[import-not-found]  # built in; `signal` costs an enum
 
     for number in _signal.valid_signals():
         handler = _signal.getsignal(number)

@@ -12,9 +12,9 @@ import sys
 import time
 
 try:
-    from _contextvars import ContextVar  # the module itself: `contextvars` costs a file more
+    from _contextvars import ContextVar as ContextVar  # the module itself: `contextvars` costs more
 except ImportError:
-    from contextvars import ContextVar
+    from contextvars import ContextVar as ContextVar
 try:
     import resource
 except ImportError:  # not on Windows
@@ -252,6 +252,11 @@ def _here() -> _Process:
         if before is None:
             atexit.register(_finish)
             threads.follow(current)
+        elif before.wire:
+            before.wire.close()  # of the process that forked this one
+        multiprocessing = sys.modules.get("multiprocessing.util")
+        if multiprocessing is not None:  # its children end by os._exit and pass atexit by
+            multiprocessing.Finalize(None, _finish, exitpriority=-1000)
     return _process
 
 
@@ -331,6 +336,8 @@ def _finish() -> None:
     if _process.mark and not any(run.pid == pid for run in _open.values()):
         mark, _process.mark = _process.mark, None
         os.unlink(mark)
+    if _process.wire:
+        _process.wire.close()
 
 
 def _max_rss() -> int | None:

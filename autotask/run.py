@@ -92,14 +92,15 @@ def from_status(status: int) -> Outcome:
 
 def signal_name(number: int) -> str:
     """Name a signal as `kill -l` does: 15 is SIGTERM."""
-    import _signal
+    import _signal  # type: ignore[import-not-found]
 
-    if number >= getattr(_signal, "SIGRTMIN", 65):
-        return f"SIGRTMIN+{number - _signal.SIGRTMIN}" if number > _signal.SIGRTMIN else "SIGRTMIN"
+    first_real_time: int = getattr(_signal, "SIGRTMIN", 65)
+    if number >= first_real_time:
+        return "SIGRTMIN" + (f"+{number - first_real_time}" if number > first_real_time else "")
     for name, value in vars(_signal).items():
         if value == number and name.startswith("SIG") and not name.startswith("SIG_"):
             if name not in ("SIGCLD", "SIGPOLL", "SIGIOT"):  # older names of others
-                return name
+                return str(name)
     return f"SIG{number}"
 
 

@@ -40,7 +40,7 @@ def follow(current: Callable[[], Run | None]) -> None:
         start.__qualname__ = original.__qualname__
         start.__doc__ = original.__doc__
         start.__module__ = original.__module__
-        threading.Thread.start = start  # type: ignore[attr-defined]
+        threading.Thread.start = start
 
     when_imported("threading", instrument)
 
