@@ -1,0 +1,73 @@
+# Needs only make and a Python 3.9 or newer with its venv module: `make PYTHON=python3.12 test`.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+WHEEL_VENV := .venv-wheel
+SOURCES := $(shell find autotask sitecustomize_template bin -type f -not -name '*.pyc' 2>/dev/null)
+CODE := autotask sitecustomize_template bench demo tests
+ARGS ?=
+
+.PHONY: help
+help:  ## show this
+	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 12
+
+.PHONY: demo
+demo: $(VENV)/.ready  ## show the product at work: tasks that succeed and fail, then what is known of them
+	@$(BIN)/python demo/demo.py
+
+.PHONY: test
+test: test-checkout test-wheel  ## run the tests, on the checkout and on the built wheel (ARGS="-k word")
+
+.PHONY: test-checkout
+test-checkout: $(VENV)/.ready
+	$(BIN)/pytest $(ARGS)
+
+.PHONY: test-wheel
+test-wheel: $(WHEEL_VENV)/.ready
+	$(WHEEL_VENV)/bin/pytest -m "not checkout" $(ARGS)
+
+.PHONY: lint
+lint: $(VENV)/.ready  ## check style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy $(CODE)
+	$(BIN)/mypy --scripts-are-modules bin/autotask-run
+
+.PHONY: bench
+bench: $(VENV)/.ready  ## measure what autotask costs, beside its budgets (ARGS="--quick", "--gate", "--million")
+	$(BIN)/python bench/bench.py $(ARGS)
+
+.PHONY: matrix
+matrix:  ## test oldest and newest frameworks on every Python found
+	$(PYTHON) tests/matrix.py $(ARGS)
+
+.PHONY: wheel
+wheel: $(VENV)/.ready  ## build the wheel and the source distribution into dist/
+	$(BIN)/hatchling build
+
+.PHONY: clean
+clean:  ## remove all that make has made
+	rm -rf $(VENV) $(WHEEL_VENV) build dist .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -prune -exec rm -rf {} +
+
+# The stamps: an environment is made anew only when what it is made of has changed.
+$(VENV)/.ready: pyproject.toml bin/autotask-run
+	@$(call make_venv,$(VENV))
+	@$(VENV)/bin/python -m pip install --quiet --editable '.[dev]'
+	@touch $@
+
+$(WHEEL_VENV)/.ready: $(VENV)/.ready $(SOURCES) pyproject.toml
+	@$(call make_venv,$(WHEEL_VENV))
+	@rm -rf build/wheel
+	@$(BIN)/hatchling build -t wheel -d build/wheel >/dev/null
+	@$(WHEEL_VENV)/bin/python -m pip install --quiet "$$(echo build/wheel/*.whl)[dev]"
+	@$(WHEEL_VENV)/bin/python -m pip install --quiet --no-deps --force-reinstall build/wheel/*.whl
+	@touch $@
+
+define make_venv
+$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 9))' || \
+	{ echo "autotask needs Python 3.9 or newer: make PYTHON=/path/to/python3 $(MAKECMDGOALS)" >&2; exit 1; }; \
+$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || \
+	{ echo "$(PYTHON) cannot make a virtual environment: apt-get install python3-venv" >&2; exit 1; }; \
+test -x $(1)/bin/python || { echo "setting up $(1), once"; $(PYTHON) -m venv $(1); }
+endef
