@@ -1,0 +1,52 @@
+"""A clean environment for each test, and no test that passes over an error of our own."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from support import Datagrams
+
+_OURS = ("AUTOTASK_", "DD_", "PYTHON")
+_KEPT = "PYTHONDONTWRITEBYTECODE"
+_CI = ("CI", "BUILD_ID", "TF_BUILD", "TEAMCITY_VERSION", "JENKINS_URL")  # would be the trigger
+_NOBODY = "udp://127.0.0.1:9"  # refused: no test talks to an Agent of the machine
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Give each test, and the programs that it starts, a home of its own and no other settings."""
+    for name in list(os.environ):
+        if (name.startswith(_OURS) and name != _KEPT) or name in _CI:
+            monkeypatch.delenv(name)
+    place = tmp_path / "autotask-home"
+    monkeypatch.setenv("AUTOTASK_HOME", str(place))
+    monkeypatch.setenv("DD_DOGSTATSD_URL", _NOBODY)
+    return place
+
+
+@pytest.fixture(autouse=True)
+def swallowed(
+    request: pytest.FixtureRequest, tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Path]:
+    """Fail a test in which an error of our own was swallowed, in whichever process.
+
+    Gives the debug log. `@pytest.mark.swallows` is for tests that provoke such an error.
+    """
+    log = tmp_path / "autotask-debug.log"
+    monkeypatch.setenv("AUTOTASK_DEBUG", str(log))
+    yield log
+    if log.exists() and request.node.get_closest_marker("swallows") is None:
+        found = [line for line in log.read_text().splitlines() if "autotask: swallowed" in line]
+        assert not found, "\n".join(found)
+
+
+@pytest.fixture
+def datagrams(monkeypatch: pytest.MonkeyPatch) -> Iterator[Datagrams]:
+    """Listen as a Datadog Agent does; the programs of the test send there."""
+    agent = Datagrams()
+    monkeypatch.setenv("DD_DOGSTATSD_URL", agent.url)
+    yield agent
+    agent.close()

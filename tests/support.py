@@ -1,0 +1,182 @@
+"""What tests are made of: programs run as users run them, the journal, and an Agent to listen.
+
+Nothing here is imported by a program under test.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import socket
+import subprocess
+import sys
+import sysconfig
+import textwrap
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import autotask
+
+# Where autotask is installed from: a checkout, an editable install of it, or the wheel.
+INSTALLED = Path(autotask.__file__).resolve().parent.parent
+TEMPLATE = INSTALLED / "sitecustomize_template"
+_SCRIPT = Path(sysconfig.get_path("scripts")) / "autotask-run"
+LAUNCHER = _SCRIPT if _SCRIPT.exists() else INSTALLED / "bin" / "autotask-run"
+
+PYTHON = sys.executable
+Record = dict[str, Any]
+Under = Literal["bare", "path", "launcher"]
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a program ended: a negative status is the number of the signal that killed it."""
+
+    status: int
+    stdout: str
+    stderr: str
+
+
+def run_program(
+    *command: str | Path,
+    under: Under = "path",
+    options: tuple[str, ...] = (),
+    env: Mapping[str, str | None] | None = None,
+    cwd: Path | None = None,
+    stdin: str = "",
+    timeout: float = 60,
+) -> Ended:
+    """Run a program to its end: bare, with the agent on PYTHONPATH, or under autotask-run.
+
+    A Python script (`shop.py`) or option (`-c`, `-m`) as the first word is run by this Python.
+    *env* is added to the test's clean environment, None takes a variable out of it; *options*
+    are those of autotask-run.
+    """
+    words = command_line(*command, under=under, options=options)
+    done = subprocess.run(
+        words,
+        env=environment(under, env),
+        cwd=cwd,
+        input=stdin.encode(),
+        capture_output=True,
+        timeout=timeout,
+        check=False,
+    )
+    out, err = (data.decode(errors="backslashreplace") for data in (done.stdout, done.stderr))
+    return Ended(done.returncode, out, err)
+
+
+def start_program(
+    *command: str | Path,
+    under: Under = "path",
+    options: tuple[str, ...] = (),
+    env: Mapping[str, str | None] | None = None,
+    **popen: Any,
+) -> subprocess.Popen[bytes]:
+    """Start a program as `run_program` does, and leave it running."""
+    words = command_line(*command, under=under, options=options)
+    return subprocess.Popen(words, env=environment(under, env), **popen)
+
+
+def command_line(
+    *command: str | Path, under: Under = "path", options: tuple[str, ...] = ()
+) -> list[str]:
+    """Return the words of a command as the shell would pass them."""
+    words = [str(word) for word in command]
+    if words[0].endswith(".py") or words[0].startswith("-"):
+        words.insert(0, PYTHON)
+    return [str(LAUNCHER), *options, *words] if under == "launcher" else words
+
+
+def environment(
+    under: Under = "bare", env: Mapping[str, str | None] | None = None
+) -> dict[str, str]:
+    """Return the environment of a program: the test's, which conftest.py has cleaned."""
+    found = dict(os.environ)
+    for name, value in (env or {}).items():
+        found.pop(name, None)
+        if value is not None:
+            found[name] = value
+    if under == "path":
+        rest = found.get("PYTHONPATH")
+        found["PYTHONPATH"] = f"{TEMPLATE}{os.pathsep}{rest}" if rest else str(TEMPLATE)
+    return found
+
+
+def write(path: Path, source: str) -> Path:
+    """Write a program, whose lines may be indented with the test around it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(textwrap.dedent(source))
+    return path
+
+
+def lines(home: Path) -> list[Record]:
+    """Read the lines of a home's journal, oldest segment first; each must be whole."""
+    return [
+        json.loads(line)
+        for segment in sorted((home / "journal").glob("*.jsonl"))
+        for line in segment.read_text(encoding="ascii").splitlines()
+    ]
+
+
+def runs(home: Path) -> list[Record]:
+    """Read a home's runs in the order of their starts: the contract's record, without nulls.
+
+    A run without an end is `running`. Fails where a run started or ended twice.
+    """
+    found: dict[str, Record] = {}
+    for line in sorted(lines(home), key=lambda line: str(line["event"]), reverse=True):
+        event, at = line.pop("event"), line.pop("at")
+        run = found.setdefault(line["run"], {"status": "running"})
+        if event == "raised":
+            run["raised"] = line
+            continue
+        assert f"{event}_at" not in run, f"{event} twice: {line}"
+        run.update(line, **{f"{event}_at": at})
+    assert all("task" in run for run in found.values()), f"ended, but never started: {found}"
+    return sorted(found.values(), key=lambda run: str(run["started_at"]))
+
+
+def only_run(home: Path) -> Record:
+    """Read the one run of a home."""
+    (run,) = runs(home)
+    return run
+
+
+def wait_until(condition: Callable[[], bool], timeout: float = 20) -> None:
+    """Wait for a condition that another process will bring about; fail when it does not."""
+    end = time.monotonic() + timeout
+    while not condition():
+        assert time.monotonic() < end, f"still not so after {timeout} s"
+        time.sleep(0.01)
+
+
+class Datagrams:
+    """A Datadog Agent's ear: a UDP socket on a free port of the loopback interface."""
+
+    def __init__(self) -> None:
+        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 22)
+        self._socket.bind(("127.0.0.1", 0))
+        self.port: int = self._socket.getsockname()[1]
+        self.url = f"udp://127.0.0.1:{self.port}"
+        self._received: list[bytes] = []
+
+    def received(self, wait: float = 0) -> list[bytes]:
+        """Return all datagrams so far; wait for another one for at most so many seconds."""
+        while select.select([self._socket], [], [], wait)[0]:
+            self._received.append(self._socket.recv(1 << 16))
+            wait = 0
+        return list(self._received)
+
+    def lines(self, start: str = "", wait: float = 0) -> list[str]:
+        """Return the lines of all datagrams so far that begin with *start*."""
+        text = [line for data in self.received(wait) for line in data.decode().split("\n")]
+        return [line for line in text if line.startswith(start)]
+
+    def close(self) -> None:
+        self._socket.close()
