@@ -53,15 +53,15 @@ clean:  ## remove all that make has made
 # The stamps: an environment is made anew only when what it is made of has changed.
 $(VENV)/.ready: pyproject.toml bin/autotask-run
 	@$(call make_venv,$(VENV))
-	@$(VENV)/bin/python -m pip install --quiet --editable '.[dev]'
+	@$(VENV)/bin/python -m pip install -qq --editable '.[dev]'
 	@touch $@
 
 $(WHEEL_VENV)/.ready: $(VENV)/.ready $(SOURCES) pyproject.toml
 	@$(call make_venv,$(WHEEL_VENV))
 	@rm -rf build/wheel
 	@$(BIN)/hatchling build -t wheel -d build/wheel >/dev/null
-	@$(WHEEL_VENV)/bin/python -m pip install --quiet "$$(echo build/wheel/*.whl)[dev]"
-	@$(WHEEL_VENV)/bin/python -m pip install --quiet --no-deps --force-reinstall build/wheel/*.whl
+	@$(WHEEL_VENV)/bin/python -m pip install -qq "$$(echo build/wheel/*.whl)[dev]"
+	@$(WHEEL_VENV)/bin/python -m pip install -qq --no-deps --force-reinstall build/wheel/*.whl
 	@touch $@
 
 define make_venv
