@@ -178,5 +178,10 @@ class Datagrams:
         text = [line for data in self.received(wait) for line in data.decode().split("\n")]
         return [line for line in text if line.startswith(start)]
 
+    def forget(self) -> None:
+        """Begin anew: what was received so far does not count any more."""
+        self.received()
+        self._received.clear()
+
     def close(self) -> None:
         self._socket.close()
