@@ -1,0 +1,252 @@
+"""Invoke 1.7 to 3.0: a run for each task that is executed or called, under its full name.
+
+A task's body runs below one frame of ours, that of `Task.__call__`. What else is to be known
+(the collection, the name asked for) is noted in functions that have returned by then.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+
+from autotask import recorder
+from autotask.frameworks import replace
+from autotask.guard import guarded
+from autotask.recorder import ContextVar
+from autotask.run import Outcome, describe, exited, failure, raised
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import ModuleType
+    from typing import Any
+
+    from autotask.run import Run
+
+# The steps of Program.run before it executes tasks.
+_STEPS = ("parse_core", "parse_collection", "parse_tasks", "parse_cleanup", "update_config")
+_QUESTIONS = ("complete", "list", "help")  # options that run no task
+_SIGINT = -2  # as the exit code of a shell command
+
+
+class _Names:
+    """The names of the tasks in a collection, found when they are first asked for."""
+
+    __slots__ = ("collection", "pairs")
+
+    def __init__(self, collection: Any) -> None:
+        self.collection = collection
+        self.pairs: list[tuple[str, Any]] | None = None
+
+    def of(self, task: Any, called_as: str | None) -> str:
+        """Return a task's full name; of several, that by which it was called."""
+        if self.pairs is None:
+            self.pairs = list(_tasks_in(self.collection))
+        if called_as and any(name == called_as for name, _ in self.pairs):
+            return called_as
+        for name, found in self.pairs:
+            if found is task:
+                return name
+        for name, found in self.pairs:  # a namespace is copied before it is executed
+            if found == task:
+                return name
+        return str(self.collection.transform(task.name))
+
+
+_names: ContextVar[_Names | None] = ContextVar("autotask_invoke_names", default=None)
+_call: ContextVar[Any] = ContextVar("autotask_invoke_call", default=None)
+
+
+def instrument_tasks(tasks: ModuleType) -> None:
+    """Instrument `invoke.tasks`: the pair around each execution of a task."""
+    replace(tasks.Task, "__call__", _around_call)
+    replace(tasks.Call, "make_context", _around_make_context)
+
+
+def instrument_executor(executor: ModuleType) -> None:
+    """Instrument `invoke.executor`, which knows the collection."""
+    replace(executor.Executor, "normalize", _around_normalize)
+
+
+def instrument_program(program: ModuleType) -> None:
+    """Instrument `invoke.program`, which reads the command line."""
+    for step in _STEPS:
+        replace(program.Program, step, _around_step)
+
+
+def _around_call(original: Any) -> Any:
+    @recorder.witness
+    def autotask_call(self: Any, *args: Any, **kwargs: Any) -> Any:
+        outermost = type(self).__call__
+        if outermost is not autotask_call and outermost in _calls:
+            return original(self, *args, **kwargs)  # a subclass's own __call__ called us
+        names = _names.get()
+        run = _setup(self, args)
+        try:
+            result = original(self, *args, **kwargs)
+        except BaseException as exc:
+            _failed(run, exc)
+            raise
+        finally:
+            _names.set(names)  # the task may have executed others, of another collection
+        recorder.succeed(run)
+        return result
+
+    _calls.add(autotask_call)
+    return autotask_call
+
+
+_calls: set[Any] = set()  # our wrappers of a __call__
+
+
+@guarded
+def _setup(task: Any, args: tuple[Any, ...]) -> Run | None:
+    """Open the run of a task; a dry run, in which its commands are printed alone, is none."""
+    call, called_as = _call.get(), None
+    if call is not None and call.task is task:
+        called_as = call.called_as
+        _call.set(None)
+    if args and hasattr(args[0], "config") and args[0].config.run.dry:
+        return None
+    names = _names.get() or _names_of_starter()
+    return recorder.start(names.of(task, called_as), "invoke", names)
+
+
+def _names_of_starter() -> _Names:
+    """Return the names for a task called in a thread, or outside of any program."""
+    current = recorder.current()
+    if current is not None and isinstance(current.key, _Names):
+        return current.key
+    return _Names(sys.modules["invoke.collection"].Collection())
+
+
+@guarded
+def _failed(run: Run | None, exc: BaseException) -> None:
+    if run is None:
+        return
+    outcome = _judged(exc)
+    inner = recorder.run_behind(exc, run)
+    if inner is not None and outcome.status == "failure":
+        outcome = recorder.nested(inner, outcome)
+    recorder.end(run, outcome)
+
+
+def _judged(exc: BaseException) -> Outcome:
+    """Say what an exception means, Invoke's own among them."""
+    for kind in type(exc).__mro__:
+        if kind.__module__ != "invoke.exceptions":
+            continue
+        if kind.__name__ == "Exit":
+            error = describe(exc) if exc.message else None  # type: ignore[attr-defined]
+            return exited(exc.code, error)  # type: ignore[attr-defined]
+        if kind.__name__ == "UnexpectedExit":
+            code = exc.result.exited  # type: ignore[attr-defined]
+            if code == _SIGINT:  # Invoke hands Ctrl-C on to the command
+                return failure("interrupted", exit_code=code & 0xFF)
+            return exited(code, describe(exc))
+    return raised(exc)
+
+
+def _around_make_context(original: Any) -> Any:
+    def autotask_make_context(self: Any, *args: Any, **kwargs: Any) -> Any:
+        _note(self)
+        return original(self, *args, **kwargs)
+
+    return autotask_make_context
+
+
+@guarded
+def _note(call: Any) -> None:
+    """Note by which name a task is about to be called, and be there if its class has a say."""
+    _call.set(call)
+    for owner in type(call.task).__mro__:
+        own = owner.__dict__.get("__call__")
+        if type(own) is type(_note) and own not in _calls:
+            replace(owner, "__call__", _around_call)
+
+
+def _around_normalize(original: Any) -> Any:
+    def autotask_normalize(self: Any, *args: Any, **kwargs: Any) -> Any:
+        _enter(self)
+        return original(self, *args, **kwargs)
+
+    return autotask_normalize
+
+
+@guarded
+def _enter(owner: Any) -> None:
+    """Take names from the collection of an executor or a program from now on."""
+    collection = getattr(owner, "collection", None)
+    if collection is not None:
+        _names.set(_Names(collection))
+
+
+def _around_step(original: Any) -> Any:
+    @recorder.witness
+    def autotask_parse(self: Any, *args: Any, **kwargs: Any) -> Any:
+        began, run = time.monotonic(), None
+        try:
+            result = original(self, *args, **kwargs)
+        except BaseException as exc:
+            run = _left_parsing(self, exc, began)
+            raise
+        _enter(self)
+        return result
+
+    return autotask_parse
+
+
+@guarded
+def _left_parsing(program: Any, exc: BaseException, began: float) -> Run | None:
+    """Report what kept a program from executing anything: arguments, or a broken tasks.py."""
+    if _asks(program) or recorder.run_behind(exc) is not None:
+        return None
+    outcome, name = _judged(exc), _program_name(program)
+    if outcome.status != "failure":
+        return None
+    if type(exc).__name__ == "ParseError":
+        name, outcome = _misused(exc) or name, failure("usage", exit_code=1)
+    elif type(exc).__name__ == "Exit" and _is_programs_own(exc):  # no such collection
+        outcome = failure("usage", exit_code=outcome.exit_code)
+    return recorder.report(name, "invoke", outcome, began)
+
+
+def _asks(program: Any) -> bool:
+    """Tell whether only a question was asked: what tasks are there, what completes this word."""
+    core = getattr(program, "core", None)
+    args = core[0].args if core else {}
+    return any(name in args and args[name].value for name in _QUESTIONS)
+
+
+def _misused(exc: Any) -> str | None:
+    """Return the name of the task whose arguments were wrong; a wrong name has none."""
+    if exc.context is None or str(exc).startswith("No idea what '") and "'-" not in str(exc):
+        return None
+    return exc.context.name or None
+
+
+def _is_programs_own(exc: BaseException) -> bool:
+    """Tell whether Invoke's program itself raised an exception, not code that it imported."""
+    step = exc.__traceback__
+    while step is not None and step.tb_next is not None:
+        step = step.tb_next
+    return step is not None and step.tb_frame.f_globals.get("__name__") == "invoke.program"
+
+
+def _tasks_in(collection: Any) -> Iterator[tuple[str, Any]]:
+    """Give each task with its full name, as `Collection.task_names` makes it."""
+    yield from collection.tasks.items()
+    for own_name, inner in collection.collections.items():
+        for name, task in _tasks_in(inner):
+            yield collection.subtask_name(own_name, name), task
+
+
+def _program_name(program: Any) -> str:
+    """Return a program's base name without `.py`; for `python -m pkg` it is `pkg`."""
+    name = os.path.basename(program.argv[0]) if program.argv else "invoke"
+    spec = getattr(sys.modules.get("__main__"), "__spec__", None)
+    module = str(spec.name).removesuffix(".__main__") if spec is not None else "__main__"
+    if module != "__main__" and name == os.path.basename(sys.argv[0]):
+        return module
+    return name.removesuffix(".py")
