@@ -14,24 +14,16 @@ from autotask.tool import prune, runs, show, tasks
 from autotask.tool.errors import ToolError
 from autotask.tool.output import clean
 
-_EXAMPLES = """\
-examples:
-  autotask runs --since 24h --status failure
-  autotask runs --task 'db.*' --format jsonl
-  autotask tasks
-  autotask show last
-  autotask prune --keep 90d --max-size 512M
-"""
-_COMMANDS = (
-    ("runs", runs, "list the runs, newest first"),
-    ("tasks", tasks, "a line a task: runs, success rate, usual duration and its trend"),
-    ("show", show, "one run with the runs under it"),
-    ("prune", prune, "drop old runs"),
-)
+_COMMANDS = {"runs": runs, "tasks": tasks, "show": show, "prune": prune}
 
 
 class _Parser(argparse.ArgumentParser):
     """Says what is wrong in one line."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(
+            formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False, **options
+        )
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"autotask: {clean(message)} (see `{self.prog} --help`)\n")
@@ -46,11 +38,7 @@ class _Version(argparse.Action):
     def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
         from importlib import metadata
 
-        try:
-            version = metadata.version("autotask-agent")
-        except metadata.PackageNotFoundError:
-            version = "(not installed)"
-        print(f"autotask {version}")
+        print("autotask", metadata.version("autotask-agent"))
         parser.exit()
 
 
@@ -59,41 +47,37 @@ def main(argv: Sequence[str] | None = None) -> int:
     with contextlib.suppress(AttributeError, ValueError):
         sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     try:
-        arguments = _parsed(argv)
-        status = int(arguments.run_command(arguments))
+        arguments = _parser().parse_args(argv)
+        arguments.run_command(arguments)
         sys.stdout.flush()
-        return status
-    except SystemExit as end:
-        return end.code if isinstance(end.code, int) else 0
     except BrokenPipeError:
         _forget_output()
-        return 0
     except KeyboardInterrupt:
         return 130
     except (ToolError, OSError, sqlite3.Error) as problem:
         print(f"autotask: {clean(_line(problem))}", file=sys.stderr)
+        _forget_output()
         return 1
-
-
-def _parsed(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = _parser()
-    arguments = parser.parse_args(argv)
-    if arguments.command == "prune" and arguments.keep is None and arguments.max_size is None:
-        parser.error("prune needs --keep or --max-size")
-    return arguments
+    return 0
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="autotask",
-        description="Shows the runs that autotask has recorded.",
-        epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        description="Show the runs that autotask has recorded.",
+        epilog="examples:\n" + "".join(module.EXAMPLES for module in _COMMANDS.values()),
     )
     parser.add_argument("--version", action=_Version, help="show the version and exit")
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for name, module, summary in _COMMANDS:
-        command = commands.add_parser(name, help=summary, description=module.__doc__)
+    commands = parser.add_subparsers(
+        dest="command", metavar="COMMAND", required=True, parser_class=_Parser
+    )
+    for name, module in _COMMANDS.items():
+        command = commands.add_parser(
+            name,
+            help=module.SUMMARY,
+            description=module.DESCRIPTION,
+            epilog="examples:\n" + module.EXAMPLES,
+        )
         module.add_arguments(command)
         command.set_defaults(run_command=module.run)
     return parser
@@ -103,13 +87,17 @@ def _line(problem: Exception) -> str:
     if isinstance(problem, OSError) and problem.strerror:
         return f"{problem.filename}: {problem.strerror}" if problem.filename else problem.strerror
     if isinstance(problem, sqlite3.Error):
-        return f"the index cannot be used ({problem}): delete index.sqlite3 and try again"
+        return f"the index cannot be used: {problem}"
     return str(problem)
 
 
 def _forget_output() -> None:
-    """Let the interpreter's last flush go nowhere: the reader of the pipe has left."""
+    """Let the interpreter's last flush go nowhere: nobody reads it, or the disk is full."""
     with contextlib.suppress(OSError, ValueError, AttributeError):
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, sys.stdout.fileno())
         os.close(nowhere)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -4,50 +4,51 @@ from __future__ import annotations
 
 import contextlib
 import os
-import sys
+import sqlite3
 from collections.abc import Iterator
 
 from autotask.config import Settings
-
-from autotask.tool import index, prune, segments
+from autotask.tool import index, output, retention, segments
 from autotask.tool.errors import ToolError
 
 NO_RUNS = "no runs yet: try `autotask-run python script.py`"
 
 
-def home_folder() -> str:
-    """Return AUTOTASK_HOME as the agent sees it."""
-    home = Settings(os.environ).home
-    if not home:
+def home_of(settings: Settings) -> str:
+    """Return where the journal and its index live, as the agent sees it."""
+    if not settings.home:
         raise ToolError("no home folder is known: set AUTOTASK_HOME")
-    return home
+    return settings.home
 
 
 @contextlib.contextmanager
 def opened() -> Iterator[index.Index | None]:
-    """Give the index of the user's home; None (said on standard error) before the first run."""
-    home = home_folder()
+    """Give the index of the user's home; None before the first run."""
+    settings = Settings(os.environ)
+    home = home_of(settings)
     if not segments.listed(segments.journal_folder(home)):
         yield None
         return
-    _close_lost_runs()
-    dropped = prune.keep_within_default(home)
+    _close_lost_runs(settings)
+    dropped = retention.keep_within_default(home)
     if dropped:
-        print(
-            f"autotask: the history was over its bound; dropped the {dropped} oldest runs",
-            file=sys.stderr,
-        )
+        output.notice(f"the journal was over its bound: dropped the {dropped} oldest runs")
     history = index.open_index(home)
     try:
         yield history
+    except sqlite3.DatabaseError as problem:
+        if not index.is_damage(problem):
+            raise
+        index.remove(home)
+        raise ToolError("the index was damaged and is deleted: run the command again") from None
     finally:
         history.close()
 
 
-def _close_lost_runs() -> None:
+def _close_lost_runs(settings: Settings) -> None:
     try:
         from autotask import closing
     except ImportError:
         return
     with contextlib.suppress(OSError):  # a home that we may only read
-        closing.sweep(Settings(os.environ))
+        closing.sweep(settings)

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator
-from typing import Any
+import time
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, NamedTuple
 
-from autotask.tool import segments
-from autotask.tool.errors import NewerIndexError
+from autotask.process import is_dead
+from autotask.tool import output, segments
+from autotask.tool.errors import ToolError
 
 FILE = "index.sqlite3"
 VERSION = 1
@@ -25,96 +28,98 @@ CREATE TABLE segment (
     -- a file of the journal, as far as it has been read
     id INTEGER PRIMARY KEY,
     name TEXT NOT NULL UNIQUE,
-    inode INTEGER NOT NULL,         -- another inode: prune has replaced the file
-    consumed INTEGER NOT NULL       -- bytes read: always the end of a whole line
+    inode INTEGER NOT NULL,         -- another inode: the file was replaced
+    size INTEGER NOT NULL,          -- bytes it had when it was last looked at
+    consumed INTEGER NOT NULL       -- bytes read: always the end of a whole event
 );
 CREATE TABLE run (
-    -- a started and a finished line, joined in whichever order they came
+    -- a started and a finished line, joined in whichever order they came; of two the first counts
     run TEXT NOT NULL UNIQUE,
     parent TEXT,
     root TEXT,
     task TEXT,
     framework TEXT,
-    status TEXT NOT NULL DEFAULT 'running',
-    reason TEXT,
-    caused_by TEXT,
-    exit_code INTEGER,
-    signal TEXT,
-    error TEXT,                     -- JSON
     started_at TEXT,                -- null: no started line yet, not shown
-    finished_at TEXT,               -- null: no finished line yet
-    duration REAL,                  -- seconds
-    cpu REAL,                       -- seconds
-    max_rss INTEGER,                -- bytes
+    "trigger" TEXT,
     pid INTEGER,
+    process TEXT,                   -- see process.identity
     host TEXT,
     python TEXT,
     service TEXT,
     env TEXT,
     version TEXT,
     tags TEXT,                      -- JSON, null for none
-    "trigger" TEXT,
     started_in INTEGER,             -- segment.id
+    started_bytes INTEGER,
+    finished_at TEXT,               -- null: no finished line yet
+    status TEXT NOT NULL,
+    reason TEXT,
+    caused_by TEXT,
+    exit_code INTEGER,
+    signal TEXT,
+    error TEXT,                     -- JSON
+    duration REAL,                  -- seconds
+    cpu REAL,                       -- seconds
+    max_rss INTEGER,                -- bytes
     finished_in INTEGER,            -- segment.id
-    started_bytes INTEGER NOT NULL DEFAULT 0,
-    finished_bytes INTEGER NOT NULL DEFAULT 0
+    finished_bytes INTEGER
 );
--- newest first, with the filters of `autotask runs` answered from the index alone
+-- the filters of `autotask runs` and the groups of `autotask tasks` are answered from these alone
 CREATE INDEX run_by_time ON run (started_at, task, framework, status);
 CREATE INDEX run_by_task ON run (task, framework, status, started_at);
 CREATE INDEX run_by_parent ON run (parent) WHERE parent IS NOT NULL;
+CREATE INDEX run_running ON run (run) WHERE status = 'running';
 """
-
 _STARTED = (
-    "run",
-    "started_in",
-    "started_bytes",
-    "parent",
-    "root",
-    "task",
-    "framework",
-    "started_at",
-    "trigger",
-    "pid",
-    "host",
-    "python",
-    "service",
-    "env",
-    "version",
-    "tags",
+    *("parent", "root", "task", "framework", "started_at", "trigger", "pid", "process", "host"),
+    *("python", "service", "env", "version", "tags", "started_in", "started_bytes"),
 )
 _FINISHED = (
-    "run",
-    "finished_in",
-    "finished_bytes",
-    "finished_at",
-    "status",
-    "reason",
-    "caused_by",
-    "exit_code",
-    "signal",
-    "error",
-    "duration",
-    "cpu",
-    "max_rss",
+    *("finished_at", "status", "reason", "caused_by", "exit_code", "signal", "error"),
+    *("duration", "cpu", "max_rss", "finished_in", "finished_bytes"),
 )
+_NOT_STARTED = (None,) * len(_STARTED)
+_NOT_FINISHED = (None, "running", *[None] * (len(_FINISHED) - 2))
 _ENDINGS = ("success", "failure", "skipped")
-_BATCH = 20_000
+_BATCH = 20_000  # runs in memory at a time
+_TURN = 2.0  # seconds after which a long reading is committed, and others may write
+_PATIENCE = 600.0  # seconds to wait while another command builds the index, or prunes
 
 
-def _upsert(columns: tuple[str, ...], only_if_null: str) -> str:
-    """Write the statement that fills one half of a run, once: the first line counts."""
-    names = ", ".join(f'"{column}"' for column in columns)
-    marks = ", ".join("?" * len(columns))
-    sets = ", ".join(f'"{column}" = excluded."{column}"' for column in columns[1:])
+def _upsert() -> str:
+    """Write the statement that adds a run, or the half of it that is not there yet."""
+    columns = [f'"{column}"' for column in _STARTED + _FINISHED]
+    halves = ["started_at"] * len(_STARTED) + ["finished_at"] * len(_FINISHED)
+    sets = [
+        f"{column} = CASE WHEN run.{half} IS NULL THEN excluded.{column} ELSE run.{column} END"
+        for column, half in zip(columns, halves)
+    ]
     return (
-        f"INSERT INTO run ({names}) VALUES ({marks}) ON CONFLICT (run) "
-        f"DO UPDATE SET {sets} WHERE run.{only_if_null} IS NULL"
+        f"INSERT INTO run (run, {', '.join(columns)}) VALUES (?{', ?' * len(columns)}) "
+        f"ON CONFLICT (run) DO UPDATE SET {', '.join(sets)}"
     )
 
 
-_INSERT_STARTED = _upsert(_STARTED, "started_at")
-_INSERT_FINISHED = _upsert(_FINISHED, "finished_at")
+_UPSERT = _upsert()
+_Values = tuple[Any, ...]
+
+
+class _Halves:
+    """What a batch of lines says of one run."""
+
+    __slots__ = ("finished", "started")
+
+    def __init__(self) -> None:
+        self.started: _Values = _NOT_STARTED
+        self.finished: _Values = _NOT_FINISHED
+
+
+class _Unread(NamedTuple):
+    """What of a segment is to be read."""
+
+    found: segments.Segment
+    key: int | None
+    consumed: int
 
 
 class Index:
@@ -128,7 +133,7 @@ class Index:
         """Let go of the file."""
         self.connection.close()
 
-    def rows(self, statement: str, values: Iterable[Any] = ()) -> Iterator[tuple[Any, ...]]:
+    def rows(self, statement: str, values: Iterable[Any] = ()) -> Iterator[_Values]:
         """Yield what a query answers, row by row."""
         yield from self.connection.execute(statement, tuple(values))
 
@@ -145,95 +150,127 @@ class Index:
         self.connection.execute("COMMIT")
 
     def refresh(self) -> None:
-        """Read every whole line that the index has not seen yet."""
-        on_disk = segments.listed(self._folder)
-        if self._stale(on_disk):
+        """Read every whole line not seen yet, and let no run of a dead process be running."""
+        self._catch_up()
+        lost = self._lost()
+        if lost:
+            self._catch_up()  # with what they wrote between our reading and their end
             with self.transaction():
-                self._forget(self._stale(on_disk))
-        known = self._known()
-        for found in on_disk:
-            _, _, consumed = known.get(found.name, (0, 0, -1))
-            if found.size > consumed:
-                with contextlib.suppress(FileNotFoundError), self.transaction():
-                    self._read(found.name)
+                self.connection.executemany(
+                    "UPDATE run SET status = 'failure', reason = 'lost' "
+                    "WHERE run = ? AND status = 'running'",
+                    lost,
+                )
 
-    def _known(self) -> dict[str, tuple[int, int, int]]:
-        rows = self.connection.execute("SELECT name, id, inode, consumed FROM segment")
-        return {name: (key, inode, consumed) for name, key, inode, consumed in rows}
-
-    def _stale(self, on_disk: list[segments.Segment]) -> list[int]:
-        """Return the ids of the segments that are gone, replaced or shorter than they were."""
-        now = {found.name: found for found in on_disk}
-        stale = []
-        for name, (key, inode, consumed) in self._known().items():
-            found = now.get(name)
-            if found is None or found.inode != inode or found.size < consumed:
-                stale.append(key)
-        return stale
-
-    def _forget(self, keys: list[int]) -> None:
+    def forget(self, keys: list[int]) -> None:
         """Take back all that was read from these segments."""
-        if not keys:
-            return
-        inside = ", ".join(str(key) for key in keys)
-        execute = self.connection.execute
-        execute(
-            "UPDATE run SET started_at = NULL, started_in = NULL, started_bytes = 0 "
-            f"WHERE started_in IN ({inside})"
-        )
-        ending = ", ".join(f"{column} = NULL" for column in _FINISHED[3:] if column != "status")
-        execute(
-            f"UPDATE run SET status = 'running', {ending}, finished_in = NULL, "
-            f"finished_bytes = 0 WHERE finished_in IN ({inside})"
-        )
-        execute("DELETE FROM run WHERE started_at IS NULL AND finished_at IS NULL")
-        execute(f"DELETE FROM segment WHERE id IN ({inside})")
+        inside = f"IN ({', '.join(map(str, keys))})"
+        for half, columns, empty in (
+            ("started", _STARTED, _NOT_STARTED),
+            ("finished", _FINISHED, _NOT_FINISHED),
+        ):
+            sets = ", ".join(f'"{column}" = ?' for column in columns)
+            self.connection.execute(f"UPDATE run SET {sets} WHERE {half}_in {inside}", empty)
+        self.connection.execute("DELETE FROM run WHERE started_at IS NULL AND finished_at IS NULL")
+        self.connection.execute(f"DELETE FROM segment WHERE id {inside}")
 
-    def _read(self, name: str) -> None:
-        with open(os.path.join(self._folder, name), "rb") as file:
-            status = os.fstat(file.fileno())
-            key, consumed = self._place(name, file.fileno(), status)
+    def _catch_up(self) -> None:
+        stale, unread = self._pending()
+        if not stale and not unread:
+            return
+        size = sum(one.found.size - one.consumed for one in unread)
+        with output.progress("reading the journal", size) as advance:
+            more = True
+            while more:
+                with self.transaction():
+                    stale, unread = self._pending()  # again: nobody else writes from here on
+                    if stale:
+                        self.forget(stale)
+                    more = self._read_some(unread, advance)
+
+    def _pending(self) -> tuple[list[int], list[_Unread]]:
+        """Return the segments to forget (gone, replaced, shorter than before) and those to read."""
+        known = {
+            name: (key, inode, size, consumed)
+            for name, key, inode, size, consumed in self.connection.execute(
+                "SELECT name, id, inode, size, consumed FROM segment"
+            )
+        }
+        stale, unread = [], []
+        for found in segments.listed(self._folder):
+            key, inode, size, consumed = known.pop(found.name, (None, 0, 0, 0))
+            if key is not None and (found.inode != inode or found.size < size):
+                stale.append(key)
+                key, size, consumed = None, 0, 0
+            if key is None or found.size > size:
+                unread.append(_Unread(found, key, consumed))
+        stale += [key for key, *_ in known.values()]
+        return stale, unread
+
+    def _read_some(self, unread: list[_Unread], advance: Callable[[int], None]) -> bool:
+        """Read segments for a while; tell whether there are more."""
+        end = time.monotonic() + _TURN
+        for place, one in enumerate(unread, 1):
+            with contextlib.suppress(FileNotFoundError):  # deleted at this moment
+                self._read(one, advance)
+            if time.monotonic() > end:
+                return place < len(unread)
+        return False
+
+    def _read(self, unread: _Unread, advance: Callable[[int], None]) -> None:
+        found, consumed = unread.found, unread.consumed
+        with open(os.path.join(self._folder, found.name), "rb") as file:
+            key = unread.key or self._added(found)
             file.seek(consumed)
-            started: list[tuple[Any, ...]] = []
-            finished: list[tuple[Any, ...]] = []
+            batch: dict[str, _Halves] = {}
             for line in file:
-                if not line.endswith(b"\n"):
+                events = segments.pieces(line)
+                if not line.endswith(b"\n") and not events:
                     break  # torn, or still being written: next time
                 consumed += len(line)
-                _sort_in(line, key, started, finished)
-                if len(started) + len(finished) >= _BATCH:
-                    self._write(started, finished)
-            self._write(started, finished)
-        self.connection.execute("UPDATE segment SET consumed = ? WHERE id = ?", (consumed, key))
-
-    def _place(self, name: str, descriptor: int, status: os.stat_result) -> tuple[int, int]:
-        """Return the segment's id and where to read on, from inside the transaction."""
-        row = self.connection.execute(
-            "SELECT id, inode, consumed FROM segment WHERE name = ?", (name,)
-        ).fetchone()
-        if row is not None:
-            key, inode, consumed = row
-            same = inode == status.st_ino and consumed <= status.st_size
-            if same and (not consumed or os.pread(descriptor, 1, consumed - 1) == b"\n"):
-                return int(key), int(consumed)
-            self._forget([key])
-        cursor = self.connection.execute(
-            "INSERT INTO segment (name, inode, consumed) VALUES (?, ?, 0)", (name, status.st_ino)
+                for text, event in events:
+                    _sort_in(batch, event, key, len(text) + 1)
+                if len(batch) >= _BATCH:
+                    self._write(batch)
+            self._write(batch)
+        advance(consumed - unread.consumed)
+        self.connection.execute(
+            "UPDATE segment SET size = ?, consumed = ? WHERE id = ?",
+            (max(found.size, consumed), consumed, key),
         )
-        return int(cursor.lastrowid or 0), 0
 
-    def _write(self, started: list[tuple[Any, ...]], finished: list[tuple[Any, ...]]) -> None:
-        self.connection.executemany(_INSERT_STARTED, started)
-        self.connection.executemany(_INSERT_FINISHED, finished)
-        started.clear()
-        finished.clear()
+    def _added(self, found: segments.Segment) -> int:
+        cursor = self.connection.execute(
+            "INSERT INTO segment (name, inode, size, consumed) VALUES (?, ?, 0, 0)",
+            (found.name, found.inode),
+        )
+        return cursor.lastrowid or 0
+
+    def _write(self, batch: dict[str, _Halves]) -> None:
+        self.connection.executemany(
+            _UPSERT, [(run, *half.started, *half.finished) for run, half in batch.items()]
+        )
+        batch.clear()
+
+    def _lost(self) -> list[_Values]:
+        """Return the running runs whose process is dead.
+
+        `closing.sweep` has ended most of them in the journal. The others are those that left no
+        mark, or lie where we may only read.
+        """
+        running = self.connection.execute(
+            "SELECT run, process, pid, host FROM run WHERE status = 'running' "
+            "AND process IS NOT NULL AND pid IS NOT NULL AND host IS NOT NULL"
+        ).fetchall()
+        dead = {identity: is_dead(*identity) for identity in {tuple(row[1:]) for row in running}}
+        return [(run,) for run, *identity in running if dead[tuple(identity)]]
 
 
 def open_index(home: str) -> Index:
     """Open the index of a home and catch up with its journal.
 
-    A damaged file is built anew. Where none can be written (a read-only disk), the index lives
-    for this command only.
+    A damaged file is built anew. Where none can be written (a read-only or full disk), the index
+    lives for this command only.
     """
     path = os.path.join(home, FILE)
     folder = segments.journal_folder(home)
@@ -241,29 +278,33 @@ def open_index(home: str) -> Index:
         try:
             return _opened(path, folder)
         except sqlite3.DatabaseError as problem:
-            if not _damaged(problem):
+            if "locked" in str(problem):
+                raise ToolError("another autotask is at work on the index: try again") from None
+            if not is_damage(problem):
                 break
-            remove(path)
+            remove(home)
     return _opened("", folder)  # SQLite's own temporary database
 
 
-def remove(path: str) -> None:
+def remove(home: str) -> None:
     """Delete an index and what SQLite keeps beside it."""
     for suffix in ("", "-wal", "-shm", "-journal"):
         with contextlib.suppress(OSError):
-            os.unlink(path + suffix)
+            os.unlink(os.path.join(home, FILE + suffix))
 
 
-def _damaged(problem: sqlite3.DatabaseError) -> bool:
+def is_damage(problem: sqlite3.DatabaseError) -> bool:
     """Tell a file that is no good from one that cannot be used now (locked, read-only)."""
     if isinstance(problem, sqlite3.OperationalError):
         return str(problem).startswith(("no such", "table run has no", "malformed"))
-    return True
+    return type(problem) is sqlite3.DatabaseError
 
 
 def _opened(path: str, folder: str) -> Index:
-    connection = sqlite3.connect(path, timeout=60, isolation_level=None)
-    index = Index(connection, folder)
+    if path:
+        with contextlib.suppress(OSError):  # messages of exceptions are nobody else's business
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+    index = Index(sqlite3.connect(path, timeout=_PATIENCE, isolation_level=None), folder)
     try:
         _prepare(index, path)
         index.refresh()
@@ -275,89 +316,85 @@ def _opened(path: str, folder: str) -> Index:
 
 def _prepare(index: Index, path: str) -> None:
     """Make the tables, unless they are there in the version that we write."""
+    execute = index.connection.execute
+    execute("PRAGMA synchronous = NORMAL")
+    execute("PRAGMA cache_size = -65536")  # KiB, where a long reading needs them
     if _checked_version(index, path) == VERSION:
         return
     with contextlib.suppress(sqlite3.OperationalError):  # a slower mode does as well
-        index.connection.execute("PRAGMA journal_mode = WAL")
+        execute("PRAGMA journal_mode = WAL")
     with index.transaction():
         if _checked_version(index, path) == VERSION:
             return
-        tables = index.connection.execute(
-            "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'"
-        ).fetchall()
-        for (name,) in tables:
-            index.connection.execute('DROP TABLE "' + name.replace('"', '""') + '"')
+        for table in ("segment", "run"):
+            execute(f"DROP TABLE IF EXISTS {table}")
         for statement in _SCHEMA.split(";\n"):
-            if statement.strip():
-                index.connection.execute(statement)
-        index.connection.execute(f"PRAGMA user_version = {VERSION}")
+            execute(statement)
+        execute(f"PRAGMA user_version = {VERSION}")
 
 
 def _checked_version(index: Index, path: str) -> int:
     found = int(index.connection.execute("PRAGMA user_version").fetchone()[0])
     if found > VERSION:
-        raise NewerIndexError(f"index was written by a newer autotask; delete {path} or upgrade")
+        raise ToolError(
+            f"{path} was written by a newer autotask: upgrade this one, or delete the file "
+            "(it is built again from the journal)"
+        )
     return found
 
 
-def _sort_in(
-    line: bytes, key: int, started: list[tuple[Any, ...]], finished: list[tuple[Any, ...]]
-) -> None:
-    """Turn a line into the values of its half of a run; other events are not ours."""
-    event = segments.parse(line)
-    if event is None:
-        return
+def _sort_in(batch: dict[str, _Halves], event: segments.Event, key: int, size: int) -> None:
+    """Add an event to its run; those of other kinds are not for us."""
     kind, run, at = event.get("event"), _text(event.get("run")), _text(event.get("at"))
     if not run or not at:
         return
     if kind == "started":
-        started.append(_started_values(event, key, len(line), run, at))
+        halves = batch.setdefault(run, _Halves())
+        if halves.started is _NOT_STARTED:
+            halves.started = _started(event, run, at, key, size)
     elif kind == "finished" and event.get("status") in _ENDINGS:
-        finished.append(_finished_values(event, key, len(line), run, at))
+        halves = batch.setdefault(run, _Halves())
+        if halves.finished is _NOT_FINISHED:
+            halves.finished = _finished(event, at, key, size)
 
 
-def _started_values(
-    event: dict[str, Any], key: int, size: int, run: str, at: str
-) -> tuple[Any, ...]:
-    tags = event.get("tags")
+def _started(event: segments.Event, run: str, at: str, key: int, size: int) -> _Values:
+    get = event.get
     return (
-        run,
+        _text(get("parent")),
+        _text(get("root")) or run,
+        _text(get("task")) or "",
+        _text(get("framework")) or "",
+        at,
+        _text(get("trigger")) or "unknown",
+        _integer(get("pid")),
+        _text(get("process")),
+        _text(get("host")),
+        _text(get("python")),
+        _text(get("service")),
+        _text(get("env")),
+        _text(get("version")),
+        _object(get("tags")),
         key,
         size,
-        _text(event.get("parent")),
-        _text(event.get("root")) or run,
-        _text(event.get("task")) or "",
-        _text(event.get("framework")) or "",
-        at,
-        _text(event.get("trigger")) or "unknown",
-        _integer(event.get("pid")),
-        _text(event.get("host")),
-        _text(event.get("python")),
-        _text(event.get("service")),
-        _text(event.get("env")),
-        _text(event.get("version")),
-        json.dumps(tags) if tags and isinstance(tags, dict) else None,
     )
 
 
-def _finished_values(
-    event: dict[str, Any], key: int, size: int, run: str, at: str
-) -> tuple[Any, ...]:
-    error = event.get("error")
+def _finished(event: segments.Event, at: str, key: int, size: int) -> _Values:
+    get = event.get
     return (
-        run,
-        key,
-        size,
         at,
         event["status"],
-        _text(event.get("reason")),
-        _text(event.get("caused_by")),
-        _integer(event.get("exit_code")),
-        _text(event.get("signal")),
-        json.dumps(error) if error and isinstance(error, dict) else None,
-        _real(event.get("duration")),
-        _real(event.get("cpu")),
-        _integer(event.get("max_rss")),
+        _text(get("reason")),
+        _text(get("caused_by")),
+        _integer(get("exit_code")),
+        _text(get("signal")),
+        _object(get("error")),
+        _real(get("duration")),
+        _real(get("cpu")),
+        _integer(get("max_rss")),
+        key,
+        size,
     )
 
 
@@ -375,7 +412,8 @@ def _integer(value: Any) -> int | None:
 
 
 def _real(value: Any) -> float | None:
-    if not isinstance(value, (int, float)):
-        return None
-    real = float(value) if abs(value) < 1e300 else None
-    return real
+    return float(value) if isinstance(value, (int, float)) and math.isfinite(value) else None
+
+
+def _object(value: Any) -> str | None:
+    return json.dumps(value) if value and isinstance(value, dict) else None

@@ -1,49 +1,23 @@
-"""Text for a terminal, a pipe or a file: tables, trees, colours; lines in, lines out.
+"""Text for a terminal, a pipe or a file: tables, trees, colours, and how far long work has come.
 
-Our own forty lines and no table library: `import rich` and its table cost more than all else that
-`autotask runs` does, and our one rule (cut what is widest) keeps a row on a line.
+rich is imported where something is drawn: what is read by programs does not pay for it.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
-import unicodedata
-from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple, TextIO
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+    from rich.text import Text
 
 STATUS_STYLES = {"success": "green", "failure": "red", "running": "cyan", "skipped": "dim"}
-_CODES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "cyan": "36"}
-_LONGEST = 160  # of a cell, however wide the paper
-_NARROWEST = 8  # no column is cut below it
-_GAP = "  "
-
-
-class Paper(NamedTuple):
-    """What we write on."""
-
-    width: int | None  # columns; None: as wide as need be
-    colour: bool
-    unicode: bool
-
-
-class Cell(NamedTuple):
-    """A text and its style."""
-
-    text: str
-    style: str = ""
-
-
-def paper(stream: TextIO | None = None) -> Paper:
-    """Look at standard output: only a terminal has a width and colours (NO_COLOR takes these)."""
-    stream = stream or sys.stdout
-    unicode = (stream.encoding or "").lower().startswith("utf")
-    if not stream.isatty():
-        return Paper(None, False, unicode)
-    import shutil
-
-    colour = not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
-    return Paper(shutil.get_terminal_size().columns, colour, unicode)
+_WIDE = 100_000  # columns of a file or a pipe: nothing is cut there
+_LONG_WORK = 32 << 20  # bytes to read; below it is done before one looks
 
 
 def clean(text: str) -> str:
@@ -56,65 +30,66 @@ def clean(text: str) -> str:
     )
 
 
-def painted(text: str, style: str, sheet: Paper) -> str:
-    """Clean a text, and colour it where there are colours."""
-    code = _CODES.get(style) if sheet.colour else None
-    return f"\x1b[{code}m{clean(text)}\x1b[0m" if code else clean(text)
+def styled(text: object, style: str = "") -> Text:
+    """Make a piece of text that is cleaned, and never read as markup."""
+    from rich.text import Text
+
+    return Text(clean(str(text)), style)
 
 
-def table(
-    heads: Sequence[str], rows: Iterable[Sequence[Cell]], sheet: Paper, right: Sequence[str] = ()
-) -> Iterator[str]:
-    """Yield the lines of a table; the columns of the heads in *right* are set to the right."""
-    more = "…" if sheet.unicode else "..."
-    lines = [[Cell(head, "bold") for head in heads]]
-    lines += [[Cell(cut(clean(text), _LONGEST, more), style) for text, style in row] for row in rows]
-    widths = [max(columns(cell.text) for cell in column) for column in zip(*lines)]
-    _fit(widths, sheet.width)
-    for line in lines:
-        cells = []
-        for head, cell, width in zip(heads, line, widths):
-            text = cut(cell.text, width, more)
-            space = " " * (width - columns(text))
-            shown = painted(text, cell.style, sheet)
-            cells.append(space + shown if head in right else shown + space)
-        yield _GAP.join(cells).rstrip()
+def print_rich(*parts: RenderableType) -> None:
+    """Print to standard output: in colour and as wide as the window only on a terminal."""
+    from rich.console import Console
+
+    terminal = sys.stdout.isatty()
+    plain = not terminal or bool(os.environ.get("NO_COLOR"))
+    console = Console(
+        force_terminal=terminal,
+        color_system=None if plain else "auto",
+        width=None if terminal else _WIDE,
+    )
+    with console.capture() as capture:  # rich would answer a broken pipe with status 1
+        for part in parts:
+            console.print(part, markup=False, emoji=False, highlight=False)
+    for line in capture.get().splitlines():
+        sys.stdout.write(line.rstrip() + "\n")
 
 
-def _fit(widths: list[int], limit: int | None) -> None:
-    """Take from the widest column until a line fits."""
-    if limit is None:
-        return
-    excess = sum(widths) + len(_GAP) * (len(widths) - 1) - limit
-    while excess > 0 and max(widths) > _NARROWEST:
-        widths[widths.index(max(widths))] -= 1
-        excess -= 1
+def print_table(heads: Sequence[str], rows: Iterable[Sequence[Text]]) -> None:
+    """Print rows under their heads.
 
+    A head that begins with `>` is set to the right, and the columns whose head begins with `~`
+    give way where the window is narrow.
+    """
+    from rich.table import Table
 
-def columns(text: str) -> int:
-    """Return how many columns of a terminal a text takes."""
-    return len(text) if text.isascii() else sum(map(_letter_columns, text))
-
-
-def _letter_columns(letter: str) -> int:
-    if unicodedata.category(letter) in ("Mn", "Me"):
-        return 0
-    return 2 if unicodedata.east_asian_width(letter) in "WF" else 1
-
-
-def cut(text: str, width: int, more: str) -> str:
-    """Cut a text to so many columns; *more* then stands at its end."""
-    if columns(text) <= width:
-        return text
-    kept, left = "", width - len(more)
-    for letter in text:
-        left -= _letter_columns(letter)
-        if left < 0:
-            break
-        kept += letter
-    return kept + more
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for head in heads:
+        table.add_column(
+            head.lstrip(">~"),
+            justify="right" if head.startswith(">") else "left",
+            no_wrap=not head.startswith("~"),
+            overflow="fold",
+        )
+    for row in rows:
+        table.add_row(*row)
+    print_rich(table)
 
 
 def notice(text: str) -> None:
     """Say on standard error what is no part of the answer."""
     print(f"autotask: {clean(text)}", file=sys.stderr)
+
+
+@contextlib.contextmanager
+def progress(what: str, size: int) -> Iterator[Callable[[int], None]]:
+    """Show how much of so many bytes is done, where that is much and standard error a terminal."""
+    if size < _LONG_WORK or not sys.stderr.isatty():
+        yield lambda _: None
+        return
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(what, total=size)
+        yield lambda done: bar.advance(task, done)

@@ -62,15 +62,6 @@ def local_time(text: str | None, now: float) -> str:
     return moment.strftime("%m-%d %H:%M:%S" if moment.year == today.year else "%Y-%m-%d %H:%M")
 
 
-def full_time(text: str | None) -> str:
-    """Write a moment in the reader's time zone, with all that is known of it."""
-    seconds = timestamp(text)
-    if seconds is None:
-        return text or "-"
-    moment = datetime.fromtimestamp(seconds, timezone.utc).astimezone()
-    return moment.isoformat(" ", "milliseconds")
-
-
 def duration_text(seconds: float | None) -> str:
     """Write a duration with about three digits: `12ms`, `1.53s`, `2m05s`, `3h07m`, `4d02h`."""
     if seconds is None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from autotask.tool import quantities
 
-# The contract's fields in its order, which are the columns of the index.
+# The contract's fields in its order, which are columns of the index.
 FIELDS = (
     *("run", "parent", "root", "task", "framework", "status", "reason", "caused_by"),
     *("exit_code", "signal", "error", "started_at", "finished_at", "duration", "cpu", "max_rss"),
@@ -23,7 +23,9 @@ Record = dict[str, Any]
 def from_row(row: Iterable[Any]) -> Record:
     """Make the record from a row of the index that holds COLUMNS."""
     values = list(row)
-    values[_ERROR] = json.loads(values[_ERROR]) if values[_ERROR] else None
+    if values[_ERROR]:
+        error = json.loads(values[_ERROR])
+        values[_ERROR] = {name: error.get(name) for name in ("type", "message", "where")}
     values[_TAGS] = json.loads(values[_TAGS]) if values[_TAGS] else {}
     return dict(zip(FIELDS, values))
 
@@ -43,7 +45,7 @@ def reason_text(record: Record) -> str:
 
 def error_text(error: dict[str, Any]) -> str:
     """Write an error's type and message: `ValueError: text`."""
-    kind, message = str(error.get("type") or "error"), str(error.get("message") or "")
+    kind, message = str(error["type"] or "error"), str(error["message"] or "")
     return f"{kind}: {message}" if message else kind
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from datetime import datetime, timezone
+from datetime import datetime
 from typing import Any, NamedTuple
 
 Event = dict[str, Any]
@@ -22,6 +22,7 @@ class Segment(NamedTuple):
     """A file of the journal as it lies on disk."""
 
     name: str
+    inode: int
     size: int
 
 
@@ -38,9 +39,10 @@ def listed(folder: str) -> list[Segment]:
             for entry in entries:
                 if _NAME.fullmatch(entry.name):
                     try:
-                        found.append(Segment(entry.name, entry.stat().st_size))
+                        status = entry.stat()
                     except FileNotFoundError:  # pruned at this moment
                         continue
+                    found.append(Segment(entry.name, status.st_ino, status.st_size))
     except (FileNotFoundError, NotADirectoryError):
         return []
     return sorted(found)
@@ -49,20 +51,14 @@ def listed(folder: str) -> list[Segment]:
 def hour_end(name: str) -> float:
     """Return the POSIX time at which the hour of a segment ends; infinity where it is none."""
     try:
-        hour = datetime.strptime(name, "%Y-%m-%dT%H.jsonl")
+        return datetime.strptime(name[:13] + "+0000", "%Y-%m-%dT%H%z").timestamp() + 3600
     except ValueError:
         return float("inf")
-    return hour.replace(tzinfo=timezone.utc).timestamp() + 3600
-
-
-def events(line: bytes) -> list[Event]:
-    """Return what a line tells: one event, as a rule."""
-    return [event for _, event in pieces(line)]
 
 
 def pieces(line: bytes) -> list[tuple[str, Event]]:
     """Return the whole events of a line, each with its text: none, or several, in a torn one."""
-    text = line.decode("utf-8", "replace").strip("\n")
+    text = line.decode("utf-8", "replace").rstrip("\n")
     try:
         event, end = _decode(text)
         if end == len(text) and isinstance(event, dict):

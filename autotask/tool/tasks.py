@@ -15,28 +15,24 @@ from autotask.tool.index import Index
 if TYPE_CHECKING:
     from rich.text import Text
 
+SUMMARY = "list the tasks, and how they do"
+DESCRIPTION = """\
+List the tasks, a line each: how many runs, how many of those that ended succeeded (skipped ones
+do not count), the last status and the last success. The usual duration is the median of the last
+50 successes; the trend tells how the last 5 differ from it."""
+EXAMPLES = """\
+  autotask tasks
+"""
 USUAL = 50  # the last successes that say what is usual
 RECENT = 5  # and those that say where it is going
 STEADY = 10.0  # percent of change that is no news
-FIELDS = (
-    "task",
-    "framework",
-    "runs",
-    "success_rate",
-    "last_status",
-    "last_run",
-    "last_success",
-    "usual_duration",
-    "trend",
-    "trend_percent",
-)
 _HEADS = (
-    "TASK", "FRAMEWORK", ">RUNS", ">SUCCESS", "LAST", "LAST SUCCESS", ">USUALLY", "TREND",
-)  # fmt: skip
+    *("~TASK", "FRAMEWORK", ">RUNS", ">SUCCESS", "LAST", "LAST SUCCESS", ">USUALLY", "TREND"),
+)
 _GROUPS = """
 SELECT task, framework, count(*), sum(status = 'success'), sum(status = 'failure'),
     max(started_at), status  -- of the row that has the maximum: SQLite promises that
-FROM run WHERE started_at IS NOT NULL AND started_at >= ? GROUP BY task, framework
+FROM run WHERE started_at IS NOT NULL GROUP BY task, framework
 """
 _SUCCESSES = """
 SELECT duration, finished_at FROM run
@@ -46,71 +42,52 @@ ORDER BY started_at DESC LIMIT ?
 
 
 class Summary(NamedTuple):
-    """What the last weeks say about one task."""
+    """What its runs say about one task."""
 
     task: str
     framework: str
     runs: int
     success_rate: float | None  # of the runs that ended and were not skipped
     last_status: str
-    last_run: str
     last_success: str | None
     usual_duration: float | None  # seconds
-    trend: str | None  # up, down, same
-    trend_percent: float | None
+    trend: float | None  # percent by which the last successes took longer
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the options."""
-    parser.add_argument(
-        "--since",
-        metavar="DURATION",
-        type=quantities.parse_duration,
-        default=quantities.parse_duration("30d"),
-        help="count the runs of the last 24h, 2w, ... (default: 30d)",
-    )
-    parser.add_argument("--format", choices=("table", "jsonl", "csv"), default="table")
+    """Declare the options: there are none."""
 
 
-def run(arguments: argparse.Namespace) -> int:
+def run(_: argparse.Namespace) -> None:
     """Print the tasks that ran."""
     with history.opened() as index:
-        found = summaries(index, time.time() - arguments.since) if index else []
-        if arguments.format == "jsonl":
-            output.print_json_lines(summary._asdict() for summary in found)
-        elif arguments.format == "csv":
-            output.print_csv(FIELDS, found)
-        elif found:
-            _print_table(found)
-        elif index is not None:
-            print("no runs in that time")
-        if index is None:
-            print(history.NO_RUNS, file=sys.stdout if arguments.format == "table" else sys.stderr)
-    return 0
+        found = summaries(index) if index else []
+    if not found:
+        print(history.NO_RUNS)
+        return
+    now = time.time()
+    output.print_table(_HEADS, [_cells(summary, now) for summary in found])
 
 
-def summaries(index: Index, since: float) -> list[Summary]:
-    """Return a summary of every task that started a run since a POSIX time, by name."""
-    return [_summary(index, row) for row in index.rows(_GROUPS, (quantities.moment(since),))]
+def summaries(index: Index) -> list[Summary]:
+    """Return a summary of every task, by name."""
+    return [_summary(index, *row) for row in index.rows(_GROUPS)]
 
 
-def _summary(index: Index, row: tuple[Any, ...]) -> Summary:
-    task, framework, count, successes, failures, last_run, last_status = row
+def _summary(index: Index, *row: Any) -> Summary:
+    task, framework, count, successes, failures, _, last_status = row
     last = list(index.rows(_SUCCESSES, (task, framework, USUAL)))
     durations = [duration for duration, _ in last if duration is not None]
     ended = successes + failures
-    trend, percent = _trend(durations)
     return Summary(
         task=task,
         framework=framework,
         runs=count,
-        success_rate=round(successes / ended, 6) if ended else None,
+        success_rate=successes / ended if ended else None,
         last_status=last_status,
-        last_run=last_run,
         last_success=last[0][1] if last else None,
         usual_duration=_median(durations) if durations else None,
-        trend=trend,
-        trend_percent=percent,
+        trend=_trend(durations),
     )
 
 
@@ -122,22 +99,10 @@ def _median(values: Sequence[float]) -> float:
     return (ordered[middle - 1] + ordered[middle]) / 2
 
 
-def _trend(durations: Sequence[float]) -> tuple[str | None, float | None]:
+def _trend(durations: Sequence[float]) -> float | None:
     """Compare the newest successes with the usual ones; nothing to say where they are the same."""
-    if len(durations) <= RECENT:
-        return None, None
-    usual = _median(durations)
-    if usual <= 0:
-        return None, None
-    percent = round((_median(durations[:RECENT]) / usual - 1) * 100, 1)
-    if abs(percent) < STEADY:
-        return "same", percent
-    return ("up" if percent > 0 else "down"), percent
-
-
-def _print_table(found: Sequence[Summary]) -> None:
-    now = time.time()
-    output.print_table(_HEADS, (_cells(summary, now) for summary in found))
+    usual = _median(durations) if len(durations) > RECENT else 0
+    return (_median(durations[:RECENT]) / usual - 1) * 100 if usual > 0 else None
 
 
 def _cells(summary: Summary, now: float) -> list[Text]:
@@ -146,12 +111,12 @@ def _cells(summary: Summary, now: float) -> list[Text]:
     return [
         output.styled(summary.task),
         output.styled(summary.framework),
-        output.styled(str(summary.runs)),
+        output.styled(summary.runs),
         output.styled(_rate_text(rate), style),
-        output.styled(summary.last_status, output.STATUS_STYLES.get(summary.last_status, "")),
+        output.styled(summary.last_status, output.STATUS_STYLES[summary.last_status]),
         output.styled(quantities.ago(summary.last_success, now)),
         output.styled(quantities.duration_text(summary.usual_duration)),
-        output.styled(_trend_text(summary), "yellow" if summary.trend == "up" else ""),
+        output.styled(*_trend_text(summary.trend)),
     ]
 
 
@@ -163,9 +128,12 @@ def _rate_text(rate: float | None) -> str:
     return f"{tenths // 10}%" if tenths % 10 == 0 else f"{tenths / 10:.1f}%"
 
 
-def _trend_text(summary: Summary) -> str:
-    if summary.trend is None or summary.trend_percent is None:
-        return "-"
-    unicode = (getattr(sys.stdout, "encoding", None) or "").lower().startswith("utf")
-    arrows = {"up": "↑", "down": "↓", "same": "→"} if unicode else {"same": "="}
-    return f"{arrows.get(summary.trend, summary.trend)} {summary.trend_percent:+.0f}%"
+def _trend_text(percent: float | None) -> tuple[str, str]:
+    """Write a trend, and its style."""
+    if percent is None:
+        return "-", ""
+    unicode = sys.stdout.encoding.lower().startswith("utf")
+    up, down, same = "↑↓→" if unicode else "+-="
+    if abs(percent) < STEADY:
+        return same, "dim"
+    return (f"{up} {percent:.0f}%", "yellow") if percent > 0 else (f"{down} {-percent:.0f}%", "")

@@ -1,0 +1,235 @@
+"""What autotask costs, beside what it may cost: `make bench`.
+
+Instructions (valgrind) and system calls (strace) are counted where these are installed; times
+are medians of runs in turn. `--gate` fails on instruction counts alone, which no other load on
+the machine can change.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import measure
+from house import CALLS, ROOT, House
+from measure import Command
+from rich.console import Console
+from rich.table import Table
+
+BREATH = 1.15  # how far a count may go over its budget before the gate closes
+WRAPPED_CALLS = 200_000
+
+
+@dataclass(frozen=True)
+class Row:
+    """One measured thing, and how much more of it there may be with us."""
+
+    what: str
+    unit: str
+    measured: tuple[float, ...]  # without us, with us
+    budget: float | None = None
+
+    @property
+    def bare(self) -> float:
+        return self.measured[0]
+
+    @property
+    def ours(self) -> float:
+        return self.measured[1]
+
+    @property
+    def extra(self) -> float:
+        return self.ours - self.bare
+
+    def is_over(self, breath: float = 1.0) -> bool:
+        return self.budget is not None and self.extra > self.budget * breath
+
+
+class Bench:
+    """The rows of the budget table."""
+
+    def __init__(self, house: House, quick: bool) -> None:
+        self.house = house
+        self.quick = quick
+
+    def counts(self) -> Iterator[Row]:
+        """Yield what is the same each time: instructions."""
+        if not measure.has_valgrind():
+            return
+        for what, bare, ours, budget in self._hellos():
+            counted = measure.least(measure.instructions, (bare, ours), 1 if self.quick else 3)
+            yield Row(what, "M instructions", counted, budget)
+
+    def all(self) -> Iterator[Row]:
+        yield from self.counts()
+        yield from self._system_calls()
+        yield from self._times()
+        yield from self._memory()
+        yield from self._calls()
+        yield from self._ways_out()
+        yield from self._launcher()
+
+    def _hellos(self) -> Iterator[tuple[str, Command, Command, float | None]]:
+        house = self.house
+        yield "idle: python -c pass", self._idle(), house.ours("-c", "pass"), 1.0
+        click = ("hello.py",)
+        yield "Click hello", house.bare(*click), house.ours(*click), 6.0
+        refused = house.ours(*click, DD_DOGSTATSD_URL=house.refused)
+        yield "Click hello, Agent refuses", house.bare(*click), refused, 6.0
+        alone = house.ours(*click, AUTOTASK_PROCESS="auto")
+        yield "Click hello and its process run", house.bare(*click), alone, None
+        invoke, doit = ("inv", "hello"), ("doit", "-v0", "hello")
+        yield "Invoke hello", house.bare(*invoke), house.ours(*invoke), 6.0
+        yield "doit hello", house.bare(*doit), house.ours(*doit), 6.0
+
+    def _idle(self) -> Command:
+        return self.house.bare("-c", "pass", PYTHONPATH=str(self.house.place / "empty"))
+
+    def _system_calls(self) -> Iterator[Row]:
+        if not measure.has_strace():
+            return
+        budgets = {"idle: python -c pass": 25.0}
+        for what, bare, ours, _ in self._hellos():
+            counted = measure.least(measure.system_calls, (bare, ours), 1)
+            yield Row(what, "system calls", counted, budgets.get(what))
+
+    def _times(self) -> Iterator[Row]:
+        budgets = {"idle: python -c pass": 0.5, "Click hello": 1.5}
+        for what, bare, ours, _ in self._hellos():
+            times = measure.paired(measure.cpu, (bare, ours), self._repeats(60))
+            yield Row(what, "ms CPU", times, budgets.get(what))
+
+    def _memory(self) -> Iterator[Row]:
+        house, empty = self.house, str(self.house.place / "empty")
+        idle = house.bare("idle.py", PYTHONPATH=empty), house.ours("idle.py")
+        sizes = measure.paired(measure.memory, idle, self._repeats(30))
+        yield Row("idle: python -c pass", "MiB", sizes, 0.1)
+        click = house.bare("memory.py"), house.ours("memory.py")
+        sizes = measure.paired(measure.memory, click, self._repeats(30))
+        yield Row("Click hello", "MiB", sizes, 0.5)
+
+    def _calls(self) -> Iterator[Row]:
+        """Yield what one more call costs in a process that makes many."""
+        more, once = str(CALLS), "0"
+        yield self._one_call("one more run", "loop.py", more, once, 20.0)
+        many = str(WRAPPED_CALLS)
+        ignored = {"AUTOTASK_IGNORE": "*"}
+        yield self._one_call("a call that is ignored", "wrapped.py", many, once, 0.5, **ignored)
+        off = {"AUTOTASK_FRAMEWORKS": "-click"}
+        yield self._one_call("a call, Click excluded", "wrapped.py", many, once, 0.5, **off)
+        off = {"AUTOTASK_ENABLED": "0"}
+        yield self._one_call("a call, the agent off", "wrapped.py", many, once, 0.5, **off)
+
+    def _one_call(
+        self, what: str, program: str, many: str, none: str, budget: float, **more: str
+    ) -> Row:
+        commands = [
+            command
+            for times in (many, none)
+            for command in (
+                self.house.bare(program, times),
+                self.house.ours(program, times, **more),
+            )
+        ]
+        bare, ours, bare_none, ours_none = measure.paired(measure.cpu, commands, self._repeats(10))
+        each = 1000 / int(many)
+        costs = (bare - bare_none) * each, (ours - ours_none) * each
+        return Row(what, "us CPU", costs, budget)
+
+    def _ways_out(self) -> Iterator[Row]:
+        """Yield how long a process takes to end when the Agent is in each bad mood."""
+        house = self.house
+        moods = {
+            "listens": {"DD_DOGSTATSD_URL": house.listening},
+            "refuses": {"DD_DOGSTATSD_URL": house.refused},
+            "hangs": {"DD_DOGSTATSD_URL": house.full},
+            "absent": {"DD_DOGSTATSD_URL": f"unix://{house.place}/nobody.socket"},
+            "host unknown": {"DD_DOGSTATSD_URL": "udp://nobody.invalid:8125"},
+        }
+        commands = [
+            house.bare("out.py"),
+            *(house.ours("out.py", **mood) for mood in moods.values()),
+        ]
+        bare, *ours = measure.paired(measure.way_out, commands, self._repeats(60))
+        for mood, found in zip(moods, ours):
+            yield Row(f"end of process, Agent {mood}", "ms", (bare, found), 0.2)
+
+    def _launcher(self) -> Iterator[Row]:
+        house = self.house
+        by_hand, launched = (
+            house.ours("hello.py"),
+            house.ours("autotask-run", sys.executable, "hello.py"),
+        )
+        for unit, kind in (("ms CPU", measure.cpu), ("ms", measure.wall)):
+            times = measure.paired(kind, (by_hand, launched), self._repeats(60))
+            yield Row("autotask-run over PYTHONPATH", unit, times, 12.0)
+        yield Row("autotask-run while it waits", "MiB", (0.0, _waiting_size(house)), 10.0)
+
+    def million(self) -> Iterator[Row]:
+        """Yield what a question about a long history costs."""
+        home = self.house.place / "million"
+        maker = [sys.executable, str(ROOT / "bench" / "make_journal.py"), "1000000", str(home)]
+        subprocess.run(maker, check=True)
+        runs = self.house.ours("autotask", "runs", AUTOTASK_HOME=str(home))
+        began = time.perf_counter()
+        runs.run()
+        yield Row("autotask runs, a million new", "s", (0.0, time.perf_counter() - began))
+        (took,) = measure.paired(measure.wall, (runs,), 7)
+        yield Row("autotask runs, of a million", "s", (0.0, took / 1000), 0.3)
+
+    def _repeats(self, full: int) -> int:
+        return max(full // 6, 3) if self.quick else full
+
+
+def _waiting_size(house: House) -> float:
+    """Return the resident memory of a launcher that waits, in MiB."""
+    command = house.ours("autotask-run", "sleep", "1")
+    with subprocess.Popen(command.words, env=command.environ, cwd=command.cwd) as launcher:
+        time.sleep(0.5)
+        status = Path(f"/proc/{launcher.pid}/status").read_text()
+        launcher.wait()
+    return int(status.partition("VmRSS:")[2].split()[0]) / 1024
+
+
+def table(rows: list[Row]) -> Table:
+    made = Table(box=None, pad_edge=False)
+    made.add_column("what", no_wrap=True)
+    for name in ("without", "with", "more", "ratio", "budget"):
+        made.add_column(name, justify="right", no_wrap=True)
+    made.add_column("", no_wrap=True)
+    for row in rows:
+        ratio = f"{row.ours / row.bare:.3f}" if row.bare else ""
+        budget = "" if row.budget is None else f"{row.budget:g}"
+        style = "red" if row.is_over() else None
+        numbers = (f"{row.bare:.2f}", f"{row.ours:.2f}", f"{row.extra:+.2f}", ratio, budget)
+        verdict = "OVER" if row.is_over() else ""
+        made.add_row(f"{row.what} ({row.unit})", *numbers, verdict, style=style)
+    return made
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--quick", action="store_true", help="fewer repeats")
+    parser.add_argument("--gate", action="store_true", help="instructions only; fail when over")
+    parser.add_argument("--million", action="store_true", help="a journal of a million runs too")
+    options = parser.parse_args()
+    bench = Bench(House(ROOT / "build" / "bench"), options.quick or options.gate)
+    if options.gate:
+        rows = list(bench.counts())
+        if not rows:
+            print("bench: valgrind is not installed, nothing was counted")
+            return 0
+    else:
+        rows = list(bench.all())
+        rows += bench.million() if options.million else ()
+    Console(width=None if sys.stdout.isatty() else 120).print(table(rows))
+    return 1 if options.gate and any(row.is_over(BREATH) for row in rows) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,114 @@
+"""What is measured: programs, and the ways in which they run."""
+
+from __future__ import annotations
+
+import compileall
+import os
+import shutil
+import socket
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from measure import TELL_END, TELL_MEMORY, Command
+
+ROOT = Path(__file__).resolve().parent.parent
+BIN = Path(sys.executable).parent
+CALLS = 20_000
+
+_CLICK = """\
+import click
+
+@click.command()
+def hello():
+    pass
+
+"""
+_LOOP = """\
+import sys
+for _ in range(int(sys.argv[1])):
+    hello.main([], standalone_mode=False)
+"""
+_WRAPPED = """\
+import sys
+with hello.make_context("hello", []) as ctx:
+    for _ in range(int(sys.argv[1])):
+        hello.invoke(ctx)
+"""
+PROGRAMS = {
+    "hello.py": _CLICK + "hello()\n",
+    "memory.py": TELL_MEMORY + _CLICK + "hello()\n",
+    "idle.py": TELL_MEMORY,
+    "out.py": _CLICK + "hello.main([], standalone_mode=False)\n" + TELL_END,
+    "loop.py": _CLICK + _LOOP,
+    "wrapped.py": _CLICK + _WRAPPED,
+    "tasks.py": "from invoke import task\n\n@task\ndef hello(c):\n    pass\n",
+    "dodo.py": "def task_hello():\n    return {'actions': [lambda: None]}\n",
+    "empty/sitecustomize.py": "",
+}
+
+
+class House:
+    """A copy of autotask with its bytecode, as an installation has it, and what to run with it."""
+
+    def __init__(self, place: Path) -> None:
+        self.place = place
+        shutil.rmtree(place, ignore_errors=True)
+        for folder in ("autotask", "sitecustomize_template"):
+            shutil.copytree(
+                ROOT / folder, place / folder, ignore=shutil.ignore_patterns("__pycache__")
+            )
+        for name, source in PROGRAMS.items():
+            (place / name).parent.mkdir(exist_ok=True)
+            (place / name).write_text(source)
+        compileall.compile_dir(place, quiet=1)
+        self.listener = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.listener.bind(("127.0.0.1", 0))
+        self.full = self._full_socket()
+        self._bare = {
+            "PATH": f"{BIN}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
+            "HOME": str(place),
+            "PYTHONHASHSEED": "0",
+        }
+
+    def bare(self, *words: str, **more: str) -> Command:
+        """Make the command without autotask."""
+        return Command(self._words(words), {**self._bare, **more}, self.place)
+
+    def ours(self, *words: str, **more: str) -> Command:
+        """Make the command of a task under a launcher: PYTHONPATH and what it sets besides."""
+        environ = {
+            **self._bare,
+            "PYTHONPATH": str(self.place / "sitecustomize_template"),
+            "AUTOTASK_HOME": str(self.place / "home"),
+            "AUTOTASK_PROCESS": "0",
+            "DD_DOGSTATSD_URL": self.listening,
+            **more,
+        }
+        return Command(self._words(words), environ, self.place)
+
+    @property
+    def listening(self) -> str:
+        return f"udp://127.0.0.1:{self.listener.getsockname()[1]}"
+
+    @property
+    def refused(self) -> str:
+        return "udp://127.0.0.1:9"
+
+    def _words(self, words: Sequence[str]) -> list[str]:
+        if words[0].endswith(".py") or words[0].startswith("-"):
+            return [sys.executable, *words]
+        return [shutil.which(words[0], path=str(BIN)) or words[0], *words[1:]]
+
+    def _full_socket(self) -> str:
+        """Return the address of an Agent that hangs: its socket takes no more."""
+        path = str(self.place / "full.socket")
+        self._hanging = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._hanging.bind(path)
+        self._filling = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._filling.setblocking(False)
+        try:
+            while True:
+                self._filling.sendto(b"full", path)
+        except BlockingIOError:
+            return f"unix://{path}"
