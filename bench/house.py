@@ -88,6 +88,10 @@ class House:
         return Command(self._words(words), environ, self.place)
 
     @property
+    def has_launcher(self) -> bool:
+        return (BIN / "autotask-run").exists()
+
+    @property
     def listening(self) -> str:
         return f"udp://127.0.0.1:{self.listener.getsockname()[1]}"
 
