@@ -21,7 +21,7 @@ _LONGEST_READ = 20_000  # characters of it that are searched for secrets
 
 def describe(exc: BaseException) -> dict[str, str]:
     """Return an exception's type, masked message and, where known, the place it came from."""
-    error = {"type": type(exc).__qualname__, "message": masked(_message(exc))}
+    error = {"type": type(exc).__name__, "message": masked(_message(exc))}
     where = place(exc.__traceback__)
     if where:
         error["where"] = where

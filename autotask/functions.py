@@ -162,6 +162,26 @@ class _Span:
         recorder.succeed(self._run)
 
 
+def _step(method: str, *given: Any) -> Any:
+    """Make a method that takes one step of what is executed in steps, inside its run."""
+
+    @recorder.witness
+    def autotask_step(self: Any, *args: Any) -> Any:
+        run = self._self_span.step_in()
+        try:
+            result = getattr(self.__wrapped__, method)(*given, *args)
+        except StopIteration:
+            recorder.succeed(run)
+            raise
+        except BaseException as exc:
+            recorder.fail(run, exc)
+            raise
+        self._self_span.step_out()
+        return result
+
+    return autotask_step
+
+
 class _Steps(wrapt.ObjectProxy):  # type: ignore[type-arg]
     """A coroutine or generator, with a run from its first step to its last."""
 
@@ -173,37 +193,9 @@ class _Steps(wrapt.ObjectProxy):  # type: ignore[type-arg]
         return self
 
     __await__ = __iter__
-
-    def __next__(self) -> Any:
-        return self.send(None)
-
-    @recorder.witness
-    def send(self, value: Any) -> Any:
-        run = self._self_span.step_in()
-        try:
-            result = self.__wrapped__.send(value)
-        except StopIteration:
-            recorder.succeed(run)
-            raise
-        except BaseException as exc:
-            recorder.fail(run, exc)
-            raise
-        self._self_span.step_out()
-        return result
-
-    @recorder.witness
-    def throw(self, *args: Any) -> Any:
-        run = self._self_span.step_in()
-        try:
-            result = self.__wrapped__.throw(*args)
-        except StopIteration:
-            recorder.succeed(run)
-            raise
-        except BaseException as exc:
-            recorder.fail(run, exc)
-            raise
-        self._self_span.step_out()
-        return result
+    __next__ = _step("send", None)
+    send = _step("send")
+    throw = _step("throw")
 
     def close(self) -> None:
         try:
@@ -226,13 +218,13 @@ class _AsyncSteps(wrapt.ObjectProxy):  # type: ignore[type-arg]
         return self
 
     def __anext__(self) -> Any:
-        return self._self_step(self.__wrapped__.__anext__())
+        return self.autotask_step(self.__wrapped__.__anext__())
 
     def asend(self, value: Any) -> Any:
-        return self._self_step(self.__wrapped__.asend(value))
+        return self.autotask_step(self.__wrapped__.asend(value))
 
     def athrow(self, *args: Any) -> Any:
-        return self._self_step(self.__wrapped__.athrow(*args))
+        return self.autotask_step(self.__wrapped__.athrow(*args))
 
     async def aclose(self) -> None:
         try:
@@ -244,7 +236,7 @@ class _AsyncSteps(wrapt.ObjectProxy):  # type: ignore[type-arg]
         self._self_span.close()
 
     @recorder.witness
-    async def _self_step(self, step: Any) -> Any:
+    async def autotask_step(self, step: Any) -> Any:
         run = self._self_span.step_in()
         try:
             result = await step

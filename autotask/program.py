@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import sys
+from _thread import get_ident
 
 from autotask import recorder
 from autotask.guard import guarded
@@ -95,10 +96,11 @@ def _command_line() -> list[str]:
 
 def _note_exit() -> None:
     """Note the status that the program gives to sys.exit; the exit itself is left alone."""
-    original = sys.exit
+    original, thread = sys.exit, get_ident()
 
     def autotask_exit(status: object = None, /) -> NoReturn:
-        _exit_code[:] = [status]
+        if get_ident() == thread:  # elsewhere it ends a thread alone
+            _exit_code[:] = [status]
         original(status)  # type: ignore[arg-type]
 
     autotask_exit.__name__ = autotask_exit.__qualname__ = "exit"

@@ -26,10 +26,9 @@ if TYPE_CHECKING:
 class _Program:
     """One call of a program's `main`: whether its ending has been accounted for."""
 
-    __slots__ = ("settled",)
-
     def __init__(self) -> None:
         self.settled = False
+        self.pid = os.getpid()
 
 
 _program: ContextVar[_Program | None] = ContextVar("autotask_click_main", default=None)
@@ -213,6 +212,9 @@ def _setup_called(ctx: Any, command: Any) -> Run | None:
 
 def _report(names: list[str], command: Any, exc: BaseException, began: float) -> Run | None:
     """Report a failure that no run has seen; help, which is an exit with 0 or 2, is none."""
+    program = _program.get()
+    if program is not None and program.pid != os.getpid():
+        return None  # a forked child on its way out, through what its parent has entered
     _settle()
     outcome = _judged(exc)
     if outcome.status != "failure" or type(exc).__name__ == "NoArgsIsHelpError":  # 8.2
@@ -229,7 +231,7 @@ def _settle() -> None:
 def _judged(exc: BaseException) -> Outcome:
     """Say what an exception means, Click's own among them."""
     for kind in type(exc).__mro__:
-        if not kind.__module__.endswith("click.exceptions"):
+        if not kind.__module__.endswith(("click.exceptions", "typer.exceptions")):  # typer: 0.29
             continue
         if kind.__name__ == "Exit":
             return exited(exc.exit_code)  # type: ignore[attr-defined]
