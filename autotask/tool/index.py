@@ -318,7 +318,7 @@ def _prepare(index: Index, path: str) -> None:
     """Make the tables, unless they are there in the version that we write."""
     execute = index.connection.execute
     execute("PRAGMA synchronous = NORMAL")
-    execute("PRAGMA cache_size = -65536")  # KiB, where a long reading needs them
+    execute("PRAGMA cache_size = -131072")  # KiB, where a long reading needs them
     if _checked_version(index, path) == VERSION:
         return
     with contextlib.suppress(sqlite3.OperationalError):  # a slower mode does as well

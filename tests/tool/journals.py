@@ -1,0 +1,134 @@
+"""A journal as the agent would have written it, and the `autotask` command to read it with."""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from support import Ended, Record, environment
+
+from autotask import journal, process
+from autotask.run import SUCCESS, Outcome, Run
+
+HOUR, DAY = 3600.0, 86400.0
+HOST = os.uname().nodename
+_CODE = "import sys; sys.argv[0] = 'autotask'; from autotask.tool.cli import main; sys.exit(main())"
+_SCRIPT = Path(sys.executable).with_name("autotask")
+COMMAND = [str(_SCRIPT)] if _SCRIPT.exists() else [sys.executable, "-c", _CODE]
+_DAC_OVERRIDE, _DAC_READ_SEARCH, _PR_CAPBSET_DROP = 1, 2, 24
+
+
+def obey_modes() -> None:
+    """Let root, too, be held by the modes of files in the program that is started next."""
+    for capability in (_DAC_OVERRIDE, _DAC_READ_SEARCH):
+        ctypes.CDLL(None).prctl(_PR_CAPBSET_DROP, capability, 0, 0, 0)
+
+
+def autotask(*words: str, env: Mapping[str, str | None] | None = None, **options: Any) -> Ended:
+    """Run the command with nothing but pipes around it."""
+    done = subprocess.run(
+        [*COMMAND, *words],
+        env=environment(env=env),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        **options,
+    )
+    return Ended(done.returncode, done.stdout, done.stderr)
+
+
+def answer(*words: str, **options: Any) -> str:
+    """Run the command, which has nothing to complain about, and return what it says."""
+    ended = autotask(*words, **options)
+    assert (ended.status, ended.stderr) == (0, "")
+    return ended.stdout
+
+
+def records(*words: str) -> list[Record]:
+    """Ask for runs as a program does."""
+    return [json.loads(line) for line in answer("runs", "--format", "jsonl", *words).splitlines()]
+
+
+def names(*words: str) -> list[str]:
+    """Return the tasks of the runs, oldest first."""
+    return [record["task"] for record in records(*words)]
+
+
+def dead_process() -> tuple[int, str]:
+    """Return the id and the identity of a process that is no more."""
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
+        return child.pid, process.identity(child.pid)
+
+
+@dataclass
+class Book:
+    """Writes the journal of a home."""
+
+    home: Path
+
+    def run(
+        self,
+        task: str = "nightly",
+        framework: str = "click",
+        *,
+        ago: float = 60,
+        outcome: Outcome | None = SUCCESS,
+        duration: float = 1.5,
+        parent: Run | None = None,
+        pid: int | None = None,
+        identity: str | None = None,
+        host: str = HOST,
+    ) -> Run:
+        """Write a run that started so many seconds ago; without an outcome it still runs."""
+        run = Run(task, framework)
+        run.started = time.time() - ago
+        run.trigger = "cron"
+        if parent is not None:
+            run.parent, run.root = parent.id, parent.root
+        place = journal.process_fields(
+            os.getpid() if pid is None else pid,
+            process.identity() if identity is None else identity,
+            host,
+            "3.12.1",
+            "shop",
+            "prod",
+            "1.4.2",
+            {"team": "north"},
+        )
+        self.line(journal.started_line(run, place), ago)
+        if outcome is not None:
+            self.finish(run, outcome, ago - duration, duration)
+        return run
+
+    def finish(
+        self, run: Run, outcome: Outcome = SUCCESS, ago: float = 0, duration: float = 1.5
+    ) -> None:
+        """End a run."""
+        at = time.time() - ago
+        line = journal.finished_line(run.id, run.root, at, outcome, duration, 0.25, 48 << 20)
+        self.line(line, ago)
+
+    def line(self, text: str, ago: float = 0, end: str = "\n") -> None:
+        """Append to the segment of that time."""
+        path = self.segment(ago)
+        journal.make_folder(str(path.parent))
+        with path.open("a") as file:
+            file.write(text + end)
+
+    def segment(self, ago: float = 0) -> Path:
+        """Return the segment of so many seconds ago."""
+        return self.home / "journal" / journal.segment(time.time() - ago)
+
+    def segments(self) -> dict[str, str]:
+        """Return what stands in the journal."""
+        return {path.name: path.read_text() for path in (self.home / "journal").glob("*.jsonl")}

@@ -1,0 +1,222 @@
+"""`autotask runs`: which runs, in which order, in which form."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+from pathlib import Path
+
+import pytest
+from tool.journals import DAY, HOST, HOUR, Book, answer, dead_process, names, records
+
+from autotask.journal import moment
+from autotask.run import SKIPPED, SUCCESS, failure
+
+LOST = failure("lost")
+ERROR = {"type": "ValueError", "message": "no such shop", "where": "/srv/shop.py:3"}
+CONTRACT = (
+    "run parent root task framework status reason caused_by exit_code signal error started_at"
+    " finished_at duration cpu max_rss pid host python service env version tags trigger"
+).split()
+
+
+def test_a_table_begins_with_the_newest_run(book: Book) -> None:
+    book.run("old", ago=300)
+    book.run("new", ago=100)
+    book.run("oldest", ago=400)
+    heads, *rows = answer("runs").splitlines()
+    assert heads.split() == ["RUN", "STARTED", "TASK", "FRAMEWORK", "STATUS", "DURATION", "REASON"]
+    assert [row.split()[3] for row in rows] == ["new", "old", "oldest"]
+
+
+@pytest.mark.parametrize("form", ["jsonl", "csv"])
+def test_what_programs_read_begins_with_the_oldest_run(book: Book, form: str) -> None:
+    for ago in (100, 300, 200):
+        book.run(f"ago{ago}", ago=ago)
+    for limit, expected in (((), [300, 200, 100]), (("--limit", "2"), [200, 100])):
+        found = answer("runs", "--format", form, *limit)
+        assert re.findall(r"ago(\d+)", found) == [str(ago) for ago in expected]
+
+
+def test_the_record_has_the_fields_of_the_contract_and_no_other(book: Book) -> None:
+    outer = book.run("nightly.py", "process", ago=90)
+    ended = failure("exception", exit_code=1, signal="SIGTERM", error=ERROR, caused_by="0" * 16)
+    inner = book.run("db.migrate", "invoke", ago=80, duration=2.0, outcome=ended, parent=outer)
+    first, second = records()
+    assert (list(first), list(second)) == (CONTRACT, CONTRACT)
+    assert (first["parent"], first["reason"], first["error"]) == (None, None, None)
+    finished = second.pop("finished_at")
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", finished)
+    assert finished > second["started_at"]
+    assert second == {
+        "run": inner.id,
+        "parent": outer.id,
+        "root": outer.id,
+        "task": "db.migrate",
+        "framework": "invoke",
+        "status": "failure",
+        "reason": "exception",
+        "caused_by": "0" * 16,
+        "exit_code": 1,
+        "signal": "SIGTERM",
+        "error": ERROR,
+        "started_at": moment(inner.started),
+        "duration": 2.0,
+        "cpu": 0.25,
+        "max_rss": 48 << 20,
+        "pid": second["pid"],
+        "host": HOST,
+        "python": "3.12.1",
+        "service": "shop",
+        "env": "prod",
+        "version": "1.4.2",
+        "tags": {"team": "north"},
+        "trigger": "cron",
+    }
+
+
+def test_fields_that_are_not_known_are_null(book: Book) -> None:
+    book.line('{"event":"started","run":"00000000000000aa","at":"2026-11-25T10:00:00.000000Z"}')
+    (record,) = records()
+    empty = {"task": "", "framework": "", "status": "running", "tags": {}, "trigger": "unknown"}
+    known = {"run", "root", "started_at", *empty}
+    assert {name: record[name] for name in empty} == empty
+    assert {record[name] for name in CONTRACT if name not in known} == {None}
+
+
+def test_an_error_without_a_place_has_a_null_for_it(book: Book) -> None:
+    book.run(outcome=failure("exit", exit_code=1, error={"type": "SystemExit", "message": "no"}))
+    assert records()[0]["error"] == {"type": "SystemExit", "message": "no", "where": None}
+
+
+def test_csv_has_a_line_of_heads_and_a_line_a_run(book: Book) -> None:
+    book.run("two\nlines, and a comma", outcome=failure("exception", error=ERROR))
+    heads, row = csv.reader(io.StringIO(answer("runs", "--format", "csv")))
+    assert heads == CONTRACT
+    found = dict(zip(heads, row))
+    assert found["task"] == "two\\nlines, and a comma"
+    assert found["parent"] == ""
+    assert json.loads(found["error"]) == ERROR
+    assert json.loads(found["tags"]) == {"team": "north"}
+
+
+FILTERS = [
+    ("", "db.migrate db.check nightly.py compile:main.c [odd]"),
+    ("--task db.*", "db.migrate db.check"),
+    ("--task *m*", "db.migrate compile:main.c"),
+    ("--task d?.check", "db.check"),
+    ("--task [cd]*", "db.migrate db.check compile:main.c"),
+    ("--task [!cd]*", "nightly.py [odd]"),
+    ("--task [[]odd]", "[odd]"),
+    ("--task DB.*", ""),
+    ("--task db", ""),
+    ("--status success", "db.migrate [odd]"),
+    ("--status failure", "nightly.py"),
+    ("--status skipped", "compile:main.c"),
+    ("--status running", "db.check"),
+    ("--framework invoke", "db.migrate db.check"),
+    ("--framework inv", ""),
+    ("--since 2h", "db.check nightly.py compile:main.c [odd]"),
+    ("--since 90m", "nightly.py compile:main.c [odd]"),
+    ("--since 5400s", "nightly.py compile:main.c [odd]"),
+    ("--since 1w", "db.migrate db.check nightly.py compile:main.c [odd]"),
+    ("--limit 2", "compile:main.c [odd]"),
+    ("--limit 0", "db.migrate db.check nightly.py compile:main.c [odd]"),
+    ("--limit 9", "db.migrate db.check nightly.py compile:main.c [odd]"),
+    ("--task db.* --limit 1", "db.check"),
+    ("--task *e* --status success --framework invoke --since 2d", "db.migrate"),
+]
+
+
+@pytest.mark.parametrize(("words", "expected"), FILTERS)
+def test_only_the_runs_that_match_are_shown(book: Book, words: str, expected: str) -> None:
+    book.run("db.migrate", "invoke", ago=DAY)
+    book.run("db.check", "invoke", ago=100 * 60, outcome=None)
+    book.run("nightly.py", "process", ago=HOUR, outcome=failure("exit", exit_code=3))
+    book.run("compile:main.c", "doit", ago=60, outcome=SKIPPED)
+    book.run("[odd]", ago=50)
+    assert names(*words.split()) == expected.split()
+    shown = answer("runs", *words.split())
+    assert [name for name in reversed(expected.split()) if name not in shown] == []
+    assert len(shown.splitlines()) == 1 + len(expected.split()) if expected else "no runs match\n"
+
+
+def test_a_table_ends_after_fifty_runs_unless_asked_for_more(book: Book) -> None:
+    for number in range(60):
+        book.run(f"task{number}", ago=100 - number)
+    assert len(answer("runs").splitlines()) == 51
+    assert len(answer("runs", "--limit", "0").splitlines()) == 61
+    assert len(names()) == 60
+
+
+REASONS = [
+    (SUCCESS, "success 1.50s"),
+    (SKIPPED, "skipped 1.50s"),
+    (failure("exit", exit_code=3), "failure 1.50s exit 3"),
+    (failure("signal", signal="SIGKILL"), "failure 1.50s signal SIGKILL"),
+    (failure("oom", signal="SIGKILL"), "failure 1.50s oom SIGKILL"),
+    (failure("usage", exit_code=2), "failure 1.50s usage"),
+    (failure("interrupted"), "failure 1.50s interrupted"),
+    (failure("nested", error=ERROR, caused_by="0" * 16), "failure 1.50s nested"),
+    (failure("exception", error=ERROR), "failure 1.50s exception ValueError: no such shop"),
+]
+
+
+@pytest.mark.parametrize(("outcome", "expected"), REASONS)
+def test_a_row_says_how_it_ended_and_why(book: Book, outcome: object, expected: str) -> None:
+    book.run(outcome=outcome)  # type: ignore[arg-type]
+    row = answer("runs").splitlines()[1]
+    assert " ".join(row.split()[5:]) == expected
+
+
+def test_a_long_reason_is_cut_in_the_table_but_not_for_programs(book: Book) -> None:
+    error = {"type": "ValueError", "message": "x" * 490}
+    book.run(outcome=failure("exception", error=error))
+    row = answer("runs").splitlines()[1]
+    assert row.endswith("xxx...")
+    assert len(row) < 260
+    assert records()[0]["error"]["message"] == "x" * 490
+
+
+def test_a_run_is_running_only_while_its_process_lives(book: Book) -> None:
+    pid, identity = dead_process()
+    book.run("lives", outcome=None, ago=100)
+    book.run("died", outcome=None, ago=90, pid=pid, identity=identity)
+    book.run("reused", outcome=None, ago=80, identity=identity)  # our own id, another start
+    book.run("elsewhere", outcome=None, ago=70, identity="other/1/2", host="other")
+    found = {record["task"]: (record["status"], record["reason"]) for record in records()}
+    assert found == {
+        "lives": ("running", None),
+        "died": ("failure", "lost"),
+        "reused": ("failure", "lost"),
+        "elsewhere": ("running", None),
+    }
+    assert names("--status", "running") == ["lives", "elsewhere"]
+    assert re.search(r"lives +click +running +1m4\ds\+\n", answer("runs"))
+
+
+def test_the_journal_knows_better_than_a_run_presumed_to_be_lost(book: Book) -> None:
+    pid, identity = dead_process()
+    run = book.run(outcome=None, pid=pid, identity=identity)
+    assert records()[0]["reason"] == "lost"
+    book.finish(run, failure("signal", signal="SIGSEGV"))
+    assert (records()[0]["reason"], records()[0]["signal"]) == ("signal", "SIGSEGV")
+
+
+@pytest.mark.parametrize("form", ["table", "jsonl", "csv"])
+@pytest.mark.parametrize("what", ["no home", "no journal", "an empty segment"])
+def test_before_the_first_run_only_people_are_told(
+    book: Book, home: Path, form: str, what: str
+) -> None:
+    if what != "no home":
+        (home / "journal").mkdir(parents=True)
+    if what == "an empty segment":
+        book.segment().touch()
+    found = answer("runs", "--format", form)
+    if form == "table":
+        assert found.startswith("no runs")
+    else:
+        assert found == ("" if form == "jsonl" else ",".join(CONTRACT) + "\n")
+    assert home.exists() == (what != "no home")
