@@ -1,0 +1,274 @@
+"""`autotask-run`: run any command as a task, with the agent on its path.
+
+Started by bin/autotask-run as `python -I -S`. It is paid before each command and stays in memory
+as long as that runs, so that it imports next to nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import _signal
+
+from autotask.config import Settings
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import NoReturn
+
+_HELP = """\
+usage: autotask-run [--name N] [--tag K:V]... [--exec] COMMAND [ARG]...
+
+Runs a command as a task: autotask records when it ran, whether it succeeded and how long it
+took, and the same for each Click, Typer, Invoke and doit task inside it. It ends as the command
+ended: same exit status, killed by the same signal.
+
+options:
+  --name N     the task's name; by default the script's, the module's or the command's own
+  --tag K:V    a tag on all that is recorded and sent; can be given more than once
+  --exec       become the command instead of staying beside it as its parent
+  --help       show this help
+  --version    show the version
+
+exit status, where it is not the command's own:
+  125  autotask-run was used wrongly
+  126  the command cannot be executed
+  127  there is no such command
+
+examples:
+  autotask-run inv db.migrate
+  autotask-run python nightly.py --verbose
+  autotask-run --name backup --tag team:data ./backup.sh
+"""
+_USAGE_ERROR, _NOT_EXECUTABLE, _NOT_FOUND = 125, 126, 127
+_SHELLS = frozenset(["sh", "bash", "dash", "ksh", "zsh"])
+_PYTHON_VALUED = frozenset("WX")  # options of python that take a value
+
+
+class Options:
+    """What the command line asks for."""
+
+    def __init__(self) -> None:
+        self.name: str | None = None
+        self.tags: list[str] = []
+        self.replace = False  # --exec
+        self.command: list[str] = []
+
+
+class Failure:
+    """Why a command could not be executed: the exit status for it, and what to say."""
+
+    def __init__(self, code: int, text: str) -> None:
+        self.code = code
+        self.text = text
+
+
+class Inherited:
+    """What the start of Python has changed of this process, to be undone for the command.
+
+    *state* comes from bin/autotask-run: `p` and `x` where SIGPIPE and SIGXFSZ were not ignored,
+    then `=` and LC_CTYPE where that was set.
+    """
+
+    def __init__(self, state: str) -> None:
+        defaults, self._has_locale, self._locale = state.partition("=")
+        self._signals = [_signal.SIGPIPE] if "p" in defaults else []
+        self._signals += [_signal.SIGXFSZ] if "x" in defaults else []
+        self._mask = _signal.pthread_sigmask(_signal.SIG_BLOCK, ())
+        self._children = _signal.getsignal(_signal.SIGCHLD)
+        if _signal.getsignal(_signal.SIGINT) is _signal.default_int_handler:
+            _signal.signal(_signal.SIGINT, _signal.SIG_DFL)  # now: no traceback at Ctrl-C
+
+    def environ(self) -> dict[str, str]:
+        """Return the environment as it was."""
+        environ = dict(os.environ)
+        environ.pop("LC_CTYPE", None)
+        if self._has_locale:
+            environ["LC_CTYPE"] = self._locale
+        return environ
+
+    def restore(self) -> None:
+        """Give the signals their dispositions and mask back."""
+        for number in self._signals:
+            _signal.signal(number, _signal.SIG_DFL)
+        _signal.signal(_signal.SIGCHLD, self._children)
+        _signal.pthread_sigmask(_signal.SIG_SETMASK, self._mask)
+
+
+def main() -> NoReturn:
+    """Run the command of the command line, whose first word is the state (`Inherited`)."""
+    inherited = Inherited(sys.argv[1])
+    options = parse(sys.argv[2:])
+    environ = inherited.environ()
+    if options.name is not None:
+        environ["AUTOTASK_NAME"] = options.name
+    if options.tags:
+        tags = [environ["AUTOTASK_TAGS"]] if environ.get("AUTOTASK_TAGS") else []
+        environ["AUTOTASK_TAGS"] = ",".join(tags + options.tags)
+    settings = Settings(environ)
+
+    def become(environ: dict[str, str]) -> Failure:
+        inherited.restore()
+        return execute(options.command, environ)
+
+    if settings.enabled:
+        environ["PYTHONPATH"] = with_agent(environ.get("PYTHONPATH"))
+        if not options.replace and hasattr(_signal, "sigtimedwait"):  # not on macOS
+            from autotask.supervise import supervise
+
+            environ.pop("AUTOTASK_NAME", None)
+            supervise(settings, settings.name or task_name(options.command), environ, become)
+    failure = become(environ)
+    complain(failure.text)
+    os._exit(failure.code)
+
+
+def parse(words: list[str]) -> Options:
+    """Read the command line; say what is wrong with it in one line and exit with 125."""
+    options = Options()
+    while words and words[0].startswith("-"):
+        word = words.pop(0)
+        if word == "--":
+            break
+        name, equals, value = word.partition("=")
+        if name in ("--name", "--tag"):
+            if not equals:
+                value = words.pop(0) if words else ""
+            _take_value(options, name, value)
+        elif word == "--exec":
+            options.replace = True
+        elif word in ("--help", "-h"):
+            _answer(_HELP)
+        elif word == "--version":
+            _answer(f"autotask-run {_version()}\n")
+        else:
+            _refuse(f"{name} is no option of it")
+    if not words or not words[0]:
+        _refuse("which command?")
+    options.command = words
+    return options
+
+
+def _take_value(options: Options, name: str, value: str) -> None:
+    if not value:
+        _refuse(f"{name} needs a value")
+    if name == "--name":
+        options.name = value
+        return
+    key, _, rest = value.partition(":")
+    if not key or not rest or "," in value:
+        _refuse(f"--tag {value}: a tag is key:value, without a comma")
+    options.tags.append(value)
+
+
+def _answer(text: str) -> NoReturn:
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except (AttributeError, OSError):  # closed: nobody wants to know
+        pass
+    os._exit(0)
+
+
+def _refuse(text: str) -> NoReturn:
+    complain(f"{text} (see `autotask-run --help`)")
+    os._exit(_USAGE_ERROR)
+
+
+def complain(text: str) -> None:
+    """Say in one line on standard error what is wrong."""
+    line = "".join([c if c.isprintable() else repr(c)[1:-1] for c in text])
+    try:
+        os.write(2, f"autotask-run: {line}\n".encode("utf-8", "surrogateescape"))
+    except OSError:
+        return
+
+
+def _version() -> str:
+    from importlib import metadata
+
+    try:
+        return metadata.version("autotask-agent")
+    except metadata.PackageNotFoundError:
+        return "(not installed)"
+
+
+def with_agent(path: str | None) -> str:
+    """Put the folder of our sitecustomize in front of a PYTHONPATH, without an empty entry."""
+    site = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))
+    folder = os.path.join(site, "sitecustomize_template")
+    if not path:  # empty is unset to Python, while an empty entry is the current folder
+        return folder
+    return path if path.split(os.pathsep)[0] == folder else folder + os.pathsep + path
+
+
+def task_name(command: list[str]) -> str:
+    """Name a command: the script's file name, with `python -m` the module, else its base name."""
+    program = os.path.basename(command[0]) or command[0]
+    if program.startswith(("python", "pypy")):
+        return _python_program(command[1:]) or program
+    if program in _SHELLS and len(command) > 1 and not command[1].startswith(("-", "+")):
+        return os.path.basename(command[1]) or program
+    return program
+
+
+def _python_program(words: list[str]) -> str | None:
+    """Return the script or module that a Python command line runs, None where there is none."""
+    while words and words[0].startswith("-") and words[0] != "-":
+        letters = words[0][1:]
+        words = words[1:]
+        if letters.startswith("-"):
+            words = words[1:]  # --check-hash-based-pycs takes a value
+            continue
+        for place, letter in enumerate(letters, 1):
+            if letter == "c":
+                return None
+            if letter == "m":
+                return letters[place:] or (words[0] if words else None)
+            if letter in _PYTHON_VALUED:
+                words = words if letters[place:] else words[1:]
+                break
+    return os.path.basename(words[0]) if words and words[0] != "-" else None
+
+
+def execute(command: list[str], environ: dict[str, str]) -> Failure:
+    """Become a command, found as execvp(3) finds it; return only where that fails."""
+    name, denied = command[0], None
+    for file in _candidates(name, environ.get("PATH", os.defpath)):
+        try:
+            os.execve(file, command, environ)
+        except (FileNotFoundError, NotADirectoryError):
+            if os.path.exists(file):
+                return Failure(_NOT_EXECUTABLE, f"{name}: its interpreter is missing")
+        except PermissionError:
+            why = "Is a directory" if os.path.isdir(file) else "Permission denied"
+            denied = denied or Failure(_NOT_EXECUTABLE, f"{name}: {why}")
+        except OSError as problem:
+            if _is_shell_script(problem, file):
+                os.execve("/bin/sh", ["/bin/sh", file, *command[1:]], environ)
+            return Failure(_NOT_EXECUTABLE, f"{name}: {problem.strerror}")
+    missing = "No such file or directory" if "/" in name else "command not found"
+    return denied or Failure(_NOT_FOUND, f"{name}: {missing}")
+
+
+def _candidates(name: str, path: str) -> Iterator[str]:
+    if "/" in name:
+        yield name
+        return
+    for folder in path.split(os.pathsep):
+        yield os.path.join(folder, name)
+
+
+def _is_shell_script(problem: OSError, file: str) -> bool:
+    """Tell a script without a first line `#!`, which a shell would run, from a foreign binary."""
+    from errno import ENOEXEC
+
+    if problem.errno != ENOEXEC:
+        return False
+    try:
+        with open(file, "rb", buffering=0) as script:
+            return b"\0" not in script.read(80).partition(b"\n")[0]
+    except OSError:
+        return False
