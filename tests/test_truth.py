@@ -291,7 +291,9 @@ WAYS = {
         3,
         besides=("coroutine",),
     ),
-    "asyncio is cancelled": Way("raise asyncio.CancelledError", "exception", error="CancelledError"),
+    "asyncio is cancelled": Way(
+        "raise asyncio.CancelledError", "exception", error="CancelledError"
+    ),
     # what the frameworks have of their own
     "ctx.exit()": Way("ctx.exit()", only=(*_CLICKS, "typer")),
     "ctx.exit(3)": Way("ctx.exit(3)", "exit", 3, only=(*_CLICKS, "typer")),
@@ -354,7 +356,7 @@ def test_every_ending_is_told_as_it_was(
     framework, task, source = PROGRAMS[program]
     script = _script(tmp_path, source, way.body)
     bare = run_program(script, *way.arguments, under="bare", cwd=tmp_path)
-    for under in os.environ.get("UNDER","path launcher").split():
+    for under in os.environ.get("UNDER", "path launcher").split():
         ended = run_program(script, *way.arguments, under=_under(under), cwd=tmp_path, env={
             "AUTOTASK_HOME": str(home / under)
         })  # fmt: skip

@@ -269,17 +269,25 @@ def _path(ctx: Any) -> list[str]:
 def _path_to(ctx: Any, command: Any) -> list[str]:
     """Return the names down to a command that is called from a context of another one.
 
-    That is where the command has its place, in a group above; else it hangs under its caller.
+    That is where the command has its place, in the nearest group above; else under its caller.
     """
     above = ctx
     while above is not None:
-        commands = getattr(above.command, "commands", None)
-        if isinstance(commands, dict):
-            for name, found in commands.items():
-                if found is command:
-                    return [*_path(above), name]
+        below = _path_below(above.command, command)
+        if below is not None:
+            return [*_path(above), *below]
         above = above.parent
     return [*_path(ctx), command.name or "?"]
+
+
+def _path_below(group: Any, command: Any) -> list[str] | None:
+    commands = getattr(group, "commands", None)
+    if isinstance(commands, dict):
+        for name, found in commands.items():
+            below = [] if found is command else _path_below(found, command)
+            if below is not None:
+                return [name, *below]
+    return None
 
 
 def _program_name(name: str) -> str:

@@ -1,0 +1,506 @@
+"""Click and Typer: which of their commands are runs, under which names, and how they ended."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from frameworks._own import same, told
+from support import PYTHON, run_program, runs, write
+
+pytest.importorskip("click")
+
+SHOP = """
+import sys
+import click
+
+class Loud(click.Command):
+    def invoke(self, ctx):
+        print("loud")
+        return super().invoke(ctx)
+
+class Own(click.Command):
+    def invoke(self, ctx):
+        print("own")
+        return 7
+
+class Quiet(click.Group):
+    def invoke(self, ctx):
+        return super().invoke(ctx)
+
+@click.group()
+@click.option("--level", type=int, default=1)
+def cli(level): pass
+
+@cli.command()
+@click.argument("what", default="all")
+def build(what): print("build", what)
+
+@cli.command("other-name")
+def a_function(): pass
+
+@cli.command(cls=Loud)
+def loud(): print("in loud")
+
+@cli.command(cls=Own)
+def own(): pass
+
+@cli.command(cls=Loud)
+def loud_boom(): raise ValueError("boom")
+
+@cli.group()
+def db(): print("db")
+
+@db.command()
+def migrate(): print("migrate")
+
+@db.command()
+def broken(): raise ValueError("boom")
+
+@cli.group(invoke_without_command=True)
+@click.pass_context
+def report(ctx):
+    print("report", ctx.invoked_subcommand)
+
+@report.command()
+def daily(): print("daily")
+
+@cli.group(chain=True)
+def pipe(): pass
+
+@pipe.command()
+def one(): print("one")
+
+@pipe.command()
+def two(): print("two")
+
+@pipe.command()
+def three(): sys.exit(3)
+
+@cli.group(cls=Quiet)
+def quiet(): pass
+
+@quiet.command()
+def whisper(): pass
+
+@cli.group()
+def shut():
+    raise ValueError("shut")
+
+@shut.command()
+def never(): pass
+
+@cli.group()
+def late(): pass
+
+@late.result_callback() if hasattr(late, "result_callback") else late.resultcallback()
+def fails_late(result): raise ValueError("late")
+
+@late.command()
+def fine(): print("fine")
+
+@cli.command()
+@click.pass_context
+def closing(ctx):
+    def close(): raise ValueError("at the end")
+    ctx.call_on_close(close)
+
+@cli.command()
+@click.pass_context
+def calls(ctx):
+    print(ctx.invoke(build, what="called"))
+    ctx.forward(build, what="forwarded")
+    ctx.invoke(lambda: print("a plain function"))
+
+@cli.command()
+@click.pass_context
+def calls_boom(ctx):
+    ctx.invoke(broken)
+
+@cli.command()
+@click.pass_context
+def catches_boom(ctx):
+    try:
+        ctx.invoke(broken)
+    except ValueError:
+        print("caught")
+
+@cli.command()
+@click.argument("number", type=int, nargs=-1)
+def adds(number): print(sum(number))
+
+@cli.command()
+@click.password_option()
+def secret(password): print(len(password))
+
+if __name__ == "__main__":
+    cli()
+"""
+
+# What is called, and the runs below that of the process.
+CALLS = [
+    ("build", ["shop.build success"]),
+    ("--level 2 build cakes", ["shop.build success"]),
+    ("build --level 1", ["shop.build failure usage 2"]),
+    ("--level x build", ["shop failure usage 2"]),
+    ("other-name", ["shop.other-name success"]),
+    ("loud", ["shop.loud success"]),
+    ("own", ["shop.own success"]),
+    ("loud-boom", ["shop.loud-boom failure exception ValueError"]),
+    ("db migrate", ["shop.db.migrate success"]),
+    ("db broken", ["shop.db.broken failure exception ValueError"]),
+    ("db migrait", ["shop.db failure usage 2"]),
+    ("bd migrate", ["shop failure usage 2"]),
+    ("report", ["shop.report success"]),
+    ("report daily", ["shop.report.daily success"]),
+    ("report dally", ["shop.report failure usage 2"]),
+    ("pipe one two", ["shop.pipe.one success", "shop.pipe.two success"]),
+    ("pipe one three two", ["shop.pipe.one success", "shop.pipe.three failure exit 3"]),
+    ("pipe one four", ["shop.pipe failure usage 2"]),
+    ("quiet whisper", ["shop.quiet.whisper success"]),
+    ("shut never", ["shop.shut failure exception ValueError"]),
+    ("late fine", ["shop.late.fine success", "shop.late failure exception ValueError"]),
+    ("closing", ["shop.closing success", "shop failure exception ValueError"]),
+    (
+        "calls",
+        [
+            "shop.calls success",
+            "shop.build success in shop.calls",
+            "shop.build success in shop.calls",
+        ],
+    ),
+    (
+        "calls-boom",
+        [
+            "shop.calls-boom failure nested ValueError by shop.db.broken",
+            "shop.db.broken failure exception ValueError in shop.calls-boom",
+        ],
+    ),
+    (
+        "catches-boom",
+        [
+            "shop.catches-boom success",
+            "shop.db.broken failure exception ValueError in shop.catches-boom",
+        ],
+    ),
+    ("adds 1 2", ["shop.adds success"]),
+    ("adds x", ["shop.adds failure usage 2"]),
+    # no runs
+    ("", []),
+    ("--help", []),
+    ("db", []),
+    ("db --help", []),
+    ("build --help", []),
+    ("db migrate --help", []),
+]
+
+
+@pytest.mark.parametrize(("words", "expected"), CALLS)
+def test_each_command_that_works_is_a_run(
+    words: str, expected: list[str], tmp_path: Path, home: Path
+) -> None:
+    script = write(tmp_path / "shop.py", SHOP)
+    same(script, *words.split(), cwd=tmp_path, frames=6)
+    assert _below_process(home) == expected
+
+
+def _below_process(home: Path) -> list[str]:
+    return [
+        line.replace(" in shop.py", "") for line in told(runs(home)) if "shop.py " not in line[:8]
+    ]
+
+
+# How a program is called, in which folder of it lies what, and the name that its command has.
+LAYOUTS = [
+    ("script", ["shop.py", "build"], "shop.build"),
+    ("script without a suffix", ["shop", "build"], "shop.build"),
+    ("module", ["-m", "shop", "build"], "shop.build"),
+    ("module in a package", ["-m", "pkg.jobs", "build"], "pkg.jobs.build"),
+    ("package", ["-m", "pkg", "build"], "pkg.build"),
+]
+
+
+@pytest.mark.parametrize(
+    ("words", "name"), [row[1:] for row in LAYOUTS], ids=[row[0] for row in LAYOUTS]
+)
+def test_a_program_has_its_name_however_it_is_called(
+    words: list[str], name: str, tmp_path: Path, home: Path
+) -> None:
+    for file in ("shop.py", "shop", "pkg/__init__.py", "pkg/jobs.py", "pkg/__main__.py"):
+        write(tmp_path / file, "" if file.endswith("__init__.py") else SHOP)
+    same(PYTHON, *words, cwd=tmp_path, env={"PYTHONPATH": None})
+    (run,) = [run for run in runs(home) if run["framework"] == "click"]
+    assert run["task"] == name
+
+
+def test_a_console_script_has_the_name_of_its_file(tmp_path: Path, home: Path) -> None:
+    write(tmp_path / "shop.py", SHOP)
+    script = write(
+        tmp_path / "bin" / "shop-admin",
+        f"""\
+        #!{PYTHON}
+        import sys
+        sys.path.insert(0, {str(tmp_path)!r})
+        from shop import cli
+        if __name__ == "__main__":
+            sys.exit(cli())
+        """,
+    )
+    script.chmod(0o755)
+    same(script, "build", cwd=tmp_path)
+    assert [run["task"] for run in runs(home)] == ["shop-admin", "shop-admin.build"]
+
+
+# Programs that call their commands themselves.
+WITHIN = [
+    (
+        "without standalone mode an exit is a return value",
+        """
+        @click.command()
+        @click.pass_context
+        def job(ctx): ctx.exit(3)
+        print(job(standalone_mode=False, args=[]))
+        """,
+        ["shop failure exit 3"],
+    ),
+    (
+        "without standalone mode an exception goes on",
+        """
+        @click.command()
+        def job(): raise ValueError("boom")
+        try:
+            job(standalone_mode=False, args=[])
+        except ValueError as problem:
+            print(problem)
+        """,
+        ["shop failure exception ValueError"],
+    ),
+    (
+        "without standalone mode wrong arguments are an exception",
+        """
+        @click.command()
+        def job(): pass
+        try:
+            job(standalone_mode=False, args=["--no"])
+        except click.UsageError as problem:
+            print(problem.format_message())
+        """,
+        ["shop failure usage 2"],
+    ),
+    (
+        "CliRunner enters main again in the same process",
+        """
+        import sys
+        from click.testing import CliRunner
+        @click.group()
+        def cli(): pass
+        @cli.command()
+        def good(): print("good")
+        @cli.command()
+        def bad(): sys.exit(3)
+        for name in ("good", "bad", "good"):
+            done = CliRunner().invoke(cli, [name])
+            print(done.exit_code, done.output)
+        """,
+        ["cli.good success", "cli.bad failure exit 3", "cli.good success"],
+    ),
+    (
+        "an async callback is run by the command itself",
+        """
+        import asyncio
+        class Async(click.Command):
+            def invoke(self, ctx):
+                return asyncio.run(super().invoke(ctx))
+        @click.command(cls=Async)
+        async def job():
+            await asyncio.sleep(0)
+            raise ValueError("boom")
+        job()
+        """,
+        ["shop failure exception ValueError"],
+    ),
+    (
+        "an async callback that nobody awaits is a success",
+        """
+        import warnings
+        warnings.simplefilter("ignore")
+        @click.command()
+        async def job(): raise ValueError("never")
+        job()
+        """,
+        ["shop success"],
+    ),
+    (
+        "commands that call others' main are the parents of their runs",
+        """
+        @click.command()
+        def inner(): print("inner")
+        @click.command()
+        def outer(): inner(args=[], standalone_mode=False, prog_name="inner")
+        outer()
+        """,
+        ["shop success", "inner success in shop"],
+    ),
+    (
+        "a command collection and an alias of a group",
+        """
+        class Aliased(click.Group):
+            def get_command(self, ctx, name):
+                return super().get_command(ctx, {"b": "build"}.get(name, name))
+        @click.group(cls=Aliased)
+        def one(): pass
+        @one.command()
+        def build(): pass
+        @click.group()
+        def two(): pass
+        @two.command()
+        def ship(): pass
+        click.CommandCollection(sources=[one, two])(["ship"], standalone_mode=False)
+        one(["b"], standalone_mode=False)
+        """,
+        ["shop.ship success", "shop.b success"],
+    ),
+    (
+        "a command that is broken at its start",
+        """
+        class Lazy(click.Group):
+            def list_commands(self, ctx): return ["job"]
+            def get_command(self, ctx, name):
+                import nothing_of_that_name
+        Lazy("lazy")(["job"])
+        """,
+        ["shop failure exception ModuleNotFoundError"],
+    ),
+    (
+        "a parameter's callback that fails",
+        """
+        def check(ctx, param, value): raise ValueError(value)
+        @click.command()
+        @click.option("--size", callback=check, default="big")
+        def job(size): pass
+        job()
+        """,
+        ["shop failure exception ValueError"],
+    ),
+    (
+        "an eager option that exits",
+        """
+        @click.command()
+        @click.version_option("1.0")
+        def job(): pass
+        job(["--version"])
+        """,
+        [],
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"), [row[1:] for row in WITHIN], ids=[row[0] for row in WITHIN]
+)
+def test_a_program_may_call_its_commands_in_any_way(
+    source: str, expected: list[str], tmp_path: Path, home: Path
+) -> None:
+    script = write(tmp_path / "shop.py", "        import click\n" + source)
+    same(script, cwd=tmp_path, frames=6)
+    assert _below_process(home) == expected
+
+
+TYPER = """
+import typer
+app = typer.Typer(pretty_exceptions_enable=False)
+db = typer.Typer()
+app.add_typer(db, name="db")
+
+@app.callback()
+def main(level: int = 1): pass
+
+@app.command()
+def build(what: str = "all"): print("build", what)
+
+@app.command("other-name")
+def a_function(): pass
+
+@app.command()
+def boom(): raise ValueError("boom")
+
+@db.callback(invoke_without_command=True)
+def status(): print("status")
+
+@db.command()
+def migrate(): print("migrate")
+
+if __name__ == "__main__":
+    app()
+"""
+
+TYPER_CALLS = [
+    ("build", ["shop.build success"]),
+    ("build --what cakes", ["shop.build success"]),
+    ("build --who", ["shop.build failure usage 2"]),
+    ("--level x build", ["shop failure usage 2"]),
+    ("other-name", ["shop.other-name success"]),
+    ("boom", ["shop.boom failure exception ValueError"]),
+    ("db", ["shop.db success"]),
+    ("db migrate", ["shop.db.migrate success"]),
+    ("db migrait", ["shop.db failure usage 2"]),
+    ("bd", ["shop failure usage 2"]),
+    ("", ["shop failure usage 2"]),  # no help, but "Missing command."
+    ("--help", []),
+    ("build --help", []),
+    ("--show-completion", []),
+]
+
+
+@pytest.mark.parametrize(("words", "expected"), TYPER_CALLS)
+def test_typer_is_seen_with_its_own_copy_of_click_too(
+    words: str, expected: list[str], tmp_path: Path, home: Path
+) -> None:
+    pytest.importorskip("typer")
+    script = write(tmp_path / "shop.py", TYPER)
+    same(script, *words.split(), cwd=tmp_path, frames=6)
+    assert _below_process(home) == expected
+    assert {run["framework"] for run in runs(home)} <= {"process", "typer"}
+
+
+def test_typers_pretty_tracebacks_go_on_working(tmp_path: Path, home: Path) -> None:
+    pytest.importorskip("typer")
+    script = write(tmp_path / "shop.py", TYPER.replace("pretty_exceptions_enable=False", ""))
+    ended = run_program(script, "boom", cwd=tmp_path)
+    bare = run_program(script, "boom", under="bare", cwd=tmp_path)
+    assert ended.status == bare.status == 1
+    assert "ValueError: boom" in ended.stderr
+
+
+def test_runs_of_a_framework_that_is_not_wanted_are_not_recorded(
+    tmp_path: Path, home: Path
+) -> None:
+    script = write(tmp_path / "shop.py", SHOP)
+    for value in ("-click", "invoke,doit", "all,-click"):
+        same(script, "build", cwd=tmp_path, env={"AUTOTASK_FRAMEWORKS": value})
+    assert {run["framework"] for run in runs(home)} <= {"process"}
+
+
+def test_ignored_commands_are_no_runs(tmp_path: Path, home: Path) -> None:
+    script = write(tmp_path / "shop.py", SHOP)
+    same(script, "db", "migrate", cwd=tmp_path, env={"AUTOTASK_IGNORE": "x,shop.db.*"})
+    same(script, "build", cwd=tmp_path, env={"AUTOTASK_IGNORE": "x,shop.db.*"})
+    assert _below_process(home) == ["shop.build success"]
+
+
+def test_what_is_instrumented_still_looks_as_it_did(tmp_path: Path) -> None:
+    script = write(
+        tmp_path / "look.py",
+        """
+        import inspect, pickle, pydoc
+        import click
+        for owner, name in ((click.Command, "main"), (click.Command, "invoke"),
+                            (click.Command, "make_context"), (click.Group, "invoke"),
+                            (click.Context, "invoke")):
+            found = getattr(owner, name)
+            print(found.__qualname__, found.__module__, inspect.signature(found), found.__doc__)
+            print(inspect.getsource(found))
+            assert pickle.loads(pickle.dumps(found)) is found
+        """,
+    )
+    same(script, cwd=tmp_path)
