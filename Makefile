@@ -12,7 +12,7 @@ help:  ## show this
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 12
 
 .PHONY: demo
-demo: $(VENV)/.ready  ## show the product at work: tasks that succeed and fail, then what is known of them
+demo: $(VENV)/.ready  ## show the product at work: tasks that succeed and fail, and what is known of them
 	@$(BIN)/python demo/demo.py
 
 .PHONY: test
@@ -31,7 +31,6 @@ lint: $(VENV)/.ready  ## check style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy $(CODE)
-	$(BIN)/mypy --scripts-are-modules bin/autotask-run
 
 .PHONY: bench
 bench: $(VENV)/.ready  ## measure what autotask costs, beside its budgets (ARGS="--quick", "--gate", "--million")

@@ -161,8 +161,6 @@ class Bench:
 
     def _launcher(self) -> Iterator[Row]:
         house = self.house
-        if not house.has_launcher:
-            return
         by_hand, launched = (
             house.ours("hello.py"),
             house.ours("autotask-run", sys.executable, "hello.py"),

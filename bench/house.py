@@ -53,8 +53,9 @@ class House:
 
     def __init__(self, place: Path) -> None:
         self.place = place
+        self.path = os.pathsep.join((str(place / "bin"), str(BIN), os.environ.get("PATH", "")))
         shutil.rmtree(place, ignore_errors=True)
-        for folder in ("autotask", "sitecustomize_template"):
+        for folder in ("autotask", "bin", "sitecustomize_template"):
             shutil.copytree(
                 ROOT / folder, place / folder, ignore=shutil.ignore_patterns("__pycache__")
             )
@@ -66,7 +67,7 @@ class House:
         self.listener.bind(("127.0.0.1", 0))
         self.full = self._full_socket()
         self._bare = {
-            "PATH": f"{BIN}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
+            "PATH": self.path,
             "HOME": str(place),
             "PYTHONHASHSEED": "0",
         }
@@ -88,10 +89,6 @@ class House:
         return Command(self._words(words), environ, self.place)
 
     @property
-    def has_launcher(self) -> bool:
-        return (BIN / "autotask-run").exists()
-
-    @property
     def listening(self) -> str:
         return f"udp://127.0.0.1:{self.listener.getsockname()[1]}"
 
@@ -102,7 +99,7 @@ class House:
     def _words(self, words: Sequence[str]) -> list[str]:
         if words[0].endswith(".py") or words[0].startswith("-"):
             return [sys.executable, *words]
-        return [shutil.which(words[0], path=str(BIN)) or words[0], *words[1:]]
+        return [shutil.which(words[0], path=self.path) or words[0], *words[1:]]
 
     def _full_socket(self) -> str:
         """Return the address of an Agent that hangs: its socket takes no more."""
