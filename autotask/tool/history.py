@@ -47,8 +47,8 @@ def opened() -> Iterator[index.Index | None]:
 
 def _close_lost_runs(settings: Settings) -> None:
     try:
-        from autotask import closing
+        from autotask.closing import sweep
     except ImportError:
         return
     with contextlib.suppress(OSError):  # a home that we may only read
-        closing.sweep(settings)
+        sweep(settings)

@@ -134,8 +134,8 @@ class Index:
         self.connection.close()
 
     def rows(self, statement: str, values: Iterable[Any] = ()) -> Iterator[_Values]:
-        """Yield what a query answers, row by row."""
-        yield from self.connection.execute(statement, tuple(values))
+        """Return what a query answers, row by row."""
+        return self.connection.execute(statement, tuple(values))
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[None]:

@@ -50,7 +50,8 @@ def autotask(*words: str, env: Mapping[str, str | None] | None = None, **options
 def answer(*words: str, **options: Any) -> str:
     """Run the command, which has nothing to complain about, and return what it says."""
     ended = autotask(*words, **options)
-    assert (ended.status, ended.stderr) == (0, "")
+    assert ended.status == 0, ended.stderr
+    assert not ended.stderr, ended.stderr
     return ended.stdout
 
 

@@ -7,6 +7,7 @@ import os
 import pty
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -57,7 +58,7 @@ def test_help_has_examples(command: str) -> None:
 
 
 def test_the_examples_of_the_help_work(book: Book) -> None:
-    run = book.run()
+    run = book.run("nightly.py", "process")
     for line in answer("--help").partition("examples:\n")[2].splitlines():
         words = line.partition(">")[0].replace("'", "").replace("2f9c41d0", run.id).split()
         assert answer(*words[1:])
@@ -72,7 +73,7 @@ def test_no_home_folder_is_said_in_a_line() -> None:
         "from autotask.tool.cli import main\nsys.exit(main(['runs']))"
     )
     done = subprocess.run(
-        [os.sys.executable, "-c", code],  # type: ignore[attr-defined]
+        [sys.executable, "-c", code],
         env=environment(env=nobody),
         capture_output=True,
         text=True,

@@ -1,0 +1,334 @@
+"""The index: it says what the journal says, whatever happens to either of them."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from support import wait_until
+from tool.journals import DAY, HOUR, Book, answer, autotask, names, obey_modes, records
+
+from autotask.run import failure
+
+VERSION = 1
+
+
+def index_of(home: Path) -> Path:
+    return home / "index.sqlite3"
+
+
+def ask(home: Path, statement: str) -> list[tuple[object, ...]]:
+    """Ask, or change, the index itself."""
+    with contextlib.closing(sqlite3.connect(index_of(home), isolation_level=None)) as connection:
+        return connection.execute(statement).fetchall()
+
+
+def test_only_what_was_appended_is_read(book: Book, home: Path) -> None:
+    book.run("first", ago=2 * HOUR)
+    book.run("second", ago=10)
+    assert names() == ["first", "second"]
+    for path in (home / "journal").iterdir():  # the same file, other words
+        with path.open("r+") as file:
+            text = file.read()
+            file.seek(0)
+            file.write(text.replace("first", "fir~t").replace("second", "sec~nd"))
+    book.run("third")
+    assert names() == ["first", "second", "third"]
+    assert ask(home, "SELECT count(*) FROM segment WHERE consumed < size") == [(0,)]
+
+
+def test_a_run_that_was_running_ends_in_a_later_reading(book: Book) -> None:
+    run = book.run(ago=2 * HOUR, outcome=None)
+    assert records()[0]["status"] == "running"
+    book.finish(run, failure("exit", exit_code=3))
+    assert [(record["status"], record["exit_code"]) for record in records()] == [("failure", 3)]
+
+
+def test_an_end_may_stand_before_its_start(book: Book) -> None:
+    run = book.run(ago=100, outcome=None)
+    path = book.segment(100)
+    started = path.read_text()
+    path.unlink()
+    book.finish(run)
+    assert names() == []
+    book.line(started, end="")
+    assert [(record["task"], record["status"]) for record in records()] == [("nightly", "success")]
+
+
+@pytest.mark.parametrize("readings", [1, 2])
+def test_of_two_ends_the_first_counts(book: Book, readings: int) -> None:
+    run = book.run(outcome=None, ago=100)
+    book.finish(run, failure("signal", signal="SIGKILL"), ago=50)
+    if readings == 2:
+        records()
+    book.finish(run, failure("lost"), ago=40)
+    (record,) = records()
+    assert (record["reason"], record["signal"]) == ("signal", "SIGKILL")
+
+
+@pytest.mark.parametrize("when", ["before a new run", "between two questions"])
+def test_the_index_can_be_deleted_at_any_time(book: Book, home: Path, when: str) -> None:
+    book.run("first", ago=3 * HOUR)
+    before = answer("runs", "--format", "jsonl")
+    index_of(home).unlink()
+    if when == "before a new run":
+        book.run("second")
+        assert names() == ["first", "second"]
+    else:
+        assert answer("runs", "--format", "jsonl") == before
+
+
+def test_the_index_can_be_deleted_while_it_is_read_and_built(book: Book, home: Path) -> None:
+    for number in range(2000):
+        book.run(f"task{number}", ago=DAY)
+    with ThreadPoolExecutor(6) as pool:
+        asked = [pool.submit(names) for _ in range(12)]
+        while not all(one.done() for one in asked):
+            index_of(home).unlink(missing_ok=True)
+            time.sleep(0.02)
+    assert {len(one.result()) for one in asked} == {2000}
+
+
+def test_an_index_of_an_older_version_is_built_anew(book: Book, home: Path) -> None:
+    book.run()
+    with contextlib.closing(sqlite3.connect(index_of(home))) as connection:
+        connection.executescript("CREATE TABLE run (old TEXT); CREATE INDEX other ON run (old);")
+    assert names() == ["nightly"]
+    assert ask(home, "PRAGMA user_version") == [(VERSION,)]
+
+
+@pytest.mark.parametrize("words", ["runs", "tasks", "show 0123", "prune --keep 1d"])
+def test_an_index_of_a_newer_version_is_left_alone(book: Book, home: Path, words: str) -> None:
+    book.run()
+    names()
+    ask(home, f"PRAGMA user_version = {VERSION + 1}")
+    ended = autotask(*words.split())
+    assert (ended.status, ended.stdout) == (1, "")
+    assert ended.stderr == (
+        f"autotask: {index_of(home)} was written by a newer autotask: upgrade this one, or "
+        "delete the file (it is built again from the journal)\n"
+    )
+    assert ask(home, "SELECT count(*) FROM run") == [(1,)]
+
+
+def overwrite(path: Path, place: float, data: bytes) -> None:
+    with path.open("r+b") as file:
+        file.seek(int(place * path.stat().st_size))
+        file.write(data)
+
+
+DAMAGES: dict[str, Callable[[Path], object]] = {
+    "garbage at its start": lambda path: overwrite(path, 0, os.urandom(200)),
+    "garbage all over": lambda path: path.write_bytes(os.urandom(20_000)),
+    "no tables": lambda path: ask(path.parent, "DROP TABLE run"),
+    "other columns": lambda path: ask(path.parent, "ALTER TABLE run RENAME started_in TO x"),
+    "cut short": lambda path: os.truncate(path, 5000),
+    "empty": lambda path: path.write_bytes(b""),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_index_is_built_anew(book: Book, home: Path, damage: str) -> None:
+    for number in range(100):
+        book.run(f"task{number}", ago=200 - number)
+    before = answer("runs", "--format", "jsonl")
+    DAMAGES[damage](index_of(home))
+    book.run("late")
+    assert answer("runs", "--format", "jsonl").startswith(before)
+    assert names()[-1] == "late"
+    assert ask(home, "PRAGMA integrity_check") == [("ok",)]
+
+
+def test_damage_found_on_the_way_is_said_and_gone_the_next_time(book: Book, home: Path) -> None:
+    for number in range(3000):
+        book.run(f"task{number}", ago=10_000 - number)
+    assert len(names()) == 3000
+    pages = index_of(home).stat().st_size // 4096
+    for page in range(pages // 4, pages):
+        overwrite(index_of(home), page / pages, os.urandom(512))
+    ended = autotask("runs", "--limit", "0")
+    if ended.status == 1:
+        assert ended.stderr == (
+            "autotask: the index was damaged and is deleted: run the command again\n"
+        )
+    assert len(names()) == 3000
+
+
+ODD_LINES = [
+    "",
+    "no json",
+    "[1, 2]",
+    "null",
+    "{}",
+    '{"event":"started"}',
+    '{"event":"started","run":7,"at":true}',
+    '{"event":"started","run":"","at":""}',
+    '{"event":"paused","run":"00000000000000aa","at":"2026-11-25T10:00:00.000000Z"}',
+    '{"event":"finished","run":"00000000000000aa","at":"2026-11-25T10:00:00.000000Z"}',
+    '{"event":"finished","run":"00000000000000aa","at":"2026-11-25T10:00:00Z","status":"great"}',
+    "[" * 100_000,
+    "\x00\x00\x00",
+    '{"event":"started","run":"00000000000000aa","root":"00000000',
+]
+
+
+@pytest.mark.parametrize("line", ODD_LINES)
+def test_a_line_that_says_nothing_known_harms_no_other(book: Book, line: str) -> None:
+    book.run("before", ago=10)
+    book.line(line)
+    book.run("after", ago=5)
+    assert names() == ["before", "after"]
+    assert answer("tasks").count("\n") == 3
+
+
+def test_values_of_other_kinds_and_unknown_fields_harm_nothing(book: Book) -> None:
+    at = '"at":"2026-11-25T10:00:00.000000Z"'
+    book.line(
+        f'{{"event":"started","run":"00000000000000aa",{at},"task":"odd","framework":"click",'
+        '"parent":3,"pid":"x","host":null,"tags":["a"],"trigger":{},"mood":"good","pids":[1]}'
+    )
+    book.line(
+        f'{{"event":"finished","run":"00000000000000aa",{at},"status":"failure","exit_code":1.5,'
+        '"error":"text","duration":1e999,"cpu":NaN,"max_rss":1' + "0" * 30 + "}"
+    )
+    (record,) = records()
+    assert (record["task"], record["status"], record["tags"]) == ("odd", "failure", {})
+    unknown = ("parent", "pid", "host", "exit_code", "error", "duration", "cpu", "max_rss")
+    assert {record[name] for name in unknown} == {None}
+    assert answer("runs").splitlines()[1].split()[3:] == ["odd", "click", "failure", "-"]
+
+
+def test_what_is_glued_to_a_torn_line_counts(book: Book) -> None:
+    book.line('{"event":"started","run":"00000000000000aa","root":"0000', end="")
+    book.run("after", ago=5)
+    assert names() == ["after"]
+
+
+def test_a_whole_line_without_its_end_counts_once(book: Book) -> None:
+    run = book.run("first", outcome=None, ago=20)
+    path = book.segment(20)
+    path.write_text(path.read_text().rstrip("\n"))
+    assert names() == ["first"]
+    book.finish(run, ago=5)  # glued to it
+    assert [(record["task"], record["status"]) for record in records()] == [("first", "success")]
+
+
+def test_a_line_in_the_middle_of_its_writing_counts_when_it_is_whole(book: Book) -> None:
+    book.run("first", ago=20)
+    book.run("second", ago=10)
+    path = book.segment(10)
+    text = path.read_text()
+    for size in range(len(text) - 900, len(text) + 1, 50):
+        path.write_text(text[:size])
+        assert set(names()) <= {"first", "second"}
+    path.write_text(text)
+    assert [record["status"] for record in records()] == ["success", "success"]
+
+
+@pytest.mark.parametrize("change", ["deleted", "replaced", "cut", "all gone"])
+def test_the_index_follows_a_journal_that_others_change(
+    book: Book, home: Path, change: str
+) -> None:
+    book.run("old", ago=5 * HOUR)
+    book.run("gone", ago=3 * HOUR)
+    book.run("new", ago=10)
+    assert len(names()) == 3
+    path = book.segment(3 * HOUR)
+    if change == "deleted":
+        path.unlink()
+    elif change == "replaced":
+        other = path.with_name("other")
+        other.write_text(path.read_text().replace("gone", "here") + " " * 3000 + "\n")
+        other.replace(path)
+        assert names() == ["old", "here", "new"]
+        return
+    elif change == "cut":
+        os.truncate(path, 0)
+    else:
+        for segment in (home / "journal").iterdir():
+            segment.unlink()
+        assert answer("runs", "--format", "jsonl") == ""
+        book.run("new", ago=5)
+        assert names() == ["new"]
+        return
+    assert names() == ["old", "new"]
+
+
+@pytest.mark.parametrize("before", ["no index", "an index"])
+def test_a_read_only_home_is_read_all_the_same(book: Book, home: Path, before: str) -> None:
+    book.run("first", ago=100)
+    if before == "an index":
+        assert names() == ["first"]
+    book.run("second", ago=50, outcome=None)
+    known = sorted(home.iterdir())
+    folders = [home, home / "journal"]
+    files = [path for path in home.rglob("*") if path.is_file()]
+    for path in (*files, *folders):
+        path.chmod(0o500 if path.is_dir() else 0o400)
+    try:
+        for words in ("runs", "tasks"):
+            found = answer(*words.split(), preexec_fn=obey_modes)
+            assert "first" in found
+            assert "second" in found
+        ended = autotask("prune", "--keep", "1s", preexec_fn=obey_modes)
+        assert (ended.status, ended.stderr) == (0, "")  # nothing is old enough to be touched
+    finally:
+        for path in folders:
+            path.chmod(0o700)
+    assert sorted(home.iterdir()) == known
+
+
+def test_nobody_else_can_read_the_index(book: Book, home: Path) -> None:
+    book.run()
+    home.chmod(0o755)
+    names()
+    assert index_of(home).stat().st_mode & 0o777 == 0o600
+
+
+def test_many_commands_at_once_all_see_everything(book: Book) -> None:
+    for number in range(3000):
+        book.run(f"task{number % 7}", ago=2 * DAY - number * 20)
+    with ThreadPoolExecutor(8) as pool:
+        found = [one.result() for one in [pool.submit(names) for _ in range(8)]]
+    assert {len(one) for one in found} == {3000}
+
+
+WRITER = """
+import sys, time
+sys.path[:0] = sys.argv[2:]
+from pathlib import Path
+from tool.journals import Book
+book = Book(Path(sys.argv[1]))
+for number in range(300):
+    book.run(f"task{number}", ago=0.5, duration=0.1)
+    time.sleep(0.003)
+"""
+
+
+def test_what_is_appended_while_it_is_read_is_not_missed(book: Book, home: Path) -> None:
+    paths = [path for path in sys.path if path]
+    with subprocess.Popen([sys.executable, "-c", WRITER, str(home), *paths]) as writer:
+        wait_until(lambda: bool(list(home.glob("journal/*.jsonl"))))
+        seen = []
+        while writer.poll() is None:
+            seen.append(len(names()))
+    assert seen == sorted(seen)
+    assert [name for name in names() if not name.startswith("task")] == []
+    assert len(names()) == 300
+    assert {record["status"] for record in records()} == {"success"}
+
+
+def test_the_records_are_json_that_any_reader_takes(book: Book) -> None:
+    book.run('"quoted" \\ \t é \U0001f40d')
+    line = answer("runs", "--format", "jsonl")
+    assert line.isascii()
+    assert json.loads(line)["task"] == '"quoted" \\ \t é \U0001f40d'
