@@ -1,0 +1,156 @@
+"""What is shipped, and how a fresh checkout is set up."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+import tarfile
+import zipfile
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+from support import INSTALLED, LAUNCHER, TEMPLATE, run_program, runs, write
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Build the wheel and the source distribution."""
+    pytest.importorskip("hatchling")
+    place = tmp_path_factory.mktemp("dist")
+    build = (sys.executable, "-m", "hatchling", "build", "-d", str(place))
+    subprocess.run(build, cwd=ROOT, check=True, capture_output=True)
+    return place
+
+
+def files_of(*folders: str) -> set[str]:
+    return {
+        str(path.relative_to(ROOT))
+        for folder in folders
+        for path in (ROOT / folder).rglob("*")
+        if path.is_file() and path.parent.name != "__pycache__"
+    }
+
+
+@pytest.mark.checkout
+def test_the_wheel_holds_the_package_the_template_beside_it_and_the_commands(built: Path) -> None:
+    (wheel,) = built.glob("autotask_agent-*-py3-none-any.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        names = archive.namelist()
+        (entry_points,) = [name for name in names if name.endswith("entry_points.txt")]
+        assert "autotask = autotask.tool.cli:main" in archive.read(entry_points).decode()
+    shipped = {name for name in names if ".dist-info/" not in name and ".data/" not in name}
+    assert shipped == files_of("autotask", "sitecustomize_template")
+    assert "autotask/py.typed" in shipped
+    (script,) = [name for name in names if ".data/" in name]
+    assert script.endswith(".data/scripts/autotask-run")
+
+
+@pytest.mark.checkout
+def test_the_source_distribution_is_complete(built: Path) -> None:
+    (source,) = built.glob("autotask_agent-*.tar.gz")
+    with tarfile.open(source) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    listed = subprocess.run(("git", "ls-files"), cwd=ROOT, capture_output=True, text=True)
+    if listed.returncode:
+        pytest.skip("not a git checkout")
+    tracked = {name for name in listed.stdout.split() if (ROOT / name).exists()}
+    assert {name for name in tracked - names if not name.startswith(".ci/")} == set()
+    assert any(name.startswith("tests/") for name in names)
+
+
+def test_what_is_tested_is_what_is_installed() -> None:
+    try:
+        direct_url = metadata.distribution("autotask-agent").read_text("direct_url.json")
+    except metadata.PackageNotFoundError:
+        pytest.skip("run from a checkout that is not installed")
+    editable = json.loads(direct_url or "{}").get("dir_info", {}).get("editable", False)
+    assert INSTALLED == ROOT if editable else INSTALLED.name == "site-packages"
+    assert str(ROOT) not in sys.path or editable
+    assert (TEMPLATE / "sitecustomize.py").exists()
+
+
+def test_the_installed_launcher_reports_a_task(tmp_path: Path, home: Path) -> None:
+    script = write(tmp_path / "nightly.py", "print('done')")
+    done = run_program(script, under="launcher")
+    assert (done.status, done.stdout, done.stderr) == (0, "done\n", "")
+    assert [(run["task"], run["status"]) for run in runs(home)] == [("nightly.py", "success")]
+
+
+def test_the_launcher_may_be_called_through_a_link(tmp_path: Path, home: Path) -> None:
+    link = tmp_path / "bin" / "at"
+    link.parent.mkdir()
+    link.symlink_to(LAUNCHER)
+    assert run_program(link, "true", under="bare").status == 0
+    assert [run["task"] for run in runs(home)] == ["true"]
+
+
+def test_the_tool_tells_its_version() -> None:
+    tool = Path(sys.executable).parent / "autotask"
+    if not tool.exists():
+        pytest.skip("run from a checkout that is not installed")
+    done = run_program(tool, "--version", under="bare")
+    assert done.stdout == f"autotask {metadata.version('autotask-agent')}\n"
+
+
+@pytest.mark.checkout
+def test_the_demo_shows_each_task_by_name_with_its_status_and_reason() -> None:
+    for framework in ("click", "typer", "invoke", "doit"):
+        pytest.importorskip(framework)
+    if not (Path(sys.executable).parent / "autotask").exists():
+        pytest.skip("run from a checkout that is not installed")
+    done = run_program(ROOT / "demo" / "demo.py", under="bare")
+    assert (done.status, done.stderr) == (0, "")
+    _, _, views = done.stdout.partition("\n$ autotask runs\n")
+    for task, framework, status, reason in (
+        ("shop.orders.fetch", "click", "success", ""),
+        ("shop.orders.ship", "click", "failure", "exception KeyError: 'kettle'"),
+        ("shop.orders.ship", "click", "failure", "usage"),
+        ("letters.invoices", "typer", "success", ""),
+        ("letters.reminders", "typer", "failure", "exit 75"),
+        ("db.migrate", "invoke", "success", ""),
+        ("search.rebuild", "invoke", "failure", "signal SIGKILL"),
+        ("figures", "doit", "success", ""),
+        ("figures", "doit", "skipped", ""),
+        ("chart", "doit", "failure", "exit 1"),
+        ("tidy.sh", "process", "success", ""),
+        ("nightly", "process", "failure", "exit 1"),
+    ):
+        line = rf"^.* {re.escape(task)} +{framework} +{status} +\S+ *{re.escape(reason)}"
+        assert re.search(line, views, re.MULTILINE), (task, status, reason)
+
+
+def make(*words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ("make", "--no-print-directory", *words), cwd=ROOT, capture_output=True, text=True
+    )
+
+
+@pytest.mark.checkout
+def test_make_explains_its_targets() -> None:
+    explained = {line.split()[0] for line in make().stdout.splitlines()}
+    assert explained >= {"demo", "test", "lint", "bench", "matrix", "wheel", "clean"}
+
+
+@pytest.mark.checkout
+@pytest.mark.parametrize(
+    ("lacks", "advice"),
+    [
+        ("version_info", "autotask needs Python 3.9 or newer"),
+        ("ensurepip", "cannot make a virtual environment: apt-get install python3-venv"),
+    ],
+)
+def test_make_says_in_one_line_what_the_machine_lacks(
+    tmp_path: Path, lacks: str, advice: str
+) -> None:
+    python = write(tmp_path / "python3", f'#!/bin/sh\ncase "$*" in *{lacks}*) exit 1; esac\n')
+    python.chmod(0o755)
+    done = make(f"VENV={tmp_path}/venv", f"PYTHON={python}", "demo")
+    told = [line for line in done.stderr.splitlines() if not line.startswith("make:")]
+    assert done.returncode == 2
+    assert len(told) == 1
+    assert advice in told[0]
