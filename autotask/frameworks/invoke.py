@@ -19,7 +19,7 @@ from autotask.run import Outcome, describe, exited, failure, raised
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from types import ModuleType
+    from types import FrameType, ModuleType
     from typing import Any
 
     from autotask.run import Run
@@ -205,10 +205,8 @@ def _left_parsing(program: Any, exc: BaseException, began: float) -> Run | None:
     outcome, name = _judged(exc), _program_name(program)
     if outcome.status != "failure":
         return None
-    if type(exc).__name__ == "ParseError":
+    if _is_refusal(exc):
         name, outcome = _misused(exc) or name, failure("usage", exit_code=1)
-    elif type(exc).__name__ == "Exit" and _is_programs_own(exc):  # no such collection
-        outcome = failure("usage", exit_code=outcome.exit_code)
     return recorder.report(name, "invoke", outcome, began)
 
 
@@ -219,19 +217,34 @@ def _asks(program: Any) -> bool:
     return any(name in args and args[name].value for name in _QUESTIONS)
 
 
-def _misused(exc: Any) -> str | None:
+def _misused(exc: BaseException) -> str | None:
     """Return the name of the task whose arguments were wrong; a wrong name has none."""
-    if exc.context is None or str(exc).startswith("No idea what '") and "'-" not in str(exc):
+    if str(exc).startswith("No idea what '") and "'-" not in str(exc):
         return None
-    return exc.context.name or None
+    for frame in _frames(exc):
+        parser = frame.f_locals.get("self")
+        if frame.f_code.co_name == "handle" and parser.context is not None:
+            return parser.context.name or None
+    return getattr(getattr(exc, "context", None), "name", None)
 
 
-def _is_programs_own(exc: BaseException) -> bool:
-    """Tell whether Invoke's program itself raised an exception, not code that it imported."""
-    step = exc.__traceback__
-    while step is not None and step.tb_next is not None:
+def _is_refusal(exc: BaseException) -> bool:
+    """Tell whether Invoke refused the arguments; else a tasks.py is broken, or had enough."""
+    frames = _frames(exc)
+    if type(exc).__name__ == "Exit":  # no such collection
+        return frames[-1].f_globals.get("__name__") == "invoke.program"
+    return type(exc).__name__ == "ParseError" or any(
+        frame.f_code.co_name == "parse_argv" for frame in frames
+    )
+
+
+def _frames(exc: BaseException) -> list[FrameType]:
+    """Return the frames that an exception has left, innermost last."""
+    frames, step = [], exc.__traceback__
+    while step is not None:
+        frames.append(step.tb_frame)
         step = step.tb_next
-    return step is not None and step.tb_frame.f_globals.get("__name__") == "invoke.program"
+    return frames
 
 
 def _tasks_in(collection: Any) -> Iterator[tuple[str, Any]]:
