@@ -33,12 +33,12 @@ lint: $(VENV)/.ready  ## check style and types
 	$(BIN)/mypy $(CODE)
 
 .PHONY: bench
-bench: $(VENV)/.ready  ## measure what autotask costs, beside its budgets (ARGS="--quick", "--gate", "--million")
+bench: $(VENV)/.ready  ## measure what autotask costs beside its budgets (ARGS="--quick", "--gate", "--million")
 	$(BIN)/python bench/bench.py $(ARGS)
 
 .PHONY: matrix
-matrix:  ## test oldest and newest frameworks on every Python found
-	$(PYTHON) tests/matrix.py $(ARGS)
+matrix: $(VENV)/.ready  ## test oldest and newest frameworks on every Python found (ARGS="--python 3.9")
+	$(BIN)/python tests/matrix.py $(ARGS)
 
 .PHONY: wheel
 wheel: $(VENV)/.ready  ## build the wheel and the source distribution into dist/
@@ -58,7 +58,7 @@ $(VENV)/.ready: pyproject.toml bin/autotask-run
 $(WHEEL_VENV)/.ready: $(VENV)/.ready $(SOURCES) pyproject.toml
 	@$(call make_venv,$(WHEEL_VENV))
 	@rm -rf build/wheel
-	@$(BIN)/hatchling build -t wheel -d build/wheel >/dev/null
+	@$(BIN)/hatchling build -t wheel -d build/wheel >/dev/null 2>&1
 	@$(WHEEL_VENV)/bin/python -m pip install -qq "$$(echo build/wheel/*.whl)[dev]"
 	@$(WHEEL_VENV)/bin/python -m pip install -qq --no-deps --force-reinstall build/wheel/*.whl
 	@touch $@

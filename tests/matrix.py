@@ -1,0 +1,161 @@
+"""Test the oldest and the newest release of each framework on every Python found: `make matrix`.
+
+Runs tests/frameworks with the built wheel installed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import glob
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+PLACE = ROOT / "build" / "matrix"
+PYTHONS = ("3.9", "3.10", "3.11", "3.12", "3.13")
+WHERE = ("~/.pyenv/versions/{}.*/bin/python", "/usr/bin/python{}", "/usr/local/bin/python{}")
+
+# What is installed together. Of several releases it is the first that can be imported on a
+# Python: Invoke 1.7 cannot from 3.12 on. Typer from 0.12 on needs Click 8.
+SETS: dict[str, dict[str, tuple[str, ...]]] = {
+    "oldest": {
+        "click": ("==7.1.*",),
+        "invoke": ("==1.7.*", "==2.0.*", "==2.2.*"),
+        "doit": ("==0.33.*", "==0.34.*", "==0.35.*", "==0.36.*"),
+    },
+    "middle": {
+        "click": ("==8.1.*",),
+        "typer": ("==0.12.*",),
+        "invoke": ("==2.2.*",),
+        "doit": ("==0.36.*",),
+    },
+    "newest": {"click": ("",), "typer": ("",), "invoke": ("",), "doit": ("",)},
+}
+_IMPORTED = {
+    "click": "click",
+    "typer": "typer",
+    "invoke": "invoke.program",
+    "doit": "doit.doit_cmd, doit.cmd_run",
+}
+_NEWEST_WANTED = ("--upgrade", "--upgrade-strategy", "eager")
+
+
+class Cell:
+    """One environment of the matrix: a Python with a set of frameworks."""
+
+    def __init__(self, version: str, python: str, name: str, wheel: Path) -> None:
+        self.version = version
+        self.name = name
+        self.found: list[str] = []  # the frameworks as they were installed
+        self.result = ""
+        self.failed = False
+        self._python = python
+        self._wheel = wheel
+        self._place = PLACE / f"{version}-{name}"
+        self._own = str(self._place / "bin" / "python")
+
+    def test(self, more: list[str]) -> None:
+        """Set the environment up, as far as it is not there yet, and run the tests in it."""
+        try:
+            self._set_up()
+            command = (self._place / "bin" / "pytest", "-q", ROOT / "tests" / "frameworks", *more)
+            done = self._run(*map(str, command), check=False)
+        except subprocess.CalledProcessError as problem:
+            self.result, self.failed = "cannot be set up", True
+            self._log(str(problem.stdout))
+            return
+        self._log(done.stdout)
+        self.result = re.sub(r"^=+ | =+$| in .*", "", done.stdout.rstrip().rpartition("\n")[2])
+        self.failed = done.returncode != 0
+
+    def _set_up(self) -> None:
+        if not os.path.exists(self._own):
+            self._run(self._python, "-m", "venv", str(self._place))
+        self._install("pytest>=8", "wrapt>=1.16")
+        for framework, releases in SETS[self.name].items():
+            self._install_one(framework, releases)
+        self._install("--no-deps", "--force-reinstall", str(self._wheel))
+
+    def _install_one(self, framework: str, releases: tuple[str, ...]) -> None:
+        for release in releases:
+            more = () if release else _NEWEST_WANTED
+            try:
+                self._install(*more, framework + release)
+                self._run(self._own, "-W", "ignore", "-c", f"import {_IMPORTED[framework]}")
+            except subprocess.CalledProcessError:
+                if release == releases[-1]:
+                    raise
+                continue
+            self.found.append(f"{framework} {self._installed(framework)}")
+            return
+
+    def _installed(self, framework: str) -> str:
+        said = self._run(self._own, "-m", "pip", "show", framework).stdout
+        return said.partition("Version: ")[2].partition("\n")[0]
+
+    def _install(self, *words: str) -> None:
+        self._run(self._own, "-m", "pip", "install", "-qq", *words)
+
+    def _run(self, *command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            command,
+            cwd=PLACE,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=check,
+        )
+
+    def _log(self, text: str) -> None:
+        (PLACE / f"{self.version}-{self.name}.log").write_text(text)
+
+
+def pythons(wanted: tuple[str, ...]) -> Iterator[tuple[str, str]]:
+    """Yield each wanted version that the machine has, and its interpreter."""
+    for version in wanted:
+        for pattern in WHERE:
+            found = sorted(glob.glob(os.path.expanduser(pattern.format(version))))
+            if found:
+                yield version, found[-1]
+                break
+
+
+def built_wheel() -> Path:
+    """Build the wheel; return its path."""
+    PLACE.mkdir(parents=True, exist_ok=True)
+    command = (sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(PLACE))
+    subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+    return next(PLACE.glob("*.whl"))
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--python", action="append", choices=PYTHONS, help="only this one")
+    parser.add_argument("--set", action="append", choices=list(SETS), help="only this one")
+    options, more = parser.parse_known_args()
+    wheel = built_wheel()
+    cells = [
+        Cell(version, python, name, wheel)
+        for version, python in pythons(tuple(options.python or PYTHONS))
+        for name in options.set or SETS
+    ]
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for cell, _ in zip(cells, pool.map(lambda cell: cell.test(more), cells)):
+            mark = "FAIL" if cell.failed else "ok  "
+            print(f"{mark} {cell.version:<5}{cell.name:<7} {cell.result}", flush=True)
+            print(f"     {', '.join(cell.found)}", flush=True)
+    failed = [cell for cell in cells if cell.failed]
+    print(f"{len(cells) - len(failed)} passed, {len(failed)} failed")
+    if failed:
+        print(f"what they said is in {PLACE}/*.log")
+    return 1 if failed or not cells else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
