@@ -9,8 +9,6 @@ from __future__ import annotations
 import os
 import time
 
-import _signal
-
 from autotask import journal, process
 from autotask.config import PARENT, PROCESS_RUN
 from autotask.guard import guarded
@@ -20,6 +18,7 @@ from autotask.trigger import find_trigger
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import signal as _signal
     from collections.abc import Callable
     from resource import struct_rusage
     from typing import NoReturn
@@ -30,6 +29,8 @@ if TYPE_CHECKING:
     from autotask.launch import Failure
 
     Become = Callable[[dict[str, str]], Failure]
+else:
+    import _signal  # what is in C of it; the rest costs 5 ms
 
 TICK = 60.0  # seconds between two words that a run is still running
 _STOPS = (_signal.SIGTSTP, _signal.SIGTTIN, _signal.SIGTTOU)  # by job control
@@ -105,7 +106,7 @@ class Program:
 
     @guarded
     def prepare(self, environ: dict[str, str]) -> dict[str, str]:
-        """Find the run's place in the tree, leave our mark, and return the command's environment."""
+        """Find the run's place in the tree, leave our mark; return the command's environment."""
         run, settings = self.run, self.settings
         parent, _, rest = environ.get(PARENT, "").partition(":")
         root, _, trigger = rest.partition(":")
@@ -174,21 +175,17 @@ class Program:
     @guarded
     def end(self, status: int, usage: struct_rusage, said: str) -> None:
         """Close the run, and first those that the dead process has left open in it."""
-        duration, run = time.monotonic() - self.run.clock, self.run
+        run, at, duration = self.run, time.time(), time.monotonic() - self.run.clock
         outcome = self._judged(status, said)
         if self.journal and (outcome is not SUCCESS or self._tail or self._others_marked()):
             outcome = self._caught_up(self.journal).close_all(outcome)
         if self.journal:
             cpu, max_rss = usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024
             self.journal.append(
-                journal.finished_line(
-                    run.id, run.root, time.time(), outcome, duration, cpu, max_rss
-                )
+                journal.finished_line(run.id, run.root, at, outcome, duration, cpu, max_rss)
             )
         if self.wire:
-            self.wire.finished(
-                run.task, run.framework, run.trigger, outcome, duration, self.host
-            )
+            self.wire.finished(run.task, run.framework, run.trigger, outcome, duration, self.host)
         self.withdraw()
 
     @guarded
@@ -222,9 +219,7 @@ class Program:
         if self._tail is None:
             from autotask import closing
 
-            self._tail = closing.Tail(
-                self.settings, ours, self._position, self.run, self._process
-            )
+            self._tail = closing.Tail(self.settings, ours, self._position, self.run, self._process)
         self._tail.catch_up()
         return self._tail
 
@@ -240,11 +235,9 @@ class Watch:
 
     def wait(self) -> tuple[int, struct_rusage]:
         """Return the child's wait status and what it has used."""
-        due = time.monotonic() + TICK
+        signals, due = _signal.valid_signals(), time.monotonic() + TICK
         while self._ended is None:
-            info = _signal.sigtimedwait(
-                _signal.valid_signals(), max(0.0, due - time.monotonic())
-            )
+            info = _signal.sigtimedwait(signals, max(0.0, due - time.monotonic()))
             if info is None:
                 due += TICK
                 self._tick()
@@ -349,7 +342,7 @@ def oom_kills() -> int:
 
 def _counters() -> list[str]:
     """Return the files that may count them, best first; see cgroups(7)."""
-    files = []
+    files: list[str] = []
     for line in _text("/proc/self/cgroup").splitlines():
         _, controllers, path = line.split(":", 2)
         if controllers == "memory":  # version 1; in a container its root may stand for the path
@@ -361,7 +354,12 @@ def _counters() -> list[str]:
 
 def _text(file: str) -> str:
     try:
-        with open(file, encoding="utf-8", errors="replace") as stream:
-            return stream.read()
+        opened = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
         return ""
+    try:
+        return os.read(opened, 1 << 16).decode("utf-8", "replace")
+    except OSError:
+        return ""
+    finally:
+        os.close(opened)
