@@ -158,7 +158,9 @@ def test_a_table_fits_the_window_and_loses_nothing(book: Book) -> None:
 HOSTILE = "x\x1b]0;owned\x07\x1b[2J\r\n\x9b31m\u202e[bold]:boom:"
 
 
-@pytest.mark.parametrize("words", ["runs", "runs --format csv", "runs --format jsonl", "tasks", "show"])
+@pytest.mark.parametrize(
+    "words", ["runs", "runs --format csv", "runs --format jsonl", "tasks", "show"]
+)
 def test_text_from_tasks_can_do_nothing_to_a_terminal(book: Book, words: str) -> None:
     error = {"type": HOSTILE, "message": HOSTILE, "where": HOSTILE}
     outer = book.run(HOSTILE, HOSTILE, outcome=failure("exception", error=error))

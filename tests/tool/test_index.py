@@ -41,7 +41,7 @@ def test_only_what_was_appended_is_read(book: Book, home: Path) -> None:
             text = file.read()
             file.seek(0)
             file.write(text.replace("first", "fir~t").replace("second", "sec~nd"))
-    book.run("third")
+    book.run("third", ago=5)
     assert names() == ["first", "second", "third"]
     assert ask(home, "SELECT count(*) FROM segment WHERE consumed < size") == [(0,)]
 

@@ -1,0 +1,279 @@
+"""`autotask prune` and the bound on size: what goes, what stays, and that no line is lost."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from support import wait_until
+from tool.journals import COMMAND, DAY, HOUR, Book, answer, autotask, names, records
+
+from autotask import journal
+from autotask.marks import leave_mark
+from autotask.run import SKIPPED, failure
+from autotask.tool import retention
+
+FAILED = failure("exit", exit_code=1)
+
+
+def prune(*words: str) -> int:
+    """Prune, and return how many runs are said to be dropped."""
+    match = re.match(r"dropped (\d+) runs \(.+\); .+ stay\n", answer("prune", *words))
+    assert match is not None
+    return int(match[1])
+
+
+def rebuilt(home: Path) -> list[object]:
+    """Return what an index built anew says."""
+    (home / "index.sqlite3").unlink()
+    return list(records())
+
+
+AGES = [
+    ("90d", ["1", "89"]),
+    ("12w", ["1"]),
+    ("91d", ["1", "89"]),
+    ("365d", ["1", "89", "120", "300"]),
+    ("36h", ["1"]),
+    ("1s", []),
+]
+
+
+@pytest.mark.parametrize(("keep", "left"), AGES)
+def test_runs_that_ended_before_are_dropped(
+    book: Book, home: Path, keep: str, left: list[str]
+) -> None:
+    for days in (300, 120, 89, 1):
+        book.run(str(days), ago=days * DAY, outcome=FAILED if days == 120 else SKIPPED)
+    book.run("now", ago=60)
+    assert prune("--keep", keep) == 4 - len(left)
+    assert names() == [*reversed(left), "now"]
+    assert len(list((home / "journal").iterdir())) == len(left) + 1
+    before = records()
+    assert rebuilt(home) == before
+    assert prune("--keep", keep) == 0
+
+
+def test_what_still_runs_or_ended_lately_stays_whole(book: Book, home: Path) -> None:
+    book.run("runs", ago=50 * DAY, outcome=None)
+    book.run("ended", ago=50 * DAY, duration=49 * DAY)
+    book.run("gone", ago=50 * DAY)
+    late = book.run("late", ago=50 * DAY, outcome=None)
+    book.finish(late, ago=HOUR / 2)  # in a segment that is left alone
+    assert prune("--keep", "10d") == 1
+    assert names() == ["runs", "ended", "late"]
+    assert rebuilt(home) == records()
+
+
+@pytest.mark.parametrize(("hours", "dropped"), [(0, 0), (1, 0), (3, 1), (30, 1)])
+def test_the_last_hours_are_left_alone(book: Book, hours: int, dropped: int) -> None:
+    book.run(ago=hours * HOUR + 2)
+    assert prune("--keep", "1s") == dropped
+
+
+def test_lines_that_stay_are_the_same_to_the_byte(book: Book) -> None:
+    book.run("gone", ago=3 * DAY)
+    path = book.segment(3 * DAY)
+    kept = book.run("kept é", ago=3 * DAY, outcome=None)
+    unknown = f'{{"event":"paused","run":"{kept.id}","mood":"good"}}'
+    book.line(unknown, 3 * DAY)
+    expected = [line for line in path.read_text().splitlines() if kept.id in line]
+    path.chmod(0o640)
+    assert prune("--keep", "1d") == 1
+    assert path.read_text().splitlines() == expected
+    assert path.stat().st_mode & 0o777 == 0o640
+
+
+def test_what_belongs_to_a_dropped_run_goes_with_it(book: Book, home: Path) -> None:
+    run = book.run(ago=3 * DAY)
+    book.line(journal.raised_line(run.id, run.root, 0, FAILED), 3 * DAY)
+    book.line('{"event":"started","run":"torn', 5 * DAY, end="")
+    prune("--keep", "1d")
+    assert list((home / "journal").iterdir()) == []
+
+
+def size_of(home: Path) -> int:
+    return sum(path.stat().st_size for path in (home / "journal").iterdir())
+
+
+def test_over_the_bound_the_oldest_successes_go_first_and_failures_last(
+    book: Book, home: Path
+) -> None:
+    for days in range(20, 0, -1):
+        book.run(f"s{days}", ago=days * DAY)
+        book.run(f"f{days}", ago=days * DAY, outcome=FAILED)
+    whole = size_of(home)
+    prune("--max-size", str(whole * 7 // 10))
+    assert size_of(home) <= whole * 7 // 10
+    left = names()
+    assert [name for name in left if name[0] == "f"] == [f"f{days}" for days in range(20, 0, -1)]
+    successes = [name for name in left if name[0] == "s"]
+    assert successes == [f"s{days}" for days in range(len(successes), 0, -1)]
+    assert len(successes) == 7  # no more was dropped than had to be
+    prune("--max-size", str(whole // 4))
+    left = names()
+    assert left == [f"f{days}" for days in range(len(left), 0, -1)]
+    assert 7 <= len(left) <= 10
+    assert rebuilt(home) == records()
+
+
+def test_a_bound_that_cannot_be_kept_is_said(book: Book) -> None:
+    book.run("runs", ago=3 * DAY, outcome=None)
+    book.run("late")
+    ended = autotask("prune", "--max-size", "10")
+    assert ended.status == 0
+    assert ended.stderr == (
+        "autotask: more stays than was asked for: it still runs, or was written lately\n"
+    )
+    assert names() == ["runs", "late"]
+
+
+def test_once_a_day_any_command_keeps_the_default_bound(
+    book: Book, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for days in range(20, 0, -1):
+        book.run(f"s{days}", ago=days * DAY)
+    monkeypatch.setattr(retention, "DEFAULT_BOUND", size_of(home) // 2)
+    assert retention.keep_within_default(str(home)) == 10
+    book.run("s30", ago=30 * DAY)
+    assert retention.keep_within_default(str(home)) == 0
+    os.utime(home / "pruned", (0, 0))
+    assert retention.keep_within_default(str(home)) == 1
+
+
+def test_a_command_looks_after_the_bound(book: Book, home: Path) -> None:
+    book.run()
+    names()
+    assert (home / "pruned").exists()
+
+
+def test_a_segment_into_which_a_mark_points_is_left_alone(book: Book, home: Path) -> None:
+    book.run("first", ago=3 * DAY)
+    book.run("second", ago=2 * DAY)
+    mark = leave_mark(journal.Journal(str(home)), "7-0", "?/?/?", 7, "other", "0" * 16)
+    assert mark is not None
+    path = Path(mark)
+    path.write_text(path.read_text().replace(book.segment().name, book.segment(3 * DAY).name))
+    before = book.segment(3 * DAY).read_bytes()
+    assert prune("--keep", "1d") == 1
+    assert names() == ["first"]
+    assert book.segment(3 * DAY).read_bytes() == before
+
+
+@pytest.fixture
+def held(book: Book) -> Iterator[int]:
+    """Hold a segment of three days ago open, as a process that was stopped in the middle does."""
+    book.run("held", ago=3 * DAY)
+    file = os.open(book.segment(3 * DAY), os.O_WRONLY | os.O_APPEND)
+    yield file
+    os.close(file)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="asks the kernel")
+def test_a_segment_that_somebody_may_still_write_to_is_left_alone(book: Book, held: int) -> None:
+    book.run("older", ago=5 * DAY)
+    book.run("newer", ago=2 * DAY)
+    across = book.run("across", ago=3 * DAY, outcome=None)
+    book.finish(across, ago=2 * DAY)
+    assert prune("--keep", "1d") == 2
+    late = b'{"event":"finished","run":"' + across.id.encode() + b'"}\n'
+    os.write(held, late)
+    assert book.segment(3 * DAY).read_bytes().endswith(late)
+    assert names() == ["held", "across"]
+
+
+def test_readers_do_not_stand_in_the_way(book: Book) -> None:
+    book.run(ago=3 * DAY)
+    with book.segment(3 * DAY).open():
+        assert prune("--keep", "1d") == 1
+
+
+def test_a_segment_that_grows_meanwhile_ends_the_work_and_nothing_is_lost(
+    book: Book, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for days in (5, 4, 3):
+        book.run(f"s{days}", ago=days * DAY)
+    original = retention._rewritten
+
+    def grows(index: retention.Index, path: str, size: int) -> int | None:
+        if path == str(book.segment(4 * DAY)):
+            book.run("late", ago=4 * DAY)
+        return original(index, path, size)
+
+    monkeypatch.setattr(retention, "_rewritten", grows)
+    retention.prune(str(home), 1 << 30, keep=DAY)
+    assert names() == ["s4", "late", "s3"]
+    assert rebuilt(home) == records()
+
+
+def test_a_prune_that_is_killed_leaves_whole_runs(book: Book, home: Path) -> None:
+    for number in range(600):
+        run = book.run(f"task{number}", ago=90 * DAY - number * HOUR, outcome=None)
+        book.finish(run, ago=90 * DAY - (number + 3) * HOUR)
+    names()
+    whole = len(book.segments())
+    command = [*COMMAND, "prune", "--keep", "1d"]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as child:
+        wait_until(lambda: len(book.segments()) < whole - 20)
+        child.send_signal(signal.SIGKILL)
+    if child.returncode == 0:
+        pytest.skip("it was faster")
+    found = records()
+    assert {record["status"] for record in found} == {"success"}
+    assert rebuilt(home) == found
+    assert prune("--keep", "1d") == len(found)
+    assert list((home / "journal").iterdir()) == []
+
+
+def test_two_prunes_at_once_do_not_meet(book: Book, home: Path) -> None:
+    book.run(ago=3 * DAY)
+    with retention._alone(str(home / "journal")):
+        ended = autotask("prune", "--keep", "1d")
+        assert (ended.status, ended.stderr) == (1, "autotask: another prune is at work\n")
+        assert names() == ["nightly"]
+    assert prune("--keep", "1d") == 1
+
+
+WRITER = """
+import sys, time
+sys.path[:0] = sys.argv[2:]
+from autotask.journal import Journal
+ours = Journal(sys.argv[1])
+for number in range(1500):
+    line = '{"event":"started","run":"%016x","at":"2026-11-25T10:00:00.000000Z"}' % number
+    assert ours.append(line)
+    time.sleep(0.001)
+"""
+
+
+def test_nothing_is_lost_that_is_written_while_old_runs_go(book: Book, home: Path) -> None:
+    for number in range(500):
+        book.run("old", ago=90 * DAY - number * HOUR)
+    paths = [path for path in sys.path if path]
+    with subprocess.Popen([sys.executable, "-c", WRITER, str(home), *paths]) as writer:
+        dropped, days = 0, 90
+        while writer.poll() is None:
+            days -= 3
+            dropped += prune("--keep", f"{max(days, 1)}d")
+    dropped += prune("--keep", "1d")
+    assert (writer.returncode, dropped) == (0, 500)
+    assert len(names()) == 1500
+
+
+@pytest.mark.parametrize("words", ["", "--keep 1d"])
+def test_before_the_first_run_there_is_a_hint(home: Path, words: str) -> None:
+    hint = "no runs yet: try `autotask-run python script.py`\n"
+    assert answer("prune", *words.split()) == hint
+    assert not home.exists()
+
+
+def test_a_prune_takes_its_time_from_the_end_of_a_run(book: Book) -> None:
+    book.run("long", ago=10 * DAY, duration=9.5 * DAY)
+    assert prune("--keep", "1d") == 0
+    assert prune("--keep", "6h") == 1

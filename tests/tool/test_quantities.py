@@ -1,0 +1,79 @@
+"""Durations, sizes and moments, read and written."""
+
+from __future__ import annotations
+
+import argparse
+import time
+
+import pytest
+
+from autotask.tool import quantities
+
+DURATIONS = [
+    ("45s", 45), ("30m", 1800), ("24h", 86400), ("90d", 90 * 86400), ("2w", 14 * 86400),
+    ("1.5h", 5400), (" 1h ", 3600), ("0s", 0),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "seconds"), DURATIONS)
+def test_a_duration_is_a_number_and_a_unit(text: str, seconds: float) -> None:
+    assert quantities.parse_duration(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "h", "24", "24 h", "-1h", "1y", "1e3s", "١h", "1h2m", "inf"])
+def test_what_is_no_duration_is_refused(text: str) -> None:
+    with pytest.raises(argparse.ArgumentTypeError, match="is not a duration"):
+        quantities.parse_duration(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [("1000", 1000), ("64K", 65536), ("512m", 512 << 20), ("2GiB", 2 << 30), ("1.5k", 1536)],
+)
+def test_a_size_is_a_number_with_or_without_a_unit(text: str, size: int) -> None:
+    assert quantities.parse_size(text) == size
+
+
+@pytest.mark.parametrize("text", ["", "M", "-1", "1X", "1 0", "1e3"])
+def test_what_is_no_size_is_refused(text: str) -> None:
+    with pytest.raises(argparse.ArgumentTypeError, match="is not a size"):
+        quantities.parse_size(text)
+
+
+WRITTEN = [
+    (None, "-"), (0, "0ms"), (-1, "0ms"), (0.0004, "0ms"), (0.012, "12ms"), (0.9994, "999ms"),
+    (0.9996, "1.00s"), (1.5, "1.50s"), (9.994, "9.99s"), (9.996, "10.0s"), (59.94, "59.9s"),
+    (59.96, "1m00s"), (125, "2m05s"), (3599.6, "1h00m"), (11220, "3h07m"), (356400, "4d03h"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("seconds", "text"), WRITTEN)
+def test_a_duration_is_written_with_about_three_digits(seconds: float | None, text: str) -> None:
+    assert quantities.duration_text(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("size", "text"), [(0, "0 B"), (1023, "1023 B"), (1536, "1.5 KiB"), (5 << 40, "5.0 TiB")]
+)
+def test_a_size_is_written_in_its_unit(size: int, text: str) -> None:
+    assert quantities.size_text(size) == text
+
+
+def test_moments_are_written_in_the_readers_time_zone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "Asia/Kolkata")
+    time.tzset()
+    try:
+        now = quantities.timestamp("2026-11-25T12:00:00.000000Z")
+        assert now == 1795608000
+        text = "2026-11-25T10:00:00.250000Z"
+        assert quantities.local_time(text, now) == "11-25 15:30:00"
+        assert quantities.local_time("2025-11-25T10:00:00.250000Z", now) == "2025-11-25 15:30"
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+
+
+@pytest.mark.parametrize("text", ["yesterday", "2026-13-45T10:00:00Z", "2026-11-25", ""])
+def test_what_is_no_moment_is_shown_as_it_is(text: str) -> None:
+    assert quantities.timestamp(text) is None
+    assert quantities.local_time(text, 0) == (text or "-")
