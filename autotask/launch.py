@@ -9,14 +9,16 @@ from __future__ import annotations
 import os
 import sys
 
-import _signal
-
 from autotask.config import Settings
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import signal as _signal
     from collections.abc import Iterator
     from typing import NoReturn
+else:
+    import _signal  # what is in C of it; the rest costs 5 ms
+
 
 _HELP = """\
 usage: autotask-run [--name N] [--tag K:V]... [--exec] COMMAND [ARG]...
@@ -115,14 +117,22 @@ def main() -> NoReturn:
 
     if settings.enabled:
         environ["PYTHONPATH"] = with_agent(environ.get("PYTHONPATH"))
-        if not options.replace and hasattr(_signal, "sigtimedwait"):  # not on macOS
+        task = settings.name or task_name(options.command)
+        if not options.replace and _is_wanted(settings, task):
             from autotask.supervise import supervise
 
             environ.pop("AUTOTASK_NAME", None)
-            supervise(settings, settings.name or task_name(options.command), environ, become)
+            supervise(settings, task, environ, become)
     failure = become(environ)
     complain(failure.text)
     os._exit(failure.code)
+
+
+def _is_wanted(settings: Settings, task: str) -> bool:
+    """Tell whether there is to be a run of the command itself, and can be (not on macOS)."""
+    if settings.ignores(task) or not settings.uses("process"):
+        return False
+    return hasattr(_signal, "sigtimedwait")
 
 
 def parse(words: list[str]) -> Options:
@@ -134,17 +144,11 @@ def parse(words: list[str]) -> Options:
             break
         name, equals, value = word.partition("=")
         if name in ("--name", "--tag"):
-            if not equals:
-                value = words.pop(0) if words else ""
-            _take_value(options, name, value)
+            _take_value(options, name, value if equals else words.pop(0) if words else "")
         elif word == "--exec":
             options.replace = True
-        elif word in ("--help", "-h"):
-            _answer(_HELP)
-        elif word == "--version":
-            _answer(f"autotask-run {_version()}\n")
         else:
-            _refuse(f"{name} is no option of it")
+            _answer(word)
     if not words or not words[0]:
         _refuse("which command?")
     options.command = words
@@ -163,9 +167,12 @@ def _take_value(options: Options, name: str, value: str) -> None:
     options.tags.append(value)
 
 
-def _answer(text: str) -> NoReturn:
+def _answer(word: str) -> NoReturn:
+    """Do what an option asks for that runs nothing."""
+    if word not in ("--help", "-h", "--version"):
+        _refuse(f"no such option: {word.partition('=')[0]}")
     try:
-        sys.stdout.write(text)
+        sys.stdout.write(_HELP if word != "--version" else f"autotask-run {_version()}\n")
         sys.stdout.flush()
     except (AttributeError, OSError):  # closed: nobody wants to know
         pass
@@ -238,7 +245,7 @@ def execute(command: list[str], environ: dict[str, str]) -> Failure:
     name, denied = command[0], None
     for file in _candidates(name, environ.get("PATH", os.defpath)):
         try:
-            os.execve(file, command, environ)
+            os.execve(file, command, environ)  # noqa: S606  what we are for
         except (FileNotFoundError, NotADirectoryError):
             if os.path.exists(file):
                 return Failure(_NOT_EXECUTABLE, f"{name}: its interpreter is missing")
@@ -247,7 +254,7 @@ def execute(command: list[str], environ: dict[str, str]) -> Failure:
             denied = denied or Failure(_NOT_EXECUTABLE, f"{name}: {why}")
         except OSError as problem:
             if _is_shell_script(problem, file):
-                os.execve("/bin/sh", ["/bin/sh", file, *command[1:]], environ)
+                os.execve("/bin/sh", ["sh", file, *command[1:]], environ)  # noqa: S606
             return Failure(_NOT_EXECUTABLE, f"{name}: {problem.strerror}")
     missing = "No such file or directory" if "/" in name else "command not found"
     return denied or Failure(_NOT_FOUND, f"{name}: {missing}")

@@ -1,0 +1,423 @@
+"""autotask-run: its command line, and that the command gets all just as it would without it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from support import (
+    LAUNCHER,
+    PYTHON,
+    TEMPLATE,
+    Datagrams,
+    environment,
+    only_run,
+    run_program,
+    runs,
+    write,
+)
+
+ENVIRONMENT = "import json, os; print(json.dumps(dict(os.environ)))"
+OURS = {"PYTHONPATH", "AUTOTASK_PARENT", "AUTOTASK_PROCESS_RUN"}
+
+
+@pytest.mark.parametrize("status", [0, 1, 3, 125, 126, 127, 128, 137, 255])
+def test_ends_with_the_commands_status(status: int, home: Path) -> None:
+    done = run_program("sh", "-c", f"exit {status}", under="launcher")
+    assert (done.status, done.stdout, done.stderr) == (status, "", "")
+    run = only_run(home)
+    assert (run["task"], run["framework"]) == ("sh", "process")
+    assert run["status"] == ("failure" if status else "success")
+    assert run.get("reason") == ("exit" if status else None)
+    assert run.get("exit_code") == (status or None)
+    assert run["duration"] >= 0
+    assert run["cpu"] > 0
+    assert run["max_rss"] > 100_000
+
+
+NAMES = [
+    (["{python}", "nightly.py", "--name", "x"], "nightly.py"),
+    (["{python}", "-u", "-W", "ignore", "-Xdev", "./nightly.py"], "nightly.py"),
+    (["{python}", "-um", "pkg.jobs"], "pkg.jobs"),
+    (["{python}", "-mpkg.jobs", "secret"], "pkg.jobs"),
+    (["{python}", "-c", "pass", "nightly.py"], Path(PYTHON).name),
+    (["sh", "./backup.sh"], "backup.sh"),
+    (["sh", "-c", "exit 0", "backup.sh"], "sh"),
+    (["./backup.sh", "secret"], "backup.sh"),
+    (["env", "true"], "env"),
+]
+
+
+@pytest.mark.parametrize(("command", "name"), NAMES, ids=[name for _, name in NAMES])
+def test_names_a_run_by_its_script_module_or_command(
+    command: list[str], name: str, tmp_path: Path, home: Path
+) -> None:
+    write(tmp_path / "nightly.py", "")
+    write(tmp_path / "pkg" / "__init__.py", "")
+    write(tmp_path / "pkg" / "jobs.py", "")
+    write(tmp_path / "backup.sh", "#!/bin/sh\n").chmod(0o755)
+    words = [word.replace("{python}", PYTHON) for word in command]
+    assert run_program(*words, under="launcher", cwd=tmp_path).status == 0
+    assert only_run(home)["task"] == name
+    assert "secret" not in "".join(path.read_text() for path in home.glob("journal/*"))
+
+
+@pytest.mark.parametrize(
+    ("options", "variable", "name"),
+    [
+        (("--name", "backup"), None, "backup"),
+        (("--name=backup",), "other", "backup"),
+        ((), "other", "other"),
+        (("--",), None, "true"),
+    ],
+)
+def test_a_given_name_wins(
+    options: tuple[str, ...], variable: str | None, name: str, home: Path
+) -> None:
+    run_program("true", under="launcher", options=options, env={"AUTOTASK_NAME": variable})
+    assert only_run(home)["task"] == name
+
+
+def test_tags_are_on_its_run_and_on_all_inside(home: Path, datagrams: Datagrams) -> None:
+    done = run_program(
+        *("-c", "import os; print(os.environ['AUTOTASK_TAGS'])"),
+        under="launcher",
+        options=("--tag", "team:data", "--tag=region:eu:1"),
+        env={"AUTOTASK_TAGS": "team:x,shop:1"},
+    )
+    assert done.stdout == "team:x,shop:1,team:data,region:eu:1\n"
+    assert only_run(home)["tags"] == {"team": "data", "shop": "1", "region": "eu:1"}
+    lines = datagrams.lines("autotask.", wait=5)
+    assert lines
+    assert all("team:data,shop:1,region:eu:1" in line for line in lines)
+
+
+MISTAKES = [
+    ((), "which command?"),
+    (("--", ""), "which command?"),
+    (("--nmae", "x", "true"), "no such option: --nmae"),
+    (("--nmae=secret", "true"), "no such option: --nmae"),
+    (("-x", "true"), "no such option: -x"),
+    (("--exec=1", "true"), "no such option: --exec"),
+    (("--name",), "--name needs a value"),
+    (("--name=", "true"), "--name needs a value"),
+    (("--tag", "team", "true"), "--tag team: a tag is key:value, without a comma"),
+    (("--tag", "a:1,b:2", "true"), "--tag a:1,b:2: a tag is key:value, without a comma"),
+    (("--tag", "a\nb", "true"), "--tag a\\nb: a tag is key:value, without a comma"),
+]
+
+
+@pytest.mark.parametrize(("words", "said"), MISTAKES, ids=[said for _, said in MISTAKES])
+def test_a_mistake_is_one_line_and_status_125(
+    words: tuple[str, ...], said: str, home: Path
+) -> None:
+    done = run_program(LAUNCHER, *words, under="bare")
+    assert done.stderr == f"autotask-run: {said} (see `autotask-run --help`)\n"
+    assert (done.status, done.stdout) == (125, "")
+    assert not home.exists()
+
+
+def test_help_shows_the_usage_and_examples() -> None:
+    done = run_program(LAUNCHER, "--help", under="bare")
+    assert (done.status, done.stderr) == (0, "")
+    assert done.stdout.startswith("usage: autotask-run [--name N]")
+    assert "examples:\n  autotask-run inv db.migrate\n" in done.stdout
+
+
+def test_version_is_told() -> None:
+    done = run_program(LAUNCHER, "--version", under="bare")
+    assert (done.status, done.stderr) == (0, "")
+    assert done.stdout.startswith("autotask-run ")
+
+
+FAILED_STARTS = [
+    ("no-such-command", 127, "no-such-command: command not found"),
+    ("./no-such-file", 127, "./no-such-file: No such file or directory"),
+    ("./plain", 126, "./plain: Permission denied"),
+    ("plain", 126, "plain: Permission denied"),
+    ("./folder", 126, "./folder: Is a directory"),
+    ("./orphan", 126, "./orphan: its interpreter is missing"),
+    ("./foreign", 126, "./foreign: Exec format error"),
+]
+
+
+@pytest.mark.parametrize("options", [(), ("--exec",)], ids=["beside", "exec"])
+@pytest.mark.parametrize(
+    ("command", "status", "said"), FAILED_STARTS, ids=[row[0] for row in FAILED_STARTS]
+)
+def test_a_command_that_cannot_start_is_one_line_and_a_failed_run(
+    command: str, status: int, said: str, options: tuple[str, ...], tmp_path: Path, home: Path
+) -> None:
+    write(tmp_path / "plain", "#!/bin/sh\n")
+    (tmp_path / "folder").mkdir()
+    write(tmp_path / "orphan", "#!/no/such/interpreter\n").chmod(0o755)
+    (tmp_path / "foreign").write_bytes(b"\x7fELX\0\0\0\0")
+    (tmp_path / "foreign").chmod(0o755)
+    done = run_program(
+        command,
+        under="launcher",
+        options=options,
+        cwd=tmp_path,
+        env={"PATH": f"{os.environ['PATH']}:{tmp_path}"},
+    )
+    assert (done.status, done.stdout, done.stderr) == (status, "", f"autotask-run: {said}\n")
+    if not options:
+        run = only_run(home)
+        assert (run["status"], run["reason"], run["exit_code"]) == ("failure", "exit", status)
+        assert run["error"]["message"] == said
+
+
+def test_a_script_without_an_interpreter_line_runs_as_in_a_shell(tmp_path: Path) -> None:
+    write(tmp_path / "script", "echo $0 $1\nexit 4\n").chmod(0o755)
+    done = run_program("./script", "one", under="launcher", cwd=tmp_path)
+    assert (done.status, done.stdout) == (4, "./script one\n")
+
+
+def test_the_command_is_found_on_the_path_as_it_is_now(tmp_path: Path) -> None:
+    for folder in ("a", "b"):
+        write(tmp_path / folder / "job", f"#!/bin/sh\necho {folder}\n").chmod(0o755)
+    path = f"{tmp_path}/none:{tmp_path}/b:{tmp_path}/a:{os.environ['PATH']}"
+    assert run_program("job", under="launcher", env={"PATH": path}).stdout == "b\n"
+    done = run_program("job", under="launcher", cwd=tmp_path / "a", env={"PATH": f":{path}"})
+    assert done.stdout == "a\n"
+
+
+PATHS = [
+    (None, "{ours}"),
+    ("", "{ours}"),
+    ("/x", "{ours}:/x"),
+    ("/x:", "{ours}:/x:"),
+    (":/x", "{ours}::/x"),
+    ("{ours}:/x", "{ours}:/x"),
+]
+
+
+@pytest.mark.parametrize("options", [(), ("--exec",)], ids=["beside", "exec"])
+@pytest.mark.parametrize(("before", "after"), PATHS, ids=[str(before) for before, _ in PATHS])
+def test_pythonpath_gets_our_folder_in_front_and_nothing_else(
+    before: str | None, after: str, options: tuple[str, ...]
+) -> None:
+    before = before and before.replace("{ours}", str(TEMPLATE))
+    done = run_program(
+        *("sh", "-c", 'echo "$PYTHONPATH"'),
+        under="launcher",
+        options=options,
+        env={"PYTHONPATH": before},
+    )
+    assert done.stdout == after.replace("{ours}", str(TEMPLATE)) + "\n"
+
+
+LOCALES: list[dict[str, str | None]] = [
+    {"LC_CTYPE": None, "LC_ALL": None, "LANG": None},
+    {"LC_CTYPE": "C", "LC_ALL": None, "LANG": None},
+    {"LC_CTYPE": None, "LC_ALL": None, "LANG": "POSIX"},
+    {"LC_CTYPE": "C.UTF-8", "LC_ALL": None, "LANG": "C"},
+]
+
+
+@pytest.mark.parametrize("locale", LOCALES, ids=str)
+def test_the_environment_is_otherwise_untouched(locale: dict[str, str | None]) -> None:
+    # By awk, which, unlike Python and a shell, changes nothing in it.
+    words = ("awk", 'BEGIN { for (name in ENVIRON) print name "=" ENVIRON[name] }')
+    more = {**locale, "ODD": "a b\xe9\udcff", "AUTOTASK_NAME": None}
+    bare, ours = (
+        dict(line.split("=", 1) for line in done.stdout.splitlines())
+        for done in (run_program(*words, under=under, env=more) for under in ("bare", "launcher"))
+    )
+    assert OURS - {"PYTHONPATH"} <= ours.keys()
+    for name in ("PWD", "_"):  # a shell's own
+        ours.pop(name, None)
+        bare.pop(name, None)
+    assert {name: ours[name] for name in ours if name not in OURS} == bare
+
+
+def test_arguments_pass_byte_by_byte() -> None:
+    words = [b"a b", b"", b"\xff\xfe", "é".encode(), b"*", b"--name"]
+    script = 'for word in "$@"; do printf "%s|" "$word"; done'
+    command: list[str | bytes] = [str(LAUNCHER), "sh", "-c", script, "sh", *words]
+    done = subprocess.run(command, capture_output=True, check=True, env={**environment()})
+    assert done.stdout == b"".join(word + b"|" for word in words)
+
+
+def test_the_name_is_not_handed_on_to_what_the_command_starts(home: Path) -> None:
+    script = f"'{LAUNCHER}' true; echo ${{AUTOTASK_NAME-unset}}"
+    done = run_program("sh", "-c", script, under="launcher", options=("--name", "outer"))
+    assert done.stdout == "unset\n"
+    outer, inner = runs(home)
+    assert (outer["task"], inner["task"]) == ("outer", "true")
+    assert (inner["parent"], inner["root"]) == (outer["run"], outer["run"])
+    assert inner["trigger"] == outer["trigger"]
+
+
+@pytest.mark.parametrize("value", ["0", "false"])
+def test_switched_off_it_only_becomes_the_command(
+    value: str, home: Path, datagrams: Datagrams
+) -> None:
+    done = run_program("-c", ENVIRONMENT, under="launcher", env={"AUTOTASK_ENABLED": value})
+    assert done.status == 0
+    assert not OURS & json.loads(done.stdout).keys()
+    assert not home.exists()
+    assert datagrams.received() == []
+
+
+@pytest.mark.parametrize(
+    "variables", [{"AUTOTASK_IGNORE": "sle*,tr?e"}, {"AUTOTASK_FRAMEWORKS": "-process"}], ids=str
+)
+def test_an_unwanted_process_run_is_not_recorded(variables: dict[str, str], home: Path) -> None:
+    assert run_program("true", under="launcher", env=variables).status == 0
+    assert not home.exists()
+
+
+def test_exec_replaces_itself_and_leaves_the_run_to_the_agent(tmp_path: Path, home: Path) -> None:
+    script = write(tmp_path / "job.py", "import os; print(os.getpid())")
+    with subprocess.Popen(
+        [str(LAUNCHER), "--exec", "--name", "job", PYTHON, str(script)],
+        env=environment(),
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as launcher:
+        out, _ = launcher.communicate()
+    assert int(out) == launcher.pid
+    run = only_run(home)
+    assert (run["task"], run["status"], run["pid"]) == ("job", "success", launcher.pid)
+
+
+def test_without_exec_the_command_is_a_child(home: Path) -> None:
+    done = run_program("sh", "-c", "echo $$ $PPID; ps -o pgid= -p $$,$PPID", under="launcher")
+    pid, parent, *groups = done.stdout.split()
+    assert only_run(home)["pid"] == int(pid) != int(parent)
+    assert groups[0] == groups[1]
+
+
+@pytest.mark.parametrize("closed", [(0,), (1,), (2,), (0, 1, 2)], ids=str)
+def test_closed_streams_stay_closed(closed: tuple[int, ...], tmp_path: Path, home: Path) -> None:
+    seen = tmp_path / "seen"
+    probe = write(
+        tmp_path / "probe.py",
+        f"""
+        import os
+        open_ones = []
+        for number in range(64):
+            try:
+                os.fstat(number)
+            except OSError:
+                continue
+            open_ones.append(number)
+        with open({str(seen)!r}, "w") as file:
+            file.write(repr(open_ones))
+        """,
+    )
+    redirections = " ".join(f"{number}>&-" for number in closed)
+    for command in ("", str(LAUNCHER)):
+        line = f"{command} {PYTHON} -I -S {probe} {redirections}"
+        done = subprocess.run(["sh", "-c", line], env=environment(), check=False)
+        assert done.returncode == 0
+        assert seen.read_text() == repr([number for number in (0, 1, 2) if number not in closed])
+    assert only_run(home)["status"] == "success"
+
+
+def test_a_home_that_cannot_be_written_stops_nothing(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    for place in (tmp_path / "file" / "home", "/proc/autotask"):
+        done = run_program(
+            "sh", "-c", "echo a; exit 3", under="launcher", env={"AUTOTASK_HOME": str(place)}
+        )
+        assert (done.status, done.stdout, done.stderr) == (3, "a\n", "")
+
+
+def test_a_full_disk_stops_nothing(datagrams: Datagrams, home: Path) -> None:
+    # Files of at most 0 bytes stand for it: a write then fails as it does there.
+    done = run_program(
+        "sh",
+        "-c",
+        'ulimit -f 0; exec "$@"',
+        "sh",
+        LAUNCHER,
+        "sh",
+        "-c",
+        "echo a; exit 3",
+        under="bare",
+        env={"AUTOTASK_DEBUG": None},
+    )
+    assert (done.status, done.stdout, done.stderr) == (3, "a\n", "")
+    assert datagrams.lines("_sc|autotask.task.status|2", wait=5)
+
+
+def test_a_home_is_not_needed_to_send(datagrams: Datagrams) -> None:
+    run_program("true", under="launcher", env={"AUTOTASK_JOURNAL": "0"})
+    started, ended = datagrams.lines("autotask.task.started", 5), datagrams.lines("_sc|", 5)
+    assert len(started) == len(ended) == 1
+
+
+def test_the_start_and_the_end_are_sent(datagrams: Datagrams) -> None:
+    run_program("sh", "-c", "exit 3", under="launcher", env={"DD_ENV": "prod"})
+    tags = "task:sh,framework:process"
+    rest = "env:prod,service:unknown"
+    assert datagrams.lines("autotask.task.started", 5) == [
+        f"autotask.task.started:1|c|#{tags},trigger:unknown,{rest}"
+    ]
+    assert datagrams.lines("autotask.task.runs", 5) == [
+        f"autotask.task.runs:1|c|#{tags},status:failure,reason:exit,trigger:unknown,{rest}"
+    ]
+    assert datagrams.lines("_sc") == [f"_sc|autotask.task.status|2|#{tags},{rest}|m:exit 3"]
+    assert len(datagrams.lines("_e{")) == len(datagrams.lines("autotask.task.duration")) == 1
+
+
+@pytest.mark.checkout
+@pytest.mark.parametrize("link", ["absolute", "relative", "twice"])
+def test_it_is_found_through_links(link: str, tmp_path: Path, home: Path) -> None:
+    place = tmp_path / "bin"
+    place.mkdir()
+    if link == "absolute":
+        (place / "autotask-run").symlink_to(LAUNCHER)
+    else:
+        (place / "next").symlink_to(os.path.relpath(LAUNCHER, place))
+        (place / "autotask-run").symlink_to("next")
+    for command, cwd in ((place / "autotask-run", None), ("bin/autotask-run", tmp_path)):
+        assert run_program(command, "true", under="bare", cwd=cwd).status == 0
+    done = run_program(
+        "autotask-run", "true", under="bare", env={"PATH": f"{place}:{os.environ['PATH']}"}
+    )
+    assert done.status == 0
+    assert len(runs(home)) == 3
+
+
+@pytest.mark.checkout
+@pytest.mark.parametrize("site", ["lib/{version}/site-packages", "lib/python3/dist-packages"])
+def test_it_finds_an_installed_package_beside_it(site: str, tmp_path: Path, home: Path) -> None:
+    version = f"python3.{sys.version_info.minor}"
+    prefix = tmp_path / "pre fix"
+    folder = prefix / site.replace("{version}", version)
+    source = TEMPLATE.parent
+    shutil.copytree(source / "autotask", folder / "autotask")
+    shutil.copytree(TEMPLATE, folder / TEMPLATE.name)
+    (prefix / "bin").mkdir()
+    shutil.copy(source / "bin" / "autotask-run", prefix / "bin")
+    (prefix / "bin" / "python3").symlink_to(PYTHON)
+    done = run_program(
+        prefix / "bin" / "autotask-run", "sh", "-c", "echo $PYTHONPATH", under="bare"
+    )
+    assert (done.status, done.stdout) == (0, f"{folder / TEMPLATE.name}\n")
+    assert only_run(home)["status"] == "success"
+
+
+@pytest.mark.checkout
+def test_without_a_python_or_its_package_it_says_so(tmp_path: Path) -> None:
+    (tmp_path / "bin").mkdir()
+    alone = Path(shutil.copy(TEMPLATE.parent / "bin" / "autotask-run", tmp_path / "bin"))
+    done = run_program("/bin/sh", alone, "true", under="bare", env={"PATH": str(tmp_path)})
+    assert (done.status, done.stderr) == (
+        125,
+        "autotask-run: no python3 beside it and none on the PATH\n",
+    )
+    write(tmp_path / "bin" / "python3", "#!/bin/sh\nexit 1\n").chmod(0o755)
+    done = run_program("/bin/sh", alone, "true", under="bare")
+    assert (done.status, done.stderr) == (
+        125,
+        "autotask-run: the package autotask is not installed beside it\n",
+    )
