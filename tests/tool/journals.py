@@ -129,7 +129,3 @@ class Book:
     def segment(self, ago: float = 0) -> Path:
         """Return the segment of so many seconds ago."""
         return self.home / "journal" / journal.segment(time.time() - ago)
-
-    def segments(self) -> dict[str, str]:
-        """Return what stands in the journal."""
-        return {path.name: path.read_text() for path in (self.home / "journal").glob("*.jsonl")}
