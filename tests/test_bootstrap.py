@@ -1,0 +1,559 @@
+"""The start: what a process that finds us on PYTHONPATH sees of us, which is nothing.
+
+Mostly by comparison: the same program bare and with the agent, output and exit status equal.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+from support import (
+    INSTALLED,
+    PYTHON,
+    TEMPLATE,
+    Ended,
+    Record,
+    environment,
+    run_program,
+    runs,
+    start_program,
+    write,
+)
+
+OLD = ("2.7", "3.6", "3.7", "3.8")
+SUPPORTED = ("3.9", "3.10", "3.11", "3.12", "3.13")
+
+# What a program can see of its interpreter. Python 2.7 reads it, too.
+LOOK = """
+from __future__ import print_function
+import sys
+print(sorted(name for name in sys.modules if name.partition(".")[0] != "autotask"))
+print(sys.path)
+print(sorted(sys.path_importer_cache))
+print(sys.flags, sys.argv, getattr(sys, "orig_argv", None), sys.warnoptions)
+finders = [getattr(finder, "__name__", str(type(finder))) for finder in sys.meta_path]
+print([name for name in finders if name != "autotask.agent"])
+print(len(sys.path_hooks), sys.exc_info(), sys.excepthook is sys.__excepthook__)
+own = sys.modules.get("sitecustomize")
+print(own and (own.__name__, own.__file__, own.__package__, type(own.__loader__)))
+"""
+
+CLICK = """
+import click
+@click.command()
+def hello():
+    click.echo("hello")
+hello()
+"""
+
+
+def pythons(version: str) -> Path:
+    """Find an interpreter of a version where pyenv keeps them; skip the test without one."""
+    root = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
+    for found in sorted(root.glob(f"versions/{version}.*/bin/python")):
+        return found
+    pytest.skip(f"no Python {version} on this machine")
+
+
+def bare_and_ours(
+    *command: str | Path,
+    env: Mapping[str, str | None] | None = None,
+    cwd: Path | None = None,
+    stdin: str = "",
+) -> tuple[Ended, Ended]:
+    env = {"AUTOTASK_PROCESS": "0", **(env or {})}  # a run would bring its modules along
+    return (
+        run_program(*command, under="bare", env=env, cwd=cwd, stdin=stdin),
+        run_program(*command, under="path", env=env, cwd=cwd, stdin=stdin),
+    )
+
+
+@pytest.fixture
+def installation(tmp_path: Path) -> Path:
+    """Copy what is installed to a place of the test's own, and return the folder to inject."""
+    place = tmp_path / "installed here"
+    for part in (TEMPLATE, INSTALLED / "autotask"):
+        shutil.copytree(part, place / part.name, ignore=shutil.ignore_patterns("__pycache__"))
+    return place / TEMPLATE.name
+
+
+# --- the machine's own sitecustomize -------------------------------------------------------------
+
+OWN: dict[str, dict[str, str]] = {
+    "absent": {},
+    "fine": {"sitecustomize.py": "print('own')"},
+    "a package": {
+        "sitecustomize/__init__.py": "import sitecustomize.more",
+        "sitecustomize/more.py": "print('own')",
+    },
+    "imports what is missing": {"sitecustomize.py": "print('own')\nimport no_such_module"},
+    "raises an ImportError of its own name": {
+        "sitecustomize.py": "print('own')\nimport sitecustomize.no_such_module"
+    },
+    "raises ImportError": {"sitecustomize.py": "raise ImportError('not today')"},
+    "raises an error": {"sitecustomize.py": "import json\nraise ValueError('boom')"},
+    "is no Python": {"sitecustomize.py": "this is no Python"},
+    "exits": {"sitecustomize.py": "import sys\nsys.exit(3)"},
+    "is interrupted": {"sitecustomize.py": "raise KeyboardInterrupt"},
+    "dies": {"sitecustomize.py": "import os\nos._exit(5)"},
+    "writes to standard error": {"sitecustomize.py": "import sys\nsys.stderr.write('own\\n')"},
+    "changes the path": {"sitecustomize.py": "import sys\nsys.path.insert(0, '/no/such/folder')"},
+    "sets a hook": {"sitecustomize.py": "import sys\nsys.excepthook = print"},
+    "imports a framework": {"sitecustomize.py": "import json, shop\nprint(shop)", "shop.py": ""},
+    "knows its place": {
+        "sitecustomize.py": "import sys\nprint(__name__, __file__, sys.modules[__name__].__file__)"
+    },
+}
+
+
+def own_files(folder: Path, files: Mapping[str, str]) -> Path:
+    folder.mkdir()
+    for name, source in files.items():
+        write(folder / name, source)
+    return folder
+
+
+def without_our_frames(ended: Ended) -> Ended:
+    """Leave out of a traceback what leads from the interpreter to the machine's own file."""
+    ours = re.compile(r'  File "[^"]*sitecustomize_template/[^"]*", line .*\n(    .*\n)+')
+    err = re.sub(r"(?m)^  File .*frozen importlib.*\n", "", ours.sub("", ended.stderr))
+    return Ended(ended.status, ended.stdout, err)
+
+
+@pytest.mark.parametrize("files", OWN.values(), ids=OWN)
+def test_the_machines_own_sitecustomize_does_what_it_does_without_us(
+    files: dict[str, str], tmp_path: Path
+) -> None:
+    own = own_files(tmp_path / "own", files)
+    script = write(tmp_path / "shop.py", LOOK)
+    bare, ours = bare_and_ours(script, env={"PYTHONPATH": str(own)})
+    assert without_our_frames(ours) == without_our_frames(bare)
+    assert ours.stderr.count("\n") <= bare.stderr.count("\n") + 4
+
+
+@pytest.mark.parametrize("version", [*OLD, "3.9", "3.13"])
+@pytest.mark.parametrize("case", ["absent", "fine", "imports what is missing", "raises an error"])
+def test_it_does_so_on_each_python(case: str, version: str, tmp_path: Path) -> None:
+    python = pythons(version)
+    own = own_files(tmp_path / "own", OWN[case])
+    script = write(tmp_path / "shop.py", LOOK)
+    env = {"PYTHONPATH": str(own), "PYTHONDONTWRITEBYTECODE": "1"}
+    bare, ours = bare_and_ours(python, script, env=env)
+    assert ours == bare
+
+
+@pytest.mark.parametrize("case", ["fine", "raises an error", "raises ImportError"])
+def test_the_agent_starts_whatever_the_machines_own_file_does(case: str, tmp_path: Path) -> None:
+    own = own_files(tmp_path / "own", OWN[case])
+    script = "import sys; print('autotask.agent' in sys.modules)"
+    ended = run_program("-c", script, env={"PYTHONPATH": str(own)})
+    assert ended.stdout.splitlines()[-1] == "True"
+
+
+def test_usercustomize_still_runs(tmp_path: Path) -> None:
+    python = Path(sys.base_prefix) / "bin" / "python3"  # a venv has no folder of the user's
+    env = {"PYTHONUSERBASE": str(tmp_path)}
+    where = run_program(python, "-m", "site", "--user-site", under="bare", env=env).stdout.strip()
+    write(Path(where) / "usercustomize.py", "print('usercustomize')")
+    bare, ours = bare_and_ours(python, "-c", LOOK, env=env)
+    assert ours == bare
+    assert ours.stdout.startswith("usercustomize\n")
+
+
+# --- the interpreter as the program finds it -----------------------------------------------------
+
+OPTIONS = {
+    "none": (),
+    "optimised": ("-O",),
+    "without docstrings": ("-OO",),
+    "warnings are errors": ("-W", "error", "-bb"),
+    "development mode": ("-X", "dev"),
+    "without bytecode": ("-B",),
+    "UTF-8": ("-X", "utf8"),
+    "no folder of the user's": ("-s",),
+    "unbuffered": ("-u",),
+    "isolated": ("-I",),
+    "without site": ("-S",),
+    "without the environment": ("-E",),
+    "without site and the environment": ("-S", "-E"),
+}
+
+
+@pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
+def test_options_of_the_interpreter_mean_what_they_mean(
+    options: tuple[str, ...], tmp_path: Path
+) -> None:
+    script = write(tmp_path / "shop.py", LOOK)
+    bare, ours = bare_and_ours(PYTHON, *options, script, "an argument", cwd=tmp_path)
+    if options == ("-S",):  # nobody is there to take our folder off the path
+        out = ours.stdout.replace(f"{str(TEMPLATE)!r}, ", "").replace(f", {str(TEMPLATE)!r}", "")
+        ours = Ended(ours.status, out, ours.stderr)
+    assert ours == bare
+    assert ours.status == 0
+
+
+@pytest.mark.parametrize("option", ["-I", "-S", "-E"])
+def test_an_interpreter_that_is_told_so_starts_without_us(option: str) -> None:
+    script = "import sys; print([name for name in sys.modules if 'autotask' in name])"
+    assert run_program(option, "-c", script).stdout == "[]\n"
+
+
+WAYS_IN = {
+    "a command": (("-c", LOOK), ""),
+    "standard input": (("-",), LOOK),
+    "a module": (("-m", "shop", "an argument"), ""),
+    "an interactive interpreter": (("-i", "-q"), "import sys\nprint(sys.path, sys.argv)\n"),
+}
+
+
+@pytest.mark.parametrize(("command", "stdin"), WAYS_IN.values(), ids=WAYS_IN)
+def test_each_way_to_start_a_program_looks_the_same(
+    command: tuple[str, ...], stdin: str, tmp_path: Path
+) -> None:
+    write(tmp_path / "shop.py", LOOK)
+    bare, ours = bare_and_ours(*command, stdin=stdin, cwd=tmp_path)
+    assert ours == bare
+    assert ours.status == 0
+
+
+def test_children_inherit_the_environment_as_it_was() -> None:
+    script = "import os, sys; print(sorted(os.environ.items()))"
+    env = environment("path", {"PYTHONPATH": "/somewhere"})
+    assert run_program("-c", script, env={"PYTHONPATH": "/somewhere"}).stdout == (
+        f"{sorted(env.items())}\n"
+    )
+
+
+SPELLINGS = {
+    "a slash at the end": "{template}/",
+    "two slashes at the end": "{template}//",
+    "twice": "{template}:{template}",
+    "twice, and differently": "{template}:{template}/:/no/such",
+    "last": "/no/such:{template}",
+    "relative": "installed here/sitecustomize_template",
+    "relative with a dot": "./installed here/sitecustomize_template/",
+    "by detours": "{template}/../sitecustomize_template",
+    "beside an empty entry": "{template}:",
+}
+
+
+@pytest.mark.parametrize("spelling", SPELLINGS.values(), ids=SPELLINGS)
+def test_our_folder_leaves_the_path_however_it_is_written(
+    spelling: str, tmp_path: Path, installation: Path
+) -> None:
+    path = spelling.format(template=installation)
+    rest = [entry for entry in path.split(":") if "sitecustomize_template" not in entry]
+    script = LOOK + "print('autotask.agent' in sys.modules)"
+    ours = run_program("-c", script, under="bare", cwd=tmp_path, env={"PYTHONPATH": path})
+    bare = run_program(
+        "-c", script, under="bare", cwd=tmp_path, env={"PYTHONPATH": ":".join(rest) or None}
+    )
+    if rest == [""]:  # `PYTHONPATH=` is as good as none, but `ours:` names the current folder
+        bare = run_program("-c", script, under="bare", cwd=tmp_path, env={"PYTHONPATH": "."})
+    assert ours.stdout.endswith("True\n")
+    assert ours.stdout.removesuffix("True\n") == bare.stdout.removesuffix("False\n")
+    assert ours.stderr == bare.stderr == ""
+
+
+def test_it_works_from_inside_our_own_folder(installation: Path) -> None:
+    script = "import sys; print('autotask.agent' in sys.modules, sys.path[0])"
+    ended = run_program("-c", script, under="bare", cwd=installation, env={"PYTHONPATH": "."})
+    assert (ended.stdout, ended.stderr) == ("True \n", "")
+
+
+def test_it_works_through_a_symbolic_link(tmp_path: Path, installation: Path) -> None:
+    link = tmp_path / "link"
+    link.symlink_to(installation.parent)
+    env = {"PYTHONPATH": str(link / "sitecustomize_template")}
+    script = "import sys; print('autotask.agent' in sys.modules, 'template' in str(sys.path))"
+    assert run_program("-c", script, under="bare", env=env).stdout == "True False\n"
+
+
+def test_verbose_output_tells_of_a_handful_of_files(tmp_path: Path) -> None:
+    bare, ours = bare_and_ours("-v", "-c", "pass")
+    assert _steady(ours.stderr) == _steady(bare.stderr)
+    assert len([line for line in ours.stderr.splitlines() if "autotask" in line]) <= 12
+
+
+def _steady(text: str) -> list[str]:
+    """Return the modules that were imported, as `-v` tells."""
+    words = [line.split() for line in text.splitlines() if line.startswith("import ")]
+    return [name for _, name, *_ in words if "sitecustomize" not in name]
+
+
+def test_import_times_tell_of_our_sitecustomize_alone() -> None:
+    def names(under_us: Ended) -> set[str]:
+        return {line.rpartition("|")[2].strip() for line in under_us.stderr.splitlines()}
+
+    bare, ours = bare_and_ours("-X", "importtime", "-c", "pass")
+    assert names(ours) - names(bare) <= {"sitecustomize"}
+
+
+# --- switched off, and where it cannot run -------------------------------------------------------
+
+SWITCHES = {
+    "0": False,
+    "false": False,
+    "False": False,
+    " 0 ": False,
+    "1": True,
+    "": True,
+    "true": True,
+    "a bad value": True,
+}
+
+
+@pytest.mark.parametrize(("value", "on"), SWITCHES.items(), ids=map(repr, SWITCHES))
+def test_autotask_enabled_switches_the_agent(
+    value: str, on: bool, tmp_path: Path, home: Path
+) -> None:
+    pytest.importorskip("click")
+    script = write(tmp_path / "shop.py", CLICK)
+    ended = run_program(script, env={"AUTOTASK_ENABLED": value})
+    assert ended == Ended(0, "hello\n", "")
+    assert (len(runs(home)) if home.exists() else 0) == (2 if on else 0)
+
+
+def test_a_process_that_is_switched_off_looks_like_a_bare_one(tmp_path: Path) -> None:
+    look = "import sys; print(sys.path, sys.meta_path, sys.exit, sys.path_hooks[0])"
+    bare, ours = bare_and_ours(write(tmp_path / "shop.py", look), env={"AUTOTASK_ENABLED": "0"})
+    assert ours == bare
+
+
+@pytest.mark.parametrize("version", OLD)
+def test_an_old_interpreter_runs_as_if_we_were_not_there(version: str, tmp_path: Path) -> None:
+    python = pythons(version)
+    script = write(
+        tmp_path / "shop.py", LOOK + "print([n for n in sys.modules if 'autotask' in n])"
+    )
+    bare, ours = bare_and_ours(python, script, env={"PYTHONDONTWRITEBYTECODE": "1"})
+    assert ours == bare
+    assert ours.stdout.endswith("[]\n")
+
+
+@pytest.mark.parametrize("version", SUPPORTED)
+def test_each_supported_python_starts_the_agent(version: str) -> None:
+    script = "import sys; print('autotask.agent' in sys.modules)"
+    assert run_program(pythons(version), "-c", script) == Ended(0, "True\n", "")
+
+
+BROKEN: dict[str, dict[str, str | None]] = {
+    "our package is gone": {"": None},
+    "agent.py is gone": {"agent.py": None},
+    "agent.py raises": {"agent.py": "raise RuntimeError('broken')"},
+    "agent.py is cut short": {"agent.py": "def start(:"},
+    "agent.py is empty": {"agent.py": ""},
+    "agent.py is not UTF-8": {"agent.py": "\udcff"},
+    "the start fails": {"agent.py": "def start(): raise OSError('broken')"},
+    "__init__.py raises": {"__init__.py": "raise RuntimeError('broken')"},
+    "program.py raises": {"program.py": "raise RuntimeError('broken')"},
+    "recorder.py raises": {"recorder.py": "raise RuntimeError('broken')"},
+    "journal.py is gone": {"journal.py": None},
+    "config.py raises": {"config.py": "raise RuntimeError('broken')"},
+    "the module of a framework raises": {"frameworks/click.py": "raise RuntimeError('broken')"},
+}
+
+
+@pytest.mark.swallows
+@pytest.mark.parametrize("files", BROKEN.values(), ids=BROKEN)
+def test_a_broken_installation_is_no_trouble_of_the_programs(
+    files: dict[str, str | None], tmp_path: Path, installation: Path
+) -> None:
+    _break(installation, files)
+    for process in ("auto", "0"):
+        _check_undisturbed(tmp_path, installation, process)
+
+
+@pytest.mark.swallows
+@pytest.mark.xfail(strict=True, reason="agent.find_spec and watch._swallow import unguarded")
+@pytest.mark.parametrize(
+    "files",
+    [{"watch.py": "raise RuntimeError('broken')"}, {"watch.py": None}, {"guard.py": None}],
+    ids=["watch.py raises", "watch.py is gone", "guard.py is gone"],
+)
+def test_nor_is_one_that_breaks_where_a_framework_is_imported(
+    files: dict[str, str | None], tmp_path: Path, installation: Path
+) -> None:
+    _break(installation, files)
+    _check_undisturbed(tmp_path, installation, "0")
+
+
+def _break(installation: Path, files: Mapping[str, str | None]) -> None:
+    for name, source in files.items():
+        path = installation.parent / "autotask" / name
+        if source is not None:
+            path.write_text(source, errors="surrogateescape")
+        elif name:
+            path.unlink()
+        else:
+            shutil.rmtree(path)
+
+
+def _check_undisturbed(tmp_path: Path, installation: Path, process: str) -> None:
+    pytest.importorskip("click")
+    script = write(tmp_path / "shop.py", CLICK)
+    env = {"PYTHONPATH": str(installation), "AUTOTASK_PROCESS": process}
+    assert run_program(script, under="bare", env=env) == Ended(0, "hello\n", "")
+
+
+# --- our modules, loaded by a way of our own -----------------------------------------------------
+
+BYTECODE: dict[str, tuple[tuple[str, ...], dict[str, str | None]]] = {
+    "written beside": ((), {}),
+    "not written": (("-B",), {}),
+    "optimised": (("-O",), {}),
+    "without docstrings": (("-OO",), {}),
+    "in a folder of its own": ((), {"PYTHONPYCACHEPREFIX": "cache"}),
+    "warnings are errors": (("-W", "error", "-X", "dev"), {}),
+}
+
+
+@pytest.mark.parametrize(("options", "env"), BYTECODE.values(), ids=BYTECODE)
+@pytest.mark.parametrize("writable", [True, False], ids=["writable", "read-only"])
+def test_a_task_is_recorded_wherever_bytecode_is_kept(
+    options: tuple[str, ...],
+    env: dict[str, str | None],
+    writable: bool,
+    tmp_path: Path,
+    installation: Path,
+    home: Path,
+) -> None:
+    pytest.importorskip("click")
+    if not writable:  # as for a folder that the user may not write to: whatever user the test is
+        for folder in (installation, installation.parent / "autotask"):
+            write(folder / "__pycache__", "in the way")
+    script = write(tmp_path / "shop.py", CLICK)
+    env = {"PYTHONPATH": str(installation), "PYTHONDONTWRITEBYTECODE": None, **env}
+    for _ in range(2):  # the second finds what the first has compiled
+        ended = run_program(PYTHON, *options, script, under="bare", env=env, cwd=tmp_path)
+        assert ended == Ended(0, "hello\n", "")
+    assert _tasks(runs(home)) == ["shop.py", "shop"] * 2
+
+
+def _tasks(found: list[Record]) -> list[str]:
+    return [str(run["task"]) for run in found]
+
+
+STALE = ["older source", "checked by hash", "never checked", "cut short in its header", "empty"]
+
+
+@pytest.mark.parametrize("kind", STALE)
+def test_bytecode_that_is_not_of_this_source_is_left_to_python(
+    kind: str, tmp_path: Path, installation: Path
+) -> None:
+    source = installation.parent / "autotask" / "trigger.py"
+    _compile(source, kind)
+    env = {"PYTHONPATH": str(installation)}
+    script = "import autotask.trigger as t; print(t.find_trigger(), t.__file__)"
+    ended = run_program("-c", script, under="bare", env=env)
+    expected = "old" if kind == "never checked" else "unknown"
+    assert ended == Ended(0, f"{expected} {source}\n", "")
+
+
+def _compile(source: Path, kind: str) -> None:
+    """Leave bytecode beside a source that says `old`, where the source says something else."""
+    text = source.read_text()
+    source.write_text("def find_trigger(): return 'old'\n")
+    mode = {"checked by hash": "CHECKED_HASH", "never checked": "UNCHECKED_HASH"}.get(kind)
+    how = f"py_compile.PycInvalidationMode.{mode or 'TIMESTAMP'}"
+    command = (
+        f"import py_compile; print(py_compile.compile({str(source)!r}, invalidation_mode={how}))"
+    )
+    compiled = Path(run_program("-c", command, under="bare").stdout.strip())
+    if kind == "cut short in its header":
+        compiled.write_bytes(compiled.read_bytes()[:12])
+    if kind == "empty":
+        compiled.write_bytes(b"")
+    source.write_text(text)
+
+
+def test_tracebacks_and_sources_of_our_modules_are_found() -> None:
+    script = (
+        "import inspect, autotask.journal as j; code = j.Journal.append.__code__\n"
+        "print('O_APPEND' in inspect.getsource(j), code.co_filename == j.__file__)"
+    )
+    assert run_program("-c", script) == Ended(0, "True True\n", "")
+
+
+# --- `import autotask` in the program ------------------------------------------------------------
+
+IMPORTS = {
+    "import autotask": "import autotask; print(autotask.task.__name__)",
+    "from autotask import task": "from autotask import task; print(task.__name__)",
+    "import autotask.agent": "import autotask.agent; print(autotask.task.__name__)",
+    "a module of ours": "import autotask.config as c; print('task', c.Settings({}).name)",
+    "a name that is missing": "import autotask; print('task', hasattr(autotask, 'nothing'))",
+    "from autotask import what is missing": (
+        "try: from autotask import nothing\nexcept ImportError: print('task')"
+    ),
+    "a module that is missing": (
+        "try: import autotask.nothing\nexcept ModuleNotFoundError as e: print('task', e.name)"
+    ),
+}
+
+
+@pytest.mark.parametrize("script", IMPORTS.values(), ids=IMPORTS)
+@pytest.mark.parametrize("installed", [True, False], ids=["installed", "not installed"])
+def test_a_program_can_import_autotask(script: str, installed: bool, tmp_path: Path) -> None:
+    env = {"PYTHONPATH": str(INSTALLED) if installed else None, "AUTOTASK_PROCESS": "0"}
+    python = Path(sys.base_prefix) / "bin" / "python3"
+    ended = run_program(python, "-c", script, env=env, cwd=tmp_path)
+    assert (ended.status, ended.stdout[:4], ended.stderr) == (0, "task", "")
+
+
+@pytest.mark.xfail(strict=True, reason="autotask.task imports `functions`, hence wrapt, unguarded")
+def test_the_decorator_is_harmless_where_wrapt_is_missing(tmp_path: Path) -> None:
+    write(tmp_path / "wrapt.py", "raise ImportError('none here')")
+    source = "import autotask\n@autotask.task\ndef work(): return 'done'\nprint(work())"
+    ended = run_program(write(tmp_path / "shop.py", source), env={"AUTOTASK_PROCESS": "0"})
+    assert ended == Ended(0, "done\n", "")
+
+
+@pytest.mark.xfail(strict=True, reason="the lazy package knows `task` alone until it is executed")
+@pytest.mark.parametrize(
+    "script",
+    [
+        "from autotask import *; print(task.__name__)",
+        "import autotask; print(autotask.__doc__ and autotask.__all__[0])",
+    ],
+    ids=["star", "its document"],
+)
+def test_the_package_is_whole_from_the_start(script: str) -> None:
+    assert run_program("-c", script) == Ended(0, "task\n", "")
+
+
+def test_the_package_is_one_and_the_same_in_the_agent_and_in_the_program(tmp_path: Path) -> None:
+    script = (
+        "import sys; before = sys.modules['autotask'], sys.modules['autotask.agent']\n"
+        "import autotask, autotask.agent, autotask.recorder\n"
+        "print(before == (autotask, autotask.agent), autotask.agent in sys.meta_path)"
+    )
+    for path in (None, str(INSTALLED)):
+        ended = run_program("-c", script, env={"PYTHONPATH": path})
+        assert ended == Ended(0, "True True\n", "")
+
+
+def test_the_agent_starts_once_however_often_it_is_asked_to() -> None:
+    script = (
+        "import sys, autotask.agent as agent; agent.start(); agent.start()\n"
+        "print([getattr(f, '__name__', '') for f in sys.meta_path].count('autotask.agent'))"
+    )
+    assert run_program("-c", script) == Ended(0, "1\n", "")
+
+
+def test_without_the_agent_importing_autotask_starts_nothing() -> None:
+    script = "import sys; sys.path.insert(0, {!r}); import autotask; print(len(sys.meta_path))"
+    ended = run_program("-c", script.format(str(INSTALLED)), under="bare")
+    plain = run_program("-c", "import sys; print(len(sys.meta_path))", under="bare")
+    assert ended == plain
+
+
+def test_a_program_that_is_ended_at_once_leaves_no_word() -> None:
+    program = start_program("-c", "import os; os.abort()", stdout=-1, stderr=-1)
+    assert program.communicate(timeout=60) == (b"", b"")
