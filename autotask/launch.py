@@ -92,11 +92,14 @@ class Inherited:
         return environ
 
     def restore(self) -> None:
-        """Give the signals their dispositions and mask back."""
+        """Give the signals their mask and dispositions back.
+
+        The mask first: what a write of ours to a full disk has raised is still ignored then.
+        """
+        _signal.pthread_sigmask(_signal.SIG_SETMASK, self._mask)
         for number in self._signals:
             _signal.signal(number, _signal.SIG_DFL)
         _signal.signal(_signal.SIGCHLD, self._children)
-        _signal.pthread_sigmask(_signal.SIG_SETMASK, self._mask)
 
 
 def main() -> NoReturn:

@@ -1,0 +1,411 @@
+"""autotask-run and signals: terminals, job control, deaths and process 1 as without it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pty
+import select
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from support import (
+    LAUNCHER,
+    PYTHON,
+    TEMPLATE,
+    Datagrams,
+    environment,
+    only_run,
+    run_program,
+    runs,
+    start_program,
+    wait_until,
+    write,
+)
+
+FATAL = ["HUP", "INT", "QUIT", "ILL", "ABRT", "FPE", "KILL", "SEGV", "PIPE", "ALRM", "TERM"]
+FATAL += ["USR1", "BUS", "SYS", "TRAP", "XCPU", "XFSZ", "VTALRM", "PROF", "RTMIN"]
+
+
+def number(name: str) -> int:
+    return int(signal.Signals[f"SIG{name}"])
+
+
+@pytest.mark.parametrize("name", FATAL)
+def test_dies_of_the_signal_that_the_command_died_of(name: str, home: Path) -> None:
+    done = run_program("sh", "-c", f"kill -{number(name)} $$", under="launcher")
+    assert (done.status, done.stdout, done.stderr) == (-number(name), "", "")
+    run = only_run(home)
+    assert (run["status"], run["signal"]) == ("failure", f"SIG{name}")
+    assert run["reason"] == ("interrupted" if name == "INT" else "signal")
+
+
+def test_leaves_no_core_of_its_own(tmp_path: Path) -> None:
+    line = f"ulimit -c unlimited 2>&-; exec '{LAUNCHER}' sh -c 'ulimit -c 0; kill -QUIT $$'"
+    done = run_program("sh", "-c", line, under="bare", cwd=tmp_path)
+    assert done.status == -signal.SIGQUIT
+    assert list(tmp_path.glob("core*")) == []
+
+
+# Tells of each signal that it gets, one line each, and ends at SIGUSR2.
+LISTENER = """
+    import os, signal, sys
+    names = sys.argv[1:] + ["USR2"]
+    numbers = [signal.Signals["SIG" + name] for name in names]
+    for number in numbers:
+        signal.signal(number, lambda *_: None)
+    signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
+    os.write(1, b"ready\\n")
+    while True:
+        got = signal.sigwaitinfo(numbers)
+        if got.si_signo == signal.SIGUSR2:
+            sys.exit(7)
+        os.write(1, signal.Signals(got.si_signo).name.encode() + b"\\n")
+"""
+
+
+@pytest.fixture
+def listener(tmp_path: Path) -> Path:
+    return write(tmp_path / "listener.py", LISTENER)
+
+
+FORWARDED = ["HUP", "INT", "QUIT", "TERM", "USR1", "WINCH", "TSTP", "ALRM", "URG", "RTMIN", "PIPE"]
+
+
+@pytest.mark.parametrize("name", FORWARDED)
+def test_a_signal_sent_to_it_reaches_the_command_once(name: str, listener: Path) -> None:
+    with start_program(
+        listener, name, under="launcher", stdout=subprocess.PIPE, bufsize=0
+    ) as launcher:
+        assert launcher.stdout
+        assert launcher.stdout.readline() == b"ready\n"
+        launcher.send_signal(number(name))
+        assert launcher.stdout.readline() == f"SIG{name}\n".encode()
+        launcher.send_signal(signal.SIGUSR2)
+        assert launcher.stdout.read() == b""
+        assert launcher.wait() == 7
+
+
+def test_what_the_command_sends_to_its_group_does_not_come_back(tmp_path: Path) -> None:
+    script = write(
+        tmp_path / "group.py",
+        """
+        import os, signal
+        seen = []
+        signal.signal(signal.SIGTERM, lambda *_: seen.append("TERM"))
+        signal.signal(signal.SIGUSR1, lambda *_: seen.append("USR1"))
+        os.kill(0, signal.SIGTERM)
+        os.kill(os.getppid(), signal.SIGTERM)
+        # A signal that another process sends comes through after these.
+        os.system("kill -USR1 %d" % os.getppid())
+        while "USR1" not in seen:
+            pass
+        print(*seen)
+        """,
+    )
+    done = subprocess.run(
+        [str(LAUNCHER), PYTHON, str(script)],
+        env=environment(),
+        start_new_session=True,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (0, "TERM USR1\n")
+
+
+def test_a_command_that_ignores_a_signal_goes_on(tmp_path: Path, home: Path) -> None:
+    line = "trap '' TERM HUP; echo ready; read line; exit 3"
+    with start_program(
+        *("sh", "-c", line),
+        under="launcher",
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        bufsize=0,
+    ) as launcher:
+        assert launcher.stdout
+        launcher.stdout.readline()
+        launcher.send_signal(signal.SIGTERM)
+        launcher.send_signal(signal.SIGHUP)
+        launcher.communicate(b"\n")
+        assert launcher.returncode == 3
+    assert only_run(home)["exit_code"] == 3
+
+
+# Which signals are ignored and which blocked, in the command: as its parent left them.
+SHOWN = "import re; print(re.findall('Sig(?:Blk|Ign):.*', open('/proc/self/status').read()))"
+
+
+@pytest.mark.parametrize("options", [[], ["--exec"]], ids=["beside", "exec"])
+@pytest.mark.parametrize(
+    ("ignored", "blocked"),
+    [
+        ((), ()),
+        (("PIPE",), ()),
+        (("XFSZ",), ()),
+        (("HUP", "INT", "QUIT"), ()),
+        (("TERM", "TSTP"), ("INT", "CHLD", "RTMIN")),  # a shell resets an ignored SIGCHLD
+    ],
+    ids=str,
+)
+def test_dispositions_and_mask_are_as_inherited(
+    ignored: tuple[str, ...], blocked: tuple[str, ...], options: list[str]
+) -> None:
+    def prepare() -> None:
+        for name in ("PIPE", "XFSZ"):
+            signal.signal(number(name), signal.SIG_DFL)
+        for name in ignored:
+            signal.signal(number(name), signal.SIG_IGN)
+        signal.pthread_sigmask(signal.SIG_SETMASK, [number(name) for name in blocked])
+
+    shown = ["grep", "-E", "Sig(Blk|Ign)", "/proc/self/status"]
+    bare, ours = (
+        subprocess.run(
+            words,
+            env=environment(),
+            preexec_fn=prepare,
+            restore_signals=False,
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for words in (shown, [str(LAUNCHER), *options, *shown])
+    )
+    assert ours == bare
+
+
+def test_an_alarm_that_was_set_before_reaches_the_command() -> None:
+    words = ["perl", "-e", "alarm 1; exec @ARGV"]
+    if shutil.which("perl") is None:
+        pytest.skip("no perl")
+    done = run_program(*words, LAUNCHER, "sleep", "60", under="bare")
+    assert done.status == -signal.SIGALRM
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs a pid namespace of its own")
+class TestAsProcess1:
+    @pytest.fixture(autouse=True)
+    def unshared(self) -> list[str]:
+        words = ["unshare", "--pid", "--fork", "--mount-proc"]
+        if subprocess.run([*words, "true"], capture_output=True, check=False).returncode:
+            pytest.skip("unshare --pid is not allowed here")
+        return words
+
+    def test_it_reaps_orphans(self, unshared: list[str]) -> None:
+        line = (
+            "for i in 1 2 3 4 5; do sh -c 'true & exec true'; done;"
+            "(sh -c 'exec true' &) ; sleep 0.1;"
+            "for f in /proc/[0-9]*/status; do grep -H '^State:.Z' $f; done; exit 3"
+        )
+        done = run_program(*unshared, LAUNCHER, "bash", "-c", line, under="bare")
+        assert (done.status, done.stdout, done.stderr) == (3, "", "")
+
+    def test_it_gives_a_death_as_a_status(self, unshared: list[str], home: Path) -> None:
+        done = run_program(*unshared, LAUNCHER, "sh", "-c", "kill -TERM $$", under="bare")
+        assert done.status == 128 + signal.SIGTERM
+        assert only_run(home)["signal"] == "SIGTERM"
+
+    def test_a_signal_reaches_the_command(self, unshared: list[str]) -> None:
+        line = (
+            "trap 'exit 9' TERM; kill -TERM 1; (sh -c 'kill -TERM 1'); while :; do sleep 0.01; done"
+        )
+        done = run_program(*unshared, LAUNCHER, "sh", "-c", line, under="bare")
+        assert done.status == 9
+
+
+class Terminal:
+    """A terminal with an interactive shell in it, as a person has one."""
+
+    def __init__(self) -> None:
+        self.pid, self.file = pty.fork()
+        if self.pid == 0:
+            os.environ.update(PS1="", PS2="", TERM="dumb")
+            os.execvp("bash", ["bash", "--norc", "--noprofile", "--noediting", "-i"])
+        self.shown = ""
+
+    def type(self, text: str) -> None:
+        os.write(self.file, text.encode())
+
+    def expect(self, text: str, timeout: float = 20) -> str:
+        """Wait for a text; return what was shown before it, and go on after it."""
+        end = time.monotonic() + timeout
+        while text not in self.shown:
+            assert time.monotonic() < end, f"no {text!r} in {self.shown!r}"
+            if select.select([self.file], [], [], 0.1)[0]:
+                with contextlib.suppress(OSError):
+                    self.shown += os.read(self.file, 4096).decode(errors="replace")
+        before, _, self.shown = self.shown.partition(text)
+        return before
+
+    def close(self) -> None:
+        os.close(self.file)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.pid, signal.SIGKILL)
+        os.waitpid(self.pid, 0)
+
+
+@pytest.fixture
+def terminal() -> Iterator[Terminal]:
+    found = Terminal()
+    found.type("stty -echo; echo re''ady\n")
+    found.expect("ready\r\n")
+    yield found
+    found.close()
+
+
+# Tells of each signal it gets; the name in two halves, so that no echo is taken for it.
+TALKER = """
+    import os, signal, sys
+    def tell(number, frame):
+        os.write(1, b"got " + signal.Signals(number).name.encode() + b"\\n")
+    for number in (signal.SIGINT, signal.SIGCONT, signal.SIGWINCH, signal.SIGHUP):
+        signal.signal(number, tell)
+    os.write(1, b"pid %d\\n" % os.getpid())
+    for line in sys.stdin:
+        os.write(1, b"read " + line.encode())
+"""
+
+
+@pytest.fixture
+def talker(tmp_path: Path) -> str:
+    return f"'{LAUNCHER}' '{PYTHON}' '{write(tmp_path / 'talker.py', TALKER)}'"
+
+
+def test_ctrl_c_reaches_the_command_once(terminal: Terminal, talker: str) -> None:
+    terminal.type(f"{talker}; echo status $?\n")
+    terminal.expect("pid ")
+    terminal.expect("\r\n")
+    terminal.type("\x03")
+    terminal.expect("got SIGINT\r\n")
+    terminal.type("one\n")
+    assert "got" not in terminal.expect("read one\r\n")
+    terminal.type("\x04")
+    terminal.expect("status 0\r\n")
+
+
+def test_ctrl_c_kills_a_command_that_does_not_mind_it(terminal: Terminal, home: Path) -> None:
+    terminal.type(f"'{LAUNCHER}' sh -c 'echo rea''dy; exec sleep 60'\n")
+    terminal.expect("ready\r\n")
+    terminal.type("\x03")
+    terminal.type("echo sta''tus $?\n")
+    terminal.expect("status 130\r\n")
+    run = only_run(home)
+    assert (run["reason"], run["trigger"]) == ("interrupted", "terminal")
+
+
+def test_ctrl_z_stops_it_and_fg_continues_it(terminal: Terminal, talker: str) -> None:
+    terminal.type(f"{talker}\n")
+    terminal.expect("pid ")
+    terminal.expect("\r\n")
+    terminal.type("\x1a")
+    terminal.expect("Stopped")
+    terminal.type("echo sta''tus $?; jobs\n")
+    terminal.expect("status 148\r\n")  # 128 + SIGTSTP
+    terminal.expect("Stopped")
+    terminal.type("fg\n")
+    terminal.expect("got SIGCONT\r\n")
+    terminal.type("one\n")
+    assert "got" not in terminal.expect("read one\r\n")
+    terminal.type("\x04")
+    terminal.type("echo sta''tus $?\n")
+    terminal.expect("status 0\r\n")
+
+
+def test_in_the_background_it_stops_where_it_reads(terminal: Terminal, talker: str) -> None:
+    terminal.type(f"{talker} &\n")
+    terminal.expect("pid ")
+    terminal.type("while [ -z \"$(jobs -s)\" ]; do sleep 0.05; done; jobs; echo sto''pped\n")
+    assert "Stopped" in terminal.expect("stopped\r\n")
+    terminal.type("fg\n")
+    terminal.expect("got SIGCONT\r\n")
+    terminal.type("one\n")
+    terminal.expect("read one\r\n")
+
+
+def test_a_command_that_stops_itself_gives_the_prompt_back(terminal: Terminal) -> None:
+    terminal.type(f"'{LAUNCHER}' sh -c 'kill -STOP $$; echo on''ward; exit 5'\n")
+    terminal.expect("Stopped")
+    terminal.type("fg; echo sta''tus $?\n")
+    terminal.expect("onward\r\n")
+    terminal.expect("status 5\r\n")
+
+
+def test_a_terminal_that_is_closed_hangs_up_its_leader(tmp_path: Path, home: Path) -> None:
+    pid, file = pty.fork()
+    if pid == 0:
+        os.execv(str(LAUNCHER), [str(LAUNCHER), "sh", "-c", "echo ready; exec sleep 60"])
+    assert os.read(file, 100) == b"ready\r\n"
+    os.close(file)
+    assert os.waitpid(pid, 0)[1] == signal.SIGHUP
+    assert only_run(home)["signal"] == "SIGHUP"
+
+
+def test_without_a_terminal_it_does_not_stop_with_a_stopped_command(home: Path) -> None:
+    with start_program(
+        *("sh", "-c", "echo $$; kill -STOP $$; exit 5"),
+        under="launcher",
+        stdout=subprocess.PIPE,
+        bufsize=0,
+        start_new_session=True,
+    ) as launcher:
+        assert launcher.stdout
+        child = int(launcher.stdout.readline())
+        wait_until(lambda: state(child) == "T")
+        assert state(launcher.pid) == "S"
+        os.kill(launcher.pid, signal.SIGCONT)  # to it alone: the command is to go on
+        assert launcher.wait() == 5
+
+
+def launched_by(statement: str) -> list[str]:
+    """Return the words of the launcher without its shell script, after a change to it."""
+    code = (
+        "import sys; sys.path.append(sys.argv.pop(1)); from autotask import launch, supervise;"
+        f"import _signal; {statement}; launch.main()"
+    )
+    return [PYTHON, "-I", "-S", "-c", code, str(TEMPLATE.parent), "px"]
+
+
+def test_an_ignored_child_signal_hides_no_end_and_stays_ignored() -> None:
+    words = launched_by("_signal.signal(_signal.SIGCHLD, _signal.SIG_IGN)")
+    assert run_program(*words, "sh", "-c", "exit 3", under="bare").status == 3
+    done = run_program(*words, "grep", "SigIgn", "/proc/self/status", under="bare")
+    assert int(done.stdout.split()[1], 16) >> (signal.SIGCHLD - 1) & 1
+
+
+def state(pid: int) -> str:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+
+
+def test_tells_while_it_runs(
+    tmp_path: Path, datagrams: Datagrams, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The minute is made short by the one who starts it; the rest is as it is."""
+    script = write(
+        tmp_path / "job.py",
+        """
+        import click, sys
+        @click.command()
+        def job():
+            sys.stdin.read()
+        job()
+        """,
+    )
+    with subprocess.Popen(
+        [*launched_by("supervise.TICK = 0.02"), PYTHON, str(script)],
+        env=environment(),
+        stdin=subprocess.PIPE,
+    ) as launcher:
+        for task in ("task:job.py,framework:process", "task:job,framework:click"):
+            wait_until(
+                lambda task=task: any(  # type: ignore[misc]
+                    task in line for line in datagrams.lines("autotask.task.running_seconds")
+                )
+            )
+        launcher.communicate()
+    assert launcher.returncode == 0
+    assert [run["status"] for run in runs(home)] == ["success", "success"]
