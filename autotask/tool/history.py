@@ -7,6 +7,7 @@ import os
 import sqlite3
 from collections.abc import Iterator
 
+from autotask.closing import sweep
 from autotask.config import Settings
 from autotask.tool import index, output, retention, segments
 from autotask.tool.errors import ToolError
@@ -29,7 +30,7 @@ def opened() -> Iterator[index.Index | None]:
     if not segments.listed(segments.journal_folder(home)):
         yield None
         return
-    _close_lost_runs(settings)
+    sweep(settings)
     dropped = retention.keep_within_default(home)
     if dropped:
         output.notice(f"the journal was over its bound: dropped the {dropped} oldest runs")
@@ -43,12 +44,3 @@ def opened() -> Iterator[index.Index | None]:
         raise ToolError("the index was damaged and is deleted: run the command again") from None
     finally:
         history.close()
-
-
-def _close_lost_runs(settings: Settings) -> None:
-    try:
-        from autotask.closing import sweep
-    except ImportError:
-        return
-    with contextlib.suppress(OSError):  # a home that we may only read
-        sweep(settings)

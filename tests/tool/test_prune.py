@@ -228,7 +228,7 @@ def test_a_prune_that_is_killed_leaves_whole_runs(book: Book, home: Path) -> Non
     found = records()
     assert {record["status"] for record in found} == {"success"}
     assert rebuilt(home) == found
-    assert prune("--keep", "1d") == len(found)
+    assert prune("--keep", "1d") >= len(found)  # and the ends that were left of others
     assert list((home / "journal").iterdir()) == []
 
 

@@ -6,15 +6,16 @@ import csv
 import io
 import json
 import re
+import signal
 from pathlib import Path
 
 import pytest
+from support import lines, run_program, write
 from tool.journals import DAY, HOST, HOUR, Book, answer, dead_process, names, records
 
 from autotask.journal import moment
 from autotask.run import SKIPPED, SUCCESS, failure
 
-LOST = failure("lost")
 ERROR = {"type": "ValueError", "message": "no such shop", "where": "/srv/shop.py:3"}
 CONTRACT = (
     "run parent root task framework status reason caused_by exit_code signal error started_at"
@@ -195,6 +196,15 @@ def test_a_run_is_running_only_while_its_process_lives(book: Book) -> None:
     }
     assert names("--status", "running") == ["lives", "elsewhere"]
     assert re.search(r"lives +click +running +1m4\ds\+\n", answer("runs"))
+
+
+def test_the_end_of_a_killed_program_is_written_to_the_journal(tmp_path: Path, home: Path) -> None:
+    program = "import os, signal\nos.kill(os.getpid(), signal.SIGKILL)\n"
+    assert run_program(write(tmp_path / "shop.py", program)).status == -signal.SIGKILL
+    assert [line["event"] for line in lines(home)] == ["started"]
+    (record,) = records()
+    assert (record["task"], record["status"], record["reason"]) == ("shop.py", "failure", "lost")
+    assert [line["event"] for line in lines(home)] == ["started", "finished"]
 
 
 def test_the_journal_knows_better_than_a_run_presumed_to_be_lost(book: Book) -> None:

@@ -67,7 +67,7 @@ def test_a_nested_failure_names_its_cause(book: Book) -> None:
 
 
 def test_the_runs_under_it_hang_in_a_tree_oldest_first(book: Book) -> None:
-    top = book.run("top", ago=100, outcome=None)
+    top = book.run("top", ago=100)
     first = book.run("first", ago=90, parent=top)
     book.run("second", ago=80, parent=top, outcome=failure("exit", exit_code=3))
     book.run("inner", ago=85, parent=first)
