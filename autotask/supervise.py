@@ -274,8 +274,8 @@ class Watch:
             return  # it goes on already
         if number != _signal.SIGSTOP:
             _signal.signal(number, _signal.SIG_DFL)
-        _signal.pthread_sigmask(_signal.SIG_UNBLOCK, (number,))
-        os.kill(os.getpid(), number)  # returns when we are continued
+        os.kill(os.getpid(), number)  # one with that of the terminal, as long as it is blocked
+        _signal.pthread_sigmask(_signal.SIG_UNBLOCK, (number,))  # returns when we are continued
         _signal.pthread_sigmask(_signal.SIG_BLOCK, (number,))
 
     def _continue(self) -> None:
@@ -289,11 +289,16 @@ class Watch:
 
         `si_code` is positive where the kernel is the sender; see sigaction(2).
         """
-        if info.si_code <= 0:  # what the child itself sends is not for it
-            return info.si_pid not in (self._child, os.getpid())
+        if info.si_code <= 0:  # what the child itself sends is not for it, but to process 1
+            return info.si_pid != os.getpid() and (info.si_pid != self._child or _is_first())
         if info.si_signo == _signal.SIGHUP:  # a terminal that is closed tells its leader only
             return os.getsid(0) == os.getpid()
         return info.si_signo not in _BY_TERMINAL  # an alarm set before we were started
+
+
+def _is_first() -> bool:
+    """Tell whether we are process 1 of a container: its programs mean themselves by that."""
+    return os.getpid() == 1
 
 
 def _in_foreground() -> bool:
@@ -314,7 +319,7 @@ def end_like(status: int) -> NoReturn:
     if os.WIFEXITED(status):
         os._exit(os.WEXITSTATUS(status))
     number = os.WTERMSIG(status)
-    if os.getpid() != 1:  # which no signal of its own kills
+    if not _is_first():  # which no signal of its own kills
         _leave_no_core()
         if number != _signal.SIGKILL:
             _signal.signal(number, _signal.SIG_DFL)

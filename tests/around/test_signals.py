@@ -210,10 +210,11 @@ class TestAsProcess1:
         assert done.status == 128 + signal.SIGTERM
         assert only_run(home)["signal"] == "SIGTERM"
 
-    def test_a_signal_reaches_the_command(self, unshared: list[str]) -> None:
-        line = (
-            "trap 'exit 9' TERM; kill -TERM 1; (sh -c 'kill -TERM 1'); while :; do sleep 0.01; done"
-        )
+    @pytest.mark.parametrize("sender", ["kill -TERM 1", "(sh -c 'kill -TERM 1'; :)"])
+    def test_a_signal_to_process_1_reaches_the_command(
+        self, sender: str, unshared: list[str]
+    ) -> None:
+        line = f"trap 'exit 9' TERM; {sender}; while :; do sleep 0.01; done"
         done = run_program(*unshared, LAUNCHER, "sh", "-c", line, under="bare")
         assert done.status == 9
 
