@@ -252,7 +252,7 @@ def _left_command(command: Any, exc: BaseException, began: float) -> None:
         return
     if isinstance(exc, KeyboardInterrupt) and "run_tasks" in functions:  # so have they all
         return
-    name, outcome = _program_name(command.bin_name), recorder.judged(exc)
+    name, outcome = _program_name(), recorder.judged(exc)
     if type(exc).__name__ in _REFUSALS or functions[-1] == "exist_or_raise":  # no dodo file
         name, outcome = _misused(exc) or name, failure("usage", exit_code=_REFUSED)
     if outcome.status == "failure":
@@ -278,10 +278,10 @@ def _left_functions(exc: BaseException) -> list[str]:
     return names
 
 
-def _program_name(name: str) -> str:
-    """Return a program's base name without `.py`; for `python -m pkg` it is `pkg`."""
+def _program_name() -> str:
+    """Return the program's base name without `.py`; for `python -m pkg` it is `pkg`."""
     spec = getattr(sys.modules.get("__main__"), "__spec__", None)
     module = str(spec.name).removesuffix(".__main__") if spec is not None else "__main__"
-    if module != "__main__" and name == os.path.basename(sys.argv[0]):
+    if module != "__main__":
         return module
-    return name.removesuffix(".py")
+    return os.path.basename(sys.argv[0]).removesuffix(".py") if sys.argv else "doit"
