@@ -136,7 +136,7 @@ def _around_select(original: Any) -> Any:
         try:
             selected = original(self, node, *args, **kwargs)
         except BaseException as exc:
-            run = _left_selecting(node, exc, began)
+            run = _left_selecting(node, exc, began)  # noqa: F841  recorder.run_behind reads it
             raise
         _after_select(self, node, selected, began)
         return selected

@@ -189,7 +189,7 @@ def _around_step(original: Any) -> Any:
         try:
             result = original(self, *args, **kwargs)
         except BaseException as exc:
-            run = _left_parsing(self, exc, began)
+            run = _left_parsing(self, exc, began)  # noqa: F841  recorder.run_behind reads it
             raise
         _enter(self)
         return result
@@ -222,7 +222,7 @@ def _misused(exc: BaseException) -> str | None:
     if str(exc).startswith("No idea what '") and "'-" not in str(exc):
         return None
     for frame in _frames(exc):
-        parser = frame.f_locals.get("self")
+        parser: Any = frame.f_locals.get("self")
         if frame.f_code.co_name == "handle" and parser.context is not None:
             return parser.context.name or None
     return getattr(getattr(exc, "context", None), "name", None)
