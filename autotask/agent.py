@@ -45,25 +45,25 @@ def start() -> None:
         from autotask import functions
 
         functions.watch_settings()
-    if "AUTOTASK_PROCESS_RUN" in environ and _is_launched(environ["AUTOTASK_PROCESS_RUN"]):
+    if _is_launched(environ.get("AUTOTASK_PROCESS_RUN", "")):
         return
-    if environ.get("AUTOTASK_PROCESS", "0" if "AUTOTASK_PARENT" in environ else "1") != "0":
-        if "AUTOTASK_PROCESS" in environ or sys.argv[0] not in ("-c", ""):
-            from autotask import program
+    wanted = environ.get("AUTOTASK_PROCESS", "0" if "AUTOTASK_PARENT" in environ else "1")
+    if wanted != "0" and ("AUTOTASK_PROCESS" in environ or sys.argv[0] not in ("-c", "")):
+        from autotask import watch
 
-            program.begin()
+        watch.load("autotask.program")
+        sys.modules["autotask.program"].begin()
 
 
 def find_spec(
     name: str, path: "Sequence[str] | None" = None, target: "ModuleType | None" = None
 ) -> "ModuleSpec | None":
-    """Find a module that is watched, and our own; leave all others to the finders behind us."""
-    if name in TABLE or name in hooks or name.startswith("autotask."):
-        if name != "autotask.watch":
-            import autotask.watch
+    """Find a module that is watched; leave all others to the finders behind us."""
+    if name not in TABLE and name not in hooks:
+        return None
+    from autotask import watch
 
-            return sys.modules["autotask.watch"].find(name, path, target)  # type: ignore[no-any-return]
-    return None
+    return watch.find(name, path, target)
 
 
 def _is_enabled() -> bool:

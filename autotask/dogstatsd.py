@@ -53,11 +53,7 @@ class Wire:
                 tag("service", settings.service or "unknown"),
                 *([tag("version", settings.version)] if settings.version else []),
                 *[tag(key, value) for key, value in settings.tags.items()],
-                *(
-                    [f"dd.internal.entity_id:{settings.entity_id}"]
-                    if settings.entity_id
-                    else []
-                ),
+                *([f"dd.internal.entity_id:{settings.entity_id}"] if settings.entity_id else []),
             ]
         )
 
@@ -84,10 +80,8 @@ class Wire:
         of_task = self._task_tags(task, framework)
         status, reason = outcome.status, outcome.reason or "none"
         rest = self._tags
-        lines = [
-            f"autotask.task.runs:1|c|#{of_task},status:{status},reason:{reason},"
-            f"trigger:{trigger},{rest}"
-        ]
+        tags = f"{of_task},status:{status},reason:{reason},trigger:{trigger},{rest}"
+        lines = [f"autotask.task.runs:1|c|#{tags}"]
         if status != "skipped" and duration is not None:
             lines.append(
                 f"autotask.task.duration:{duration:.6f}|d|#{of_task},status:{status},{rest}"

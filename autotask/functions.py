@@ -100,7 +100,7 @@ class _Task(wrapt.FunctionWrapper):  # type: ignore[type-arg]
 
 def _wrapper(name: str) -> Any:
     @recorder.witness
-    def autotask_call(wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
+    def autotask_call(wrapped: Any, _: Any, args: Any, kwargs: Any) -> Any:
         if _runs_later(wrapped):
             return _stepped(wrapped(*args, **kwargs), name, None)
         run = recorder.start(name, "function")

@@ -135,7 +135,7 @@ def mapping(pairs: dict[str, str]) -> str:
 
 
 def started_line(run: Run, place: str) -> str:
-    """Write a run's first line; *place* is what is the same for all of its process (`process_fields`)."""
+    """Write a run's first line; *place* are the `process_fields` of its process."""
     parent = f'"{run.parent}"' if run.parent else "null"
     return (
         f'{{"event":"started","run":"{run.id}","root":"{run.root}","parent":{parent},'

@@ -22,7 +22,7 @@ def identity(pid: int | None = None) -> str:
 
 
 def start_time(who: int | str) -> str | None:
-    """Return when a process of this namespace started, None where there is none or only a zombie."""
+    """Return when a process of this namespace started; None for none, or a zombie."""
     fields = stat_fields(who)
     return None if fields is None or fields[0] in ("Z", "X") else fields[19]
 

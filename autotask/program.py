@@ -17,11 +17,12 @@ from autotask.run import SUCCESS, Outcome, exited
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from autotask.run import Run
     from typing import NoReturn
 
+    from autotask.run import Run
+
 _TOOLS = frozenset(["pip", "ensurepip", "venv", "virtualenv", "site", "compileall", "build"])
-_VALUED = frozenset("WX")  # interpreter options that take a value
+_VALUED = frozenset("cmWX")  # interpreter options that take a value
 _exit_code: list[object] = []
 
 
@@ -67,20 +68,22 @@ def task_name(command: list[str]) -> str | None:
         if not word.startswith("-") or word == "-":
             name = os.path.basename(word)
             return None if word == "-" or name in _TOOLS else name
-        if word.startswith("--"):
-            next(words, None)  # --check-hash-based-pycs takes a value
-            continue
-        for place, letter in enumerate(word[1:], 2):
-            if letter == "c":
-                return None
-            if letter == "m":
-                module = word[place:] or next(words, "")
-                return None if module.partition(".")[0] in _TOOLS or not module else module
-            if letter in _VALUED:
-                if not word[place:]:
-                    next(words, None)
-                break
+        option, value = ("-", "") if word.startswith("--") else _option(word)
+        if option == "c":
+            return None
+        if option and not value:
+            value = next(words, "")
+        if option == "m":
+            return None if value.partition(".")[0] in _TOOLS or not value else value
     return None
+
+
+def _option(word: str) -> tuple[str, str]:
+    """Return the option with a value that a word like `-Bm` or `-Wd` holds, and that value."""
+    for place, letter in enumerate(word[1:], 2):
+        if letter in _VALUED:
+            return letter, word[place:]
+    return "", ""
 
 
 def _command_line() -> list[str]:

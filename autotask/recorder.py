@@ -48,7 +48,9 @@ class _Process:
     def __init__(self, settings: Settings) -> None:
         self.pid = os.getpid()
         self.settings = settings
-        self.journal = journal.Journal(settings.home) if settings.journal and settings.home else None
+        self.journal = (
+            journal.Journal(settings.home) if settings.journal and settings.home else None
+        )
         self.wire = Wire(settings) if settings.dogstatsd else None
         self.host = os.uname().nodename if hasattr(os, "uname") else ""
         self.identity = identity()
@@ -127,11 +129,9 @@ def start(task: str, framework: str, key: object = None) -> Run | None:
     run.key = key
     run.pid = here.pid
     _place(run, here)
-    if here.journal:
-        if here.mark is None:
-            here.mark = leave_mark(
-                here.journal, f"{here.pid}-{run.id}", here.identity, here.pid, here.host, run.root
-            )
+    if here.journal and here.mark is None:
+        name = f"{here.pid}-{run.id}"
+        here.mark = leave_mark(here.journal, name, here.identity, here.pid, here.host, run.root)
     _open[run.id] = run
     _current.set(run)
     run.started = time.time()
@@ -171,9 +171,7 @@ def end(run: Run | None, outcome: Outcome) -> None:
 
 
 @guarded
-def report(
-    task: str, framework: str, outcome: Outcome, began: float | None = None
-) -> Run | None:
+def report(task: str, framework: str, outcome: Outcome, began: float | None = None) -> Run | None:
     """Record a run that is known only at its end; *began* is time.monotonic() at its start."""
     run = start(task, framework)
     if run is not None:
@@ -213,9 +211,9 @@ def run_behind(exc: BaseException, outer: Run | None = None) -> Run | None:
     while step is not None:
         if step.tb_frame.f_code in _wrappers:
             run = step.tb_frame.f_locals.get("run")
-            if isinstance(run, Run) and run is not outer and run.ended is not None:
-                if run.ended.status == "failure":
-                    return run
+            ended = run.ended if isinstance(run, Run) and run is not outer else None
+            if ended is not None and ended.status == "failure":
+                return run
         step = step.tb_next
     return None
 
@@ -343,6 +341,6 @@ def _finish() -> None:
 def _max_rss() -> int | None:
     """Return the process's largest memory so far, in bytes."""
     if resource is None:
-        return None
+        return None  # type: ignore[unreachable]
     largest: int = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return largest if sys.platform == "darwin" else largest * 1024

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 
+_OLD_NAMES = ("SIGCLD", "SIGPOLL", "SIGIOT")  # of SIGCHLD, SIGIO, SIGABRT
+
 
 class Run:
     """One execution of a task, from its start on."""
@@ -98,9 +100,8 @@ def signal_name(number: int) -> str:
     if number >= first_real_time:
         return "SIGRTMIN" + (f"+{number - first_real_time}" if number > first_real_time else "")
     for name, value in vars(_signal).items():
-        if value == number and name.startswith("SIG") and not name.startswith("SIG_"):
-            if name not in ("SIGCLD", "SIGPOLL", "SIGIOT"):  # older names of others
-                return str(name)
+        if value == number and name[:3] == "SIG" and name[3] != "_" and name not in _OLD_NAMES:
+            return str(name)
     return f"SIG{number}"
 
 

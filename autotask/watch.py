@@ -2,12 +2,15 @@
 
 The module keeps its real spec and loader, so that `python -m`, importlib.resources and reload
 see nothing of us: for the time of one import its loader has an `exec_module` of ours.
+
+Our own modules are loaded in here too, for what it costs to import them is most of what a task
+pays for being watched.
 """
 
 import os
 import sys
 
-import autotask.agent
+from autotask import agent as _agent
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,7 +21,12 @@ if TYPE_CHECKING:
 
     Hook = Callable[[ModuleType], object]
 
-_agent = sys.modules["autotask.agent"]
+# What a run needs, each after what it imports itself.
+_LOADED = (
+    *("guard", "config", "run", "journal", "process", "marks"),
+    *("trigger", "threads", "dogstatsd", "recorder"),
+)
+
 _bootstrap: "Any" = sys.modules["_frozen_importlib"]
 _external: "Any" = sys.modules["_frozen_importlib_external"]
 
@@ -38,8 +46,6 @@ def find(
     name: str, path: "Sequence[str] | None", target: "ModuleType | None"
 ) -> "ModuleSpec | None":
     """Find a module by the finders behind us, and lend its loader our ear."""
-    if name.startswith("autotask."):
-        return _own_spec(name, path)
     for finder in sys.meta_path:
         find_spec = getattr(finder, "find_spec", None)
         if find_spec is None or finder is _agent:
@@ -88,42 +94,48 @@ def _swallow(where: str, problem: Exception) -> None:
 
 def _instrument(module: "ModuleType") -> None:
     """Hand a framework's module to ours, if it is wanted."""
-    from autotask import recorder
-
     served, ours, function = _agent.TABLE[module.__name__]
-    if any(recorder.settings().uses(framework) for framework in served.split()):
-        ours = "autotask.frameworks." + ours
-        __import__(ours)
-        getattr(sys.modules[ours], function)(module)
+    load("autotask.recorder")
+    settings = sys.modules["autotask.recorder"].settings()
+    if any(settings.uses(framework) for framework in served.split()):
+        load("autotask.frameworks." + ours)
+        getattr(sys.modules["autotask.frameworks." + ours], function)(module)
 
 
-def _own_spec(name: str, path: "Sequence[str] | None") -> "ModuleSpec | None":
-    """Find a module of ours without a search, and load it at a third of the usual price.
+def load(name: str) -> None:
+    """Import a module of ours with what every run needs, at a third of the usual price.
 
-    A dozen of them are imported before the first task runs. importlib takes 0.36 M instructions
-    for each, apart from what is in it; the half of them goes into reading its bytecode.
+    importlib takes 0.36 M instructions for each of a dozen modules, apart from what is in them.
     """
-    if not path:
-        return None
-    file = f"{path[0]}/{name.rpartition('.')[2]}.py"
-    if not os.path.exists(file):
-        return None  # a package
-    loader = _external.SourceFileLoader(name, file)
-    spec: ModuleSpec = _bootstrap.ModuleSpec(name, loader, origin=file)
-    spec.has_location = True
-    loader.exec_module = _execute
-    return spec
+    place = _agent.__file__.rpartition("/")[0]
+    with _bootstrap._ModuleLockManager("autotask"):  # two threads may import a framework each
+        for needed in _LOADED:
+            _load("autotask." + needed, place)
+        if name.startswith("autotask.frameworks."):
+            _load("autotask.frameworks", place, place + "/frameworks")
+        _load(name, place)
 
 
-def _execute(module: "ModuleType") -> None:
-    """Execute a module of ours from valid bytecode; leave all other cases to its loader."""
-    loader: Any = module.__loader__
-    del loader.exec_module
-    code = None if sys.flags.optimize or sys.pycache_prefix else _bytecode(loader.path)
+def _load(name: str, place: str, search: "str | None" = None) -> None:
+    """Do for a module of ours what importlib does, where its bytecode is valid."""
+    if name in sys.modules:
+        return
+    parent, _, last = name.rpartition(".")
+    file = f"{place}{parent.replace('.', '/')[8:]}/{last}{'/__init__' if search else ''}.py"
+    code = None if sys.flags.optimize or sys.pycache_prefix else _bytecode(file)
     if code is None:
-        loader.exec_module(module)
-    else:
+        __import__(name)
+        return
+    spec = _bootstrap.ModuleSpec(name, _external.SourceFileLoader(name, file), origin=file)
+    spec.has_location = True
+    spec.submodule_search_locations = [search] if search else None
+    module = sys.modules[name] = _bootstrap.module_from_spec(spec)
+    try:
         exec(code, module.__dict__)  # noqa: S102  what importlib does
+    except BaseException:
+        del sys.modules[name]
+        raise
+    setattr(sys.modules[parent], last, module)
 
 
 def _bytecode(source: str) -> "Any":

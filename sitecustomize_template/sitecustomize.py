@@ -62,5 +62,5 @@ try:
 finally:
     try:
         _start(_folder)
-    except Exception:  # a broken installation of ours is no trouble of the program's
+    except Exception:  # noqa: S110  a broken installation of ours is no trouble of the program's
         pass

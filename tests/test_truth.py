@@ -326,12 +326,9 @@ WAYS = {
     "unknown task option": Way(
         "pass", "usage", 1, only=("invoke",), arguments=("task", "--cuont=2")
     ),
-    "doit: returns False": Way("return False", "exception", error="TaskFailed", only=("doit",)),
+    "doit: returns False": Way("return False", "exit", 1, only=("doit",)),
     "doit: TaskFailed": Way(
-        "return doit.exceptions.TaskFailed('no stock')",
-        "exception",
-        error="TaskFailed",
-        only=("doit",),
+        "return doit.exceptions.TaskFailed('no stock')", "exit", 1, only=("doit",)
     ),
     "doit: TaskError": Way(
         "return doit.exceptions.TaskError('no stock')",
@@ -395,7 +392,8 @@ def _seen(ended: Ended) -> Ended:
     ours = re.compile(
         r'  File "[^"]*/autotask/[^"]*", line \d+, in autotask_\w+\n(    .*\n)+', re.MULTILINE
     )
-    return Ended(ended.status, ended.stdout, ours.sub("", ended.stderr))
+    out = re.sub(r" at 0x[0-9a-f]+", "", ended.stdout)
+    return Ended(ended.status, out, ours.sub("", ended.stderr))
 
 
 def _told(found: list[Record], framework: str, task: str) -> Record:

@@ -12,7 +12,8 @@ def replace(owner: "Any", name: str, make: "Callable[[Any], Any]") -> None:
     """Put a plain function in the place of a function of a class or module, once.
 
     *make* gets the original and returns the wrapper, which keeps the original's name, document
-    and attributes, and its signature through `__wrapped__`. Only what *owner* itself defines is replaced.
+    and attributes, and its signature through `__wrapped__`. Only what *owner* itself defines is
+    replaced.
     """
     original = vars(owner).get(name)
     if original is None or hasattr(original, "__autotask__"):

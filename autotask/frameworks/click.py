@@ -80,7 +80,7 @@ def _around_main(original: Any) -> Any:
         try:
             return original(self, *args, **kwargs)
         except BaseException as exc:
-            run = _left_main(self, program, exc, began)
+            run = _left_main(self, program, exc, began)  # noqa: F841  run_behind reads it
             raise
         finally:
             _program.set(outer)
@@ -107,7 +107,7 @@ def _around_make_context(original: Any) -> Any:
             _before_parsing(self)
             return original(self, info_name, args, parent=parent, **extra)
         except BaseException as exc:
-            run = _left_parsing(self, info_name, parent, exc, began)
+            run = _left_parsing(self, info_name, parent, exc, began)  # noqa: F841  run_behind reads it
             raise
 
     return autotask_make_context
@@ -173,7 +173,7 @@ def _around_group_invoke(original: Any) -> Any:
         try:
             return original(self, ctx)
         except BaseException as exc:
-            run = _left_group(self, ctx, exc, began)
+            run = _left_group(self, ctx, exc, began)  # noqa: F841  run_behind reads it
             raise
 
     return autotask_invoke
