@@ -26,7 +26,7 @@ EXAMPLES = """\
 """
 STATUSES = ("running", "success", "failure", "skipped")
 TABLE_LIMIT = 50
-_HEADS = ("RUN", "STARTED", "~TASK", "FRAMEWORK", "STATUS", ">DURATION", "~REASON")
+_HEADS = ("RUN", "STARTED", "~TASK", "STATUS", ">DURATION", "~REASON")
 _LONGEST_REASON = 160
 
 
@@ -132,7 +132,6 @@ def _cells(record: Record, now: float) -> list[Text]:
         output.styled(record["run"][:8], "dim"),
         output.styled(quantities.local_time(record["started_at"], now)),
         output.styled(record["task"]),
-        output.styled(record["framework"]),
         output.styled(record["status"], output.STATUS_STYLES[record["status"]]),
         output.styled(duration_text(record, now)),
         output.styled(_cut(reason_text(record))),

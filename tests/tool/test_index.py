@@ -204,7 +204,7 @@ def test_values_of_other_kinds_and_unknown_fields_harm_nothing(book: Book) -> No
     assert (record["task"], record["status"], record["tags"]) == ("odd", "failure", {})
     unknown = ("parent", "pid", "host", "exit_code", "error", "duration", "cpu", "max_rss")
     assert {record[name] for name in unknown} == {None}
-    assert answer("runs").splitlines()[1].split()[3:] == ["odd", "click", "failure", "-"]
+    assert answer("runs").splitlines()[1].split()[3:] == ["odd", "failure", "-"]
 
 
 def test_what_is_glued_to_a_torn_line_counts(book: Book) -> None:

@@ -28,7 +28,7 @@ def test_a_table_begins_with_the_newest_run(book: Book) -> None:
     book.run("new", ago=100)
     book.run("oldest", ago=400)
     heads, *rows = answer("runs").splitlines()
-    assert heads.split() == ["RUN", "STARTED", "TASK", "FRAMEWORK", "STATUS", "DURATION", "REASON"]
+    assert heads.split() == ["RUN", "STARTED", "TASK", "STATUS", "DURATION", "REASON"]
     assert [row.split()[3] for row in rows] == ["new", "old", "oldest"]
 
 
@@ -169,7 +169,7 @@ REASONS = [
 def test_a_row_says_how_it_ended_and_why(book: Book, outcome: object, expected: str) -> None:
     book.run(outcome=outcome)  # type: ignore[arg-type]
     row = answer("runs").splitlines()[1]
-    assert " ".join(row.split()[5:]) == expected
+    assert " ".join(row.split()[4:]) == expected
 
 
 def test_a_long_reason_is_cut_in_the_table_but_not_for_programs(book: Book) -> None:
@@ -195,7 +195,7 @@ def test_a_run_is_running_only_while_its_process_lives(book: Book) -> None:
         "elsewhere": ("running", None),
     }
     assert names("--status", "running") == ["lives", "elsewhere"]
-    assert re.search(r"lives +click +running +1m4\ds\+\n", answer("runs"))
+    assert re.search(r"lives +running +1m4\ds\+\n", answer("runs"))
 
 
 def test_the_end_of_a_killed_program_is_written_to_the_journal(tmp_path: Path, home: Path) -> None:
