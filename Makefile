@@ -4,7 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 WHEEL_VENV := .venv-wheel
 SOURCES := $(shell find autotask sitecustomize_template bin -type f -not -name '*.pyc' 2>/dev/null)
-TYPED := autotask bench demo tests  # not the template, which Python 2.7 has to read
+# Not the template, which Python 2.7 has to read.
+TYPED := autotask bench demo tests
 ARGS ?=
 
 .PHONY: help
