@@ -1,0 +1,528 @@
+"""Runs that a dead process has left open: closed once, truthfully, by whoever can know."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support import (
+    LAUNCHER,
+    PYTHON,
+    Datagrams,
+    environment,
+    run_program,
+    runs,
+    start_program,
+    wait_until,
+    write,
+)
+
+from autotask import closing
+from autotask.config import Settings
+
+# A program of two tasks, one called by the other, in which the inner one does the worst.
+PROGRAM = """
+    import os, signal, sys, threading
+    import click
+
+    @click.group()
+    def shop(): pass
+
+    @shop.command()
+    @click.pass_context
+    def outer(ctx):
+        ctx.invoke(inner)
+
+    @shop.command()
+    def inner():
+        {body}
+
+    if __name__ == "__main__":
+        shop()
+"""
+# What the inner task does; how the program ends; the inner task's end.
+DEATHS: list[tuple[str, int, dict[str, Any]]] = [
+    ("os.kill(os.getpid(), signal.SIGKILL)", -9, {"reason": "signal", "signal": "SIGKILL"}),
+    ("os.kill(os.getpid(), signal.SIGTERM)", -15, {"reason": "signal", "signal": "SIGTERM"}),
+    ("os.abort()", -6, {"reason": "signal", "signal": "SIGABRT"}),
+    ("os._exit(3)", 3, {"reason": "exit", "exit_code": 3}),
+    ("os._exit(0)", 0, {}),
+    ("os.execvp('true', ['true'])", 0, {}),
+    ("os.execvp('sh', ['sh', '-c', 'exit 4'])", 4, {"reason": "exit", "exit_code": 4}),
+    (
+        "signal.signal(2, signal.SIG_DFL); os.kill(os.getpid(), 2)",
+        -2,
+        {"reason": "interrupted", "signal": "SIGINT"},
+    ),
+]
+ENDS = ("status", "reason", "signal", "exit_code", "caused_by")
+
+
+def ends(run: dict[str, Any]) -> dict[str, Any]:
+    return {name: run[name] for name in ENDS if name in run}
+
+
+@pytest.fixture
+def program(tmp_path: Path) -> Any:
+    return lambda body: write(tmp_path / "shop.py", PROGRAM.replace("{body}", body))
+
+
+@pytest.mark.parametrize(("body", "status", "end"), DEATHS, ids=[row[0] for row in DEATHS])
+def test_a_dead_program_leaves_no_run_open(
+    body: str, status: int, end: dict[str, Any], program: Any, home: Path, datagrams: Datagrams
+) -> None:
+    done = run_program(program(body), "outer", under="launcher")
+    assert done.status == status
+    process, outer, inner = runs(home)
+    assert [run["task"] for run in (process, outer, inner)] == [
+        "shop.py",
+        "shop.outer",
+        "shop.outer.inner",
+    ]
+    if not end:
+        assert [ends(run) for run in (process, outer, inner)] == [{"status": "success"}] * 3
+    else:
+        nested = {"status": "failure", **end, "reason": "nested", "caused_by": inner["run"]}
+        assert ends(inner) == {"status": "failure", **end}
+        assert ends(outer) == ends(process) == nested
+    assert 0 <= inner["duration"] <= process["duration"] + 1
+    assert "cpu" in process
+    assert os.listdir(home / "open") == []
+    sent = datagrams.lines("autotask.task.runs", wait=5)
+    assert len(sent) == 3
+    assert sum("reason:nested" in line for line in sent) == (2 if end else 0)
+
+
+# A script of a process run alone, and what the run's end then is.
+SCRIPTS: list[tuple[str, int, dict[str, Any]]] = [
+    ("raise ValueError('no')", 1, {"reason": "exception"}),
+    ("raise SystemExit(3)", 3, {"reason": "exit", "exit_code": 3}),
+    ("raise KeyboardInterrupt", -2, {"reason": "interrupted", "signal": "SIGINT"}),
+    ("import sys; sys.exit('text')", 1, {"reason": "exit", "exit_code": 1}),
+    ("import os; os._exit(4)", 4, {"reason": "exit", "exit_code": 4}),
+    (
+        "import atexit, os; atexit.register(os.kill, os.getpid(), 9); raise ValueError",
+        -9,
+        {"reason": "signal", "signal": "SIGKILL"},
+    ),
+]
+
+
+@pytest.mark.parametrize(("body", "status", "end"), SCRIPTS, ids=[row[0] for row in SCRIPTS])
+def test_a_scripts_own_trouble_is_told(
+    body: str, status: int, end: dict[str, Any], tmp_path: Path, home: Path
+) -> None:
+    assert run_program(write(tmp_path / "job.py", body), under="launcher").status == status
+    (run,) = runs(home)
+    assert ends(run) == {"status": "failure", **end}
+    if end["reason"] == "exception":
+        assert (run["error"]["type"], run["error"]["message"]) == ("ValueError", "no")
+        assert run["error"]["where"].endswith("job.py:1")
+
+
+# A shell around a task that fails: is the command's failure its own, or the task's?
+AROUND = [
+    ("ctx.exit(3)", "$task", 3, "nested"),
+    ("ctx.exit(3)", "$task; exit 3", 3, "nested"),
+    ("ctx.exit(3)", "$task; exit 5", 5, "exit"),
+    ("ctx.exit(3)", "$task; exit 0", 0, None),
+    ("ctx.exit(3)", "$task; kill -9 $$", -9, "signal"),
+    ("raise ValueError", "$task || exit 9", 9, "nested"),
+    ("pass", "$task; exit 3", 3, "exit"),
+]
+
+
+@pytest.mark.parametrize(("body", "line", "status", "reason"), AROUND, ids=str)
+def test_a_command_fails_by_its_task_unless_its_status_contradicts(
+    body: str, line: str, status: int, reason: str | None, tmp_path: Path, home: Path
+) -> None:
+    script = write(
+        tmp_path / "job.py",
+        f"""
+        import click
+        @click.command()
+        @click.pass_context
+        def job(ctx): {body}
+        job()
+        """,
+    )
+    line = line.replace("$task", f"'{PYTHON}' '{script}'")
+    assert run_program("sh", "-c", line, under="launcher").status == status
+    command, task = runs(home)
+    assert command.get("reason") == reason
+    assert command.get("caused_by") == (task["run"] if reason == "nested" else None)
+
+
+def test_a_killed_program_of_the_commands_is_lost(program: Any, home: Path) -> None:
+    script = program("os.kill(os.getpid(), signal.SIGKILL)")
+    done = run_program("sh", "-c", f"'{PYTHON}' '{script}' inner; exit 0", under="launcher")
+    assert done.status == 0
+    command, task = runs(home)
+    assert ends(command) == {"status": "success"}
+    assert ends(task) == {"status": "failure", "reason": "lost"}
+    assert "duration" not in task
+    assert os.listdir(home / "open") == []
+
+
+def test_a_program_that_outlives_the_command_keeps_its_run(program: Any, home: Path) -> None:
+    script = program("os.write(1, b'in\\\\n'); sys.stdin.read()")
+    read, written = os.pipe()
+    with start_program(
+        *("sh", "-c", f"'{PYTHON}' '{script}' inner <&{read} & read line; exit 0"),
+        under="launcher",
+        pass_fds=[read],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        bufsize=0,
+    ) as launcher:
+        os.close(read)
+        assert launcher.stdout
+        assert launcher.stdin
+        assert launcher.stdout.readline() == b"in\n"
+        launcher.stdin.write(b"\n")
+        assert launcher.wait() == 0
+        command, task = runs(home)
+        assert (command["status"], task["status"]) == ("success", "running")
+        assert len(os.listdir(home / "open")) == 1
+        os.close(written)
+        wait_until(lambda: os.listdir(home / "open") == [])
+    assert runs(home)[1]["status"] == "success"
+
+
+def test_a_launcher_inside_closes_its_own(program: Any, home: Path) -> None:
+    script = program("os.kill(os.getpid(), signal.SIGTERM)")
+    line = f"'{LAUNCHER}' '{PYTHON}' '{script}' inner; exit 0"
+    assert run_program("sh", "-c", line, under="launcher").status == 0
+    outer, inner, task = runs(home)
+    assert outer["status"] == "success"
+    assert (inner["reason"], inner["caused_by"]) == ("nested", task["run"])
+    assert (task["reason"], task["signal"]) == ("signal", "SIGTERM")
+    assert {run["root"] for run in (outer, inner, task)} == {outer["run"]}
+
+
+def left_behind(script: Path, home: Path, *options: str) -> int:
+    """Kill a program in its task where no launcher is; return its pid."""
+    with start_program(script, *options, stdout=subprocess.PIPE) as killed:
+        killed.wait()
+    return killed.pid
+
+
+def edit_mark(home: Path, **changes: Any) -> Path:
+    """Change the fields of the one mark, and the process in the journal with it."""
+    (path,) = (home / "open").iterdir()
+    before = json.loads(path.read_text())
+    after = {**before, **changes}
+    path.write_text(json.dumps(after, separators=(",", ":")) + "\n")
+    for segment in (home / "journal").iterdir():
+        text = segment.read_text()
+        for name in ("process", "host"):
+            text = text.replace(f'"{name}":"{before[name]}"', f'"{name}":"{after[name]}"')
+        segment.write_text(text)
+    return path
+
+
+def sweep() -> None:
+    closing.sweep(Settings(os.environ))
+
+
+def test_the_next_launcher_closes_what_it_finds(
+    program: Any, home: Path, datagrams: Datagrams
+) -> None:
+    script = program("os.kill(os.getpid(), signal.SIGKILL)")
+    left_behind(script, home, "outer")
+    assert [run["status"] for run in runs(home)] == ["running"] * 3
+    datagrams.lines(wait=5)
+    datagrams.forget()
+    env = {"DD_SERVICE": "another", "DD_ENV": "another"}
+    assert run_program("true", under="launcher", env=env).status == 0
+    process, outer, inner, other = runs(home)
+    assert ends(inner) == {"status": "failure", "reason": "lost"}
+    assert ends(outer) == ends(process)
+    assert ends(outer) == {"status": "failure", "reason": "nested", "caused_by": inner["run"]}
+    assert other["status"] == "success"
+    assert os.listdir(home / "open") == []
+    sent = [line for line in datagrams.lines("autotask.task.runs", wait=5) if "true" not in line]
+    assert len(sent) == 3
+    assert all("service:unknown" in line for line in sent)  # theirs, not of whoever closes them
+
+
+KILLED = "os.kill(os.getpid(), signal.SIGKILL)"
+
+
+def test_a_process_id_that_was_reused_is_no_sign_of_life(program: Any, home: Path) -> None:
+    left_behind(program(KILLED), home, "inner")
+    boot, namespace, _ = json.loads(next((home / "open").iterdir()).read_text())["process"].split(
+        "/"
+    )
+    edit_mark(home, pid=os.getpid(), process=f"{boot}/{namespace}/1")
+    sweep()
+    assert {run["status"] for run in runs(home)} == {"failure"}
+    assert os.listdir(home / "open") == []
+
+
+FOREIGN = [
+    ({"boot": "another"}, True),  # this machine, started anew
+    ({"boot": "another", "host": "elsewhere"}, False),
+    ({"namespace": "1"}, False),
+    ({"start": "?"}, False),
+]
+
+
+@pytest.mark.parametrize(("changes", "closed"), FOREIGN, ids=str)
+def test_only_what_is_surely_dead_is_closed(
+    changes: dict[str, str], closed: bool, program: Any, home: Path
+) -> None:
+    left_behind(program(KILLED), home, "inner")
+    mark = json.loads(next((home / "open").iterdir()).read_text())
+    names = ("boot", "namespace", "start")
+    parts = dict(zip(names, mark["process"].split("/")))
+    process = "/".join({**parts, **changes}[name] for name in names)
+    edit_mark(home, process=process, host=changes.get("host", mark["host"]))
+    sweep()
+    assert {run["status"] for run in runs(home)} == {"failure" if closed else "running"}
+    assert len(os.listdir(home / "open")) == (0 if closed else 1)
+
+
+def test_a_living_process_keeps_its_runs(program: Any, home: Path) -> None:
+    script = program("os.write(1, b'in\\\\n'); sys.stdin.read()")
+    with start_program(
+        script, "inner", stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0
+    ) as living:
+        assert living.stdout
+        living.stdout.readline()
+        sweep()
+        assert {run["status"] for run in runs(home)} == {"running"}
+        living.communicate()
+    assert {run["status"] for run in runs(home)} == {"success"}
+
+
+def test_many_sweepers_close_each_run_once(program: Any, home: Path) -> None:
+    script = program(KILLED)
+    for _ in range(5):
+        left_behind(script, home, "inner")
+    code = (
+        "import os, sys; sys.path.append(sys.argv[1]); sys.stdin.read();"
+        "from autotask import closing, config; closing.sweep(config.Settings(os.environ))"
+    )
+    site = str(Path(closing.__file__).parent.parent)
+    read, written = os.pipe()
+    sweepers = [
+        subprocess.Popen([PYTHON, "-c", code, site], env=environment(), stdin=read)
+        for _ in range(8)
+    ]
+    os.close(read)
+    os.close(written)  # now, all at once
+    assert [sweeper.wait() for sweeper in sweepers] == [0] * 8
+    sweep()
+    assert {run["status"] for run in runs(home)} == {"failure"}  # fails where one ended twice
+    assert os.listdir(home / "open") == []
+
+
+def test_a_sweeper_waits_for_nobody(program: Any, home: Path) -> None:
+    import fcntl
+
+    left_behind(program(KILLED), home, "inner")
+    folder = os.open(home / "open", os.O_RDONLY)
+    fcntl.flock(folder, fcntl.LOCK_EX)
+    sweep()
+    assert {run["status"] for run in runs(home)} == {"running"}
+    os.close(folder)
+    sweep()
+    assert {run["status"] for run in runs(home)} == {"failure"}
+
+
+def test_a_launcher_that_was_killed_is_told_from_its_command(program: Any, home: Path) -> None:
+    script = program("os.write(1, b'in\\\\n'); sys.stdin.read()")
+    with start_program(
+        script,
+        "inner",
+        under="launcher",
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        bufsize=0,
+    ) as launcher:
+        assert launcher.stdout
+        launcher.stdout.readline()
+        launcher.kill()
+        launcher.wait()
+        sweep()
+        assert [run["status"] for run in runs(home)] == ["running", "running"]
+        os.kill(runs(home)[0]["pid"], signal.SIGKILL)
+        launcher.communicate()
+    wait_until(lambda: not sweep() and runs(home)[0]["status"] != "running")  # type: ignore[func-returns-value]
+    process, task = runs(home)
+    assert ends(task) == {"status": "failure", "reason": "lost"}
+    assert (process["reason"], process["caused_by"]) == ("nested", task["run"])
+    assert os.listdir(home / "open") == []
+
+
+def test_what_lives_under_a_launcher_is_left_to_it(program: Any, home: Path) -> None:
+    script = program(KILLED)
+    line = f"'{PYTHON}' '{script}' inner; echo dead; read line; exit 0"
+    with start_program(
+        *("sh", "-c", line),
+        under="launcher",
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        bufsize=0,
+    ) as launcher:
+        assert launcher.stdout
+        launcher.stdout.readline()
+        sweep()
+        assert [run["status"] for run in runs(home)] == ["running", "running"]
+        launcher.communicate(b"\n")
+    assert [run.get("reason") for run in runs(home)] == [None, "lost"]
+
+
+def test_torn_marks_and_lines_are_passed_over(program: Any, home: Path) -> None:
+    left_behind(program(KILLED), home, "inner")
+    folder = home / "open"
+    old, new, odd = folder / "1-old", folder / "2-new", folder / "3-odd"
+    for torn in (old, new):
+        torn.write_text('{"process":"a/b')
+    os.utime(old, (0, 0))
+    odd.write_text('{"process":7,"pid":"x","host":[],"root":"r","segment":null,"offset":{}}\n')
+    segment = next((home / "journal").iterdir())
+    text = segment.read_text().splitlines(keepends=True)
+    glued = text[0][:40] + text[0]
+    segment.write_text(glued + "\0\xff{}[\n" + "".join(text[1:]) + '{"event":"finished","run":"')
+    sweep()
+    assert {line["status"] for line in whole_lines(segment) if line["event"] == "finished"} == {
+        "failure"
+    }
+    assert sorted(os.listdir(folder)) == ["2-new", "3-odd"]
+
+
+def whole_lines(segment: Path) -> list[dict[str, Any]]:
+    return [event for line in segment.read_bytes().splitlines() for event in closing.events(line)]
+
+
+def test_a_run_that_has_ended_since_is_not_closed_again(program: Any, home: Path) -> None:
+    # A forked child runs no atexit: its mark stays, although its runs have all ended.
+    script = program("sys.exit(0) if os.fork() else (os._exit(0))")
+    done = run_program(script, "inner", under="path")
+    assert done.status == 0
+    path = home / "open" / "1-x"
+    (started,) = [
+        line
+        for line in whole_lines(next((home / "journal").iterdir()))
+        if line["event"] == "started" and line["framework"] == "click"
+    ]
+    process = started["process"]
+    mark = {
+        "process": process,
+        "pid": started["pid"],
+        "host": started["host"],
+        "root": started["root"],
+    }
+    path.write_text(
+        json.dumps({**mark, "segment": "2000-01-01T00.jsonl", "offset": 10}).replace(" ", "")
+    )
+    wait_until(lambda: not sweep() and not path.exists())  # type: ignore[func-returns-value]
+    assert {run["status"] for run in runs(home)} == {"success"}
+
+
+def test_a_home_that_takes_nothing_closes_nothing(
+    program: Any, home: Path, datagrams: Datagrams, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left_behind(program(KILLED), home, "inner")
+    datagrams.lines(wait=5)
+    datagrams.forget()
+    segment = next((home / "journal").iterdir())
+    text = segment.read_text()
+    segment.unlink()
+    segment.parent.rmdir()
+    write(home / "elsewhere" / segment.name, text)
+    segment.parent.symlink_to("/proc")  # can be read, and not be written
+    sweep()
+    assert datagrams.lines() == []
+
+
+def test_there_is_nothing_to_do_without_a_home(monkeypatch: pytest.MonkeyPatch) -> None:
+    sweep()
+    monkeypatch.delenv("AUTOTASK_HOME")
+    monkeypatch.setenv("HOME", "/no/such/place")
+    sweep()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs a control group of its own")
+def test_an_out_of_memory_kill_is_told_from_another(home: Path, tmp_path: Path) -> None:
+    group = limited_group()
+    if group is None:
+        pytest.skip("no control group can be made here")
+    code = "x = []\nwhile True: x.append(bytearray(1 << 20))"
+    try:
+        line = f"echo $$ > {group}/cgroup.procs; exec '{LAUNCHER}' '{PYTHON}' -c '{code}'"
+        done = run_program("sh", "-c", line, under="bare")
+    finally:
+        wait_until(lambda: remove_group(group))
+    assert done.status == -signal.SIGKILL
+    (run,) = runs(home)
+    assert ends(run) == {"status": "failure", "reason": "oom", "signal": "SIGKILL"}
+
+
+def limited_group() -> Path | None:
+    """Make a control group whose processes get 64 MiB, in version 1 or 2."""
+    mine = dict(
+        line.split(":", 2)[1:] for line in Path("/proc/self/cgroup").read_text().splitlines()
+    )
+    root = Path("/sys/fs/cgroup")
+    parents = [root / "memory" / mine["memory"].strip("/")] if "memory" in mine else []
+    for parent in [*parents, root / mine.get("", "").strip("/")]:
+        group = parent / f"autotask-test-{os.getpid()}"
+        try:
+            group.mkdir()
+            for name in ("memory.limit_in_bytes", "memory.max"):
+                if (group / name).exists():
+                    (group / name).write_text(str(64 << 20))
+                    return group
+            group.rmdir()
+        except OSError:
+            continue
+    return None
+
+
+def remove_group(group: Path) -> bool:
+    try:
+        group.rmdir()
+    except OSError:
+        return False
+    return True
+
+
+def test_a_story_is_told_across_hours(home: Path, program: Any) -> None:
+    left_behind(program(KILLED), home, "inner")
+    segment = next((home / "journal").iterdir())
+    first, *rest = segment.read_text().splitlines(keepends=True)
+    segment.write_text("".join(rest))
+    earlier = time.strftime("%Y-%m-%dT%H.jsonl", time.gmtime(time.time() - 3600))
+    segment.with_name(earlier).write_text(first)
+    for mark in (home / "open").iterdir():
+        fields = json.loads(mark.read_text())
+        mark.write_text(json.dumps({**fields, "segment": earlier, "offset": 0}).replace(" ", ""))
+    sweep()
+    assert {run["status"] for run in runs(home)} == {"failure"}
+
+
+def test_a_hundred_programs_at_once_are_each_closed_once(program: Any, home: Path) -> None:
+    script = program(KILLED)
+    line = f"for i in 1 2 3 4 5 6 7 8 9 10; do '{PYTHON}' '{script}' inner & done; wait; exit 0"
+    launchers = [
+        threading.Thread(target=run_program, args=("sh", "-c", line), kwargs={"under": "launcher"})
+        for _ in range(3)
+    ]
+    for launcher in launchers:
+        launcher.start()
+    for launcher in launchers:
+        launcher.join()
+    found = runs(home)
+    assert len(found) == 33
+    assert [run["status"] for run in found].count("failure") == 30
+    assert os.listdir(home / "open") == []
