@@ -6,6 +6,7 @@ Mostly by comparison: the same program bare and with the agent, output and exit 
 from __future__ import annotations
 
 import os
+import py_compile
 import re
 import shutil
 import sys
@@ -320,9 +321,10 @@ def test_autotask_enabled_switches_the_agent(
     assert (len(runs(home)) if home.exists() else 0) == (2 if on else 0)
 
 
-def test_a_process_that_is_switched_off_looks_like_a_bare_one(tmp_path: Path) -> None:
+@pytest.mark.parametrize("value", ["0", "false", "no", "off", "FALSE"])
+def test_a_process_that_is_switched_off_looks_like_a_bare_one(value: str, tmp_path: Path) -> None:
     look = "import sys; print(sys.path, sys.meta_path, sys.exit, sys.path_hooks[0])"
-    bare, ours = bare_and_ours(write(tmp_path / "shop.py", look), env={"AUTOTASK_ENABLED": "0"})
+    bare, ours = bare_and_ours(write(tmp_path / "shop.py", look), env={"AUTOTASK_ENABLED": value})
     assert ours == bare
 
 
@@ -445,15 +447,14 @@ STALE = ["older source", "checked by hash", "never checked", "cut short in its h
 
 @pytest.mark.parametrize("kind", STALE)
 def test_bytecode_that_is_not_of_this_source_is_left_to_python(
-    kind: str, tmp_path: Path, installation: Path
+    kind: str, tmp_path: Path, installation: Path, home: Path
 ) -> None:
-    source = installation.parent / "autotask" / "trigger.py"
-    _compile(source, kind)
-    env = {"PYTHONPATH": str(installation)}
-    script = "import autotask.trigger as t; print(t.find_trigger(), t.__file__)"
-    ended = run_program("-c", script, under="bare", env=env)
-    expected = "old" if kind == "never checked" else "unknown"
-    assert ended == Ended(0, f"{expected} {source}\n", "")
+    pytest.importorskip("click")
+    _compile(installation.parent / "autotask" / "trigger.py", kind)
+    script = write(tmp_path / "shop.py", CLICK)
+    ended = run_program(script, under="bare", env={"PYTHONPATH": str(installation)})
+    assert ended == Ended(0, "hello\n", "")
+    assert runs(home)[0]["trigger"] == ("old" if kind == "never checked" else "unknown")
 
 
 def _compile(source: Path, kind: str) -> None:
@@ -461,11 +462,8 @@ def _compile(source: Path, kind: str) -> None:
     text = source.read_text()
     source.write_text("def find_trigger(): return 'old'\n")
     mode = {"checked by hash": "CHECKED_HASH", "never checked": "UNCHECKED_HASH"}.get(kind)
-    how = f"py_compile.PycInvalidationMode.{mode or 'TIMESTAMP'}"
-    command = (
-        f"import py_compile; print(py_compile.compile({str(source)!r}, invalidation_mode={how}))"
-    )
-    compiled = Path(run_program("-c", command, under="bare").stdout.strip())
+    how = py_compile.PycInvalidationMode[mode or "TIMESTAMP"]
+    compiled = Path(py_compile.compile(str(source), doraise=True, invalidation_mode=how) or "")
     if kind == "cut short in its header":
         compiled.write_bytes(compiled.read_bytes()[:12])
     if kind == "empty":
@@ -473,12 +471,32 @@ def _compile(source: Path, kind: str) -> None:
     source.write_text(text)
 
 
-def test_tracebacks_and_sources_of_our_modules_are_found() -> None:
-    script = (
-        "import inspect, autotask.journal as j; code = j.Journal.append.__code__\n"
-        "print('O_APPEND' in inspect.getsource(j), code.co_filename == j.__file__)"
-    )
-    assert run_program("-c", script) == Ended(0, "True True\n", "")
+JOURNAL = CLICK.replace("hello()\n", "hello(standalone_mode=False)\n", 1) + (
+    "import sys; journal = sys.modules['autotask.journal']\n"
+    "print(journal.Journal.append.__code__.co_filename == journal.__file__, journal.__file__)\n"
+    "print(journal.__doc__ is None)\n"
+)
+
+
+def test_bytecode_of_another_optimisation_is_left_alone(tmp_path: Path, installation: Path) -> None:
+    pytest.importorskip("click")
+    script = write(tmp_path / "shop.py", JOURNAL)
+    env = {"PYTHONPATH": str(installation), "PYTHONDONTWRITEBYTECODE": None}
+    said = [
+        run_program(PYTHON, *options, script, under="bare", env=env).stdout.splitlines()[-1]
+        for options in ((), ("-OO",), ())
+    ]
+    assert said == ["False", "True", "False"]
+
+
+def test_tracebacks_name_our_files_where_they_are_now(tmp_path: Path, installation: Path) -> None:
+    pytest.importorskip("click")
+    script = write(tmp_path / "shop.py", JOURNAL)
+    env = {"PYTHONPATH": str(installation), "PYTHONDONTWRITEBYTECODE": None}
+    run_program(script, under="bare", env=env)
+    moved = installation.parent.rename(tmp_path / "moved")
+    ended = run_program(script, under="bare", env={"PYTHONPATH": str(moved / installation.name)})
+    assert ended.stdout.splitlines()[1] == f"True {moved}/autotask/journal.py"
 
 
 # --- `import autotask` in the program ------------------------------------------------------------
