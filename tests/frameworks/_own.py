@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import signal
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -11,6 +12,12 @@ from support import Ended, Record, run_program
 # A frame of ours in a traceback, with the code and the marks below it.
 _FRAME = re.compile(r'  File "[^"]*/autotask/\w+/\w+\.py", line \d+, in autotask_\w+\n(    .*\n)+')
 _ADDRESS = re.compile(r" at 0x[0-9a-f]+")
+
+
+def heed_interrupts() -> None:
+    """Let programs be ended by SIGINT also where the tests run in a shell's background."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def same(

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from frameworks._own import same, told
+from frameworks._own import heed_interrupts, same, told
 from support import PYTHON, Ended, Record, run_program, runs, start_program, wait_until, write
 
 pytest.importorskip("doit")
@@ -342,6 +342,7 @@ ROWS = {
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Make a folder with a dodo.py, in which only tasks are runs."""
+    heed_interrupts()
     monkeypatch.setenv("AUTOTASK_PROCESS", "0")
     monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
     write(tmp_path / "template" / "dodo.py", DODO)

@@ -10,7 +10,7 @@ import sysconfig
 from pathlib import Path
 
 import pytest
-from frameworks._own import same, told
+from frameworks._own import heed_interrupts, same, told
 from support import run_program, runs, start_program, write
 
 pytest.importorskip("invoke")
@@ -267,6 +267,7 @@ ROWS = {
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Make a folder with a tasks.py, in which only tasks are runs."""
+    heed_interrupts()
     monkeypatch.setenv("AUTOTASK_PROCESS", "0")
     write(tmp_path / "project" / "tasks.py", TASKS)
     return tmp_path / "project"
