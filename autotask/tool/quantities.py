@@ -13,7 +13,7 @@ _LONGEST = 100 * 365 * 86400  # a hundred years: beyond it dates leave the calen
 
 def parse_duration(text: str) -> float:
     """Return the seconds that `90d`, `24h`, `30m`, `45s` or `2w` stand for."""
-    match = re.fullmatch(r"([0-9]{1,12}(?:\.[0-9]{1,6})?)([smhdw])", text.strip(), re.ASCII)
+    match = re.fullmatch(r"([0-9]{1,12}(?:\.[0-9]{1,6})?)([smhdw])", text.strip())
     if match is None:
         raise argparse.ArgumentTypeError(
             f"{text!r} is not a duration: a number and s, m, h, d or w, such as 24h"
@@ -26,9 +26,7 @@ def parse_duration(text: str) -> float:
 
 def parse_size(text: str) -> int:
     """Return the bytes that `512M`, `2G`, `64K` or `1000` stand for (powers of 1024)."""
-    match = re.fullmatch(
-        r"([0-9]{1,15}(?:\.[0-9]{1,6})?)([KMGT]?)(?:I?B)?", text.strip().upper(), re.ASCII
-    )
+    match = re.fullmatch(r"([0-9]{1,15}(?:\.[0-9]{1,6})?)([KMGT]?)(?:I?B)?", text.strip().upper())
     if match is None:
         raise argparse.ArgumentTypeError(
             f"{text!r} is not a size: a number and K, M, G or T, such as 512M"
@@ -38,7 +36,7 @@ def parse_size(text: str) -> int:
 
 def parse_count(text: str) -> int:
     """Return a number of rows."""
-    if re.fullmatch(r"[0-9]{1,12}", text, re.ASCII) is None:
+    if re.fullmatch(r"[0-9]{1,12}", text) is None:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number of runs, such as 20")
     return int(text)
 

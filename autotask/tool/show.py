@@ -58,7 +58,7 @@ def run(arguments: argparse.Namespace) -> None:
 def _resolved(index: Index, wanted: str) -> str:
     """Return the id that begins so."""
     prefix = wanted.lower()
-    if re.fullmatch(r"[0-9a-f]{4,16}", prefix, re.ASCII) is None:
+    if re.fullmatch(r"[0-9a-f]{4,16}", prefix) is None:
         raise ToolError(f"{wanted!r} is no run: 4 to 16 hex digits, as in `autotask runs`")
     statement = (
         "SELECT run FROM run WHERE run >= ? AND run < ? AND started_at IS NOT NULL "

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support import wait_until
+from support import Record, wait_until
 from tool.journals import COMMAND, DAY, HOUR, Book, answer, autotask, names, records
 
 from autotask import journal
@@ -30,10 +30,10 @@ def prune(*words: str) -> int:
     return int(match[1])
 
 
-def rebuilt(home: Path) -> list[object]:
+def rebuilt(home: Path) -> list[Record]:
     """Return what an index built anew says."""
     (home / "index.sqlite3").unlink()
-    return list(records())
+    return records()
 
 
 AGES = [
@@ -70,6 +70,13 @@ def test_what_still_runs_or_ended_lately_stays_whole(book: Book, home: Path) -> 
     assert prune("--keep", "10d") == 1
     assert names() == ["runs", "ended", "late"]
     assert rebuilt(home) == records()
+
+
+def test_a_run_with_a_line_in_the_last_hours_stays_whole(book: Book, home: Path) -> None:
+    run = book.run(ago=50 * DAY, outcome=None)
+    book.finish(run, ago=600)
+    assert prune("--keep", "1s") == 0
+    assert [record["status"] for record in rebuilt(home)] == ["success"]
 
 
 @pytest.mark.parametrize(("hours", "dropped"), [(0, 0), (1, 0), (3, 1), (30, 1)])
