@@ -84,7 +84,7 @@ def test_a_dead_program_leaves_no_run_open(
     assert [run["task"] for run in (process, outer, inner)] == [
         "shop.py",
         "shop.outer",
-        "shop.outer.inner",
+        "shop.inner",
     ]
     if not end:
         assert [ends(run) for run in (process, outer, inner)] == [{"status": "success"}] * 3
@@ -172,7 +172,7 @@ def test_a_killed_program_of_the_commands_is_lost(program: Any, home: Path) -> N
 
 
 def test_a_program_that_outlives_the_command_keeps_its_run(program: Any, home: Path) -> None:
-    script = program("os.write(1, b'in\\\\n'); sys.stdin.read()")
+    script = program("os.write(1, b'in\\n'); sys.stdin.read()")
     read, written = os.pipe()
     with start_program(
         *("sh", "-c", f"'{PYTHON}' '{script}' inner <&{read} & read line; exit 0"),
@@ -230,6 +230,11 @@ def edit_mark(home: Path, **changes: Any) -> Path:
 
 def sweep() -> None:
     closing.sweep(Settings(os.environ))
+
+
+def swept(home: Path) -> list[dict[str, Any]]:
+    sweep()
+    return runs(home)
 
 
 def test_the_next_launcher_closes_what_it_finds(
@@ -291,7 +296,7 @@ def test_only_what_is_surely_dead_is_closed(
 
 
 def test_a_living_process_keeps_its_runs(program: Any, home: Path) -> None:
-    script = program("os.write(1, b'in\\\\n'); sys.stdin.read()")
+    script = program("os.write(1, b'in\\n'); sys.stdin.read()")
     with start_program(
         script, "inner", stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0
     ) as living:
@@ -339,7 +344,7 @@ def test_a_sweeper_waits_for_nobody(program: Any, home: Path) -> None:
 
 
 def test_a_launcher_that_was_killed_is_told_from_its_command(program: Any, home: Path) -> None:
-    script = program("os.write(1, b'in\\\\n'); sys.stdin.read()")
+    script = program("os.write(1, b'in\\n'); sys.stdin.read()")
     with start_program(
         script,
         "inner",
@@ -356,7 +361,7 @@ def test_a_launcher_that_was_killed_is_told_from_its_command(program: Any, home:
         assert [run["status"] for run in runs(home)] == ["running", "running"]
         os.kill(runs(home)[0]["pid"], signal.SIGKILL)
         launcher.communicate()
-    wait_until(lambda: not sweep() and runs(home)[0]["status"] != "running")  # type: ignore[func-returns-value]
+    wait_until(lambda: swept(home)[0]["status"] != "running")
     process, task = runs(home)
     assert ends(task) == {"status": "failure", "reason": "lost"}
     assert (process["reason"], process["caused_by"]) == ("nested", task["run"])
@@ -425,7 +430,7 @@ def test_a_run_that_has_ended_since_is_not_closed_again(program: Any, home: Path
     path.write_text(
         json.dumps({**mark, "segment": "2000-01-01T00.jsonl", "offset": 10}).replace(" ", "")
     )
-    wait_until(lambda: not sweep() and not path.exists())  # type: ignore[func-returns-value]
+    wait_until(lambda: bool(swept(home)) and not path.exists())
     assert {run["status"] for run in runs(home)} == {"success"}
 
 
