@@ -165,7 +165,7 @@ class Reader:
     def _new_in(self, name: str) -> Iterator[bytes]:
         offset = self._offsets.get(name, 0)
         try:
-            file = open(os.path.join(self._folder, name), "rb")  # noqa: SIM115
+            file = open(os.path.join(self._folder, name), "rb")
         except OSError:
             return
         with file:
@@ -202,9 +202,7 @@ class Closer:
 
     def close(self, story: Story, run: Open, outcome: Outcome, duration: float | None) -> None:
         """Close a run. Where the journal does not take it, it stays open, for another to close."""
-        line = journal.finished_line(
-            run.id, run.root, time.time(), outcome, duration, None, None
-        )
+        line = journal.finished_line(run.id, run.root, time.time(), outcome, duration, None, None)
         if not self._journal.append(line):
             return
         for event in events(line.encode()):
@@ -221,6 +219,11 @@ class Closer:
             for run, outcome in list(story.endings(process, _LOST)):
                 if run.id in wanted:
                     self.close(story, run, outcome, None)
+
+    def finish(self) -> None:
+        """Let go of the sockets."""
+        for wire in self._wires.values():
+            wire.close()
 
     def _wire(self, event: Event) -> Wire:
         """Return the wire that carries the tags of the process that ran it."""
@@ -250,7 +253,8 @@ class Mark:
         name = os.path.basename(path)
         # The run of a command whose launcher left the mark; `process` is then the launcher.
         self.launched = name.partition("-")[2] if name.startswith("launcher-") else ""
-        self.dead = is_dead(self.process, _number(fields, "pid") or 0, _text(fields, "host")) is True
+        pid, host = _number(fields, "pid") or 0, _text(fields, "host")
+        self.dead = is_dead(self.process, pid, host) is True
 
     def is_of(self, run: Open) -> bool:
         """Tell whether a run is one of those that the mark was left for."""
@@ -343,6 +347,7 @@ class Tail:
             else:
                 duration = max(0.0, time.time() - run.started)
                 self._closer.close(self._story, run, ended, duration)
+        self._story.open.pop(self._run.id, None)
         for mark in marks(self._home):
             if mark.root == self._run.root and not mark.launched:
                 _remove_if_done(mark, self._story)
@@ -393,16 +398,13 @@ def _sweep(settings: Settings, home: str) -> None:
     ours = journal.Journal(home)
     closer = Closer(settings, ours)
     for root in dict.fromkeys(mark.root for mark in found if mark.dead):
-        dead = [mark for mark in found if mark.dead and mark.root == root]
-        story = _story(ours.folder, min(map(_beginning, dead)), root)
-        runs = [
-            run
-            for run in story.open.values()
-            if launched.isdisjoint((*run.programs, run.id))
-        ]
+        related = [mark for mark in found if mark.root == root]
+        story = _story(ours.folder, min(map(_beginning, related)), root)
+        runs = [run for run in story.open.values() if launched.isdisjoint((*run.programs, run.id))]
         closer.close_lost(story, runs)
-        for mark in dead:
+        for mark in related:
             _remove_if_done(mark, story)
+    closer.finish()
 
 
 def _beginning(mark: Mark) -> tuple[str, int]:
