@@ -426,7 +426,7 @@ def _check_process(run: Record, task: Record, ended: Ended, under: str) -> None:
         assert run["caused_by"] == task["run"]
     else:
         assert run["status"] == "failure"
-    if under == "launcher" and ended.status > 0:
+    if under == "launcher" and ended.status > 0 and run.get("error") is None:
         assert run["exit_code"] == ended.status
     if under == "launcher" and ended.status < 0:
         assert run["signal"]
