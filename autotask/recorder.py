@@ -206,16 +206,24 @@ def nested(inner: Run, outcome: Outcome | None = None) -> Outcome:
 
 
 def run_behind(exc: BaseException, outer: Run | None = None) -> Run | None:
-    """Return the failed run that an exception has left already, as its traceback tells."""
+    """Return the failed run that an exception has left already, as its traceback tells.
+
+    So does a run of the process that has forked this one: what leaves it here fails nothing.
+    """
     step = exc.__traceback__
     while step is not None:
         if step.tb_frame.f_code in _wrappers:
             run = step.tb_frame.f_locals.get("run")
-            ended = run.ended if isinstance(run, Run) and run is not outer else None
-            if ended is not None and ended.status == "failure":
+            if isinstance(run, Run) and run is not outer and _has_failed(run):
                 return run
         step = step.tb_next
     return None
+
+
+def _has_failed(run: Run) -> bool:
+    if run.pid != os.getpid():
+        return True
+    return run.ended is not None and run.ended.status == "failure"
 
 
 def failed_inside(run: Run, exit_code: int | None) -> Run | None:
