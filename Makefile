@@ -21,11 +21,11 @@ test: test-checkout test-wheel  ## run the tests, on the checkout and on the bui
 
 .PHONY: test-checkout
 test-checkout: $(VENV)/.ready
-	$(BIN)/pytest $(ARGS)
+	$(BIN)/pytest -n auto $(ARGS)
 
 .PHONY: test-wheel
 test-wheel: $(WHEEL_VENV)/.ready
-	$(WHEEL_VENV)/bin/pytest -m "not checkout" $(ARGS)
+	$(WHEEL_VENV)/bin/pytest -n auto -m "not checkout" $(ARGS)
 
 .PHONY: lint
 lint: $(VENV)/.ready  ## check style and types
