@@ -20,8 +20,8 @@ PLACE = ROOT / "build" / "matrix"
 PYTHONS = ("3.9", "3.10", "3.11", "3.12", "3.13")
 WHERE = ("~/.pyenv/versions/{}.*/bin/python", "/usr/bin/python{}", "/usr/local/bin/python{}")
 
-# What is installed together. Of several releases it is the first that can be imported on a
-# Python: Invoke 1.7 cannot from 3.12 on. Typer from 0.12 on needs Click 8.
+# What is installed together. Of several releases it is the first that works on a Python: Invoke
+# 1.7 does not from 3.11 on. Typer needs Click 8.
 SETS: dict[str, dict[str, tuple[str, ...]]] = {
     "oldest": {
         "click": ("==7.1.*",),
@@ -36,11 +36,11 @@ SETS: dict[str, dict[str, tuple[str, ...]]] = {
     },
     "newest": {"click": ("",), "typer": ("",), "invoke": ("",), "doit": ("",)},
 }
-_IMPORTED = {
-    "click": "click",
-    "typer": "typer",
-    "invoke": "invoke.program",
-    "doit": "doit.doit_cmd, doit.cmd_run",
+_WORKS = {
+    "click": "import click",
+    "typer": "import typer",
+    "invoke": "import invoke.program; invoke.task(lambda c: None)",
+    "doit": "import doit.doit_cmd, doit.cmd_run",
 }
 _NEWEST_WANTED = ("--upgrade", "--upgrade-strategy", "eager")
 
@@ -86,7 +86,7 @@ class Cell:
             more = () if release else _NEWEST_WANTED
             try:
                 self._install(*more, framework + release)
-                self._run(self._own, "-W", "ignore", "-c", f"import {_IMPORTED[framework]}")
+                self._run(self._own, "-W", "ignore", "-c", _WORKS[framework])
             except subprocess.CalledProcessError:
                 if release == releases[-1]:
                     raise
