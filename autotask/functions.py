@@ -47,11 +47,11 @@ def _replace(module: ModuleType, qualname: str, name: str) -> None:
     *path, last = qualname.split(".")
     owner: Any = module
     for word in path:
-        owner = getattr(owner, word)
-    places = [vars(place) for place in getattr(owner, "__mro__", [owner])]
+        owner = getattr(owner, word, None)
+    places = [getattr(place, "__dict__", {}) for place in getattr(owner, "__mro__", [owner])]
     found = next((place[last] for place in places if last in place), None)
     if found is None:
-        raise AttributeError(f"AUTOTASK_FUNCTIONS: {module.__name__} has no {qualname}")
+        raise LookupError(f"AUTOTASK_FUNCTIONS: {module.__name__} has no {qualname}")
     setattr(owner, last, instrument(found, name))
 
 
