@@ -44,6 +44,7 @@ class Open:
         self.trigger = _text(event, "trigger") or "unknown"
         self.process = _text(event, "process")
         self.pid = _number(event, "pid") or 0
+        self.key = self.process, self.pid  # processes of one clock tick share the first
         self.host = _text(event, "host")
         self.started = _timestamp(_text(event, "at"))
         self.event = event
@@ -89,13 +90,13 @@ class Story:
         if ended is not None and event.get("status") == "failure" and ended.parent in self.open:
             self.open[ended.parent].failed = event
 
-    def endings(self, process: str, outcome: Outcome) -> Iterator[tuple[Open, Outcome]]:
+    def endings(self, key: tuple[str, int], outcome: Outcome) -> Iterator[tuple[Open, Outcome]]:
         """Yield the end of each open run of a process that has ended so, inner ones first.
 
         What killed the process hit the innermost run; those around it are `nested`.
         """
         causes: dict[str, str] = {}
-        for run in reversed([run for run in self.open.values() if run.process == process]):
+        for run in reversed([run for run in self.open.values() if run.key == key]):
             cause = causes.get(run.id)
             ended = _nested(outcome, cause) if cause else _explained(run, outcome)
             if ended.status == "failure":
@@ -214,9 +215,9 @@ class Closer:
 
     def close_lost(self, story: Story, runs: Iterable[Open]) -> None:
         """Close those of some runs whose processes are dead; when they died is not known."""
-        wanted = {run.id: run.process for run in runs if run.is_dead()}
-        for process in dict.fromkeys(wanted.values()):
-            for run, outcome in list(story.endings(process, _LOST)):
+        wanted = {run.id: run.key for run in runs if run.is_dead()}
+        for key in dict.fromkeys(wanted.values()):
+            for run, outcome in list(story.endings(key, _LOST)):
                 if run.id in wanted:
                     self.close(story, run, outcome, None)
 
@@ -247,18 +248,17 @@ class Mark:
 
     def __init__(self, path: str, fields: Event) -> None:
         self.path = path
-        self.process = _text(fields, "process")
         self.root = _text(fields, "root")
         self.position = _text(fields, "segment"), _number(fields, "offset") or 0
         name = os.path.basename(path)
         # The run of a command whose launcher left the mark; `process` is then the launcher.
         self.launched = name.partition("-")[2] if name.startswith("launcher-") else ""
-        pid, host = _number(fields, "pid") or 0, _text(fields, "host")
-        self.dead = is_dead(self.process, pid, host) is True
+        process, pid = self.key = _text(fields, "process"), _number(fields, "pid") or 0
+        self.dead = is_dead(process, pid, _text(fields, "host")) is True
 
     def is_of(self, run: Open) -> bool:
         """Tell whether a run is one of those that the mark was left for."""
-        return run.id == self.launched if self.launched else run.process == self.process
+        return run.id == self.launched if self.launched else run.key == self.key
 
     def remove(self) -> None:
         """Take the mark away for good."""
@@ -305,13 +305,13 @@ class Tail:
     ) -> None:
         self._home = settings.home or ""
         self._run = run
-        self._process = process
+        self._key = process, run.pid
         self._reader = Reader(ours.folder, position, run.root)
         self._story = Story(run.root)
         self._closer = Closer(settings, ours)
         self._first = f'{{"event":"started","run":"{run.id}"'.encode()
         own = {"run": run.id, "root": run.root, "task": run.task, "framework": run.framework}
-        self._story.open[run.id] = Open({**own, "process": process})
+        self._story.open[run.id] = Open({**own, "process": process, "pid": run.pid})
 
     def catch_up(self) -> None:
         """Read what has been appended."""
@@ -335,13 +335,13 @@ class Tail:
 
     def close_lost(self) -> None:
         """Close the runs of processes that have died, except the command's own process."""
-        runs = [run for run in self.others_open() if run.process != self._process]
+        runs = [run for run in self.others_open() if run.key != self._key]
         self._closer.close_lost(self._story, runs)
 
     def close_all(self, outcome: Outcome) -> Outcome:
         """Close what the command has left open; return what its end makes of its own run."""
         self.close_lost()
-        for run, ended in list(self._story.endings(self._process, outcome)):
+        for run, ended in list(self._story.endings(self._key, outcome)):
             if run.id == self._run.id:
                 outcome = ended
             else:
