@@ -173,16 +173,16 @@ def test_a_killed_program_of_the_commands_is_lost(program: Any, home: Path) -> N
 
 def test_a_program_that_outlives_the_command_keeps_its_run(program: Any, home: Path) -> None:
     script = program("os.write(1, b'in\\n'); sys.stdin.read()")
-    read, written = os.pipe()
+    fifo = home.with_name("fifo")
+    os.mkfifo(fifo)
     with start_program(
-        *("sh", "-c", f"'{PYTHON}' '{script}' inner <&{read} & read line; exit 0"),
+        *("sh", "-c", f"'{PYTHON}' '{script}' inner <'{fifo}' & read line; exit 0"),
         under="launcher",
-        pass_fds=[read],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         bufsize=0,
     ) as launcher:
-        os.close(read)
+        written = os.open(fifo, os.O_WRONLY)
         assert launcher.stdout
         assert launcher.stdin
         assert launcher.stdout.readline() == b"in\n"
