@@ -1,0 +1,218 @@
+"""The tree of runs: right parents and one root, in threads, asyncio, forks, spawns, programs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from frameworks._own import told
+from support import LAUNCHER, Under, run_program, runs, write
+
+_TASKS = """
+import asyncio, os, subprocess, sys, threading
+from concurrent.futures import ThreadPoolExecutor
+import autotask
+
+@autotask.task(name="inner")
+def inner(): pass
+
+@autotask.task(name="broken")
+def broken(): raise ValueError("boom")
+
+@autotask.task(name="awaited")
+async def awaited(): await asyncio.sleep(0)
+"""
+
+# A body of the task `outer`, and the runs below the process.
+TREES = {
+    "nested calls": ("inner(); inner()", ["outer success"] + ["inner success in outer"] * 2),
+    "a thread": (
+        "t = threading.Thread(target=inner); t.start(); t.join()",
+        ["outer success", "inner success in outer"],
+    ),
+    "a thread started by a thread": (
+        """
+        def start():
+            t = threading.Thread(target=inner); t.start(); t.join()
+        t = threading.Thread(target=start); t.start(); t.join()
+        """,
+        ["outer success", "inner success in outer"],
+    ),
+    "a pool of threads": (
+        """
+        with ThreadPoolExecutor(2) as pool:
+            list(pool.map(lambda _: inner(), range(3)))
+        """,
+        ["outer success"] + ["inner success in outer"] * 3,
+    ),
+    "a thread that outlives the task": (
+        """
+        gate = threading.Event()
+        def later():
+            gate.wait(10); inner()
+        t = threading.Thread(target=later); t.start()
+        threading.Timer(0.2, gate.set).start()
+        """,
+        ["outer success", "inner success"],
+    ),
+    "a thread that fails": (
+        """
+        threading.excepthook = lambda *_: None
+        t = threading.Thread(target=broken); t.start(); t.join()
+        """,
+        ["outer success", "broken failure exception ValueError in outer"],
+    ),
+    "asyncio tasks side by side": (
+        """
+        async def main():
+            await asyncio.gather(awaited(), awaited(), asyncio.to_thread(inner))
+        asyncio.run(main())
+        """,
+        ["outer success"] + ["awaited success in outer"] * 2 + ["inner success in outer"],
+    ),
+    "a failure that is passed on": (
+        "broken()",
+        [
+            "outer failure nested ValueError by broken",
+            "broken failure exception ValueError in outer",
+        ],
+    ),
+    "a failure that is caught": (
+        "try: broken()\nexcept ValueError: pass",
+        ["outer success", "broken failure exception ValueError in outer"],
+    ),
+    "another failure after one that was caught": (
+        "try: broken()\nexcept ValueError: pass\nraise KeyError('own')",
+        [
+            "outer failure exception KeyError",
+            "broken failure exception ValueError in outer",
+        ],
+    ),
+    "a forked child": (
+        """
+        if not os.fork():
+            inner(); os._exit(0)
+        os.wait()
+        """,
+        ["outer success", "inner success in outer"],
+    ),
+    "a forked child that leaves by sys.exit": (
+        """
+        if not os.fork():
+            inner(); sys.exit(0)
+        os.wait()
+        """,
+        ["outer success", "inner success in outer"],
+    ),
+    "a program": (
+        "subprocess.run([sys.executable, __file__, 'inner'])",
+        ["outer success", "inner success in outer"],
+    ),
+    "a program that a shell starts": (
+        "subprocess.run(f'{sys.executable} {__file__} inner; true', shell=True)",
+        ["outer success", "inner success in outer"],
+    ),
+    "a program that fails": (
+        "subprocess.run([sys.executable, __file__, 'broken'], stderr=-3)",
+        ["outer success", "broken failure exception ValueError in outer"],
+    ),
+    "a program after the inner task has ended": (
+        "inner(); subprocess.run([sys.executable, __file__, 'inner'])",
+        ["outer success"] + ["inner success in outer"] * 2,
+    ),
+}
+
+
+@pytest.mark.parametrize(("body", "expected"), TREES.values(), ids=TREES)
+@pytest.mark.parametrize("under", ["path", "launcher"])
+def test_each_run_hangs_under_the_one_that_started_it(
+    under: Under, body: str, expected: list[str], tmp_path: Path, home: Path
+) -> None:
+    ended = run_program(_script(tmp_path, body), under=under)
+    found = runs(home)
+    whole = found[0]
+    assert whole["framework"] == "process"
+    assert {run["root"] for run in found} == {whole["run"]}
+    below = [line.removesuffix(" in shop.py") for line in told(found)[1:]]
+    assert sorted(below) == sorted(expected), ended.stderr
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+def test_children_of_multiprocessing_belong_to_the_task_that_made_them(
+    method: str, tmp_path: Path, home: Path
+) -> None:
+    body = f"""
+        import multiprocessing
+        context = multiprocessing.get_context({method!r})
+        children = [context.Process(target=target) for target in (inner, broken, inner)]
+        [child.start() for child in children]
+        [child.join() for child in children]
+        print([child.exitcode for child in children])
+    """
+    ended = run_program(_script(tmp_path, body))
+    assert ended.stdout == "[0, 1, 0]\n"
+    assert sorted(told(runs(home))) == [
+        "broken failure exception ValueError in outer",
+        "inner success in outer",
+        "inner success in outer",
+        "outer success in shop.py",
+        "shop.py success",
+    ]
+    assert not list((home / "open").iterdir())
+
+
+def test_the_environment_names_what_siblings_have_in_common(tmp_path: Path, home: Path) -> None:
+    """Two tasks stand side by side: a program started then belongs to what is around them."""
+    body = """
+        gates = [threading.Event(), threading.Event()]
+        @autotask.task(name="side")
+        def side(number):
+            gates[number].set(); gates[1 - number].wait(10)
+            subprocess.run([sys.executable, __file__, 'inner'])
+        threads = [threading.Thread(target=side, args=(n,)) for n in (0, 1)]
+        [t.start() for t in threads]
+        [t.join() for t in threads]
+    """
+    run_program(_script(tmp_path, body))
+    assert sorted(told(runs(home))) == [
+        "inner success in outer",
+        "inner success in outer",
+        "outer success in shop.py",
+        "shop.py success",
+        "side success in outer",
+        "side success in outer",
+    ]
+
+
+def test_the_tree_goes_on_through_nested_launchers(tmp_path: Path, home: Path) -> None:
+    body = f"subprocess.run([{str(LAUNCHER)!r}, '--name=deep', sys.executable, __file__, 'inner'])"
+    run_program(_script(tmp_path, body), under="launcher", options=("--name", "top"))
+    assert told(runs(home)) == [
+        "top success",
+        "outer success in top",
+        "deep success in outer",
+        "inner success in deep",
+    ]
+    assert len({run["root"] for run in runs(home)}) == 1
+
+
+def test_a_later_run_of_the_same_shell_is_no_child_of_an_earlier_one(
+    tmp_path: Path, home: Path
+) -> None:
+    script = _script(tmp_path, "pass")
+    for _ in range(2):
+        run_program(script)
+    assert [run.get("parent") is None for run in runs(home)] == [True, False, True, False]
+    assert len({run["root"] for run in runs(home)}) == 2
+
+
+def _script(folder: Path, body: str) -> Path:
+    lines = body.strip("\n").splitlines()
+    margin = min(len(line) - len(line.lstrip()) for line in lines if line.strip())
+    indented = "\n".join("    " + line[margin:] for line in lines)
+    return write(
+        folder / "shop.py",
+        f"{_TASKS}\n@autotask.task(name='outer')\ndef outer():\n{indented}\n\n"
+        "if __name__ == '__main__':\n"
+        "    {'inner': inner, 'broken': broken}.get(' '.join(sys.argv[1:]), outer)()\n",
+    )
