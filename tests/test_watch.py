@@ -6,6 +6,8 @@ for what the hooks print, on lines that begin with `told`.
 
 from __future__ import annotations
 
+import compileall
+import shutil
 import sys
 import zipfile
 from dataclasses import dataclass, field
@@ -13,7 +15,7 @@ from pathlib import Path
 
 import pytest
 from _pytest.mark import ParameterSet
-from support import Ended, run_program, runs, write
+from support import INSTALLED, TEMPLATE, Ended, run_program, runs, write
 
 # Hooks on the modules that a case names, where the agent is there to call them.
 PREFACE = """
@@ -603,34 +605,51 @@ def test_threads_that_import_one_module_at_once_find_it_told_and_whole(tmp_path:
     assert ended == Ended(0, "told shop\nTrue\n", "")
 
 
-IMPORTERS = """
+MEETING = """
 import sys, threading
-gate, problems = threading.Barrier(4), []
+problems = []
 def work(source):
-    gate.wait()
     try:
-        exec(source, {})
+        exec(source, {{}})
     except BaseException as problem:
         problems.append(repr(problem))
-sources = [
-    "import click; click.Command('one', callback=int).main([], standalone_mode=False)",
-    "import invoke; invoke.Context(); invoke.task(lambda c: None)(invoke.Context())",
-    "import doit.doit_cmd",
-    "import autotask; autotask.task(int)('3')",
-]
-threads = [threading.Thread(target=work, args=(source,)) for source in sources]
-[t.start() for t in threads]; [t.join() for t in threads]
+first = threading.Thread(target=work, args=({first!r},))
+first.start()
+while "autotask.recorder" not in sys.modules:
+    pass
+work({second!r})
+first.join()
 print(problems)
 """
+TASK = "import click; click.Command('one', callback=int).main([], standalone_mode=False)"
+OURS = "from autotask.recorder import start, current"
 
 
-def test_threads_that_import_a_framework_each_do_not_meet_half_of_our_modules(
-    tmp_path: Path, home: Path
+HALF_MADE = [pytest.mark.xfail(strict=True, reason="watch._load takes no lock of what it makes")]
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        pytest.param(TASK, OURS, marks=HALF_MADE, id="ours after a framework"),
+        pytest.param(OURS, TASK, marks=HALF_MADE, id="a framework after ours"),
+        pytest.param(TASK, "import invoke.tasks;" + TASK, id="two frameworks"),
+    ],
+)
+def test_threads_do_not_meet_a_module_of_ours_half_made(
+    first: str, second: str, tmp_path: Path, home: Path
 ) -> None:
-    for name in ("click", "invoke", "doit"):
-        pytest.importorskip(name)
-    script = write(tmp_path / "main.py", IMPORTERS)
-    for _ in range(10):
-        assert run_program(script, env={"AUTOTASK_PROCESS": "0"}) == Ended(0, "[]\n", "")
-    tasks = [run["framework"] for run in runs(home)]
-    assert sorted(tasks) == ["click"] * 10 + ["function"] * 10 + ["invoke"] * 10
+    pytest.importorskip("click")
+    pytest.importorskip("invoke")
+    place = tmp_path / "installed"
+    for part in (TEMPLATE, INSTALLED / "autotask"):
+        shutil.copytree(part, place / part.name, ignore=shutil.ignore_patterns("__pycache__"))
+    recorder = place / "autotask" / "recorder.py"
+    future = "from __future__ import annotations\n"
+    slow = recorder.read_text().replace(future, f"{future}import time; time.sleep(0.2)\n")
+    recorder.write_text(slow)
+    compileall.compile_dir(place / "autotask", quiet=2)
+    script = write(tmp_path / "main.py", MEETING.format(first=first, second=second))
+    env = {"PYTHONPATH": str(place / TEMPLATE.name), "AUTOTASK_PROCESS": "0"}
+    assert run_program(script, under="bare", env=env) == Ended(0, "[]\n", "")
+    assert {run["status"] for run in runs(home)} == {"success"}
