@@ -44,6 +44,7 @@ class Wire:
         self._resolving = False
         self._waiting: list[bytes] = []
         self._socket: Any = None
+        self._refused = False
         self._identity: tuple[int, int] | None = None
         self._last_task = ("", "")
         self._last_tags = ""
@@ -107,6 +108,10 @@ class Wire:
 
     def _send(self, lines: list[str]) -> None:
         """Send lines in as few datagrams as hold them."""
+        whole = "\n".join(lines).encode("utf-8", "replace")
+        if len(whole) <= self._size:
+            self._send_packet(whole)
+            return
         packet = b""
         for line in lines:
             data = line.encode("utf-8", "replace")
@@ -123,9 +128,13 @@ class Wire:
             return
         try:
             self._write(packet)
+            self._refused = False
         except ConnectionRefusedError:
-            # The answer to an earlier datagram: this one has not been tried yet.
-            self._retry(packet)
+            # The answer to an earlier datagram: this one has not been tried yet. Once in a row,
+            # for where nobody listens it would double the price of each.
+            if not self._refused:
+                self._retry(packet)
+            self._refused = not self._refused
         except OSError:
             self.close()
 

@@ -104,10 +104,18 @@ def segment(timestamp: float) -> str:
     return time.strftime("%Y-%m-%dT%H.jsonl", time.gmtime(timestamp))
 
 
+_last_second = (-1, "")  # and how it is written: what follows falls into it mostly
+
+
 def moment(timestamp: float) -> str:
     """Write a POSIX time in RFC 3339, UTC, with microseconds."""
+    global _last_second
     seconds, micros = divmod(int(timestamp * 1_000_000 + 0.5), 1_000_000)
-    return time.strftime(f"%Y-%m-%dT%H:%M:%S.{micros:06}Z", time.gmtime(seconds))
+    last, text = _last_second
+    if last != seconds:
+        text = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
+        _last_second = seconds, text
+    return f"{text}.{micros:06}Z"
 
 
 def quoted(text: str) -> str:
