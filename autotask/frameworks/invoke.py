@@ -39,19 +39,18 @@ class _Names:
         self.collection = collection
         self.pairs: list[tuple[str, Any]] | None = None
 
-    def of(self, task: Any, called_as: str | None) -> str:
+    def of(self, task: Any, called_as: str | None) -> str | None:
         """Return a task's full name; of several, that by which it was called."""
         if self.pairs is None:
             self.pairs = list(_tasks_in(self.collection))
         if called_as and any(name == called_as for name, _ in self.pairs):
             return called_as
         for name, found in self.pairs:
-            if found is task:
+            # Not `is`: a namespace is copied before it is executed, but functions never are.
+            # Nor `==`, which takes what one factory made for one task.
+            if found.body is task.body and found.name == task.name:
                 return name
-        for name, found in self.pairs:  # a namespace is copied before it is executed
-            if found == task:
-                return name
-        return str(self.collection.transform(task.name))
+        return None
 
 
 _names: ContextVar[_Names | None] = ContextVar("autotask_invoke_names", default=None)
@@ -109,16 +108,19 @@ def _setup(task: Any, args: tuple[Any, ...]) -> Run | None:
         _call.set(None)
     if args and hasattr(args[0], "config") and args[0].config.run.dry:
         return None
-    names = _names.get() or _names_of_starter()
-    return recorder.start(names.of(task, called_as), "invoke", names)
+    outer = getattr(recorder.current(), "key", None)
+    known = [names for names in (_names.get(), outer) if isinstance(names, _Names)]
+    name = _full_name(task, called_as, known)
+    return recorder.start(name, "invoke", known[0] if known else None)
 
 
-def _names_of_starter() -> _Names:
-    """Return the names for a task called in a thread, or outside of any program."""
-    current = recorder.current()
-    if current is not None and isinstance(current.key, _Names):
-        return current.key
-    return _Names(sys.modules["invoke.collection"].Collection())
+def _full_name(task: Any, called_as: str | None, known: list[_Names]) -> str:
+    """Find a task in the collection that is executed, or in that of the task that calls it."""
+    for names in known:
+        name = names.of(task, called_as)
+        if name is not None:
+            return name
+    return str(sys.modules["invoke.collection"].Collection().transform(task.name))
 
 
 @guarded

@@ -100,14 +100,14 @@ def careful(c):
 
 @task
 def threaded(c):
-    thread = threading.Thread(target=clean, args=[c])
+    thread = threading.Thread(target=migrate, args=[c])
     thread.start()
     thread.join()
 
 @task
 def other_collection(c):
     Executor(Collection("inner", build=build_all)).execute("build")
-    clean(c)
+    migrate(c)
 
 @task
 async def awaited(c):
@@ -121,6 +121,18 @@ def no_context(c):
 def again(c, times=2):
     if times:
         again(c, times - 1)
+
+def make(text):
+    @task
+    def made(c):
+        print(text)
+    return made
+
+first_made, second_made = make("first"), make("second")
+
+@task
+def twins(c):
+    second_made(c)
 
 class Loud(Task):
     def __call__(self, *args, **kwargs):
@@ -160,7 +172,7 @@ db.add_collection(Collection("deep_down", clean, all=build_all))
 ns = Collection(
     clean, build_all, release, scrub, a_function, needs, boom, sh, hidden, warned, slow, leaves,
     outer, careful, threaded, other_collection, awaited, no_context, again, loud, broken,
-    uses_pre, db,
+    uses_pre, db, twins, Collection("one", first_made), Collection("two", second_made),
 )
 """
 
@@ -223,14 +235,15 @@ ROWS = {
         "boom failure exception ValueError in outer",
     ],
     "careful": ["careful success", "boom failure exception ValueError in careful"],
-    "threaded": ["threaded success", "clean success in threaded"],
+    "threaded": ["threaded success", "db.migrate success in threaded"],
     "again": ["again success", "again success in again", "again success in again"],
-    "other-collection clean": [
+    "other-collection db.dump-all": [
         "other-collection success",
         "build success in other-collection",
-        "clean success in other-collection",
-        "clean success",
+        "db.migrate success in other-collection",
+        "db.dump-all success",
     ],
+    "twins": ["twins success", "two.made success in twins"],
     # kinds of tasks
     "awaited": ["awaited success"],
     "loud": ["loud success"],
