@@ -105,14 +105,19 @@ def way_out(command: Command) -> float:
 TELL_END = "import time; print(time.clock_gettime(time.CLOCK_MONOTONIC), flush=True)\n"
 
 
-def paired(measure: Measure, commands: Sequence[Command], repeats: int) -> tuple[float, ...]:
+def paired(
+    measure: Measure,
+    commands: Sequence[Command],
+    repeats: int,
+    choose: Callable[[Sequence[float]], float] = statistics.median,
+) -> tuple[float, ...]:
     """Measure commands in turn, so that each meets the same weather; return the medians."""
     found: list[list[float]] = [[] for _ in commands]
     for number in range(repeats):
         order = list(range(len(commands)))
         for place in order if number % 2 else reversed(order):
             found[place].append(measure(commands[place]))
-    return tuple(statistics.median(values) for values in found)
+    return tuple(choose(values) for values in found)
 
 
 def least(measure: Measure, commands: Sequence[Command], repeats: int) -> tuple[float, ...]:
