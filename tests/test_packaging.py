@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import subprocess
 import sys
 import tarfile
@@ -105,23 +104,28 @@ def test_the_demo_shows_each_task_by_name_with_its_status_and_reason() -> None:
         pytest.skip("run from a checkout that is not installed")
     done = run_program(ROOT / "demo" / "demo.py", under="bare")
     assert (done.status, done.stderr) == (0, "")
-    _, _, views = done.stdout.partition("\n$ autotask runs\n")
-    for task, framework, status, reason in (
-        ("shop.orders.fetch", "click", "success", ""),
-        ("shop.orders.ship", "click", "failure", "exception KeyError: 'kettle'"),
+    ends = {
+        (run["task"], run["framework"], run["status"], run.get("reason"))
+        for run in runs(ROOT / "build" / "demo" / ".autotask")
+    }
+    assert ends >= {
+        ("shop.orders.fetch", "click", "success", None),
+        ("shop.orders.ship", "click", "failure", "exception"),
         ("shop.orders.ship", "click", "failure", "usage"),
-        ("letters.invoices", "typer", "success", ""),
-        ("letters.reminders", "typer", "failure", "exit 75"),
-        ("db.migrate", "invoke", "success", ""),
-        ("search.rebuild", "invoke", "failure", "signal SIGKILL"),
-        ("figures", "doit", "success", ""),
-        ("figures", "doit", "skipped", ""),
-        ("chart", "doit", "failure", "exit 1"),
-        ("tidy.sh", "process", "success", ""),
-        ("nightly", "process", "failure", "exit 1"),
-    ):
-        line = rf"^.* {re.escape(task)} +{framework} +{status} +\S+ *{re.escape(reason)}"
-        assert re.search(line, views, re.MULTILINE), (task, status, reason)
+        ("letters.invoices", "typer", "success", None),
+        ("letters.reminders", "typer", "failure", "exit"),
+        ("db.migrate", "invoke", "success", None),
+        ("search.rebuild", "invoke", "failure", "signal"),
+        ("figures", "doit", "success", None),
+        ("figures", "doit", "skipped", None),
+        ("chart", "doit", "failure", "exit"),
+        ("tidy.sh", "process", "success", None),
+        ("nightly", "process", "failure", "exit"),
+    }
+    for view in ("runs", "tasks"):
+        _, _, shown = done.stdout.partition(f"\n$ autotask {view}\n")
+        words = set(shown.split())
+        assert {task for task, *_ in ends} | {"success", "failure", "skipped"} <= words
 
 
 def make(*words: str) -> subprocess.CompletedProcess[str]:
