@@ -26,6 +26,7 @@ from support import (
 
 from autotask import closing
 from autotask.config import Settings
+from autotask.process import identity
 
 # A program of two tasks, one called by the other, in which the inner one does the worst.
 PROGRAM = """
@@ -245,7 +246,7 @@ def test_the_next_launcher_closes_what_it_finds(
     assert [run["status"] for run in runs(home)] == ["running"] * 3
     datagrams.lines(wait=5)
     datagrams.forget()
-    env = {"DD_SERVICE": "another", "DD_ENV": "another"}
+    env = {"DD_SERVICE": "another", "DD_ENV": "another", "AUTOTASK_TAGS": "team:another"}
     assert run_program("true", under="launcher", env=env).status == 0
     process, outer, inner, other = runs(home)
     assert ends(inner) == {"status": "failure", "reason": "lost"}
@@ -255,7 +256,7 @@ def test_the_next_launcher_closes_what_it_finds(
     assert os.listdir(home / "open") == []
     sent = [line for line in datagrams.lines("autotask.task.runs", wait=5) if "true" not in line]
     assert len(sent) == 3
-    assert all("service:unknown" in line for line in sent)  # theirs, not of whoever closes them
+    assert not any("another" in line for line in sent)  # theirs, not of whoever closes them
 
 
 KILLED = "os.kill(os.getpid(), signal.SIGKILL)"
@@ -312,16 +313,8 @@ def test_many_sweepers_close_each_run_once(program: Any, home: Path) -> None:
     script = program(KILLED)
     for _ in range(5):
         left_behind(script, home, "inner")
-    code = (
-        "import os, sys; sys.path.append(sys.argv[1]); sys.stdin.read();"
-        "from autotask import closing, config; closing.sweep(config.Settings(os.environ))"
-    )
-    site = str(Path(closing.__file__).parent.parent)
     read, written = os.pipe()
-    sweepers = [
-        subprocess.Popen([PYTHON, "-c", code, site], env=environment(), stdin=read)
-        for _ in range(8)
-    ]
+    sweepers = [subprocess.Popen(SWEEPER_WORDS, env=environment(), stdin=read) for _ in range(8)]
     os.close(read)
     os.close(written)  # now, all at once
     assert [sweeper.wait() for sweeper in sweepers] == [0] * 8
@@ -434,20 +427,36 @@ def test_a_run_that_has_ended_since_is_not_closed_again(program: Any, home: Path
     assert {run["status"] for run in runs(home)} == {"success"}
 
 
-def test_a_home_that_takes_nothing_closes_nothing(
-    program: Any, home: Path, datagrams: Datagrams, monkeypatch: pytest.MonkeyPatch
+SWEEPER = (
+    "import os, sys; sys.path.append(sys.argv[1]); sys.stdin.read();"
+    "from autotask import closing, config; closing.sweep(config.Settings(os.environ))"
+)
+SWEEPER_WORDS = [PYTHON, "-c", SWEEPER, str(Path(closing.__file__).parent.parent)]
+
+
+def test_what_a_full_disk_does_not_take_is_left_for_later(
+    program: Any, home: Path, datagrams: Datagrams
 ) -> None:
     left_behind(program(KILLED), home, "inner")
     datagrams.lines(wait=5)
     datagrams.forget()
-    segment = next((home / "journal").iterdir())
-    text = segment.read_text()
-    segment.unlink()
-    segment.parent.rmdir()
-    write(home / "elsewhere" / segment.name, text)
-    segment.parent.symlink_to("/proc")  # can be read, and not be written
-    sweep()
+    limited = ["sh", "-c", 'ulimit -f 0; exec "$@"', "sh", *SWEEPER_WORDS]
+    assert run_program(*limited, under="bare", env={"AUTOTASK_DEBUG": None}).status == 0
+    assert {run["status"] for run in runs(home)} == {"running"}
     assert datagrams.lines() == []
+    sweep()
+    assert {run["status"] for run in runs(home)} == {"failure"}
+    assert len(datagrams.lines("autotask.task.runs", wait=5)) == 2
+
+
+def test_a_living_process_keeps_its_mark_between_its_runs(program: Any, home: Path) -> None:
+    left_behind(program(KILLED), home, "inner")
+    (mark,) = (home / "open").iterdir()
+    fields = {**json.loads(mark.read_text()), "process": identity(), "pid": os.getpid()}
+    other = mark.with_name("1-living")
+    other.write_text(json.dumps(fields).replace(" ", ""))
+    sweep()
+    assert list((home / "open").iterdir()) == [other]
 
 
 def test_there_is_nothing_to_do_without_a_home(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -502,16 +511,18 @@ def remove_group(group: Path) -> bool:
     return True
 
 
-def test_a_story_is_told_across_hours(home: Path, program: Any) -> None:
+def test_a_story_is_told_across_hours_though_its_beginning_was_pruned(
+    home: Path, program: Any
+) -> None:
     left_behind(program(KILLED), home, "inner")
     segment = next((home / "journal").iterdir())
     first, *rest = segment.read_text().splitlines(keepends=True)
     segment.write_text("".join(rest))
-    earlier = time.strftime("%Y-%m-%dT%H.jsonl", time.gmtime(time.time() - 3600))
+    earlier = time.strftime("%Y-%m-%dT%H.jsonl", time.gmtime(time.time() - 4 * 3600))
     segment.with_name(earlier).write_text(first)
     for mark in (home / "open").iterdir():
         fields = json.loads(mark.read_text())
-        mark.write_text(json.dumps({**fields, "segment": earlier, "offset": 0}).replace(" ", ""))
+        mark.write_text(json.dumps({**fields, "segment": earlier, "offset": 500}).replace(" ", ""))
     sweep()
     assert {run["status"] for run in runs(home)} == {"failure"}
 
