@@ -345,10 +345,18 @@ def test_a_broken_tasks_file_is_the_programs_failure(
 
 
 def test_names_are_as_the_settings_have_them(project: Path, home: Path) -> None:
-    write(project / "tasks.py", "import invoke\n@invoke.task\ndef build_all(c): pass\n")
+    write(
+        project / "tasks.py",
+        """
+        import invoke
+        @invoke.task
+        def build_all(c): pass
+        ns = invoke.Collection(build_all, invoke.Collection("db", build_all))
+        """,
+    )
     write(project / "invoke.yaml", "tasks: {auto_dash_names: false}")
-    same("-m", "invoke", "build_all", cwd=project)
-    assert told(runs(home)) == ["build_all success"]
+    same("-m", "invoke", "build_all", "db.build_all", "--no-dedupe", cwd=project)
+    assert told(runs(home)) == ["build_all success", "db.build_all success"]
 
 
 @pytest.mark.parametrize("dry", ["", "1"])
