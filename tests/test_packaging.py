@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import tarfile
@@ -129,9 +130,10 @@ def test_the_demo_shows_each_task_by_name_with_its_status_and_reason() -> None:
 
 
 def make(*words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        ("make", "--no-print-directory", *words), cwd=ROOT, capture_output=True, text=True
-    )
+    outer = ("MAKEFLAGS", "MAKELEVEL", "MFLAGS")  # of the make that runs the tests
+    environ = {name: value for name, value in os.environ.items() if name not in outer}
+    command = ("make", "--no-print-directory", *words)
+    return subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True)
 
 
 @pytest.mark.checkout
