@@ -1,0 +1,53 @@
+"""The README says what the code does: its tables name just what there is."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from autotask import agent, config
+
+pytestmark = pytest.mark.checkout
+
+ROOT = Path(__file__).resolve().parent.parent
+README = (ROOT / "README.md").read_text()
+_VARIABLE = re.compile(r"\b(?:AUTOTASK|DD)_[A-Z_]+\b")
+
+
+def _first_column(table: str) -> list[str]:
+    rows = README.partition(f"<!-- {table} -->\n")[2].partition("\n\n")[0].splitlines()[2:]
+    return [name for row in rows for name in re.findall(r"`([^`]+)`", row.split("|")[1])]
+
+
+def test_the_table_of_settings_names_all_that_are_read() -> None:
+    between_our_own_processes = {config.PARENT, config.PROCESS_RUN}
+    source = Path(config.__file__).read_text()
+    assert sorted(_first_column("settings")) == sorted(
+        set(_VARIABLE.findall(source)) - between_our_own_processes
+    )
+
+
+def test_the_table_of_frameworks_names_all_that_are_supported() -> None:
+    served = {name for names, _, _ in agent.TABLE.values() for name in names.split()}
+    assert sorted(_first_column("frameworks")) == sorted(served | {"function", "process"})
+
+
+def test_the_readme_opens_with_the_two_commands() -> None:
+    opening = README.split("```")[1]
+    assert re.findall(r"\$ (make \w+)", opening) == ["make demo", "make test"]
+
+
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "docs/how-it-works.md"])
+def test_links_lead_to_pages_that_are_there(page: str) -> None:
+    text = (ROOT / page).read_text()
+    for link in re.findall(r"\]\((?!https?:)([^)#]+)", text):
+        assert (ROOT / page).parent.joinpath(link).exists(), link
+
+
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md"])
+def test_what_make_is_asked_for_is_there(page: str) -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    for target in re.findall(r"^(?:    |\$ )make (\w+)", (ROOT / page).read_text(), re.MULTILINE):
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
