@@ -577,6 +577,7 @@ def test_a_journal_that_is_taken_away_is_no_trouble_of_the_task(gone: str, tmp_p
     assert ended == Ended(0, "done\n", "")
 
 
+@pytest.mark.swallows
 @pytest.mark.xfail(strict=True, reason="_still_ours takes a file that was removed for the journal")
 @pytest.mark.parametrize("gone", ["the home", "the journal", "the segments"])
 def test_runs_after_that_are_in_a_new_one(gone: str, tmp_path: Path, home: Path) -> None:

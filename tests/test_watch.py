@@ -256,13 +256,13 @@ print(list(space.__path__))
     ),
     "a module that is built in": Case(
         "import _symtable; print(_symtable.__spec__.origin)",
-        ("_symtable",),
+        (),  # BuiltinImporter is a class: what is set on it is there for all of them
         watched=("_symtable",),
         bug=A_CLASS,
     ),
     "a frozen module": Case(
         "import __hello__; print(__hello__.__spec__.origin)",
-        ("__hello__",),
+        (),
         watched=("__hello__",),
         since=(3, 11),
         bug=A_CLASS,
@@ -315,7 +315,7 @@ import shop, other
 del sys.modules["shop"]
 import shop
 """,
-        ("shop", "shop"),
+        (),
         {},
         bug=A_CLASS,
     ),
