@@ -51,7 +51,7 @@ def start() -> None:
     if wanted != "0" and ("AUTOTASK_PROCESS" in environ or sys.argv[0] not in ("-c", "")):
         from autotask import watch
 
-        watch.load("autotask.program")
+        watch.load("naming", "program")
         sys.modules["autotask.program"].begin()
 
 

@@ -10,6 +10,7 @@ import os
 import sys
 
 from autotask.config import Settings
+from autotask.naming import python_program
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -46,7 +47,6 @@ examples:
 """
 _USAGE_ERROR, _NOT_EXECUTABLE, _NOT_FOUND = 125, 126, 127
 _SHELLS = frozenset(["sh", "bash", "dash", "ksh", "zsh"])
-_PYTHON_VALUED = frozenset("WX")  # options of python that take a value
 
 
 class Options:
@@ -218,29 +218,10 @@ def task_name(command: list[str]) -> str:
     """Name a command: the script's file name, with `python -m` the module, else its base name."""
     program = os.path.basename(command[0]) or command[0]
     if program.startswith(("python", "pypy")):
-        return _python_program(command[1:]) or program
+        return python_program(command[1:]) or program
     if program in _SHELLS and len(command) > 1 and not command[1].startswith(("-", "+")):
         return os.path.basename(command[1]) or program
     return program
-
-
-def _python_program(words: list[str]) -> str | None:
-    """Return the script or module that a Python command line runs, None where there is none."""
-    while words and words[0].startswith("-") and words[0] != "-":
-        letters = words[0][1:]
-        words = words[1:]
-        if letters.startswith("-"):
-            words = words[1:]  # --check-hash-based-pycs takes a value
-            continue
-        for place, letter in enumerate(letters, 1):
-            if letter == "c":
-                return None
-            if letter == "m":
-                return letters[place:] or (words[0] if words else None)
-            if letter in _PYTHON_VALUED:
-                words = words if letters[place:] else words[1:]
-                break
-    return os.path.basename(words[0]) if words and words[0] != "-" else None
 
 
 def execute(command: list[str], environ: dict[str, str]) -> Failure:

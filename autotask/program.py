@@ -13,6 +13,7 @@ from _thread import get_ident
 
 from autotask import recorder
 from autotask.guard import guarded
+from autotask.naming import python_program
 from autotask.run import SUCCESS, Outcome, exited
 
 TYPE_CHECKING = False
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from autotask.run import Run
 
 _TOOLS = frozenset(["pip", "ensurepip", "venv", "virtualenv", "site", "compileall", "build"])
-_VALUED = frozenset("cmWX")  # interpreter options that take a value
 _exit_code: list[object] = []
 
 
@@ -59,31 +59,9 @@ def last_exception() -> BaseException | None:
 
 
 def task_name(command: list[str]) -> str | None:
-    """Name a Python program by its command line: the script's file, with -m the module.
-
-    None for `-c`, an interactive interpreter and known tools.
-    """
-    words = iter(command[1:])
-    for word in words:
-        if not word.startswith("-") or word == "-":
-            name = os.path.basename(word)
-            return None if word == "-" or name in _TOOLS else name
-        option, value = ("-", "") if word.startswith("--") else _option(word)
-        if option == "c":
-            return None
-        if option and not value:
-            value = next(words, "")
-        if option == "m":
-            return None if value.partition(".")[0] in _TOOLS or not value else value
-    return None
-
-
-def _option(word: str) -> tuple[str, str]:
-    """Return the option with a value that a word like `-Bm` or `-Wd` holds, and that value."""
-    for place, letter in enumerate(word[1:], 2):
-        if letter in _VALUED:
-            return letter, word[place:]
-    return "", ""
+    """Name a Python program by its command line; None for `-c`, a prompt, and known tools."""
+    name = python_program(command[1:])
+    return None if name is None or name.partition(".")[0] in _TOOLS else name
 
 
 def _command_line() -> list[str]:

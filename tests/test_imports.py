@@ -15,8 +15,8 @@ from support import INSTALLED, run_program, write
 IN_PROCESS = frozenset(
     f"autotask.{name}"
     for name in (
-        "agent config dogstatsd failures frameworks functions guard journal marks process program"
-        " recorder run threads trigger watch"
+        "agent config dogstatsd failures frameworks functions guard journal marks naming"
+        " process program recorder run threads trigger watch"
     ).split()
 )
 AROUND = frozenset(("autotask.closing", "autotask.launch", "autotask.supervise"))
