@@ -346,7 +346,8 @@ def test_a_terminal_that_is_closed_hangs_up_its_leader(tmp_path: Path, home: Pat
     assert only_run(home)["signal"] == "SIGHUP"
 
 
-def test_without_a_terminal_it_does_not_stop_with_a_stopped_command(home: Path) -> None:
+@pytest.mark.parametrize("continued", ["command", "launcher"])
+def test_without_a_terminal_it_does_not_stop_with_a_stopped_command(continued: str) -> None:
     with start_program(
         *("sh", "-c", "echo $$; kill -STOP $$; exit 5"),
         under="launcher",
@@ -356,10 +357,13 @@ def test_without_a_terminal_it_does_not_stop_with_a_stopped_command(home: Path) 
     ) as launcher:
         assert launcher.stdout
         child = int(launcher.stdout.readline())
-        wait_until(lambda: state(child) == "T")
-        assert state(launcher.pid) == "S"
-        os.kill(launcher.pid, signal.SIGCONT)  # to it alone: the command is to go on
-        assert launcher.wait() == 5
+        try:
+            wait_until(lambda: state(child) == "T")
+            os.kill(child if continued == "command" else launcher.pid, signal.SIGCONT)
+            assert launcher.wait(timeout=20) == 5
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(launcher.pid, signal.SIGKILL)
 
 
 def launched_by(statement: str) -> list[str]:
