@@ -358,12 +358,19 @@ def test_without_a_terminal_it_does_not_stop_with_a_stopped_command(continued: s
         assert launcher.stdout
         child = int(launcher.stdout.readline())
         try:
-            wait_until(lambda: state(child) == "T")
+            wait_until(lambda: state(child) == "T" and has_noticed(launcher.pid))
             os.kill(child if continued == "command" else launcher.pid, signal.SIGCONT)
             assert launcher.wait(timeout=20) == 5
         finally:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(launcher.pid, signal.SIGKILL)
+
+
+def has_noticed(launcher: int) -> bool:
+    """Tell whether a launcher has taken the word of its child's stop, and is at rest again."""
+    status = Path(f"/proc/{launcher}/status").read_text()
+    pending = int(status.partition("ShdPnd:")[2].split()[0], 16)
+    return not pending >> (signal.SIGCHLD - 1) & 1 and state(launcher) in "ST"
 
 
 def launched_by(statement: str) -> list[str]:
