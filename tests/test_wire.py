@@ -574,8 +574,15 @@ def test_an_agent_that_starts_late_hears_the_next_line_once() -> None:
 
 def test_an_agent_that_hangs_is_not_waited_for(unix_agent: UnixAgent) -> None:
     wire = wire_to(unix_agent.url)
-    for _ in range(3000):  # far more than its buffer holds
-        wire.started("a", "click", "cron")
+
+    def send() -> None:
+        for _ in range(3000):  # far more than its buffer holds
+            wire.started("a", "click", "cron")
+
+    sender = threading.Thread(target=send, daemon=True)  # that one which waits fails alone
+    sender.start()
+    sender.join(30)
+    assert not sender.is_alive()
     assert 0 < len(unix_agent.received()) < 3000
     wire.started("b", "click", "cron")
     assert tasks(unix_agent.received()) == ["b"]
