@@ -323,7 +323,7 @@ def test_autotask_enabled_switches_the_agent(
 
 @pytest.mark.parametrize("value", ["0", "false", "no", "off", "FALSE"])
 def test_a_process_that_is_switched_off_looks_like_a_bare_one(value: str, tmp_path: Path) -> None:
-    look = "import sys; print(sys.path, sys.meta_path, sys.exit, sys.path_hooks[0])"
+    look = "import sys; print(sys.path, len(sys.meta_path), sys.exit, sys.path_hooks[0])"
     bare, ours = bare_and_ours(write(tmp_path / "shop.py", look), env={"AUTOTASK_ENABLED": value})
     assert ours == bare
 

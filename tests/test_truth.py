@@ -434,7 +434,7 @@ def _check_process(run: Record, task: Record, ended: Ended, under: str) -> None:
 
 def _check_wire(datagrams: Datagrams, found: list[Record]) -> None:
     """Each start once, each ending once, with its status; nothing else."""
-    expected = []
+    expected: list[tuple[str, ...]] = []
     for run in found:
         of_task = (run["task"].lower(), run["framework"])
         expected.append(("started", *of_task))

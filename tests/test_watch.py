@@ -404,7 +404,8 @@ sys.meta_path.insert(0, first)
 sys.meta_path.append(last)
 import shop
 print(sys.meta_path.index(first), sys.meta_path[-1] is last)
-print([f for f in sys.meta_path if getattr(f, "__name__", "") != "autotask.agent"][1:-1])
+finders = [getattr(f, "__name__", type(f)) for f in sys.meta_path]
+print([name for name in finders if name != "autotask.agent"][1:-1])
 """,
         ("shop",),
     ),
