@@ -529,7 +529,6 @@ def test_the_home_and_its_files_are_the_users_alone_whatever_the_umask(
     assert {mode for path, mode in found.items() if path.is_file()} == {0o600}
 
 
-@pytest.mark.xfail(strict=True, reason="os.makedirs gives its mode to the last folder alone")
 def test_the_folders_above_the_home_are_made_for_the_user_alone_too(tmp_path: Path) -> None:
     pytest.importorskip("click")
     script = write(tmp_path / "shop.py", "import os; os.umask(0)\n" + CLICK)
@@ -578,7 +577,6 @@ def test_a_journal_that_is_taken_away_is_no_trouble_of_the_task(gone: str, tmp_p
 
 
 @pytest.mark.swallows
-@pytest.mark.xfail(strict=True, reason="_still_ours takes a file that was removed for the journal")
 @pytest.mark.parametrize("gone", ["the home", "the journal", "the segments"])
 def test_runs_after_that_are_in_a_new_one(gone: str, tmp_path: Path, home: Path) -> None:
     pytest.importorskip("click")

@@ -319,7 +319,6 @@ def test_every_line_carries_the_tags_of_the_settings(
             assert len(line.tags) == len({t.partition(":")[0] for t in line.tags})
 
 
-@pytest.mark.xfail(strict=True, reason="Settings leaves the tag where the variable is set, too")
 def test_no_line_says_env_twice(datagrams: Datagrams) -> None:
     wire = wire_to(datagrams.url, DD_ENV="prod", DD_TAGS="env:staging")
     (line,) = sent(wire, datagrams, lambda wire: wire.started("nightly", "click", "cron"))
@@ -356,7 +355,6 @@ def test_each_line_has_the_tags_of_its_own_task(datagrams: Datagrams) -> None:
     assert tasks(datagrams.received(5)) == list("abbaa")
 
 
-@pytest.mark.xfail(strict=True, reason="_task_tags keeps a task and its tags in two places")
 def test_so_it_does_where_threads_send_at_once(datagrams: Datagrams) -> None:
     wire = wire_to(datagrams.url)
 
@@ -440,7 +438,6 @@ def test_no_text_breaks_the_lines(text: str, unix_agent: UnixAgent) -> None:
         assert all(len(tag) <= 200 for tag in line.tags)
 
 
-@pytest.mark.xfail(strict=True, reason="what DD_ENTITY_ID says is put on the wire as it is")
 @pytest.mark.parametrize("value", ["a\nb", "a|b", "a,b"])
 def test_nor_does_an_odd_entity(value: str, datagrams: Datagrams) -> None:
     wire = wire_to(datagrams.url, DD_ENTITY_ID=value)
@@ -522,7 +519,30 @@ def test_datagrams_are_as_few_as_fit(
             assert one + 1 + len(first) > size
 
 
-@pytest.mark.xfail(strict=True, reason="one_line counts characters where a datagram counts bytes")
+def test_each_length_of_a_message_fits(datagrams: Datagrams) -> None:
+    wire = wire_to(datagrams.url, AUTOTASK_TAGS="team:" + "x" * 190 + ",tier:" + "y" * 60)
+    fullest = 0
+    for length in range(500):
+        datagrams.forget()
+        error = {"type": "Odd", "message": "x" * length}
+        finish(failure("exception", error=error))(wire)
+        lengths = [len(data) for data in datagrams.received(5) if not data.startswith(b"_e{")]
+        fullest = max(fullest, *lengths)
+    assert fullest == UDP_SIZE
+
+
+def test_an_event_is_cut_to_a_datagram_between_characters(datagrams: Datagrams) -> None:
+    error = {"type": "Odd", "message": "x" * 480, "where": "é" * 500}
+    found = sent(
+        wire_to(datagrams.url), datagrams, finish(failure("exception", error=error), host="h" * 64)
+    )
+    (event,) = [line for line in found if line.kind == "event"]
+    assert event.value.startswith("reason: exception Odd: xxx")
+    assert event.value.rstrip("é").endswith("where: ")
+    lengths = [len(data) for data in datagrams.received() if data.startswith(b"_e{")]
+    assert UDP_SIZE - 25 < lengths[0] <= UDP_SIZE
+
+
 def test_nor_does_a_wide_message_make_one_too_long(datagrams: Datagrams) -> None:
     message = "\N{ROCKET}" * 500
     outcome = failure("exception", error={"type": "ValueError", "message": message})
@@ -641,7 +661,6 @@ def test_an_agent_that_is_not_there_is_no_trouble_of_the_task(
 
 
 @pytest.mark.swallows
-@pytest.mark.xfail(strict=True, reason="Wire._resolve expects OSError; this is a UnicodeError")
 def test_a_name_that_cannot_be_one_is_no_error_of_ours(swallowed: Path) -> None:
     wire_to("udp://" + "x" * 300 + ":8125")._resolve()  # in this thread, to be sure that it ran
     assert not swallowed.exists()
