@@ -61,8 +61,10 @@ def find_spec(
     """Find a module that is watched; leave all others to the finders behind us."""
     if name not in TABLE and name not in hooks:
         return None
-    from autotask import watch
-
+    try:
+        from autotask import watch
+    except Exception:  # a broken installation of ours is no trouble of the program's
+        return None
     return watch.find(name, path, target)
 
 

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import os
 
+from autotask.agent import TABLE
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,6 +20,21 @@ _OFF = ("0", "false", "no", "off")
 _ON = ("1", "true", "yes", "on")
 _SOCKET_FILE = "/var/run/datadog/dsd.socket"
 _PORT = 8125
+
+
+def parent_of(environ: Mapping[str, str]) -> tuple[str | None, str | None, str | None]:
+    """Return the run and root under which new runs hang, and their trigger; else three times None.
+
+    What cannot be ours counts as nothing: it would go into the journal.
+    """
+    words = environ.get(PARENT, "").split(":")
+    if len(words) != 3 or not (_is_id(words[0]) and _is_id(words[1]) and words[2].isalpha()):
+        return None, None, None
+    return words[0], words[1], words[2]
+
+
+def _is_id(text: str) -> bool:
+    return len(text) == 16 and not text.strip("0123456789abcdef")
 
 
 class Settings:
@@ -36,11 +53,12 @@ class Settings:
         self.process = self._process()
         self.functions = self._functions()
         self.destination = self._destination()
-        self.entity_id = environ.get("DD_ENTITY_ID") or None
+        self.entity_id = self._entity_id()
         self.tags = self._tags()
-        self.env = environ.get("DD_ENV") or self.tags.pop("env", None)
-        self.service = environ.get("DD_SERVICE") or self.tags.pop("service", None)
-        self.version = environ.get("DD_VERSION") or self.tags.pop("version", None)
+        env, service, version = (self.tags.pop(n, None) for n in ("env", "service", "version"))
+        self.env = environ.get("DD_ENV") or env
+        self.service = environ.get("DD_SERVICE") or service
+        self.version = environ.get("DD_VERSION") or version
         self._only, self._without = self._frameworks()
         self._ignored = self._list("AUTOTASK_IGNORE")
 
@@ -91,7 +109,13 @@ class Settings:
 
     def _frameworks(self) -> tuple[frozenset[str], frozenset[str]]:
         """Return the frameworks asked for (empty: all) and those excluded."""
+        known = {"function", "process", "all"}
+        known.update(*[names.split() for names, _, _ in TABLE.values()])
         items = [item.lower() for item in self._list("AUTOTASK_FRAMEWORKS")]
+        for item in items:
+            if item.lstrip("-") not in known:
+                self.problems.append(f"AUTOTASK_FRAMEWORKS: {item!r} is no framework")
+        items = [item for item in items if item.lstrip("-") in known]
         without = frozenset(item[1:] for item in items if item.startswith("-"))
         only = frozenset(item for item in items if not item.startswith("-") and item != "all")
         return only, without
@@ -108,6 +132,14 @@ class Settings:
             else:
                 self.problems.append(f"AUTOTASK_FUNCTIONS: {item!r} is not package.module:name")
         return tuple(found)
+
+    def _entity_id(self) -> str | None:
+        """Return what the Agent finds a container by: a tag's value, and no more than that."""
+        text = self._environ.get("DD_ENTITY_ID", "")
+        if not text or not any(mark in text for mark in ",|#\n"):
+            return text or None
+        self.problems.append(f"DD_ENTITY_ID: {text!r} is no id")
+        return None
 
     def _tags(self) -> dict[str, str]:
         """Join DD_TAGS (commas or spaces between them) and AUTOTASK_TAGS, which wins."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 
-from autotask.guard import guarded
+from autotask.guard import from_signal_handler, guarded
 from autotask.journal import above_stdio
 
 TYPE_CHECKING = False
@@ -46,8 +46,7 @@ class Wire:
         self._socket: Any = None
         self._refused = False
         self._identity: tuple[int, int] | None = None
-        self._last_task = ("", "")
-        self._last_tags = ""
+        self._last = ("", "", "")  # task, framework, their tags: one value, for threads
         self._tags = ",".join(
             [
                 tag("env", settings.env or "unknown"),
@@ -92,8 +91,9 @@ class Wire:
         elif status == "failure" and reason != "nested":
             from autotask import failures
 
+            check = f"_sc|autotask.task.status|2|#{of_task},{rest}|m:"
             said = failures.one_line(failures.summary(outcome))
-            lines.append(f"_sc|autotask.task.status|2|#{of_task},{rest}|m:{said}")
+            lines.append(check + failures.cut(said, max(self._size - len(check.encode()), 0)))
             if self._events:
                 tags = f"{of_task},reason:{reason},{rest}"
                 lines.append(failures.event(task, tags, outcome, duration, host, self._size))
@@ -101,10 +101,11 @@ class Wire:
 
     def _task_tags(self, task: str, framework: str) -> str:
         """Write the tags of a task, which mostly is the one that was written last."""
-        if self._last_task != (task, framework):
-            self._last_task = task, framework
-            self._last_tags = f"{tag('task', task)},{tag('framework', framework)}"
-        return self._last_tags
+        last = self._last
+        if last[0] != task or last[1] != framework:
+            tags = f"{tag('task', task)},{tag('framework', framework)}"
+            self._last = last = task, framework, tags
+        return last[2]
 
     def _send(self, lines: list[str]) -> None:
         """Send lines in as few datagrams as hold them."""
@@ -135,7 +136,9 @@ class Wire:
             if not self._refused:
                 self._retry(packet)
             self._refused = not self._refused
-        except OSError:
+        except OSError as problem:
+            if from_signal_handler(problem):  # a TimeoutError of the program's
+                raise
             self.close()
 
     def _retry(self, packet: bytes) -> None:
@@ -143,8 +146,9 @@ class Wire:
             self.close()  # an Agent that was restarted has made another socket file
         try:
             self._write(packet)
-        except OSError:
-            return
+        except OSError as problem:
+            if from_signal_handler(problem):
+                raise
 
     def _write(self, packet: bytes) -> None:
         if self._socket is None or not self._still_ours():
@@ -210,7 +214,7 @@ class Wire:
 
         try:
             found = _socket.getaddrinfo(self._host, self._port, 0, _socket.SOCK_DGRAM)
-        except OSError:
+        except (OSError, UnicodeError):
             return  # no datagram leaves this process; the journal has the runs
         self._address = found[0][4][:2]
         while self._waiting:

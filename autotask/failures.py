@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 
 from autotask.agent import TABLE
+from autotask.guard import from_signal_handler
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,20 +32,27 @@ def describe(exc: BaseException) -> dict[str, str]:
 def _message(exc: BaseException) -> str:
     try:
         return str(exc)
-    except Exception:  # the application's own __str__
+    except Exception as problem:  # the application's own __str__
+        if from_signal_handler(problem):
+            raise
         return ""
 
 
 def masked(text: str) -> str:
     """Hide passwords in URLs and what follows `key=`, `token=`, `password=`; cut at 500."""
     text = text[:_LONGEST_READ]
-    text = re.sub(r"(?i)(\b[a-z][a-z0-9+.-]*://[^\s/@:]*:)[^\s/]*@", r"\1***@", text)
+    text = re.sub(
+        r"(?i)((?<![a-z0-9+.-])[a-z][a-z0-9+.-]{0,30}://)(?:([^\s/@:]*:)[^\s/]*|[^\s/@:]+)@",
+        r"\1\2***@",
+        text,
+    )
     text = re.sub(
         r"(?i)((?:key|token|password|passwd|pwd|secret)[\"']?\s*[=:]\s*)"
-        r"(?:\"[^\"]*\"?|'[^']*'?|[^\s,;&\"')\]}]+)",
+        r"(?:b?\"(?:[^\"\\]|\\.)*\"?|b?'(?:[^'\\]|\\.)*'?|[^\s,;&\"')\]}]+)",
         r"\1***",
         text,
     )
+    text = re.sub(r"(?i)(authorization[\"']?\s*[=:]\s*[\"']?(?:\w+ )?)[^\s,;\"'}]+", r"\1***", text)
     return text if len(text) <= LONGEST_MESSAGE else text[: LONGEST_MESSAGE - 3] + "..."
 
 
@@ -83,7 +91,7 @@ def event(
     text = "\\n".join([f"{name}: {one_line(said)}" for name, said in facts if said])
     tail = f"|k:{one_line(task, 100)}|t:error|#{tags}"
     room = size - len(title.encode()) - len(tail.encode()) - 20  # the lengths and marks
-    text = _cut(text, max(room, 1))
+    text = cut(text, max(room, 1))
     return f"_e{{{len(title.encode())},{len(text.encode())}}}:{title}|{text}{tail}"
 
 
@@ -100,7 +108,7 @@ def summary(outcome: Outcome) -> str:
     return " ".join(words)
 
 
-def _cut(text: str, size: int) -> str:
+def cut(text: str, size: int) -> str:
     """Cut a text to so many bytes, between characters."""
     data = text.encode()
     return text if len(data) <= size else data[:size].decode("utf-8", "ignore")

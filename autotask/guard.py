@@ -11,7 +11,6 @@ import os
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from types import TracebackType
     from typing import ParamSpec, TypeVar
 
     P = ParamSpec("P")
@@ -25,7 +24,7 @@ def guarded(function: Callable[P, T]) -> Callable[P, T | None]:
         try:
             return function(*args, **kwargs)
         except Exception as problem:
-            if _from_signal_handler(problem.__traceback__):
+            if from_signal_handler(problem):
                 raise
             swallow(function.__qualname__, problem)
             return None
@@ -73,24 +72,17 @@ def _trail(problem: BaseException) -> str:
     return " (" + " ".join(places) + ")"
 
 
-def _from_signal_handler(step: TracebackType | None) -> bool:
-    """Tell whether an exception came out of a signal handler, which Python runs in any frame."""
-    codes = _codes(step)
-    if len(codes) < 2:
-        return False
-    import _signal  # type: ignore[import-not-found]  # built in; `signal` costs an enum
+def from_signal_handler(problem: BaseException) -> bool:
+    """Tell whether an exception came out of a signal handler, which Python runs in any frame.
 
-    for number in _signal.valid_signals():
-        handler = _signal.getsignal(number)
-        function = getattr(handler, "__func__", handler)  # of a bound method
-        if getattr(function, "__code__", None) in codes:
-            return True
-    return False
-
-
-def _codes(step: TracebackType | None) -> list[object]:
-    codes: list[object] = []
+    A handler is given the frame that it has interrupted, which else nobody below us is.
+    """
+    step = problem.__traceback__
     while step is not None:
-        codes.append(step.tb_frame.f_code)
-        step = step.tb_next
-    return codes
+        frame, step = step.tb_frame, step.tb_next
+        interrupted = frame.f_back
+        for value in frame.f_locals.values() if interrupted is not None else ():
+            given = value if type(value) is tuple else (value,)
+            if any(item is interrupted for item in given):
+                return True
+    return False

@@ -9,6 +9,8 @@ from __future__ import annotations
 import os
 import time
 
+from autotask.guard import from_signal_handler
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from autotask.run import Outcome, Run
@@ -34,7 +36,9 @@ class Journal:
             data = b"\n" + data
         try:
             written = os.write(self._opened(), data)
-        except OSError:
+        except OSError as problem:
+            if from_signal_handler(problem):  # a TimeoutError of the program's
+                raise
             return False
         self._torn = written != len(data)
         return not self._torn
@@ -67,7 +71,7 @@ class Journal:
             status = os.fstat(self._file)
         except OSError:
             return False
-        return (status.st_dev, status.st_ino) == self._identity
+        return (status.st_dev, status.st_ino) == self._identity and status.st_nlink > 0
 
     def _open(self, name: str) -> int:
         path = os.path.join(self.folder, name)
@@ -80,7 +84,9 @@ class Journal:
 
 def make_folder(path: str) -> None:
     """Make a folder of ours and those above it: nobody else may read them, umask or not."""
-    os.makedirs(os.path.dirname(path), 0o700, exist_ok=True)
+    above = os.path.dirname(path)
+    if not os.path.isdir(above):
+        make_folder(above)
     try:
         os.mkdir(path, 0o700)
     except FileExistsError:

@@ -21,9 +21,9 @@ except ImportError:  # not on Windows
     resource = None  # type: ignore[assignment]
 
 from autotask import journal, threads
-from autotask.config import PARENT, Settings
+from autotask.config import PARENT, Settings, parent_of
 from autotask.dogstatsd import Wire
-from autotask.guard import guarded, swallow
+from autotask.guard import from_signal_handler, guarded, swallow
 from autotask.marks import leave_mark
 from autotask.process import identity
 from autotask.run import SUCCESS, Outcome, Run, failure, raised
@@ -65,10 +65,7 @@ class _Process:
             settings.tags,
         )
         self.mark: str | None = None
-        parent, _, rest = os.environ.get(PARENT, "").partition(":")
-        root, _, trigger = rest.partition(":")
-        self.parent: str | None = parent or None
-        self.root: str | None = root or None
+        self.parent, self.root, trigger = parent_of(os.environ)
         self.trigger = trigger or find_trigger()
 
 
@@ -158,6 +155,9 @@ def fail(run: Run | None, exc: BaseException) -> None:
         try:
             outcome = judged(exc, run)
         except Exception as problem:  # an interpreter that can't import any more: no less a failure
+            if from_signal_handler(problem):
+                _end(run, failure("exception"))
+                raise
             swallow("judged", problem)
             outcome = failure("exception")
         _end(run, outcome)

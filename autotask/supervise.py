@@ -10,7 +10,7 @@ import os
 import time
 
 from autotask import journal, process
-from autotask.config import PARENT, PROCESS_RUN
+from autotask.config import PARENT, PROCESS_RUN, parent_of
 from autotask.guard import guarded
 from autotask.marks import leave_mark, marks_folder
 from autotask.run import SUCCESS, Outcome, Run, failure, from_status
@@ -108,9 +108,8 @@ class Program:
     def prepare(self, environ: dict[str, str]) -> dict[str, str]:
         """Find the run's place in the tree, leave our mark; return the command's environment."""
         run, settings = self.run, self.settings
-        parent, _, rest = environ.get(PARENT, "").partition(":")
-        root, _, trigger = rest.partition(":")
-        run.parent, run.root = parent or None, root or run.id
+        run.parent, root, trigger = parent_of(environ)
+        run.root = root or run.id
         run.trigger = trigger or find_trigger()
         identity = process.identity()
         self._process = identity.rpartition("/")[0]  # its start is still to come

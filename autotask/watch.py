@@ -46,13 +46,14 @@ def find(
     name: str, path: "Sequence[str] | None", target: "ModuleType | None"
 ) -> "ModuleSpec | None":
     """Find a module by the finders behind us, and lend its loader our ear."""
-    for finder in sys.meta_path:
+    finders = list(sys.meta_path)
+    for finder in finders[finders.index(_agent) + 1 :] if _agent in finders else finders:
         find_spec = getattr(finder, "find_spec", None)
-        if find_spec is None or finder is _agent:
+        if find_spec is None:
             continue
         spec: ModuleSpec | None = find_spec(name, path, target)
         if spec is not None:
-            if hasattr(spec.loader, "exec_module"):
+            if hasattr(spec.loader, "exec_module") and not isinstance(spec.loader, type):
                 _lend(name, spec.loader)
             return spec
     return None
@@ -61,18 +62,31 @@ def find(
 def _lend(name: str, loader: "Any") -> None:
     """Give a loader an exec_module that takes itself back, executes, and tells our hooks."""
     own = loader.exec_module
+    names = getattr(own, "autotask_names", None)
+    if names is not None:  # modules of one archive share their loader
+        names.add(name)
+        return
+    names = {name}
 
     def exec_module(module: "ModuleType") -> None:
-        if module.__name__ != name:  # a loader that several modules share
+        if module.__name__ not in names:
             own(module)
             return
-        getattr(loader, "__dict__", {}).pop("exec_module", None)
+        names.discard(module.__name__)
+        if not names:
+            getattr(loader, "__dict__", {}).pop("exec_module", None)
         own(module)
-        if name in _agent.TABLE:
+        if module.__name__ in _agent.TABLE:
             _tell(_instrument, module)
-        for hook in _agent.hooks.get(name, ()):
+        for hook in _agent.hooks.get(module.__name__, ()):
             _tell(hook, module)
 
+    # importlib hides its own frames from tracebacks by these two names; one of ours between them
+    # would keep it from that.
+    exec_module.__code__ = exec_module.__code__.replace(
+        co_filename="<frozen importlib._bootstrap_external>", co_name="_call_with_frames_removed"
+    )
+    exec_module.autotask_names = names  # type: ignore[attr-defined]
     try:
         loader.exec_module = exec_module
     except Exception as problem:  # a loader that takes no attribute: unwatched, and as it was
@@ -87,9 +101,13 @@ def _tell(hook: "Hook", module: "ModuleType") -> None:
 
 
 def _swallow(where: str, problem: Exception) -> None:
-    from autotask.guard import swallow
-
-    swallow(where, problem)
+    try:
+        from autotask import guard
+    except Exception:  # a broken installation of ours is no trouble of the program's
+        return
+    if guard.from_signal_handler(problem):
+        raise problem
+    guard.swallow(where, problem)
 
 
 def _instrument(module: "ModuleType") -> None:
@@ -108,8 +126,8 @@ def load(*names: str) -> None:
     importlib takes 0.36 M instructions for each of a dozen modules, apart from what is in them.
     """
     place = _agent.__file__.rpartition("/")[0]
-    with _bootstrap._ModuleLockManager("autotask"):  # two threads may import a framework each
-        for name in _LOADED + names:
+    for name in _LOADED + names:
+        with _bootstrap._ModuleLockManager("autotask." + name):  # another thread may be at it
             if "autotask." + name not in sys.modules:
                 _load("autotask." + name, f"{place}/{name.replace('.', '/')}")
 
@@ -125,12 +143,15 @@ def _load(name: str, place: str) -> None:
     spec = _bootstrap.ModuleSpec(name, _external.SourceFileLoader(name, file), origin=file)
     spec.has_location = True
     spec.submodule_search_locations = [search] if search else None
+    spec._initializing = True  # who imports it now waits for the lock that we hold
     module = sys.modules[name] = _bootstrap.module_from_spec(spec)
     try:
         exec(code, module.__dict__)  # noqa: S102  what importlib does
     except BaseException:
         del sys.modules[name]
         raise
+    finally:
+        spec._initializing = False
     parent, _, last = name.rpartition(".")
     setattr(sys.modules[parent], last, module)
 

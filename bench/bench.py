@@ -1,8 +1,8 @@
 """What autotask costs, beside what it may cost: `make bench`.
 
 Instructions (valgrind) and system calls (strace) are counted where these are installed; times
-are medians of runs in turn. `--gate` fails where instruction counts have grown, which no other load on
-the machine can change.
+are medians of runs in turn. `--gate` fails where instruction counts have grown, which no other
+load on the machine can change.
 """
 
 from __future__ import annotations

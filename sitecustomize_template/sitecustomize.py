@@ -37,7 +37,7 @@ def _package(place):
     package = _module("autotask", place + "/__init__.py", [place])
 
     def load(name):
-        if name != "task":  # what is public in it; all else that is asked for are its modules
+        if name not in ("task", "__all__"):  # all else that is asked for are its modules
             raise AttributeError(name)
         del package.__getattr__
         package.__spec__.loader.exec_module(package)

@@ -373,7 +373,6 @@ def test_a_broken_installation_is_no_trouble_of_the_programs(
 
 
 @pytest.mark.swallows
-@pytest.mark.xfail(strict=True, reason="agent.find_spec and watch._swallow import unguarded")
 @pytest.mark.parametrize(
     "files",
     [{"watch.py": "raise RuntimeError('broken')"}, {"watch.py": None}, {"guard.py": None}],
@@ -526,7 +525,6 @@ def test_a_program_can_import_autotask(script: str, installed: bool, tmp_path: P
 
 
 @pytest.mark.swallows
-@pytest.mark.xfail(strict=True, reason="autotask.task imports `functions`, hence wrapt, unguarded")
 def test_the_decorator_is_harmless_where_wrapt_is_missing(tmp_path: Path) -> None:
     write(tmp_path / "wrapt.py", "raise ImportError('none here')")
     source = "import autotask\n@autotask.task\ndef work(): return 'done'\nprint(work())"
@@ -534,7 +532,6 @@ def test_the_decorator_is_harmless_where_wrapt_is_missing(tmp_path: Path) -> Non
     assert ended == Ended(0, "done\n", "")
 
 
-@pytest.mark.xfail(strict=True, reason="the lazy package knows `task` alone, not `__all__`")
 def test_all_of_the_package_can_be_imported() -> None:
     script = "from autotask import *; print(task.__name__)"
     assert run_program("-c", script) == Ended(0, "task\n", "")

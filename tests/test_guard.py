@@ -168,7 +168,6 @@ try:
 except (Late, TimeoutError) as problem:
     print("raised", problem)
 """
-NOT_FOUND = "_from_signal_handler knows a handler by its __code__, and only while it is set"
 
 
 @pytest.mark.swallows
@@ -176,10 +175,7 @@ NOT_FOUND = "_from_signal_handler knows a handler by its __code__, and only whil
     "handler",
     [
         *[pytest.param(source, id=name) for name, source in HANDLERS.items()],
-        *[
-            pytest.param(source, id=name, marks=[pytest.mark.xfail(strict=True, reason=NOT_FOUND)])
-            for name, source in UNKNOWN_HANDLERS.items()
-        ],
+        *[pytest.param(source, id=name) for name, source in UNKNOWN_HANDLERS.items()],
     ],
 )
 def test_what_a_signal_handler_raises_while_we_run_arrives(handler: str, tmp_path: Path) -> None:
@@ -203,7 +199,6 @@ def test_an_error_of_ours_is_none_of_a_handlers_that_was_never_called(tmp_path: 
 
 
 @pytest.mark.swallows
-@pytest.mark.xfail(strict=True, reason="failures._message swallows what it did not raise")
 def test_nor_is_it_lost_where_we_ask_for_an_errors_text(tmp_path: Path) -> None:
     _check_alarm_in_text(
         tmp_path, "task = click.command()(work)", "main([], standalone_mode=False)"
@@ -211,7 +206,6 @@ def test_nor_is_it_lost_where_we_ask_for_an_errors_text(tmp_path: Path) -> None:
 
 
 @pytest.mark.swallows
-@pytest.mark.xfail(strict=True, reason="recorder.fail and failures._message swallow it")
 def test_nor_where_we_judge_what_has_left_a_function(tmp_path: Path) -> None:
     _check_alarm_in_text(tmp_path, "task = autotask.task(work)", "__call__()")
 
@@ -253,7 +247,6 @@ class Alarm:
         return self.time()
 
 
-@pytest.mark.xfail(strict=True, reason="TimeoutError is an OSError, and those the journal keeps")
 def test_a_timeout_that_a_handler_raises_is_no_error_of_the_disk(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -310,7 +303,7 @@ print(raised == caught, raised)
 """
 
 
-@pytest.mark.xfail(strict=False, reason="as those above: in one run of this test or the other")
+@pytest.mark.xfail(strict=False, reason="one that comes while a run is opened can leave half of it")
 @pytest.mark.parametrize("kind", ["Exception", "TimeoutError"])
 def test_every_alarm_of_a_programs_own_arrives_in_a_loop_of_tasks(
     kind: str, tmp_path: Path, home: Path

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import stat
 import sys
 import time
@@ -574,6 +575,16 @@ def test_a_journal_that_is_taken_away_is_no_trouble_of_the_task(gone: str, tmp_p
     script = write(tmp_path / "shop.py", GONE.format(gone=gone))
     ended = run_program(script, cwd=tmp_path, env={"AUTOTASK_PROCESS": "0"})
     assert ended == Ended(0, "done\n", "")
+
+
+def test_a_file_that_was_removed_is_not_kept_open(home: Path) -> None:
+    notes = Journal(str(home))
+    notes.append("one")
+    before = descriptors()
+    for _ in range(3):
+        shutil.rmtree(home)
+        notes.append("more")
+    assert descriptors() == before
 
 
 @pytest.mark.swallows

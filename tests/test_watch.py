@@ -38,7 +38,6 @@ class Case:
     files: dict[str, str] = field(default_factory=lambda: {"shop.py": "value = 1"})
     watched: tuple[str, ...] = ("shop",)
     since: tuple[int, int] = (3, 9)
-    bug: str = ""  # what is known to be wrong
 
 
 def without_told(ended: Ended) -> Ended:
@@ -83,9 +82,6 @@ PACKAGE = {
     "shop/data.txt": "stock",
 }
 
-A_CLASS = "a loader that is a class (BuiltinImporter, FrozenImporter) keeps our exec_module"
-TWICE = "a loader that modules share is lent to twice when it is only looked for in between"
-IN_FRONT = "watch.find asks the finders in front of ours, too"
 
 CASES = {
     "an import": Case("import shop; print(shop.value)", ("shop",)),
@@ -258,14 +254,12 @@ print(list(space.__path__))
         "import _symtable; print(_symtable.__spec__.origin)",
         (),  # BuiltinImporter is a class: what is set on it is there for all of them
         watched=("_symtable",),
-        bug=A_CLASS,
     ),
     "a frozen module": Case(
         "import __hello__; print(__hello__.__spec__.origin)",
         (),
         watched=("__hello__",),
         since=(3, 11),
-        bug=A_CLASS,
     ),
     "resources of a package": Case(
         """
@@ -297,7 +291,6 @@ print(vars(Finder.loader))
         ("shop", "more"),
         {},
         ("shop", "more"),
-        bug=TWICE,
     ),
     "a loader that is a class": Case(
         """
@@ -317,7 +310,6 @@ import shop
 """,
         (),
         {},
-        bug=A_CLASS,
     ),
     "a finder of the old kind": Case(
         """
@@ -369,7 +361,6 @@ import shop
 print(shop.value)
 """,
         ("shop",),
-        bug=IN_FRONT,
     ),
     "a finder put before ours that does not know it": Case(
         """
@@ -379,7 +370,6 @@ sys.meta_path.insert(0, Finder())
 import shop
 """,
         ("shop",),
-        bug=IN_FRONT,
     ),
     "a finder put before ours that imports it on the way": Case(
         """
@@ -450,14 +440,7 @@ import shop
 
 
 def rows() -> list[ParameterSet]:
-    return [
-        pytest.param(
-            case,
-            id=name,
-            marks=[pytest.mark.xfail(strict=True, reason=case.bug)] if case.bug else [],
-        )
-        for name, case in CASES.items()
-    ]
+    return [pytest.param(case, id=name) for name, case in CASES.items()]
 
 
 @pytest.mark.parametrize("case", rows())
@@ -483,7 +466,6 @@ print(shop.value)
     check(Case(program, (), {}), tmp_path)
 
 
-@pytest.mark.xfail(strict=True, reason=TWICE)
 def test_modules_in_an_archive_are_told(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "shop.zip", "w") as archive:
         archive.writestr("shop/__init__.py", "import shop.mail")
@@ -556,7 +538,6 @@ TRACEBACKS = {
 }
 
 
-@pytest.mark.xfail(strict=True, reason="our exec_module stops importlib from hiding its frames")
 @pytest.mark.parametrize("source", TRACEBACKS.values(), ids=TRACEBACKS)
 def test_a_traceback_out_of_a_watched_module_is_as_short_as_ever(
     source: str, tmp_path: Path
@@ -568,7 +549,6 @@ def test_a_traceback_out_of_a_watched_module_is_as_short_as_ever(
     assert ours.status == 1
 
 
-@pytest.mark.xfail(strict=True, reason="watch._tell swallows what a signal handler raises")
 def test_what_a_signal_handler_raises_during_a_hook_arrives(tmp_path: Path) -> None:
     write(tmp_path / "shop.py", "")
     program = """
@@ -626,14 +606,11 @@ TASK = "import click; click.Command('one', callback=int).main([], standalone_mod
 OURS = "from autotask.recorder import start, current"
 
 
-HALF_MADE = [pytest.mark.xfail(strict=True, reason="watch._load takes no lock of what it makes")]
-
-
 @pytest.mark.parametrize(
     ("first", "second"),
     [
-        pytest.param(TASK, OURS, marks=HALF_MADE, id="ours after a framework"),
-        pytest.param(OURS, TASK, marks=HALF_MADE, id="a framework after ours"),
+        pytest.param(TASK, OURS, id="ours after a framework"),
+        pytest.param(OURS, TASK, id="a framework after ours"),
         pytest.param(TASK, "import invoke.tasks;" + TASK, id="two frameworks"),
     ],
 )
