@@ -56,7 +56,7 @@ def main() -> None:
     for command in VIEWS:
         say(f"\n$ {command}", "1")
         subprocess.run(shlex.split(command), cwd=PLACE, env=environ, check=True)
-    say(f"\nLook around: AUTOTASK_HOME={environ['AUTOTASK_HOME']} {BIN}/autotask show last", "2")
+    say(f"\nLook around: AUTOTASK_HOME={environ['AUTOTASK_HOME']} {BIN}/autotask show RUN", "2")
 
 
 def run(command: str, environ: dict[str, str]) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support import Ended, run_program, runs, write
+from support import Ended, lines, run_program, runs, write
 
 from autotask.guard import debug, guarded, swallow
 from autotask.journal import Journal
@@ -303,8 +303,16 @@ print(raised == caught, raised)
 """
 
 
-@pytest.mark.xfail(strict=False, reason="one that comes while a run is opened can leave half of it")
-@pytest.mark.parametrize("kind", ["Exception", "TimeoutError"])
+TIMEOUTS = "`except OSError` of the wire, the marks and /proc keeps a TimeoutError; in most runs"
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "Exception",
+        pytest.param("TimeoutError", marks=pytest.mark.xfail(strict=False, reason=TIMEOUTS)),
+    ],
+)
 def test_every_alarm_of_a_programs_own_arrives_in_a_loop_of_tasks(
     kind: str, tmp_path: Path, home: Path
 ) -> None:
@@ -312,7 +320,36 @@ def test_every_alarm_of_a_programs_own_arrives_in_a_loop_of_tasks(
     script = write(tmp_path / "shop.py", ALARMS.format(kind=kind, alarms=1000))
     ended = run_program(script, env={"AUTOTASK_PROCESS": "0"})
     assert ended == Ended(0, "True 1000\n", "")
-    found = runs(home)  # fails where one has ended twice
-    assert {run["status"] for run in found} <= {"success", "failure"}
-    alarmed = [run for run in found if run.get("error", {}).get("type") == "Late"]
-    assert alarmed
+    ids = [line["run"] for line in lines(home) if line["event"] == "finished"]
+    assert len(ids) == len(set(ids))
+
+
+ALARM_AT_START = """
+import click, os, signal, time
+class Late(Exception): pass
+def handler(number, frame): raise Late
+def alarm():
+    time.time = real
+    os.kill(os.getpid(), signal.SIGALRM)
+    return real()
+signal.signal(signal.SIGALRM, handler)
+real, task = time.time, click.command()(lambda: None)
+task.main([], standalone_mode=False)
+time.time = alarm
+try:
+    task.main([], standalone_mode=False)
+except Late:
+    print("late")
+task.main([], standalone_mode=False)
+"""
+
+
+@pytest.mark.xfail(strict=True, reason="recorder.start counts a run as open before it is written")
+def test_a_run_whose_start_an_alarm_has_cut_off_does_not_end_either(
+    tmp_path: Path, home: Path
+) -> None:
+    pytest.importorskip("click")
+    script = write(tmp_path / "shop.py", ALARM_AT_START)
+    assert run_program(script, env={"AUTOTASK_PROCESS": "0"}) == Ended(0, "late\n", "")
+    found = runs(home)  # fails where one has ended that never started
+    assert [(run["status"], run["parent"]) for run in found] == [("success", None)] * 2
