@@ -53,9 +53,10 @@ class Journal:
 
     def _opened(self) -> int:
         now = time.time()
-        if now // 3600 == self._hour and self._still_ours():
+        names = self._names()
+        if names and now // 3600 == self._hour:
             return self._file
-        if self._still_ours():
+        if names is not None:
             os.close(self._file)
         self._file = above_stdio(self._open(segment(now)))
         self._hour = int(now // 3600)
@@ -63,15 +64,18 @@ class Journal:
         self._identity = (status.st_dev, status.st_ino)
         return self._file
 
-    def _still_ours(self) -> bool:
-        """Tell whether our descriptor is: a program that closes them all may have reused it."""
+    def _names(self) -> int | None:
+        """Return how many names our file has; 0 if it was removed.
+
+        None where the descriptor is not ours: a program that closes them all may have reused it.
+        """
         if self._identity is None:
-            return False
+            return None
         try:
             status = os.fstat(self._file)
         except OSError:
-            return False
-        return (status.st_dev, status.st_ino) == self._identity and status.st_nlink > 0
+            return None
+        return status.st_nlink if (status.st_dev, status.st_ino) == self._identity else None
 
     def _open(self, name: str) -> int:
         path = os.path.join(self.folder, name)

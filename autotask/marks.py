@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 
+from autotask.guard import from_signal_handler
 from autotask.journal import Journal, above_stdio, make_folder, quoted
 
 _FLAGS = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_CLOEXEC", 0)
@@ -31,11 +32,15 @@ def leave_mark(
     )
     try:
         file = _opened(folder, path)
-    except OSError:
+    except OSError as problem:
+        if from_signal_handler(problem):  # a TimeoutError of the program's
+            raise
         return None
     try:
         os.write(file, line.encode("ascii"))
-    except OSError:
+    except OSError as problem:
+        if from_signal_handler(problem):
+            raise
         return None
     finally:
         os.close(file)

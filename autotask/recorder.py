@@ -131,14 +131,28 @@ def start(task: str, framework: str, key: object = None) -> Run | None:
         here.mark = leave_mark(here.journal, name, here.identity, here.pid, here.host, run.root)
     _open[run.id] = run
     _current.set(run)
+    try:
+        _tell_start(run, here)
+    except BaseException:  # of a signal handler of the program's: the task will never begin
+        if run.clock:
+            _end(run, failure("exception"))
+        else:
+            _open.pop(run.id, None)
+            _step_back(run, here)
+        raise
+    return run
+
+
+def _tell_start(run: Run, here: _Process) -> None:
+    """Journal and send a start; the run's clock tells from which moment on that stands."""
     run.started = time.time()
     run.cpu = time.process_time()
     if here.journal:
         here.journal.append(journal.started_line(run, here.fields))
-    if here.wire:
-        here.wire.started(task, framework, run.trigger)
     run.clock = time.monotonic()
-    return run
+    if here.wire:
+        here.wire.started(run.task, run.framework, run.trigger)
+    run.clock = time.monotonic()
 
 
 @guarded

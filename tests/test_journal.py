@@ -577,7 +577,6 @@ def test_a_journal_that_is_taken_away_is_no_trouble_of_the_task(gone: str, tmp_p
     assert ended == Ended(0, "done\n", "")
 
 
-@pytest.mark.xfail(strict=True, reason="_opened closes only a file that still has a name")
 def test_a_file_that_was_removed_is_not_kept_open(home: Path) -> None:
     notes = Journal(str(home))
     notes.append("one")
