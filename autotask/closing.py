@@ -13,7 +13,7 @@ from autotask import journal
 from autotask.guard import guarded
 from autotask.marks import marks_folder
 from autotask.process import is_dead
-from autotask.run import Outcome, failure
+from autotask.run import Outcome, failure, passed_on
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -98,20 +98,10 @@ class Story:
         causes: dict[str, str] = {}
         for run in reversed([run for run in self.open.values() if run.key == key]):
             cause = causes.get(run.id)
-            ended = _nested(outcome, cause) if cause else _explained(run, outcome)
+            ended = passed_on(outcome, cause) if cause else _explained(run, outcome)
             if ended.status == "failure":
                 causes.setdefault(run.parent, ended.caused_by or run.id)
             yield run, ended
-
-
-def _nested(outcome: Outcome, cause: str) -> Outcome:
-    return failure(
-        "nested",
-        exit_code=outcome.exit_code,
-        signal=outcome.signal,
-        error=outcome.error,
-        caused_by=cause,
-    )
 
 
 def _explained(run: Open, outcome: Outcome) -> Outcome:
@@ -128,7 +118,7 @@ def _explained(run: Open, outcome: Outcome) -> Outcome:
             caused_by=_text(raised, "caused_by") or None,
         )
     if failed is not None and _agrees(failed, outcome, ("exit",)):
-        return _nested(outcome, _text(failed, "caused_by") or _text(failed, "run"))
+        return passed_on(outcome, _text(failed, "caused_by") or _text(failed, "run"))
     return outcome
 
 

@@ -113,9 +113,9 @@ class Settings:
         known.update(*[names.split() for names, _, _ in TABLE.values()])
         items = [item.lower() for item in self._list("AUTOTASK_FRAMEWORKS")]
         for item in items:
-            if item.lstrip("-") not in known:
+            if item.removeprefix("-") not in known:
                 self.problems.append(f"AUTOTASK_FRAMEWORKS: {item!r} is no framework")
-        items = [item for item in items if item.lstrip("-") in known]
+        items = [item for item in items if item.removeprefix("-") in known]
         without = frozenset(item[1:] for item in items if item.startswith("-"))
         only = frozenset(item for item in items if not item.startswith("-") and item != "all")
         return only, without

@@ -26,7 +26,7 @@ from autotask.dogstatsd import Wire
 from autotask.guard import from_signal_handler, guarded, swallow
 from autotask.marks import leave_mark
 from autotask.process import identity
-from autotask.run import SUCCESS, Outcome, Run, failure, raised
+from autotask.run import SUCCESS, Outcome, Run, failure, passed_on, raised
 from autotask.trigger import find_trigger
 
 TYPE_CHECKING = False
@@ -195,28 +195,21 @@ def report(task: str, framework: str, outcome: Outcome, began: float | None = No
     return run
 
 
-def judged(exc: BaseException, run: Run | None = None) -> Outcome:
-    """Return what an exception makes of a run that it leaves."""
-    outcome = raised(exc)
+def judged(exc: BaseException, run: Run | None = None, outcome: Outcome | None = None) -> Outcome:
+    """Return what an exception makes of a run that it leaves.
+
+    *outcome* is what the framework knows of that exception alone.
+    """
+    outcome = outcome or raised(exc)
     inner = run_behind(exc, run)
     if inner is not None and outcome.status == "failure":
         return nested(inner, outcome)
     return outcome
 
 
-def nested(inner: Run, outcome: Outcome | None = None) -> Outcome:
+def nested(inner: Run, outcome: Outcome) -> Outcome:
     """Return the outcome of a run whose only trouble is that a run inside it failed."""
-    seen = outcome or inner.ended
-    cause = (inner.ended.caused_by if inner.ended else None) or inner.id
-    if seen is None:
-        return failure("nested", caused_by=cause)
-    return failure(
-        "nested",
-        exit_code=seen.exit_code,
-        signal=seen.signal,
-        error=seen.error,
-        caused_by=cause,
-    )
+    return passed_on(outcome, (inner.ended.caused_by if inner.ended else None) or inner.id)
 
 
 def run_behind(exc: BaseException, outer: Run | None = None) -> Run | None:

@@ -64,6 +64,17 @@ def failure(
     return Outcome("failure", reason, exit_code, signal, error, caused_by)
 
 
+def passed_on(seen: Outcome, cause: str) -> Outcome:
+    """Make the outcome of a run whose only trouble is the failure of the run *cause* inside it."""
+    return failure(
+        "nested",
+        exit_code=seen.exit_code,
+        signal=seen.signal,
+        error=seen.error,
+        caused_by=cause,
+    )
+
+
 def exited(code: object, error: dict[str, str] | None = None) -> Outcome:
     """Judge what `sys.exit(code)` means: None and 0 are success, a text is status 1."""
     if code is None:

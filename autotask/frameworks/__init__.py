@@ -1,8 +1,12 @@
 """The frameworks, a module each; the table of them is in `autotask.agent`."""
 
+import os
+import sys
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from types import FrameType
     from typing import Any
 
 _KEPT = ("__module__", "__name__", "__qualname__", "__doc__", "__annotations__")
@@ -26,3 +30,22 @@ def replace(owner: "Any", name: str, make: "Callable[[Any], Any]") -> None:
     wrapper.__wrapped__ = original
     wrapper.__autotask__ = True
     setattr(owner, name, wrapper)
+
+
+def program_name(called: str) -> str:
+    """Return a program's base name without `.py`; for `python -m pkg` it is `pkg`."""
+    name = os.path.basename(called)
+    spec = getattr(sys.modules.get("__main__"), "__spec__", None)
+    module = str(spec.name).removesuffix(".__main__") if spec is not None else "__main__"
+    if module != "__main__" and name == os.path.basename(sys.argv[0] if sys.argv else ""):
+        return module
+    return name.removesuffix(".py")
+
+
+def frames_left(exc: BaseException) -> "list[FrameType]":
+    """Return the frames that an exception has left, innermost last."""
+    frames, step = [], exc.__traceback__
+    while step is not None:
+        frames.append(step.tb_frame)
+        step = step.tb_next
+    return frames

@@ -10,7 +10,7 @@ import sys
 import time
 
 from autotask import recorder
-from autotask.frameworks import replace
+from autotask.frameworks import program_name, replace
 from autotask.guard import guarded
 from autotask.recorder import ContextVar
 from autotask.run import Outcome, exited, failure, raised
@@ -159,11 +159,7 @@ def _failed(run: Run | None, exc: BaseException) -> None:
     if run is None:
         return
     _settle()
-    outcome = _judged(exc)
-    inner = recorder.run_behind(exc, run)
-    if inner is not None and outcome.status == "failure":
-        outcome = recorder.nested(inner, outcome)
-    recorder.end(run, outcome)
+    recorder.end(run, recorder.judged(exc, run, _judged(exc)))
 
 
 def _around_group_invoke(original: Any) -> Any:
@@ -291,14 +287,6 @@ def _path_below(group: Any, command: Any) -> list[str] | None:
 
 
 def _program_name(name: str) -> str:
-    """Return a program's base name without `.py`; for `python -m pkg` it is `pkg`."""
-    if name.startswith("python -m "):  # 8.0 and later say it so
-        return name[len("python -m ") :]
-    script = os.path.basename(sys.argv[0]) if sys.argv else ""
-    if name == script:
-        spec = getattr(sys.modules.get("__main__"), "__spec__", None)
-        module = spec.name.removesuffix(".__main__") if spec is not None else "__main__"
-        if module != "__main__":
-            return str(module)
-    name = os.path.basename(name)
-    return name[:-3] if name.endswith(".py") else name
+    """Return the program's name; as `python -m pkg` Click says it itself from 8.0 on."""
+    said = "python -m "
+    return name[len(said) :] if name.startswith(said) else program_name(name)

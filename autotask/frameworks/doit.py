@@ -7,12 +7,11 @@ a task is told where the runner handles it, in the process that selects.
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 
 from autotask import recorder
-from autotask.frameworks import replace
+from autotask.frameworks import frames_left, program_name, replace
 from autotask.guard import guarded
 from autotask.recorder import ContextVar
 from autotask.run import SKIPPED, Outcome, failure
@@ -247,12 +246,12 @@ def _left_command(command: Any, exc: BaseException, began: float) -> None:
     """Report what kept doit from executing anything: arguments, or a broken dodo file."""
     if not command.execute_tasks or recorder.run_behind(exc) is not None:
         return
-    functions = _left_functions(exc)
+    functions = [frame.f_code.co_name for frame in frames_left(exc)]
     if functions[-1] == "run_tasks":  # raised anew, after a process that has told of it
         return
     if isinstance(exc, KeyboardInterrupt) and "run_tasks" in functions:  # so have they all
         return
-    name, outcome = _program_name(), recorder.judged(exc)
+    name, outcome = program_name(sys.argv[0] if sys.argv else "doit"), recorder.judged(exc)
     if type(exc).__name__ in _REFUSALS or functions[-1] == "exist_or_raise":  # no dodo file
         name, outcome = _misused(exc) or name, failure("usage", exit_code=_REFUSED)
     if outcome.status == "failure":
@@ -261,27 +260,7 @@ def _left_command(command: Any, exc: BaseException, began: float) -> None:
 
 def _misused(exc: BaseException) -> str | None:
     """Return the name of the task whose options were wrong."""
-    step = exc.__traceback__
-    while step is not None:
-        if step.tb_frame.f_code.co_name == "init_options":
-            return str(step.tb_frame.f_locals["self"].name)
-        step = step.tb_next
+    for frame in frames_left(exc):
+        if frame.f_code.co_name == "init_options":
+            return str(frame.f_locals["self"].name)
     return None
-
-
-def _left_functions(exc: BaseException) -> list[str]:
-    """Return the names of the functions that an exception has left, innermost last."""
-    names, step = [], exc.__traceback__
-    while step is not None:
-        names.append(step.tb_frame.f_code.co_name)
-        step = step.tb_next
-    return names
-
-
-def _program_name() -> str:
-    """Return the program's base name without `.py`; for `python -m pkg` it is `pkg`."""
-    spec = getattr(sys.modules.get("__main__"), "__spec__", None)
-    module = str(spec.name).removesuffix(".__main__") if spec is not None else "__main__"
-    if module != "__main__":
-        return module
-    return os.path.basename(sys.argv[0]).removesuffix(".py") if sys.argv else "doit"

@@ -6,12 +6,11 @@ A task's body runs below one frame of ours, that of `Task.__call__`. What else i
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 
 from autotask import recorder
-from autotask.frameworks import replace
+from autotask.frameworks import frames_left, program_name, replace
 from autotask.guard import guarded
 from autotask.recorder import ContextVar
 from autotask.run import Outcome, describe, exited, failure, raised
@@ -19,7 +18,7 @@ from autotask.run import Outcome, describe, exited, failure, raised
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from types import FrameType, ModuleType
+    from types import ModuleType
     from typing import Any
 
     from autotask.run import Run
@@ -127,11 +126,7 @@ def _full_name(task: Any, called_as: str | None, known: list[_Names]) -> str:
 def _failed(run: Run | None, exc: BaseException) -> None:
     if run is None:
         return
-    outcome = _judged(exc)
-    inner = recorder.run_behind(exc, run)
-    if inner is not None and outcome.status == "failure":
-        outcome = recorder.nested(inner, outcome)
-    recorder.end(run, outcome)
+    recorder.end(run, recorder.judged(exc, run, _judged(exc)))
 
 
 def _judged(exc: BaseException) -> Outcome:
@@ -204,7 +199,8 @@ def _left_parsing(program: Any, exc: BaseException, began: float) -> Run | None:
     """Report what kept a program from executing anything: arguments, or a broken tasks.py."""
     if _asks(program) or recorder.run_behind(exc) is not None:
         return None
-    outcome, name = _judged(exc), _program_name(program)
+    outcome = _judged(exc)
+    name = program_name(program.argv[0] if program.argv else "invoke")
     if outcome.status != "failure":
         return None
     if _is_refusal(exc):
@@ -223,7 +219,7 @@ def _misused(exc: BaseException) -> str | None:
     """Return the name of the task whose arguments were wrong; a wrong name has none."""
     if str(exc).startswith("No idea what '") and "'-" not in str(exc):
         return None
-    for frame in _frames(exc):
+    for frame in frames_left(exc):
         parser: Any = frame.f_locals.get("self")
         if frame.f_code.co_name == "handle" and parser.context is not None:
             return parser.context.name or None
@@ -232,21 +228,12 @@ def _misused(exc: BaseException) -> str | None:
 
 def _is_refusal(exc: BaseException) -> bool:
     """Tell whether Invoke refused the arguments; else a tasks.py is broken, or had enough."""
-    frames = _frames(exc)
+    frames = frames_left(exc)
     if type(exc).__name__ == "Exit":  # no such collection
         return frames[-1].f_globals.get("__name__") == "invoke.program"
     return type(exc).__name__ == "ParseError" or any(
         frame.f_code.co_name == "parse_argv" for frame in frames
     )
-
-
-def _frames(exc: BaseException) -> list[FrameType]:
-    """Return the frames that an exception has left, innermost last."""
-    frames, step = [], exc.__traceback__
-    while step is not None:
-        frames.append(step.tb_frame)
-        step = step.tb_next
-    return frames
 
 
 def _tasks_in(collection: Any) -> Iterator[tuple[str, Any]]:
@@ -255,13 +242,3 @@ def _tasks_in(collection: Any) -> Iterator[tuple[str, Any]]:
     for own_name, inner in collection.collections.items():
         for name, task in _tasks_in(inner):
             yield collection.subtask_name(own_name, name), task
-
-
-def _program_name(program: Any) -> str:
-    """Return a program's base name without `.py`; for `python -m pkg` it is `pkg`."""
-    name = os.path.basename(program.argv[0]) if program.argv else "invoke"
-    spec = getattr(sys.modules.get("__main__"), "__spec__", None)
-    module = str(spec.name).removesuffix(".__main__") if spec is not None else "__main__"
-    if module != "__main__" and name == os.path.basename(sys.argv[0]):
-        return module
-    return name.removesuffix(".py")
