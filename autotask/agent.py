@@ -42,9 +42,9 @@ def start() -> None:
     # A module is an object with a `find_spec` too: no class has to be made.
     sys.meta_path.insert(0, sys.modules[__name__])
     if "AUTOTASK_FUNCTIONS" in environ:
-        from autotask import functions
+        from autotask import watch
 
-        functions.watch_settings()
+        watch.watch_functions()
     if _is_launched(environ.get("AUTOTASK_PROCESS_RUN", "")):
         return
     wanted = environ.get("AUTOTASK_PROCESS", "0" if "AUTOTASK_PARENT" in environ else "1")

@@ -15,7 +15,6 @@ import wrapt
 
 from autotask import recorder
 from autotask.guard import guarded
-from autotask.watch import when_imported
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,16 +22,6 @@ if TYPE_CHECKING:
     from typing import Any
 
     from autotask.run import Run
-
-
-def watch_settings() -> None:
-    """Instrument what AUTOTASK_FUNCTIONS names, each as its module is imported."""
-    for module, qualname, name in recorder.settings().functions:
-
-        def hook(imported: ModuleType, qualname: str = qualname, name: str = name) -> None:
-            _replace(imported, qualname, name)
-
-        when_imported(module, hook)
 
 
 @guarded
@@ -43,7 +32,11 @@ def instrument(function: Any, name: str | None = None) -> Any:
     return _Task(function, name or _name_of(function))
 
 
-def _replace(module: ModuleType, qualname: str, name: str) -> None:
+def replace(module: ModuleType, qualname: str, name: str) -> None:
+    """Make a task of a function of a module, as AUTOTASK_FUNCTIONS asks for.
+
+    Raises LookupError where the module has none of that name.
+    """
     *path, last = qualname.split(".")
     owner: Any = module
     for word in path:

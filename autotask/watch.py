@@ -42,6 +42,21 @@ def when_imported(name: str, hook: "Hook") -> None:
         _tell(hook, module)
 
 
+def watch_functions() -> None:
+    """Instrument what AUTOTASK_FUNCTIONS names as its module is imported; wrapt not before."""
+    from autotask.config import Settings
+
+    for module, qualname, name in Settings(os.environ).functions:
+
+        def hook(imported: "ModuleType", qualname: str = qualname, name: str = name) -> None:
+            load()
+            from autotask import functions
+
+            functions.replace(imported, qualname, name)
+
+        when_imported(module, hook)
+
+
 def find(
     name: str, path: "Sequence[str] | None", target: "ModuleType | None"
 ) -> "ModuleSpec | None":

@@ -341,7 +341,10 @@ def test_a_function_that_is_not_there_is_told_in_the_debug_log_alone(
     assert "AUTOTASK_FUNCTIONS: jobs has no no.such" in swallowed.read_text()
 
 
-def test_a_program_without_wrapt_in_reach_is_not_disturbed(tmp_path: Path) -> None:
+@pytest.mark.swallows
+def test_a_program_without_wrapt_in_reach_is_not_disturbed(
+    tmp_path: Path, home: Path, swallowed: Path
+) -> None:
     plain = tmp_path / "plain"
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", plain], check=True)
     write(tmp_path / "jobs.py", JOBS)
@@ -350,3 +353,13 @@ def test_a_program_without_wrapt_in_reach_is_not_disturbed(tmp_path: Path) -> No
         plain / "bin" / "python", script, env={"AUTOTASK_FUNCTIONS": SETTING}, cwd=tmp_path
     )
     assert (ended.status, ended.stdout, ended.stderr) == (0, "2\n", "")
+    assert told(runs(home)) == ["main.py success"]
+    assert "wrapt" in swallowed.read_text()
+
+
+def test_a_process_that_imports_none_of_the_named_modules_does_without_wrapt(
+    tmp_path: Path,
+) -> None:
+    script = write(tmp_path / "main.py", "import sys\nprint('wrapt' in sys.modules)\n")
+    ended = run_program(script, env={"AUTOTASK_FUNCTIONS": SETTING})
+    assert (ended.status, ended.stdout, ended.stderr) == (0, "False\n", "")
