@@ -29,13 +29,15 @@ else:
         if sys.modules.get("autotask.agent") not in sys.meta_path:
             return function
         try:
-            from autotask import functions
+            from autotask import watch
+
+            watch.load("functions")
         except Exception as problem:  # no wrapt in reach
             from autotask.guard import swallow
 
             swallow("task", problem)
             return function
-        return functions.instrument(function, name) or function
+        return sys.modules["autotask.functions"].instrument(function, name) or function
 
 
 __all__ = ["task"]

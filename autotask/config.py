@@ -61,6 +61,7 @@ class Settings:
         self.version = environ.get("DD_VERSION") or version
         self._only, self._without = self._frameworks()
         self._ignored = self._list("AUTOTASK_IGNORE")
+        self._last: tuple[str | None, bool] = (None, False)  # a task, and whether it is ignored
 
     def uses(self, framework: str) -> bool:
         """Tell whether runs of a framework are to be recorded."""
@@ -72,9 +73,13 @@ class Settings:
         """Tell whether a task's name matches AUTOTASK_IGNORE."""
         if not self._ignored:
             return False
-        from fnmatch import fnmatchcase  # imports re: paid by those who ask for it
+        last = self._last
+        if last[0] != task:
+            from fnmatch import fnmatchcase  # imports re: paid by those who ask for it
 
-        return any(fnmatchcase(task, pattern) for pattern in self._ignored)
+            found = any(fnmatchcase(task, pattern) for pattern in self._ignored)
+            self._last = last = task, found
+        return last[1]
 
     def _list(self, name: str) -> list[str]:
         text = self._environ.get(name)

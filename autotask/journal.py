@@ -24,8 +24,8 @@ class Journal:
 
     def __init__(self, home: str) -> None:
         self.folder = os.path.join(home, "journal")
-        self._hour = -1
         self._file = -1
+        self._hour = (0.0, 0.0)  # of our file: POSIX seconds of its begin and end
         self._identity: tuple[int, int] | None = None  # what our descriptor must still lead to
         self._torn = False
 
@@ -34,8 +34,11 @@ class Journal:
         data = (line + "\n").encode("ascii")
         if self._torn:  # end the line that a full disk has cut
             data = b"\n" + data
+        begin, end = self._hour
         try:
-            written = os.write(self._opened(), data)
+            if not (self._names() and begin <= time.time() < end):
+                self._open_segment()
+            written = os.write(self._file, data)
         except OSError as problem:
             if from_signal_handler(problem):  # a TimeoutError of the program's
                 raise
@@ -51,18 +54,14 @@ class Journal:
         except OSError:
             return name, 0
 
-    def _opened(self) -> int:
-        now = time.time()
-        names = self._names()
-        if names and now // 3600 == self._hour:
-            return self._file
-        if names is not None:
+    def _open_segment(self) -> None:
+        if self._names() is not None:
             os.close(self._file)
+        now = time.time()
         self._file = above_stdio(self._open(segment(now)))
-        self._hour = int(now // 3600)
+        self._hour = now // 3600 * 3600, now // 3600 * 3600 + 3600
         status = os.fstat(self._file)
         self._identity = (status.st_dev, status.st_ino)
-        return self._file
 
     def _names(self) -> int | None:
         """Return how many names our file has; 0 if it was removed.
@@ -152,13 +151,23 @@ def mapping(pairs: dict[str, str]) -> str:
     return "{" + ",".join([f"{quoted(key)}:{quoted(value)}" for key, value in pairs.items()]) + "}"
 
 
+_last_task = ("", "", "", "")  # task, framework, trigger, and their fields
+
+
 def started_line(run: Run, place: str) -> str:
     """Write a run's first line; *place* are the `process_fields` of its process."""
+    global _last_task
     parent = f'"{run.parent}"' if run.parent else "null"
+    task, framework, trigger = run.task, run.framework, run.trigger
+    last = _last_task
+    if last[0] != task or last[1] != framework or last[2] != trigger:
+        fields = (
+            f'"task":{quoted(task)},"framework":{quoted(framework)},"trigger":{quoted(trigger)}'
+        )
+        _last_task = last = task, framework, trigger, fields
     return (
         f'{{"event":"started","run":"{run.id}","root":"{run.root}","parent":{parent},'
-        f'"at":"{moment(run.started)}","task":{quoted(run.task)},'
-        f'"framework":{quoted(run.framework)},"trigger":{quoted(run.trigger)},{place}}}'
+        f'"at":"{moment(run.started)}",{last[3]},{place}}}'
     )
 
 

@@ -65,6 +65,7 @@ class _Process:
             settings.tags,
         )
         self.mark: str | None = None
+        self.handed_on: Run | None = None  # the run that the environment names
         self.parent, self.root, trigger = parent_of(os.environ)
         self.trigger = trigger or find_trigger()
 
@@ -111,15 +112,14 @@ def step_out(before: Run | None) -> None:
     _current.set(before)
 
 
-@guarded
-def start(task: str, framework: str, key: object = None) -> Run | None:
+def begin(task: str, framework: str, key: object = None) -> Run | None:
     """Open a run: journal it, count it, and let what it starts know its parent.
 
     Returns None where no run is to be recorded (switched off, ignored). *key* is what the
-    framework calls this execution; see `current().key`.
+    framework calls this execution; see `current().key`. For callers that are guarded themselves.
     """
     wanted = settings()
-    if not (wanted.enabled and wanted.uses(framework)) or wanted.ignores(task):
+    if not wanted.uses(framework) or wanted.ignores(task):
         return None
     here = _here()
     run = Run(task, framework)
@@ -141,6 +141,9 @@ def start(task: str, framework: str, key: object = None) -> Run | None:
             _step_back(run, here)
         raise
     return run
+
+
+start = guarded(begin)
 
 
 def _tell_start(run: Run, here: _Process) -> None:
@@ -265,8 +268,10 @@ def _here() -> _Process:
         if before is None:
             atexit.register(_finish)
             threads.follow(current)
-        elif before.wire:
-            before.wire.close()  # of the process that forked this one
+        else:  # it has forked this one
+            _process.handed_on = before.handed_on
+            if before.wire:
+                before.wire.close()
         multiprocessing = sys.modules.get("multiprocessing.util")
         if multiprocessing is not None:  # its children end by os._exit and pass atexit by
             multiprocessing.Finalize(None, _finish, exitpriority=-1000)
@@ -287,13 +292,14 @@ def _place(run: Run, here: _Process) -> None:
     run.outer, run.parent, run.root, run.trigger = outer, outer.id, outer.root, outer.trigger
     if outer.crowd:
         _hand_on(outer, here)
-    elif os.environ.get(PARENT, "").startswith(outer.id):
+    elif here.handed_on is outer:
         _hand_on(run, here)
     outer.crowd += 1
 
 
 def _hand_on(run: Run | None, here: _Process) -> None:
     """Name in the environment the run under which the programs started from now on hang."""
+    here.handed_on = run
     if run is not None:
         os.environ[PARENT] = f"{run.id}:{run.root}:{run.trigger}"
     elif here.parent:
@@ -305,20 +311,13 @@ def _hand_on(run: Run | None, here: _Process) -> None:
 def _end(run: Run, outcome: Outcome) -> None:
     if run.pid != os.getpid() or _open.pop(run.id, None) is None:
         return
+    here = _process or _here()
     duration = time.monotonic() - run.clock
-    here = _here()
     run.ended, run.key = outcome, None
     if here.journal:
+        cpu = time.process_time() - run.cpu
         here.journal.append(
-            journal.finished_line(
-                run.id,
-                run.root,
-                time.time(),
-                outcome,
-                duration,
-                time.process_time() - run.cpu,
-                _max_rss(),
-            )
+            journal.finished_line(run.id, run.root, time.time(), outcome, duration, cpu, _max_rss())
         )
     if here.wire:
         here.wire.finished(run.task, run.framework, run.trigger, outcome, duration, here.host)
@@ -327,14 +326,15 @@ def _end(run: Run, outcome: Outcome) -> None:
 
 def _step_back(run: Run, here: _Process) -> None:
     """Give the place of a run that ended back to the run around it."""
+    outer = run.outer
     if _current.get() is run:
-        _current.set(run.outer)
-    if run.outer is not None:
-        run.outer.crowd -= 1
+        _current.set(outer)
+    if outer is not None:
+        outer.crowd -= 1
         if run.ended is not None and run.ended.status == "failure":
-            run.outer.failed = run
-    if os.environ.get(PARENT, "").startswith(run.id):
-        _hand_on(run.outer, here)
+            outer.failed = run
+    if here.handed_on is run:
+        _hand_on(outer, here)
 
 
 @guarded

@@ -32,8 +32,19 @@ def replace(owner: "Any", name: str, make: "Callable[[Any], Any]") -> None:
     setattr(owner, name, wrapper)
 
 
+_last_program = ("", "", "")  # how it was called, sys.argv[0], and its name
+
+
 def program_name(called: str) -> str:
     """Return a program's base name without `.py`; for `python -m pkg` it is `pkg`."""
+    global _last_program
+    last, file = _last_program, sys.argv[0] if sys.argv else ""
+    if last[0] != called or last[1] != file:
+        _last_program = last = called, file, _program_name(called)
+    return last[2]
+
+
+def _program_name(called: str) -> str:
     name = os.path.basename(called)
     spec = getattr(sys.modules.get("__main__"), "__spec__", None)
     module = str(spec.name).removesuffix(".__main__") if spec is not None else "__main__"

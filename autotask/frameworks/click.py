@@ -80,7 +80,8 @@ def _around_main(original: Any) -> Any:
         try:
             return original(self, *args, **kwargs)
         except BaseException as exc:
-            run = _left_main(self, program, exc, began)  # noqa: F841  run_behind reads it
+            if type(exc) is not SystemExit or exc.code:  # each success ends by an exit, too
+                run = _left_main(self, program, exc, began)  # noqa: F841  run_behind reads it
             raise
         finally:
             _program.set(outer)
@@ -146,12 +147,15 @@ def _around_invoke(original: Any) -> Any:
 @guarded
 def _setup(command: Any, ctx: Any) -> Run | None:
     """Open the run of a command that works; a group that only hands on is none."""
-    if _is_group(command) and ctx.invoked_subcommand is not None:
+    if ctx.invoked_subcommand is not None and _is_group(command):
         return None
     current = recorder.current()
     if current is not None and current.key is ctx:
         return None  # a subclass's own invoke, which calls that of its base
-    return recorder.start(".".join(_path(ctx)), _framework(command), ctx)
+    framework = _framework(command)
+    if not recorder.settings().uses(framework):
+        return None  # before the name is put together
+    return recorder.begin(".".join(_path(ctx)), framework, ctx)
 
 
 @guarded
@@ -203,7 +207,7 @@ def _around_context_invoke(original: Any) -> Any:
 @guarded
 def _setup_called(ctx: Any, command: Any) -> Run | None:
     """Open the run of a command that another one calls by ctx.invoke or ctx.forward."""
-    return recorder.start(".".join(_path_to(ctx, command)), _framework(command))
+    return recorder.begin(".".join(_path_to(ctx, command)), _framework(command))
 
 
 def _report(names: list[str], command: Any, exc: BaseException, began: float) -> Run | None:
@@ -242,11 +246,17 @@ def _is_group(command: Any) -> bool:
     return hasattr(command, "list_commands")
 
 
+_last_class: tuple[type, str] = (object, "click")  # of a command, and the framework it is of
+
+
 def _framework(command: Any) -> str:
-    for kind in type(command).__mro__:
-        if kind.__module__.partition(".")[0] == "typer":
-            return "typer"
-    return "click"
+    global _last_class
+    last = _last_class
+    if last[0] is not type(command):
+        packages = [kind.__module__.partition(".")[0] for kind in type(command).__mro__]
+        framework = "typer" if "typer" in packages else "click"
+        _last_class = last = type(command), framework
+    return last[1]
 
 
 def _path(ctx: Any) -> list[str]:
@@ -255,10 +265,11 @@ def _path(ctx: Any) -> list[str]:
     Not `ctx.command_path`: since 8.0 it mixes in arguments of the groups.
     """
     names = []
-    while ctx is not None:
-        name = ctx.info_name or ctx.command.name or ""
-        names.append(name if ctx.parent is not None else _program_name(name))
-        ctx = ctx.parent
+    parent = ctx.parent
+    while parent is not None:
+        names.append(ctx.info_name or ctx.command.name or "")
+        ctx, parent = parent, parent.parent
+    names.append(_program_name(ctx.info_name or ctx.command.name or ""))
     return names[::-1]
 
 
