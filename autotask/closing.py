@@ -88,6 +88,8 @@ class Story:
     def _end(self, run: str, event: Event) -> None:
         ended = self.open.pop(run, None)
         if ended is not None and event.get("status") == "failure" and ended.parent in self.open:
+            if ended.framework == "doit":  # has statuses of its own, whatever its command's was
+                event = {**event, "exit_code": None}
             self.open[ended.parent].failed = event
 
     def endings(self, key: tuple[str, int], outcome: Outcome) -> Iterator[tuple[Open, Outcome]]:

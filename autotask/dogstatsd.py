@@ -179,7 +179,9 @@ class Wire:
         """Tell whether our descriptor is: a program that closes them all may have reused it."""
         try:
             status = os.fstat(self._socket.fileno())
-        except OSError:
+        except OSError as problem:
+            if from_signal_handler(problem):
+                raise
             status = None
         if status is not None and (status.st_dev, status.st_ino) == self._identity:
             return True

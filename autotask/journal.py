@@ -51,7 +51,9 @@ class Journal:
         name = segment(time.time())
         try:
             return name, os.stat(os.path.join(self.folder, name)).st_size
-        except OSError:
+        except OSError as problem:
+            if from_signal_handler(problem):
+                raise
             return name, 0
 
     def _open_segment(self) -> None:
@@ -72,7 +74,9 @@ class Journal:
             return None
         try:
             status = os.fstat(self._file)
-        except OSError:
+        except OSError as problem:
+            if from_signal_handler(problem):
+                raise
             return None
         return status.st_nlink if (status.st_dev, status.st_ino) == self._identity else None
 

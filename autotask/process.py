@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import os
 
+from autotask.guard import from_signal_handler
+
 _BOOT = "/proc/sys/kernel/random/boot_id"
 _UNKNOWN = "?"
 
@@ -62,18 +64,21 @@ def _boot() -> str:
 def _namespace() -> str:
     try:
         return os.readlink("/proc/self/ns/pid").partition("[")[2].rstrip("]") or _UNKNOWN
-    except OSError:
+    except OSError as problem:
+        if from_signal_handler(problem):  # a TimeoutError of the program's
+            raise
         return _UNKNOWN
 
 
 def _read(path: str) -> str:
+    file = -1
     try:
         file = os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
-    except OSError:
-        return ""
-    try:
         return os.read(file, 4096).decode("utf-8", "replace")
-    except OSError:
+    except OSError as problem:
+        if from_signal_handler(problem):
+            raise
         return ""
     finally:
-        os.close(file)
+        if file != -1:
+            os.close(file)

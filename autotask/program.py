@@ -61,7 +61,8 @@ def last_exception() -> BaseException | None:
 def task_name(command: list[str]) -> str | None:
     """Name a Python program by its command line; None for `-c`, a prompt, and known tools."""
     name = python_program(command[1:])
-    return None if name is None or name.partition(".")[0] in _TOOLS else name
+    # pip3.12 is a tool, build.py is a program of the user's own.
+    return None if name is None or name.rstrip(".0123456789") in _TOOLS else name
 
 
 def _command_line() -> list[str]:

@@ -241,7 +241,9 @@ def failed_inside(run: Run, exit_code: int | None) -> Run | None:
     inner = run.failed
     if inner is None or inner.ended is None:
         return None
-    return inner if inner.ended.exit_code in (None, exit_code) else None
+    # doit has statuses of its own, whatever its command's was.
+    explains = inner.framework == "doit" or inner.ended.exit_code in (None, exit_code)
+    return inner if explains else None
 
 
 def start_program(task: str) -> Run | None:

@@ -184,7 +184,9 @@ def _bytecode(source: str) -> "Any":
         found = os.open(
             f"{folder}/__pycache__/{file[:-3]}.{sys.implementation.cache_tag}.pyc", os.O_RDONLY
         )
-    except OSError:
+    except OSError as problem:
+        if problem.errno is None:  # not the system's: a TimeoutError of the program's
+            raise
         return None
     try:
         data = os.read(found, 1 << 20)

@@ -303,16 +303,7 @@ print(raised == caught, raised)
 """
 
 
-TIMEOUTS = "`except OSError` of the wire, the marks and /proc keeps a TimeoutError; in most runs"
-
-
-@pytest.mark.parametrize(
-    "kind",
-    [
-        "Exception",
-        pytest.param("TimeoutError", marks=pytest.mark.xfail(strict=False, reason=TIMEOUTS)),
-    ],
-)
+@pytest.mark.parametrize("kind", ["Exception", "TimeoutError"])
 def test_every_alarm_of_a_programs_own_arrives_in_a_loop_of_tasks(
     kind: str, tmp_path: Path, home: Path
 ) -> None:

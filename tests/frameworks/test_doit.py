@@ -15,7 +15,17 @@ from typing import Any
 
 import pytest
 from frameworks._own import heed_interrupts, same, told
-from support import PYTHON, Ended, Record, run_program, runs, start_program, wait_until, write
+from support import (
+    PYTHON,
+    Ended,
+    Record,
+    Under,
+    run_program,
+    runs,
+    start_program,
+    wait_until,
+    write,
+)
 
 pytest.importorskip("doit")
 
@@ -596,12 +606,23 @@ print(doit_cmd.DoitMain(ModuleTaskLoader(globals())).run(["ok", "sh"]))
     assert told(runs(home)) == ["ok success", "sh failure exit 5 TaskFailed"]
 
 
-def test_tasks_hang_under_the_run_of_their_process(project: Path, home: Path) -> None:
-    compare(project, "boom", env={"AUTOTASK_PROCESS": "1"})
-    process, boom = runs(home)
-    assert (process["status"], process["reason"]) == ("failure", "nested")
-    assert process["caused_by"] == boom["run"]
-    assert boom["parent"] == process["run"]
+@pytest.mark.parametrize("under", ["path", "launcher"])
+@pytest.mark.parametrize("task", ["boom", "sh", "sh126", "exit4"])  # doit ends with 2, 1, 2, 4
+def test_tasks_hang_under_the_run_of_their_process(
+    task: str, under: Under, project: Path, home: Path
+) -> None:
+    main = "import sys, doit.doit_cmd as doit; sys.exit(doit.DoitMain().run(sys.argv[1:]))"
+    place = project.parent / "template"
+    program = write(place / "build.py", main)
+    run_program(program, task, under=under, cwd=place, env={"AUTOTASK_PROCESS": "1"})
+    process, inner = runs(home)
+    assert (process["task"], process["status"], process["reason"]) == (
+        "build.py",
+        "failure",
+        "nested",
+    )
+    assert process["caused_by"] == inner["run"]
+    assert (inner["task"], inner["parent"]) == (task, process["run"])
 
 
 def test_a_program_started_by_a_task_is_its_child(project: Path, home: Path) -> None:
