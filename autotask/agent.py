@@ -79,7 +79,11 @@ def _is_launched(process_run: str) -> bool:
     run, _, pid = process_run.partition(":")
     if pid != str(os.getpid()):
         return False
+    had_it = "atexit" in sys.modules
     import atexit
+
+    if not had_it:
+        del sys.modules["atexit"]
 
     def explain() -> None:
         if hasattr(sys, "last_value"):

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 
 from autotask.agent import TABLE
+from autotask.standard import standard
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -192,9 +193,7 @@ def _home(environ: Mapping[str, str]) -> str | None:
 def _home_of_user() -> str | None:
     """Ask the password database, as the shell does where HOME is not set."""
     try:
-        import pwd
-
-        return pwd.getpwuid(os.getuid()).pw_dir or None
+        return standard("pwd").getpwuid(os.getuid()).pw_dir or None
     except (ImportError, KeyError):
         return None
 

@@ -10,6 +10,7 @@ import os
 
 from autotask.guard import from_signal_handler, guarded
 from autotask.journal import above_stdio
+from autotask.standard import standard
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -156,8 +157,7 @@ class Wire:
         self._socket.send(packet)
 
     def _open(self) -> None:
-        import _socket
-
+        _socket = standard("_socket")
         if self._family == "unix":
             family = _socket.AF_UNIX
         else:
@@ -212,8 +212,7 @@ class Wire:
 
     @guarded
     def _resolve(self) -> None:
-        import _socket
-
+        _socket = standard("_socket")
         try:
             found = _socket.getaddrinfo(self._host, self._port, 0, _socket.SOCK_DGRAM)
         except (OSError, UnicodeError):

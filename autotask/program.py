@@ -15,6 +15,7 @@ from autotask import recorder
 from autotask.guard import guarded
 from autotask.naming import python_program
 from autotask.run import SUCCESS, Outcome, exited
+from autotask.standard import standard
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -38,10 +39,8 @@ def begin() -> None:
         recorder.settings().name or task or os.path.basename(sys.executable or "python")
     )
     if run is not None:
-        import atexit
-
         _note_exit()
-        atexit.register(_finish, run)
+        standard("atexit").register(_finish, run)
 
 
 @guarded

@@ -6,19 +6,9 @@ application, and a run that belongs to another process (a fork) is left to that 
 
 from __future__ import annotations
 
-import atexit
 import os
 import sys
 import time
-
-try:
-    from _contextvars import ContextVar as ContextVar  # the module itself: `contextvars` costs more
-except ImportError:
-    from contextvars import ContextVar as ContextVar
-try:
-    import resource
-except ImportError:  # not on Windows
-    resource = None  # type: ignore[assignment]
 
 from autotask import journal, threads
 from autotask.config import PARENT, Settings, parent_of
@@ -27,15 +17,26 @@ from autotask.guard import from_signal_handler, guarded, swallow
 from autotask.marks import leave_mark
 from autotask.process import identity
 from autotask.run import SUCCESS, Outcome, Run, failure, passed_on, raised
+from autotask.standard import standard
 from autotask.trigger import find_trigger
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import atexit
     from collections.abc import Callable
+    from contextvars import ContextVar as ContextVar
     from types import CodeType
     from typing import Any, TypeVar
 
     F = TypeVar("F", bound=Callable[..., Any])
+    resource: Any
+else:
+    atexit = standard("atexit")
+    ContextVar = standard("_contextvars").ContextVar
+    try:
+        resource = standard("resource")
+    except ImportError:  # not on Windows
+        resource = None
 
 _current: ContextVar[Run | None] = ContextVar("autotask_run", default=None)
 _wrappers: set[CodeType] = set()  # of functions that keep their run in a local `run`
@@ -358,6 +359,6 @@ def _finish() -> None:
 def _max_rss() -> int | None:
     """Return the process's largest memory so far, in bytes."""
     if resource is None:
-        return None  # type: ignore[unreachable]
+        return None
     largest: int = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return largest if sys.platform == "darwin" else largest * 1024

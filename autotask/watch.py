@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 # What a run needs, each after what it imports itself.
 _LOADED = (
-    *("guard", "config", "run", "journal", "process", "marks"),
+    *("guard", "standard", "config", "run", "journal", "process", "marks"),
     *("trigger", "threads", "dogstatsd", "recorder"),
 )
 
@@ -141,9 +141,12 @@ def load(*names: str) -> None:
     place = _agent.__file__.rpartition("/")[0]
     # One lock for all: what others may import of ours (a plugin does) is the recorder.
     with _bootstrap._ModuleLockManager("autotask.recorder"):
+        had_future = "__future__" in sys.modules
         for name in _LOADED + names:
             if "autotask." + name not in sys.modules:
                 _load("autotask." + name, f"{place}/{name.replace('.', '/')}")
+        if not had_future:
+            sys.modules.pop("__future__", None)
 
 
 def _load(name: str, place: str) -> None:

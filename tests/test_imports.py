@@ -16,16 +16,15 @@ IN_PROCESS = frozenset(
     f"autotask.{name}"
     for name in (
         "agent config dogstatsd failures frameworks functions guard journal marks naming"
-        " process program recorder run threads trigger watch"
+        " process program recorder run standard threads trigger watch"
     ).split()
 )
 AROUND = frozenset(("autotask.closing", "autotask.launch", "autotask.supervise"))
 
 # Of the standard library, what each task may have to load, and what only rare ways lead to.
-ALWAYS = frozenset(
-    "__future__ _contextvars _thread atexit contextvars os resource sys time".split()
-)
-RARELY = frozenset("_signal _socket fnmatch pwd re".split())
+ALWAYS = frozenset("__future__ _thread os sys time".split())
+RARELY = frozenset("_signal atexit fnmatch re".split())
+UNSEEN = frozenset("_contextvars _socket atexit pwd resource".split())  # by `standard`
 OF_ONE = {
     "autotask.failures": frozenset(("re",)),  # itself imported only when something failed
     "autotask.functions": frozenset(("inspect", "types", "wrapt")),  # and this one when asked for
@@ -122,6 +121,16 @@ def test_the_part_in_the_process_brings_nothing_along() -> None:
     assert strange == []
 
 
+def test_what_the_program_may_have_itself_is_taken_without_a_trace() -> None:
+    calls = [
+        node
+        for path in MODULES.values()
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "standard"
+    ]
+    assert {ast.literal_eval(call.args[0]) for call in calls} == UNSEEN
+
+
 def test_the_launcher_needs_only_the_standard_library() -> None:
     outside = {one.imported for one in imports() if floor(one.module) == "around"} - set(MODULES)
     assert {name for name in outside if not _is_standard(name)} == set()
@@ -163,19 +172,12 @@ def test_nothing_of_ours_stays_on_the_path() -> None:
     assert run_program("-c", script).stdout == "[]\n"
 
 
-def test_a_task_carries_our_modules_and_the_smallest_of_the_library(
-    tmp_path: Path, home: Path
-) -> None:
+def test_a_task_carries_our_modules_and_nothing_else(tmp_path: Path, home: Path) -> None:
     pytest.importorskip("click")
     program = AT_EXIT + "import click\n@click.command()\ndef hello(): pass\nhello()\n"
     found = added(write(tmp_path / "shop.py", program))
     assert (home / "journal").exists()
-    assert {name for name in found if not name.startswith("autotask")} <= {
-        "_contextvars",
-        "_socket",
-        "resource",
-    }
-    assert {name for name in found if name.startswith("autotask")} == {
+    assert found == {
         "autotask",
         *(IN_PROCESS - {"autotask.failures", "autotask.functions"}),
         "autotask.frameworks.click",
