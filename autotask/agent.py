@@ -82,8 +82,8 @@ def _is_launched(process_run: str) -> bool:
     had_it = "atexit" in sys.modules
     import atexit
 
-    if not had_it:
-        del sys.modules["atexit"]
+    if not had_it and sys.version_info >= (3, 10) and sys.implementation.name == "cpython":
+        del sys.modules["atexit"]  # see autotask.standard
 
     def explain() -> None:
         if hasattr(sys, "last_value"):

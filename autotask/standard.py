@@ -14,13 +14,17 @@ _bootstrap: "Any" = sys.modules["_frozen_importlib"]
 _external: "Any" = sys.modules["_frozen_importlib_external"]
 
 
+# Up to 3.9 what is registered goes with the module: there must be one of it, and it must stay.
+ATEXIT_IS_THE_INTERPRETERS = sys.version_info >= (3, 10) and sys.implementation.name == "cpython"
+
+
 def standard(name: str) -> "Any":
     """Return the standard library's module of a name; sys.modules stays as it is.
 
     Raises ImportError where there is none.
     """
     spec = _find(name)
-    if spec is None:
+    if spec is None or (name == "atexit" and not ATEXIT_IS_THE_INTERPRETERS):
         return __import__(name)  # a frozen program, say
     with _bootstrap._ModuleLockManager(name):
         there = sys.modules.get(name)
