@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     Event = dict[str, Any]
 
 _LOST = failure("lost")
+_FINISHED = b'{"event":"finished","run":"'
 _BEGIN = b'{"event":'  # of every line; inside a JSON string the quotes would have backslashes
 _SETTLED = 2 * 3600.0  # seconds after which `autotask prune` may have written a segment anew
 _TORN_KEPT = 24 * 3600.0  # seconds for which a mark that cannot be read may be one being written
@@ -135,13 +136,13 @@ def _agrees(event: Event, outcome: Outcome, reasons: tuple[str, ...]) -> bool:
 
 
 class Reader:
-    """Reads the lines of one root from a place in the journal on, each once."""
+    """Reads the lines from a place in the journal on, each once; of one root, if one is given."""
 
-    def __init__(self, folder: str, position: tuple[str, int], root: str) -> None:
+    def __init__(self, folder: str, position: tuple[str, int], root: str = "") -> None:
         self._folder = folder
         self._first, offset = position
         self._offsets = {self._first: offset}
-        self._needle = f'"root":"{root}"'.encode()
+        self._needle = f'"root":"{root}"'.encode() if root else b""
 
     def lines(self) -> Iterator[bytes]:
         """Yield the lines that have come since the last time."""
@@ -342,13 +343,13 @@ class Tail:
         self._story.open.pop(self._run.id, None)
         for mark in marks(self._home):
             if mark.root == self._run.root and not mark.launched:
-                _remove_if_done(mark, self._story)
+                _remove_if_done(mark, self._story.open.values())
         return outcome
 
 
-def _remove_if_done(mark: Mark, story: Story) -> None:
+def _remove_if_done(mark: Mark, still_open: Iterable[Open]) -> None:
     """Remove the mark of a dead process none of whose runs is open any more."""
-    if mark.dead and not any(mark.is_of(run) for run in story.open.values()):
+    if mark.dead and not any(mark.is_of(run) for run in still_open):
         mark.remove()
 
 
@@ -389,14 +390,32 @@ def _sweep(settings: Settings, home: str) -> None:
     launched = {mark.launched for mark in found if not mark.dead} - {""}
     ours = journal.Journal(home)
     closer = Closer(settings, ours)
-    for root in dict.fromkeys(mark.root for mark in found if mark.dead):
-        related = [mark for mark in found if mark.root == root]
+    roots = {mark: {mark.root, *_open_roots(ours.folder, mark)} for mark in found if mark.dead}
+    left: list[Open] = []
+    for root in dict.fromkeys(root for several in roots.values() for root in several):
+        related = [mark for mark in found if root in roots.get(mark, (mark.root,))]
         story = _story(ours.folder, min(map(_beginning, related)), root)
         runs = [run for run in story.open.values() if launched.isdisjoint((*run.programs, run.id))]
         closer.close_lost(story, runs)
-        for mark in related:
-            _remove_if_done(mark, story)
+        left += story.open.values()
+    for mark in roots:
+        _remove_if_done(mark, left)
     closer.finish()
+
+
+def _open_roots(folder: str, mark: Mark) -> set[str]:
+    """Return the roots of a dead process's open runs: each run under no other is one."""
+    if mark.launched:
+        return set()  # all that a launcher starts is of one root
+    process = f'"process":{journal.quoted(mark.key[0])}'.encode()
+    roots: dict[str, str] = {}  # by run
+    for line in Reader(folder, _beginning(mark)).lines():
+        if process in line:
+            for event in events(line):
+                roots[_text(event, "run")] = _text(event, "root")
+        elif line.startswith(_FINISHED):
+            roots.pop(line[len(_FINISHED) : len(_FINISHED) + 16].decode("ascii", "replace"), None)
+    return set(roots.values())
 
 
 def _beginning(mark: Mark) -> tuple[str, int]:

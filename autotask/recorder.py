@@ -70,8 +70,20 @@ class _Process:
         self.parent, self.root, trigger = parent_of(os.environ)
         self.trigger = trigger or find_trigger()
 
+    def leave_mark(self, run: str) -> None:
+        """Leave a mark for whoever finds this process dead: before the line of its first run."""
+        if self.journal:
+            name, root = f"{self.pid}-{run}", self.root or run
+            self.mark = leave_mark(self.journal, name, self.identity, self.pid, self.host, root)
+
+    def take_mark_back(self) -> None:
+        if self.mark:
+            mark, self.mark = self.mark, None
+            os.unlink(mark)
+
 
 _process: _Process | None = None
+_made: dict[int, _Process] = {}  # by pid: this process's alone
 _settings: Settings | None = None
 _program: Run | None = None  # the process run, where it is ours to end
 
@@ -122,14 +134,11 @@ def begin(task: str, framework: str, key: object = None) -> Run | None:
     wanted = settings()
     if not wanted.uses(framework) or wanted.ignores(task):
         return None
-    here = _here()
     run = Run(task, framework)
+    here = _here(run.id)
     run.key = key
     run.pid = here.pid
     _place(run, here)
-    if here.journal and here.mark is None:
-        name = f"{here.pid}-{run.id}"
-        here.mark = leave_mark(here.journal, name, here.identity, here.pid, here.host, run.root)
     _open[run.id] = run
     _current.set(run)
     try:
@@ -257,28 +266,39 @@ def start_program(task: str) -> Run | None:
 @guarded
 def journal_raised(run_id: str, exc: BaseException) -> None:
     """Leave word of what this process died of, for the launcher that ends its run."""
-    here = _here()
+    here = _process if _process and _process.pid == os.getpid() else _Process(settings())
     if here.journal:
         outcome = judged(exc)
         line = journal.raised_line(run_id, here.root or run_id, time.time(), outcome)
         here.journal.append(line)
 
 
-def _here() -> _Process:
+def _here(run: str) -> _Process:
     global _process
     if _process is None or _process.pid != os.getpid():
-        before, _process = _process, _Process(settings())
-        if before is None:
-            atexit.register(_finish)
-            threads.follow(current)
-        else:  # it has forked this one
-            _process.handed_on = before.handed_on
-            if before.wire:
-                before.wire.close()
-        multiprocessing = sys.modules.get("multiprocessing.util")
-        if multiprocessing is not None:  # its children end by os._exit and pass atexit by
-            multiprocessing.Finalize(None, _finish, exitpriority=-1000)
+        before, made = _process, _Process(settings())
+        made.leave_mark(run)
+        _process = _made.setdefault(made.pid, made)  # of threads that meet here the first one's
+        if _process is made:
+            _take_over(made, before)
+        else:
+            made.take_mark_back()
     return _process
+
+
+def _take_over(here: _Process, before: _Process | None) -> None:
+    """Begin to record in this process; *before* is the process that has forked it."""
+    if before is None:
+        atexit.register(_finish)
+        threads.follow(current)
+    else:
+        _made.pop(before.pid, None)
+        here.handed_on = before.handed_on
+        if before.wire:
+            before.wire.close()
+    multiprocessing = sys.modules.get("multiprocessing.util")
+    if multiprocessing is not None:  # its children end by os._exit and pass atexit by
+        multiprocessing.Finalize(None, _finish, exitpriority=-1000)
 
 
 def _place(run: Run, here: _Process) -> None:
@@ -314,7 +334,7 @@ def _hand_on(run: Run | None, here: _Process) -> None:
 def _end(run: Run, outcome: Outcome) -> None:
     if run.pid != os.getpid() or _open.pop(run.id, None) is None:
         return
-    here = _process or _here()
+    here = _process or _here(run.id)
     duration = time.monotonic() - run.clock
     run.ended, run.key = outcome, None
     if here.journal:
@@ -349,9 +369,8 @@ def _finish() -> None:
     for run in reversed(list(_open.values())):
         if run.pid == pid and run is not _program:
             _end(run, failure("lost"))
-    if _process.mark and not any(run.pid == pid for run in _open.values()):
-        mark, _process.mark = _process.mark, None
-        os.unlink(mark)
+    if not any(run.pid == pid for run in _open.values()):
+        _process.take_mark_back()
     if _process.wire:
         _process.wire.close()
 

@@ -206,6 +206,28 @@ def test_a_later_run_of_the_same_shell_is_no_child_of_an_earlier_one(
     assert len({run["root"] for run in runs(home)}) == 2
 
 
+def test_threads_that_begin_together_are_no_children_of_each_other(
+    tmp_path: Path, home: Path
+) -> None:
+    script = write(
+        tmp_path / "shop.py",
+        f"""{_TASKS}
+gate = threading.Barrier(8)
+def begin():
+    gate.wait()
+    inner()
+sys.setswitchinterval(1e-6)
+threads = [threading.Thread(target=begin) for _ in range(8)]
+[thread.start() for thread in threads]
+[thread.join() for thread in threads]
+""",
+    )
+    for _ in range(5):
+        assert run_program(script, env={"AUTOTASK_PROCESS": "0"}).status == 0
+    assert [run.get("parent") for run in runs(home)] == [None] * 40
+    assert list((home / "open").iterdir()) == []  # each left one mark at most, and took it back
+
+
 def _script(folder: Path, body: str) -> Path:
     lines = body.strip("\n").splitlines()
     margin = min(len(line) - len(line.lstrip()) for line in lines if line.strip())

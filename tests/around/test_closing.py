@@ -262,6 +262,33 @@ def test_the_next_launcher_closes_what_it_finds(
 KILLED = "os.kill(os.getpid(), signal.SIGKILL)"
 
 
+def test_each_run_of_a_process_that_is_no_run_itself_is_closed(
+    tmp_path: Path, home: Path, datagrams: Datagrams
+) -> None:
+    script = write(
+        tmp_path / "shop.py",
+        """
+        import autotask, os, signal
+        @autotask.task(name="done")
+        def done(): pass
+        @autotask.task(name="outer")
+        def outer(): inner()
+        @autotask.task(name="inner")
+        def inner(): os.kill(os.getpid(), signal.SIGKILL)
+        done(); done(); outer()
+        """,
+    )
+    assert run_program(script, env={"AUTOTASK_PROCESS": "0"}).status == -signal.SIGKILL
+    datagrams.lines(wait=5)
+    datagrams.forget()
+    done, again, outer, inner = swept(home)
+    assert len({done["root"], again["root"], outer["root"]}) == 3
+    assert ends(inner) == {"status": "failure", "reason": "lost"}
+    assert ends(outer) == {"status": "failure", "reason": "nested", "caused_by": inner["run"]}
+    assert os.listdir(home / "open") == []
+    assert len(datagrams.lines("autotask.task.runs", wait=5)) == 2
+
+
 def test_a_process_id_that_was_reused_is_no_sign_of_life(program: Any, home: Path) -> None:
     left_behind(program(KILLED), home, "inner")
     boot, namespace, _ = json.loads(next((home / "open").iterdir()).read_text())["process"].split(
