@@ -181,8 +181,8 @@ class Settings:
 def _home(environ: Mapping[str, str]) -> str | None:
     """Return the folder of the journal, absolute; None where no home directory is known."""
     home = environ.get("AUTOTASK_HOME")
-    if home:
-        return os.path.abspath(home)
+    if home:  # no shell has seen it, in a crontab or an image
+        return os.path.abspath(os.path.expanduser(home) if home[0] == "~" else home)
     state = environ.get("XDG_STATE_HOME")
     if state and state.startswith("/"):
         return os.path.join(state, "autotask")

@@ -47,8 +47,14 @@ def masked(text: str) -> str:
         text,
     )
     text = re.sub(
-        r"(?i)((?:key|token|password|passwd|pwd|secret)[\"']?\s*[=:]\s*)"
+        r"(?i)((?:key|token|password|passwd|passphrase|pwd|secret)[\"']?\s*[=:]\s*)"
         r"(?:b?\"(?:[^\"\\]|\\.)*\"?|b?'(?:[^'\\]|\\.)*'?|[^\s,;&\"')\]}]+)",
+        r"\1***",
+        text,
+    )
+    text = re.sub(
+        r"(?i)(\s--?[\w-]*(?:key|token|password|passwd|passphrase|secret)\s+|"
+        r"\b(?:mysql|mariadb)[\w-]*\s[^;|&\n]*?-p|\bsshpass -p ?)(?![\s-])[^\s;|&\"']+",
         r"\1***",
         text,
     )
@@ -72,7 +78,8 @@ def place(step: TracebackType | None) -> str | None:
 
 def one_line(text: str, length: int = LONGEST_MESSAGE) -> str:
     """Make a text safe inside a line of the protocol: no line ends, no field marks."""
-    text = text[:length].replace("|", "/").replace("\r", " ").replace("\n", "\\n")
+    text = text[:length].replace("|", "/").replace("\n", "\\n")
+    text = re.sub(r"[\x00-\x1f\x7f-\x9f]", " ", text)
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import time
 
-from autotask.guard import from_signal_handler
+from autotask.guard import debug, from_signal_handler
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ class Journal:
         self._hour = (0.0, 0.0)  # of our file: POSIX seconds of its begin and end
         self._identity: tuple[int, int] | None = None  # what our descriptor must still lead to
         self._torn = False
+        self._refused = False  # the last line was
 
     def append(self, line: str) -> bool:
         """Write one line (ASCII, without its end); False where the disk does not take it."""
@@ -42,7 +43,11 @@ class Journal:
         except OSError as problem:
             if from_signal_handler(problem):  # a TimeoutError of the program's
                 raise
+            if not self._refused:
+                debug(f"the journal does not take a line: {problem}")
+            self._refused = True
             return False
+        self._refused = False
         self._torn = written != len(data)
         return not self._torn
 

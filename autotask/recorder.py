@@ -13,7 +13,7 @@ import time
 from autotask import journal, threads
 from autotask.config import PARENT, Settings, parent_of
 from autotask.dogstatsd import Wire
-from autotask.guard import from_signal_handler, guarded, swallow
+from autotask.guard import debug, from_signal_handler, guarded, swallow
 from autotask.marks import leave_mark
 from autotask.process import identity
 from autotask.run import SUCCESS, Outcome, Run, failure, passed_on, raised
@@ -125,14 +125,17 @@ def step_out(before: Run | None) -> None:
     _current.set(before)
 
 
-def begin(task: str, framework: str, key: object = None) -> Run | None:
+def begin(task: str, framework: str, key: object = None, began: float | None = None) -> Run | None:
     """Open a run: journal it, count it, and let what it starts know its parent.
 
     Returns None where no run is to be recorded (switched off, ignored). *key* is what the
-    framework calls this execution; see `current().key`. For callers that are guarded themselves.
+    framework calls this execution; see `current().key`. *began* is time.monotonic() at its start,
+    if that was earlier. For callers that are guarded themselves.
     """
     wanted = settings()
     if not wanted.uses(framework) or wanted.ignores(task):
+        if wanted.debug:
+            debug(f"no run: {framework} task {task!r} is excluded or ignored")
         return None
     run = Run(task, framework)
     here = _here(run.id)
@@ -142,7 +145,7 @@ def begin(task: str, framework: str, key: object = None) -> Run | None:
     _open[run.id] = run
     _current.set(run)
     try:
-        _tell_start(run, here)
+        _tell_start(run, here, began)
     except BaseException:  # of a signal handler of the program's: the task will never begin
         if run.clock:
             _end(run, failure("exception"))
@@ -156,16 +159,18 @@ def begin(task: str, framework: str, key: object = None) -> Run | None:
 start = guarded(begin)
 
 
-def _tell_start(run: Run, here: _Process) -> None:
+def _tell_start(run: Run, here: _Process, began: float | None) -> None:
     """Journal and send a start; the run's clock tells from which moment on that stands."""
-    run.started = time.time()
+    run.started = time.time() if began is None else time.time() - time.monotonic() + began
     run.cpu = time.process_time()
     if here.journal:
         here.journal.append(journal.started_line(run, here.fields))
     run.clock = time.monotonic()
     if here.wire:
         here.wire.started(run.task, run.framework, run.trigger)
-    run.clock = time.monotonic()
+    run.clock = time.monotonic() if began is None else began
+    if here.settings.debug:
+        debug(f"run {run.id} of {run.framework} task {run.task!r} began under {run.parent}")
 
 
 @guarded
@@ -200,10 +205,8 @@ def end(run: Run | None, outcome: Outcome) -> None:
 @guarded
 def report(task: str, framework: str, outcome: Outcome, began: float | None = None) -> Run | None:
     """Record a run that is known only at its end; *began* is time.monotonic() at its start."""
-    run = start(task, framework)
+    run = begin(task, framework, None, began)
     if run is not None:
-        if began is not None:
-            run.clock = began
         _end(run, outcome)
     return run
 
@@ -288,6 +291,8 @@ def _here(run: str) -> _Process:
 
 def _take_over(here: _Process, before: _Process | None) -> None:
     """Begin to record in this process; *before* is the process that has forked it."""
+    if here.settings.debug:
+        _explain(here)
     if before is None:
         atexit.register(_finish)
         threads.follow(current)
@@ -299,6 +304,16 @@ def _take_over(here: _Process, before: _Process | None) -> None:
     multiprocessing = sys.modules.get("multiprocessing.util")
     if multiprocessing is not None:  # its children end by os._exit and pass atexit by
         multiprocessing.Finalize(None, _finish, exitpriority=-1000)
+
+
+def _explain(here: _Process) -> None:
+    """Say to whom asks what becomes of this process's runs."""
+    wanted = here.settings
+    journaled = f"in {here.journal.folder}" if here.journal else "nowhere"
+    sent = "to {} {}:{}".format(*wanted.destination).removesuffix(":0") if here.wire else "nowhere"
+    debug(f"process {here.pid}: runs are journalled {journaled}, sent {sent}")
+    for problem in wanted.problems:
+        debug(f"counts as unset: {problem}")
 
 
 def _place(run: Run, here: _Process) -> None:
@@ -344,6 +359,8 @@ def _end(run: Run, outcome: Outcome) -> None:
         )
     if here.wire:
         here.wire.finished(run.task, run.framework, run.trigger, outcome, duration, here.host)
+    if here.settings.debug:
+        debug(f"run {run.id} ended: {outcome.status} {outcome.reason or ''}".rstrip())
     _step_back(run, here)
 
 

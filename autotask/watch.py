@@ -128,7 +128,11 @@ def _instrument(module: "ModuleType") -> None:
     served, ours, function = _agent.TABLE[module.__name__]
     load()
     settings = sys.modules["autotask.recorder"].settings()
-    if any(settings.uses(framework) for framework in served.split()):
+    wanted = any(settings.uses(framework) for framework in served.split())
+    if settings.debug:
+        said = "instruments" if wanted else "excluded:"
+        sys.modules["autotask.guard"].debug(f"{said} {module.__name__} of {module.__file__}")
+    if wanted:
         load("frameworks", "frameworks." + ours)
         getattr(sys.modules["autotask.frameworks." + ours], function)(module)
 
