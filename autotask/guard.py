@@ -44,21 +44,25 @@ def swallow(where: str, problem: BaseException) -> None:
 
 
 def debug(text: str) -> None:
-    """Write what the agent did, where AUTOTASK_DEBUG asks for it."""
+    """Write what the agent did, where AUTOTASK_DEBUG asks for it and where that can be written."""
     from autotask.config import Settings  # here, for this is rare: it costs a start nothing
 
     wanted = Settings(os.environ).debug
     if wanted is None:
         return
     line = f"autotask: {text}\n".encode("utf-8", "backslashreplace")
-    if wanted == "1":
-        os.write(2, line)
-        return
-    file = os.open(wanted, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        os.write(file, line)
-    finally:
-        os.close(file)
+        if wanted == "1":
+            os.write(2, line)
+            return
+        file = os.open(wanted, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            os.write(file, line)
+        finally:
+            os.close(file)
+    except OSError as problem:
+        if from_signal_handler(problem):
+            raise
 
 
 def _trail(problem: BaseException) -> str:

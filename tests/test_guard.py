@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
 import time
 from collections.abc import Callable
@@ -342,3 +343,29 @@ def test_a_command_whose_start_an_alarm_has_cut_off_has_failed(tmp_path: Path, h
     found = runs(home)  # fails where one has ended that never started
     assert [run["status"] for run in found] == ["success", "failure", "success"]
     assert {run["parent"] for run in found} == {None}
+
+
+TOLD = [
+    ({}, ["process .* journalled in .*/journal, sent to udp 127.0.0.1:9", "run .* 'shop' began"]),
+    ({}, ["instruments click.core of .*core.py", "run [0-9a-f]{16} ended: success"]),
+    ({"AUTOTASK_FRAMEWORKS": "-click,-typer"}, ["excluded: click.core"]),
+    ({"AUTOTASK_IGNORE": "sh*"}, ["no run: click task 'shop' is excluded or ignored"]),
+    ({"AUTOTASK_FRAMEWORKS": "cllick"}, ["counts as unset: .*'cllick' is no framework"]),
+    ({"AUTOTASK_HOME": "/dev/null"}, ["the journal does not take a line: .*Not a directory"]),
+    ({"AUTOTASK_JOURNAL": "0", "AUTOTASK_DOGSTATSD": "0"}, ["journalled nowhere, sent nowhere"]),
+]
+
+
+@pytest.mark.parametrize(("env", "expected"), TOLD, ids=str)
+def test_who_asks_is_told_what_becomes_of_the_runs(
+    env: dict[str, str], expected: list[str], tmp_path: Path
+) -> None:
+    pytest.importorskip("click")
+    source = "import click\n@click.command()\ndef shop(): pass\nshop()\n"
+    script = write(tmp_path / "shop.py", source)
+    env = {"AUTOTASK_PROCESS": "0", "AUTOTASK_DEBUG": "1", **env}
+    ended = run_program(script, env=env)
+    assert (ended.status, ended.stdout) == (0, "")
+    for line in expected:
+        assert re.search(f"^autotask: .*{line}", ended.stderr, re.MULTILINE), ended.stderr
+    assert ended.stderr.count("does not take") <= 1
