@@ -21,7 +21,7 @@ def _start(folder):
     """Load the agent from its own place, which never is on the program's path."""
     if sys.version_info < (3, 9) or sys.implementation.name not in ("cpython", "pypy"):
         return
-    place = folder + "/autotask-agent" if _BUNDLED else folder.rpartition("/")[0] + "/autotask"
+    place = folder + "/autotask.d" if _BUNDLED else folder.rpartition("/")[0] + "/autotask"
     _load(place).start()
 
 

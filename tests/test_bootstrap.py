@@ -5,7 +5,6 @@ Mostly by comparison: the same program bare and with the agent, output and exit 
 
 from __future__ import annotations
 
-import os
 import py_compile
 import re
 import shutil
@@ -16,19 +15,19 @@ from pathlib import Path
 import pytest
 from support import (
     INSTALLED,
+    OLD,
     PYTHON,
+    SUPPORTED,
     TEMPLATE,
     Ended,
     Record,
     environment,
+    pythons,
     run_program,
     runs,
     start_program,
     write,
 )
-
-OLD = ("2.7", "3.6", "3.7", "3.8")
-SUPPORTED = ("3.9", "3.10", "3.11", "3.12", "3.13")
 
 # What a program can see of its interpreter. Python 2.7 reads it, too.
 LOOK = """
@@ -52,14 +51,6 @@ def hello():
     click.echo("hello")
 hello()
 """
-
-
-def pythons(version: str) -> Path:
-    """Find an interpreter of a version where pyenv keeps them; skip the test without one."""
-    root = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
-    for found in sorted(root.glob(f"versions/{version}.*/bin/python")):
-        return found
-    pytest.skip(f"no Python {version} on this machine")
 
 
 def bare_and_ours(
@@ -454,6 +445,18 @@ def test_bytecode_that_is_not_of_this_source_is_left_to_python(
     ended = run_program(script, under="bare", env={"PYTHONPATH": str(installation)})
     assert ended == Ended(0, "hello\n", "")
     assert runs(home)[0]["trigger"] == ("old" if kind == "never checked" else "unknown")
+
+
+def test_bytecode_that_is_never_checked_is_checked_where_python_is_told_so(
+    tmp_path: Path, installation: Path, home: Path
+) -> None:
+    pytest.importorskip("click")
+    _compile(installation.parent / "autotask" / "trigger.py", "never checked")
+    told = (PYTHON, "--check-hash-based-pycs", "always")
+    script = write(tmp_path / "shop.py", CLICK)
+    ended = run_program(*told, script, under="bare", env={"PYTHONPATH": str(installation)})
+    assert ended == Ended(0, "hello\n", "")
+    assert runs(home)[0]["trigger"] == "unknown"
 
 
 def _compile(source: Path, kind: str) -> None:

@@ -1,8 +1,8 @@
 """`autotask bundle`: write a folder that starts the agent wherever PYTHONPATH names it.
 
-    DIR/sitecustomize.py        the template, told that it is bundled
-    DIR/autotask-agent/         the package, under a name that cannot be imported
-    DIR/autotask-agent/wrapt/   what we use of wrapt
+    DIR/sitecustomize.py    the template, told that it is bundled
+    DIR/autotask.d/         the package, under a name that nobody can import
+    DIR/autotask.d/wrapt/   what we use of wrapt
 
 Source alone, so that it is at home in each Python from 3.9 on.
 """
@@ -34,7 +34,7 @@ EXAMPLES = """\
 
 _PACKAGE = Path(autotask.__file__).resolve().parent
 _TEMPLATE = _PACKAGE.parent / "sitecustomize_template" / "sitecustomize.py"
-_INSIDE = "autotask-agent"
+_INSIDE = "autotask.d"
 _OUTSIDE = ("closing", "launch", "supervise", "tool")  # never run in the program's process
 
 
