@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import pwd
 import re
 import shlex
 import shutil
@@ -144,8 +145,6 @@ def _bind(mount: Mount) -> str:
 
 def _numbers(user: str) -> str:
     """Return `uid:gid` of a user of the machine."""
-    import pwd
-
     if ":" in user:
         return user
     entry = pwd.getpwnam(user)
@@ -159,7 +158,7 @@ def build(dockerfile: Path, target: str, place: Path, args: Mapping[str, str]) -
         word, _, rest = line.partition(" ")
         if word == "FROM" and target in builder.stages:
             break
-        getattr(builder, word.lower())(rest.strip())
+        getattr(builder, f"do_{word.lower()}")(rest.strip())
     return builder.stages[target]
 
 
@@ -187,11 +186,11 @@ class _Builder:
     def _change(self, image: Image) -> None:
         self.stages[self._name] = image
 
-    def arg(self, rest: str) -> None:
+    def do_arg(self, rest: str) -> None:
         name, _, value = rest.partition("=")
         self._args.setdefault(name, value)
 
-    def from_(self, rest: str) -> None:
+    def do_from(self, rest: str) -> None:
         found = re.fullmatch(r"(\S+) AS (\S+)", re.sub(r"\$\{(\w+)\}", self._value, rest))
         assert found is not None, rest
         version = "{}.{}".format(*sys.version_info)
@@ -202,15 +201,15 @@ class _Builder:
     def _value(self, name: re.Match[str]) -> str:
         return self._args[name[1]]
 
-    def run(self, rest: str) -> None:
+    def do_run(self, rest: str) -> None:
         done = self._image.run("sh", "-c", rest)
         assert done.returncode == 0, done.stdout + done.stderr
 
-    def workdir(self, rest: str) -> None:
+    def do_workdir(self, rest: str) -> None:
         (self._image.tree / rest.lstrip("/")).mkdir(parents=True, exist_ok=True)
         self._change(replace(self._image, workdir=rest))
 
-    def copy(self, rest: str) -> None:
+    def do_copy(self, rest: str) -> None:
         *options, source, target = rest.split()
         origin = self._context
         for option in options:
@@ -224,18 +223,15 @@ class _Builder:
         else:
             shutil.copy(found, place)
 
-    def env(self, rest: str) -> None:
+    def do_env(self, rest: str) -> None:
         added = dict(word.split("=", 1) for word in shlex.split(rest))
         self._change(replace(self._image, env={**self._image.env, **added}))
 
-    def volume(self, rest: str) -> None:
+    def do_volume(self, rest: str) -> None:
         self._change(replace(self._image, volumes=(*self._image.volumes, rest)))
 
-    def user(self, rest: str) -> None:
+    def do_user(self, rest: str) -> None:
         self._change(replace(self._image, user=rest))
 
-    def cmd(self, rest: str) -> None:
+    def do_cmd(self, rest: str) -> None:
         self._change(replace(self._image, command=tuple(json.loads(rest))))
-
-
-setattr(_Builder, "from", _Builder.from_)

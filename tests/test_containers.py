@@ -25,14 +25,13 @@ needs_containers = pytest.mark.skipif(why_not() is not None, reason=str(why_not(
 
 @pytest.fixture(scope="module")
 def images(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Image]:
-    """Build what the examples build."""
+    """Build what the examples build, which the machine's Click goes into."""
     pytest.importorskip("click")
     place = tmp_path_factory.mktemp("images")
-    images = {
+    return {
         target: build(EXAMPLES / "Dockerfile", target, place / target, VERSION)
         for target in ("autotask", "shop")
     }
-    return images
 
 
 def yaml(name: str) -> list[Any]:
