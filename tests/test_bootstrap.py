@@ -66,15 +66,6 @@ def bare_and_ours(
     )
 
 
-@pytest.fixture
-def installation(tmp_path: Path) -> Path:
-    """Copy what is installed to a place of the test's own, and return the folder to inject."""
-    place = tmp_path / "installed here"
-    for part in (TEMPLATE, INSTALLED / "autotask"):
-        shutil.copytree(part, place / part.name, ignore=shutil.ignore_patterns("__pycache__"))
-    return place / TEMPLATE.name
-
-
 # --- the machine's own sitecustomize -------------------------------------------------------------
 
 OWN: dict[str, dict[str, str]] = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
@@ -176,6 +177,14 @@ def test_it_serves_a_framework_on_each_python(
     env = {"PYTHONPATH": f"{made}:{path}"}
     assert run_program(python, script, under="bare", env=env) == Ended(0, "hi\n", "")
     assert recorded(home) == [("shop.py", "success"), ("shop", "success")]
+
+
+def test_the_decorator_is_there(tmp_path: Path, made: Path, home: Path) -> None:
+    source = "import autotask\n@autotask.task(name='night')\ndef work(): print('done')\nwork()\n"
+    script, python = write(tmp_path / "main.py", source), Path(sys.base_prefix) / "bin" / "python3"
+    ended = run_program(python, script, under="bare", env={"PYTHONPATH": str(made)})
+    assert ended == Ended(0, "done\n", "")
+    assert recorded(home) == [("main.py", "success"), ("night", "success")]
 
 
 @pytest.mark.parametrize("version", [*OLD, *SUPPORTED])
