@@ -112,17 +112,12 @@ def base(tree: Path) -> Image:
         (tree / name).mkdir(parents=True)
     tree.chmod(0o755)
     (tree / "tmp").chmod(0o1777)
-    _base_prefix(tree).mkdir(parents=True, exist_ok=True)
-    venv = (sys.executable, "-m", "venv", "--without-pip", tree / "python")
-    subprocess.run(venv, check=True)
+    python = Path(sys.base_prefix, "bin", "python{}.{}".format(*sys.version_info))
+    subprocess.run((python, "-m", "venv", "--without-pip", tree / "python"), check=True)
     pip = tree / "python" / "bin" / "pip"
     pip.write_text(_PIP)
     pip.chmod(0o755)
     return Image(tree)
-
-
-def _base_prefix(tree: Path) -> Path:
-    return tree / sys.base_prefix.lstrip("/")
 
 
 def _machine() -> list[str]:
