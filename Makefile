@@ -45,6 +45,10 @@ matrix: $(VENV)/.ready  ## test oldest and newest frameworks on every Python fou
 wheel: $(VENV)/.ready  ## build the wheel and the source distribution into dist/
 	$(BIN)/hatchling build
 
+.PHONY: bundle
+bundle: $(VENV)/.ready  ## write the folder that containers need into build/bundle
+	@$(BIN)/autotask bundle --force build/bundle
+
 .PHONY: clean
 clean:  ## remove all that make has made
 	rm -rf $(VENV) $(WHEEL_VENV) build dist .mypy_cache .pytest_cache .ruff_cache

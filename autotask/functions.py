@@ -1,7 +1,7 @@
 """Functions of the user's own as tasks: named in AUTOTASK_FUNCTIONS, or under `@autotask.task`.
 
 Any callable can come: functions, methods of all kinds, coroutines, generators. That is wrapt's
-trade, and this module is the only one to import it.
+trade, and this module is the only one to need it.
 """
 
 from __future__ import annotations
@@ -11,8 +11,6 @@ import os
 import sys
 from types import AsyncGeneratorType, CoroutineType, GeneratorType
 
-import wrapt
-
 from autotask import recorder
 from autotask.guard import guarded
 
@@ -21,7 +19,11 @@ if TYPE_CHECKING:
     from types import ModuleType
     from typing import Any
 
+    from wrapt import BoundFunctionWrapper, FunctionWrapper, ObjectProxy
+
     from autotask.run import Run
+else:
+    from autotask.wrapt.wrappers import BoundFunctionWrapper, FunctionWrapper, ObjectProxy
 
 
 @guarded
@@ -69,8 +71,28 @@ def _find(module: str, qualname: str) -> Any:
     return found
 
 
-class _BoundTask(wrapt.BoundFunctionWrapper):  # type: ignore[type-arg]
+@recorder.witness
+def autotask_call(self: Any, /, *args: Any, **kwargs: Any) -> Any:
+    """Call what is wrapped, as a run: past wrapt's own way, which adds a frame to tracebacks."""
+    wrapped, name = self.__wrapped__, self._self_wrapper
+    if _runs_later(wrapped):
+        return _stepped(wrapped(*args, **kwargs), name, None)
+    run = recorder.start(name, "function")
+    try:
+        result = wrapped(*args, **kwargs)
+    except BaseException as exc:
+        recorder.fail(run, exc)
+        raise
+    if type(result) in (CoroutineType, GeneratorType, AsyncGeneratorType):
+        return _stepped(result, name, run)  # a decorator's, round a function of that kind
+    recorder.succeed(run)
+    return result
+
+
+class _BoundTask(BoundFunctionWrapper):  # type: ignore[type-arg]
     """A method, looked up on an instance or a class."""
+
+    __call__ = autotask_call
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         bound_to = getattr(self.__wrapped__, "__self__", None)
@@ -79,35 +101,17 @@ class _BoundTask(wrapt.BoundFunctionWrapper):  # type: ignore[type-arg]
         return getattr, (bound_to, self.__name__)
 
 
-class _Task(wrapt.FunctionWrapper):  # type: ignore[type-arg]
+class _Task(FunctionWrapper):  # type: ignore[type-arg]
     """A function whose calls are runs; pickled by its name, as functions are."""
 
     __bound_function_wrapper__ = _BoundTask
+    __call__ = autotask_call
 
-    def __init__(self, wrapped: Any, name: str) -> None:
-        super().__init__(wrapped, _wrapper(name))
+    def __init__(self, wrapped: Any, name: Any) -> None:
+        super().__init__(wrapped, name)  # kept as `_self_wrapper`, also by what is bound
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         return self.__qualname__
-
-
-def _wrapper(name: str) -> Any:
-    @recorder.witness
-    def autotask_call(wrapped: Any, _: Any, args: Any, kwargs: Any) -> Any:
-        if _runs_later(wrapped):
-            return _stepped(wrapped(*args, **kwargs), name, None)
-        run = recorder.start(name, "function")
-        try:
-            result = wrapped(*args, **kwargs)
-        except BaseException as exc:
-            recorder.fail(run, exc)
-            raise
-        if type(result) in (CoroutineType, GeneratorType, AsyncGeneratorType):
-            return _stepped(result, name, run)  # a decorator's, round a function of that kind
-        recorder.succeed(run)
-        return result
-
-    return autotask_call
 
 
 def _runs_later(wrapped: Any) -> bool:
@@ -175,7 +179,7 @@ def _step(method: str, *given: Any) -> Any:
     return autotask_step
 
 
-class _Steps(wrapt.ObjectProxy):  # type: ignore[type-arg]
+class _Steps(ObjectProxy):  # type: ignore[type-arg]
     """A coroutine or generator, with a run from its first step to its last."""
 
     def __init__(self, wrapped: Any, span: _Span) -> None:
@@ -200,7 +204,7 @@ class _Steps(wrapt.ObjectProxy):  # type: ignore[type-arg]
         self._self_span.close()
 
 
-class _AsyncSteps(wrapt.ObjectProxy):  # type: ignore[type-arg]
+class _AsyncSteps(ObjectProxy):  # type: ignore[type-arg]
     """An asynchronous generator, with a run from its first step to its last."""
 
     def __init__(self, wrapped: Any, span: _Span) -> None:

@@ -183,7 +183,8 @@ def _load(name: str, place: str) -> None:
 def _bytecode(source: str) -> "Any":
     """Return the code of a source file as compiled earlier; None where that is not known.
 
-    The header of a .pyc file: https://peps.python.org/pep-0552/.
+    The header of a .pyc file: https://peps.python.org/pep-0552/. In an image bytecode can be of the
+    kind that is never checked; what is checked by a hash is left to importlib.
     """
     folder, _, file = source.rpartition("/")
     try:
@@ -202,8 +203,14 @@ def _bytecode(source: str) -> "Any":
     header = _external.MAGIC_NUMBER + b"\0\0\0\0"
     for number in (int(status.st_mtime), status.st_size):
         header += (number & 0xFFFFFFFF).to_bytes(4, "little")
-    if data[:16] != header:
+    if data[:16] != header and not _is_never_checked(data):
         return None
     code = _external.marshal.loads(memoryview(data)[16:])
     _external._imp._fix_co_filename(code, source)
     return code
+
+
+def _is_never_checked(data: bytes) -> bool:
+    kind = _external.MAGIC_NUMBER + b"\1\0\0\0"
+    checked_all_the_same = _external._imp.check_hash_based_pycs == "always"
+    return len(data) > 16 and data[:8] == kind and not checked_all_the_same

@@ -4,6 +4,8 @@
 # run there is silence. The machine's own sitecustomize runs first, just as it would without us.
 import sys
 
+_BUNDLED = False  # `autotask bundle` says True: then the agent lies inside this folder
+
 
 def _step_aside():
     """Leave no trace on the path, so that the machine's own sitecustomize is found."""
@@ -19,7 +21,8 @@ def _start(folder):
     """Load the agent from its own place, which never is on the program's path."""
     if sys.version_info < (3, 9) or sys.implementation.name not in ("cpython", "pypy"):
         return
-    _load(folder.rpartition("/")[0] + "/autotask").start()
+    place = folder + "/autotask.d" if _BUNDLED else folder.rpartition("/")[0] + "/autotask"
+    _load(place).start()
 
 
 def _load(place):

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support import Datagrams
+from support import INSTALLED, TEMPLATE, Datagrams
 
 _OURS = ("AUTOTASK_", "DD_", "PYTHON")
 _KEPT = "PYTHONDONTWRITEBYTECODE"
@@ -50,3 +51,12 @@ def datagrams(monkeypatch: pytest.MonkeyPatch) -> Iterator[Datagrams]:
     monkeypatch.setenv("DD_DOGSTATSD_URL", agent.url)
     yield agent
     agent.close()
+
+
+@pytest.fixture
+def installation(tmp_path: Path) -> Path:
+    """Copy what is installed to a place of the test's own, and return the folder to inject."""
+    place = tmp_path / "installed here"
+    for part in (TEMPLATE, INSTALLED / "autotask"):
+        shutil.copytree(part, place / part.name, ignore=shutil.ignore_patterns("__pycache__"))
+    return place / TEMPLATE.name

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import select
+import shutil
 import socket
 import subprocess
 import sys
@@ -19,6 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import pytest
+
 import autotask
 
 # Where autotask is installed from: a checkout, an editable install of it, or the wheel.
@@ -28,6 +31,8 @@ _SCRIPT = Path(sysconfig.get_path("scripts")) / "autotask-run"
 LAUNCHER = _SCRIPT if _SCRIPT.exists() else INSTALLED / "bin" / "autotask-run"
 
 PYTHON = sys.executable
+OLD = ("2.7", "3.6", "3.7", "3.8")
+SUPPORTED = ("3.9", "3.10", "3.11", "3.12", "3.13", "3.14")
 Record = dict[str, Any]
 Under = Literal["bare", "path", "launcher"]
 
@@ -105,6 +110,17 @@ def environment(
         rest = found.get("PYTHONPATH")
         found["PYTHONPATH"] = f"{TEMPLATE}{os.pathsep}{rest}" if rest else str(TEMPLATE)
     return found
+
+
+def pythons(version: str) -> Path:
+    """Find an interpreter of a version, where pyenv keeps them first; skip the test without one."""
+    pyenv = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
+    for found in sorted(pyenv.glob(f"versions/{version}.*/bin/python")):
+        return found
+    on_the_path = shutil.which(f"python{version}")
+    if on_the_path is None:
+        pytest.skip(f"no Python {version} on this machine")
+    return Path(on_the_path)
 
 
 def write(path: Path, source: str) -> Path:

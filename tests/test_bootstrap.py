@@ -5,7 +5,6 @@ Mostly by comparison: the same program bare and with the agent, output and exit 
 
 from __future__ import annotations
 
-import os
 import py_compile
 import re
 import shutil
@@ -16,19 +15,19 @@ from pathlib import Path
 import pytest
 from support import (
     INSTALLED,
+    OLD,
     PYTHON,
+    SUPPORTED,
     TEMPLATE,
     Ended,
     Record,
     environment,
+    pythons,
     run_program,
     runs,
     start_program,
     write,
 )
-
-OLD = ("2.7", "3.6", "3.7", "3.8")
-SUPPORTED = ("3.9", "3.10", "3.11", "3.12", "3.13")
 
 # What a program can see of its interpreter. Python 2.7 reads it, too.
 LOOK = """
@@ -54,14 +53,6 @@ hello()
 """
 
 
-def pythons(version: str) -> Path:
-    """Find an interpreter of a version where pyenv keeps them; skip the test without one."""
-    root = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
-    for found in sorted(root.glob(f"versions/{version}.*/bin/python")):
-        return found
-    pytest.skip(f"no Python {version} on this machine")
-
-
 def bare_and_ours(
     *command: str | Path,
     env: Mapping[str, str | None] | None = None,
@@ -73,15 +64,6 @@ def bare_and_ours(
         run_program(*command, under="bare", env=env, cwd=cwd, stdin=stdin),
         run_program(*command, under="path", env=env, cwd=cwd, stdin=stdin),
     )
-
-
-@pytest.fixture
-def installation(tmp_path: Path) -> Path:
-    """Copy what is installed to a place of the test's own, and return the folder to inject."""
-    place = tmp_path / "installed here"
-    for part in (TEMPLATE, INSTALLED / "autotask"):
-        shutil.copytree(part, place / part.name, ignore=shutil.ignore_patterns("__pycache__"))
-    return place / TEMPLATE.name
 
 
 # --- the machine's own sitecustomize -------------------------------------------------------------
@@ -456,6 +438,18 @@ def test_bytecode_that_is_not_of_this_source_is_left_to_python(
     assert runs(home)[0]["trigger"] == ("old" if kind == "never checked" else "unknown")
 
 
+def test_bytecode_that_is_never_checked_is_checked_where_python_is_told_so(
+    tmp_path: Path, installation: Path, home: Path
+) -> None:
+    pytest.importorskip("click")
+    _compile(installation.parent / "autotask" / "trigger.py", "never checked")
+    told = (PYTHON, "--check-hash-based-pycs", "always")
+    script = write(tmp_path / "shop.py", CLICK)
+    ended = run_program(*told, script, under="bare", env={"PYTHONPATH": str(installation)})
+    assert ended == Ended(0, "hello\n", "")
+    assert runs(home)[0]["trigger"] == "unknown"
+
+
 def _compile(source: Path, kind: str) -> None:
     """Leave bytecode beside a source that says `old`, where the source says something else."""
     text = source.read_text()
@@ -525,10 +519,16 @@ def test_a_program_can_import_autotask(script: str, installed: bool, tmp_path: P
 
 
 @pytest.mark.swallows
-def test_the_decorator_is_harmless_where_wrapt_is_missing(tmp_path: Path) -> None:
-    write(tmp_path / "wrapt.py", "raise ImportError('none here')")
+def test_the_decorator_is_harmless_where_wrapt_is_missing(
+    tmp_path: Path, installation: Path
+) -> None:
+    python = Path(sys.base_prefix) / "bin" / "python3"
+    if run_program(python, "-I", "-c", "import wrapt", under="bare").status == 0:
+        pytest.skip("the machine's own Python has wrapt")
     source = "import autotask\n@autotask.task\ndef work(): return 'done'\nprint(work())"
-    ended = run_program(write(tmp_path / "shop.py", source), env={"AUTOTASK_PROCESS": "0"})
+    env = {"PYTHONPATH": str(installation), "AUTOTASK_PROCESS": "0"}
+    script = write(tmp_path / "shop.py", source)
+    ended = run_program(python, script, under="bare", env=env)
     assert ended == Ended(0, "done\n", "")
 
 

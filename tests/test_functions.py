@@ -343,15 +343,14 @@ def test_a_function_that_is_not_there_is_told_in_the_debug_log_alone(
 
 @pytest.mark.swallows
 def test_a_program_without_wrapt_in_reach_is_not_disturbed(
-    tmp_path: Path, home: Path, swallowed: Path
+    tmp_path: Path, installation: Path, home: Path, swallowed: Path
 ) -> None:
     plain = tmp_path / "plain"
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", plain], check=True)
     write(tmp_path / "jobs.py", JOBS)
     script = write(tmp_path / "main.py", "import jobs\nprint(jobs.nightly())\n")
-    ended = run_program(
-        plain / "bin" / "python", script, env={"AUTOTASK_FUNCTIONS": SETTING}, cwd=tmp_path
-    )
+    env = {"PYTHONPATH": str(installation), "AUTOTASK_FUNCTIONS": SETTING}
+    ended = run_program(plain / "bin" / "python", script, under="bare", env=env)
     assert (ended.status, ended.stdout, ended.stderr) == (0, "2\n", "")
     assert told(runs(home)) == ["main.py success"]
     assert "wrapt" in swallowed.read_text()

@@ -139,7 +139,7 @@ def make(*words: str) -> subprocess.CompletedProcess[str]:
 @pytest.mark.checkout
 def test_make_explains_its_targets() -> None:
     explained = {line.split()[0] for line in make().stdout.splitlines()}
-    assert explained >= {"demo", "test", "lint", "bench", "matrix", "wheel", "clean"}
+    assert explained >= {"demo", "test", "lint", "bench", "matrix", "wheel", "bundle", "clean"}
 
 
 @pytest.mark.checkout

@@ -10,11 +10,11 @@ import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from autotask.tool import prune, runs, show, tasks
+from autotask.tool import bundle, prune, runs, show, tasks
 from autotask.tool.errors import ToolError
 from autotask.tool.output import clean
 
-_COMMANDS = {"runs": runs, "tasks": tasks, "show": show, "prune": prune}
+_COMMANDS = {"runs": runs, "tasks": tasks, "show": show, "prune": prune, "bundle": bundle}
 
 
 class _Parser(argparse.ArgumentParser):

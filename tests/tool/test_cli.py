@@ -48,7 +48,7 @@ def test_a_usage_error_is_one_line_and_status_2(words: str, named: str) -> None:
     assert named in ended.stderr
 
 
-@pytest.mark.parametrize("command", ["", "runs", "tasks", "show", "prune"])
+@pytest.mark.parametrize("command", ["", "runs", "tasks", "show", "prune", "bundle"])
 def test_help_has_examples(command: str) -> None:
     found = answer(*command.split(), "--help")
     assert f"usage: autotask {command}" in found
@@ -57,10 +57,11 @@ def test_help_has_examples(command: str) -> None:
     assert all(line.startswith(f"  autotask {command}") for line in examples)
 
 
-def test_the_examples_of_the_help_work(book: Book) -> None:
+def test_the_examples_of_the_help_work(book: Book, tmp_path: Path) -> None:
     run = book.run("nightly.py", "process")
     for line in answer("--help").partition("examples:\n")[2].splitlines():
         words = line.partition(">")[0].replace("'", "").replace("2f9c41d0", run.id).split()
+        words = [word.replace("/opt", str(tmp_path)) for word in words]
         assert answer(*words[1:])
 
 
