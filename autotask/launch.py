@@ -46,7 +46,7 @@ examples:
   autotask-run --name backup --tag team:data ./backup.sh
 """
 _USAGE_ERROR, _NOT_EXECUTABLE, _NOT_FOUND = 125, 126, 127
-_SHELLS = frozenset(["sh", "bash", "dash", "ksh", "zsh"])
+SHELLS = frozenset(["sh", "bash", "dash", "ksh", "zsh"])
 
 
 class Options:
@@ -119,13 +119,17 @@ def main() -> NoReturn:
         return execute(options.command, environ)
 
     if settings.enabled:
-        environ["PYTHONPATH"] = with_agent(environ.get("PYTHONPATH"))
+        equip(environ, settings, options.command)
         task = settings.name or task_name(options.command)
         if not options.replace and _is_wanted(settings, task):
             from autotask.supervise import supervise
 
             environ.pop("AUTOTASK_NAME", None)
-            supervise(settings, task, environ, become)
+            supervise(settings, task, environ, become, options.command)
+        if settings.debug:
+            from autotask import command
+
+            command.tell_if_barred(options.command, environ)
     failure = become(environ)
     complain(failure.text)
     os._exit(failure.code)
@@ -205,6 +209,25 @@ def _version() -> str:
         return "(not installed)"
 
 
+def equip(environ: dict[str, str], settings: Settings, command: list[str]) -> None:
+    """Put the agent on a command's path, and name the plugins that its environment is known for.
+
+    They are found by `autotask frameworks` and `autotask doctor`, for it takes 50 ms.
+    """
+    environ["PYTHONPATH"] = with_agent(environ.get("PYTHONPATH"))
+    if "AUTOTASK_PLUGINS" in environ or not settings.home:
+        return
+    try:
+        file = os.open(os.path.join(settings.home, "plugins"), os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return
+    from autotask import plugins
+
+    found = plugins.of_command(plugins.read(file), command, environ)
+    if found:
+        environ["AUTOTASK_PLUGINS"] = found
+
+
 def with_agent(path: str | None) -> str:
     """Put the folder of our sitecustomize in front of a PYTHONPATH, without an empty entry."""
     site = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))
@@ -219,7 +242,7 @@ def task_name(command: list[str]) -> str:
     program = os.path.basename(command[0]) or command[0]
     if program.startswith(("python", "pypy")):
         return python_program(command[1:]) or program
-    if program in _SHELLS and len(command) > 1 and not command[1].startswith(("-", "+")):
+    if program in SHELLS and len(command) > 1 and not command[1].startswith(("-", "+")):
         return os.path.basename(command[1]) or program
     return program
 
@@ -227,7 +250,7 @@ def task_name(command: list[str]) -> str:
 def execute(command: list[str], environ: dict[str, str]) -> Failure:
     """Become a command, found as execvp(3) finds it; return only where that fails."""
     name, denied = command[0], None
-    for file in _candidates(name, environ.get("PATH", os.defpath)):
+    for file in candidates(name, environ.get("PATH", os.defpath)):
         try:
             os.execve(file, command, environ)  # noqa: S606  what we are for
         except (FileNotFoundError, NotADirectoryError):
@@ -244,7 +267,8 @@ def execute(command: list[str], environ: dict[str, str]) -> Failure:
     return denied or Failure(_NOT_FOUND, f"{name}: {missing}")
 
 
-def _candidates(name: str, path: str) -> Iterator[str]:
+def candidates(name: str, path: str) -> Iterator[str]:
+    """Yield the files that may be a command, as execvp(3) looks for it."""
     if "/" in name:
         yield name
         return

@@ -1,0 +1,184 @@
+"""Look into the environment of a command's Python: what it is, and what is installed there.
+
+The interpreter itself says little, for it may be any: where it looks for modules. What lies there
+is read from here.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import subprocess
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import importlib_metadata
+
+from autotask import launch, plugins
+from autotask.command import Command, read
+from autotask.config import Settings
+from autotask.tool import supported
+from autotask.tool.errors import ToolError
+
+GROUP = "autotask.frameworks"
+_MARK = "autotask found: "
+_PATIENCE = 30.0  # seconds for an interpreter to start
+
+# Any interpreter has to understand it.
+_SELF = """
+import json, os, sys
+agent, module = sys.modules.get("autotask.agent"), sys.modules.get("sitecustomize")
+sys.stdout.write("\\n" + %r + json.dumps({
+    "version": "%%d.%%d.%%d" %% sys.version_info[:3],
+    "implementation": getattr(getattr(sys, "implementation", None), "name", "cpython"),
+    "prefix": sys.prefix,
+    "executable": sys.executable,
+    "flags": [letter for letter, name in (
+        ("I", "isolated"), ("E", "ignore_environment"), ("S", "no_site")
+    ) if getattr(sys.flags, name, 0)],
+    "path": [entry for entry in sys.path if entry],
+    "pythonpath": os.environ.get("PYTHONPATH"),
+    "agent": getattr(agent, "__file__", None) if agent in sys.meta_path else None,
+    "sitecustomize": getattr(module, "__file__", None),
+}) + "\\n")
+"""
+# What the agent does with a plugin, with a clock; the framework itself is loaded before.
+_PLUGIN = """
+import json, sys, time
+watched, name, function = sys.argv[1:]
+said = {}
+try:
+    __import__(watched)
+    from autotask import watch
+    watch.load("frameworks")
+    began = time.perf_counter()
+    try:
+        __import__(name)
+        said["seconds"] = time.perf_counter() - began
+        getattr(sys.modules[name], function)(sys.modules[watched])
+    except BaseException as problem:
+        said["error"] = "%%s: %%s" %% (type(problem).__name__, problem)
+except ImportError as problem:
+    said["unwatched"] = str(problem)
+sys.stdout.write("\\n" + %r + json.dumps(said) + "\\n")
+"""
+
+
+class Plugin(NamedTuple):
+    """An entry point of our group: the module that is watched, and who is told of it."""
+
+    watched: str
+    target: str
+    distribution: str
+    version: str
+
+    @property
+    def setting(self) -> str:
+        """Write it for AUTOTASK_PLUGINS."""
+        return f"{self.watched}={self.target}"
+
+    @property
+    def is_valid(self) -> bool:
+        """Tell whether the agent can read it."""
+        return bool(Settings({"AUTOTASK_PLUGINS": self.setting}).plugins)
+
+
+class Environment:
+    """A command's Python in the environment that `autotask-run` gives it."""
+
+    def __init__(self, words: list[str]) -> None:
+        environ = dict(os.environ)
+        launch.equip(environ, Settings(environ), words)
+        self.command: Command = read(words, environ)
+        self.settings = Settings(self.command.environ)
+        self.said: dict[str, Any] = {}  # what the interpreter says of itself
+        self.problem = ""  # why it says nothing
+        if self.command.python:
+            # Nobody's run: the probe is no program of the user's.
+            self.said = self._ask(_SELF % _MARK, {"AUTOTASK_PROCESS": "0"})
+
+    def _ask(self, code: str, environ: dict[str, str], *words: str) -> dict[str, Any]:
+        """Run code in the interpreter, with the command's own options."""
+        assert self.command.python
+        line = [self.command.python, *self.command.options, "-c", code, *words]
+        try:
+            done = subprocess.run(
+                line,
+                env={**self.command.environ, **environ},
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                timeout=_PATIENCE,
+                check=False,
+            )
+        except (OSError, subprocess.TimeoutExpired) as problem:
+            self.problem = str(problem)
+            return {}
+        for text in reversed(done.stdout.decode(errors="replace").splitlines()):
+            if text.startswith(_MARK):
+                said: dict[str, Any] = json.loads(text[len(_MARK) :])
+                return said
+        errors = done.stderr.decode(errors="replace").strip().splitlines()
+        self.problem = errors[-1] if errors else f"status {done.returncode}"
+        return {}
+
+    @property
+    def path(self) -> list[str]:
+        """Return where the interpreter looks for modules."""
+        return [str(entry) for entry in self.said.get("path", [])]
+
+    def version_of(self, distribution: str) -> str | None:
+        """Return which version of a distribution is installed there; None for none."""
+        for found in importlib_metadata.distributions(name=distribution, path=self.path):
+            return found.version
+        return None
+
+    def frameworks(self) -> dict[str, str | None]:
+        """Return the version of each framework that is installed there."""
+        return {name: self.version_of(name) for name in supported.FRAMEWORKS}
+
+    @functools.cached_property
+    def plugins(self) -> list[Plugin]:
+        """The plugins that are installed there."""
+        return sorted(set(self._plugins()))
+
+    def _plugins(self) -> Iterator[Plugin]:
+        seen = set()
+        for found in importlib_metadata.distributions(path=self.path):
+            name = found.name
+            if name in seen:  # further back on the path
+                continue
+            seen.add(name)
+            for point in found.entry_points.select(group=GROUP):
+                yield Plugin(point.name, point.value.replace(" ", ""), name, found.version)
+
+    @property
+    def plugins_setting(self) -> str:
+        """Return what AUTOTASK_PLUGINS has to be for them."""
+        return ",".join(plugin.setting for plugin in self.plugins if plugin.is_valid)
+
+    def remember(self) -> None:
+        """Let `autotask-run` know of the plugins, at its next start.
+
+        A wrapper that is called `python` may lead elsewhere the next time.
+        """
+        home, python = self.settings.home, self.command.python
+        if home and python and self.said:
+            executable = self.said["executable"]
+            if plugins.folder_of(python) == plugins.folder_of(executable):
+                plugins.remember(home, python, self.plugins_setting)
+
+    def try_plugin(self, plugin: Plugin) -> dict[str, Any]:
+        """Do what the agent would do with a plugin; return `seconds`, `error` or `unwatched`."""
+        module, _, function = plugin.target.partition(":")
+        words = (plugin.watched, module, function)
+        environ = {"AUTOTASK_PROCESS": "0", "AUTOTASK_PLUGINS": ""}
+        return self._ask(_PLUGIN % _MARK, environ, *words)
+
+
+def default_command() -> list[str]:
+    """Return the Python that one gets by its name."""
+    for name in ("python3", "python"):
+        if read([name], os.environ).python:
+            return [name]
+    raise ToolError("no python3 on the PATH: name a command after `--`")
