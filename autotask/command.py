@@ -68,7 +68,7 @@ class Command:
             return []
         file = self._find(self.words[0])
         if file is None:
-            self.missing = self.words[0]
+            self.missing = f"{self.words[0]}, {self._where}" if self.files else self.words[0]
             return []
         self.files.append(file)
         if name == "env":
@@ -289,8 +289,6 @@ def tell_if_barred(words: list[str], environ: Mapping[str, str], seen: bool = Fa
     from autotask.guard import debug
 
     command = read(words, environ)
-    why = command.barred or (
-        "it did not load, and nothing written down tells why" if seen else None
-    )
+    why = command.barred or ("it has not announced itself" if seen else None)
     if command.python and why:
         debug(f"the agent could not load in {words[0]}: {why}; see `autotask doctor -- COMMAND`")

@@ -19,6 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import pytest
+
 import autotask
 
 # Where autotask is installed from: a checkout, an editable install of it, or the wheel.
@@ -105,6 +107,14 @@ def environment(
         rest = found.get("PYTHONPATH")
         found["PYTHONPATH"] = f"{TEMPLATE}{os.pathsep}{rest}" if rest else str(TEMPLATE)
     return found
+
+
+def pythons(version: str) -> Path:
+    """Find an interpreter of a version where pyenv keeps them; skip the test without one."""
+    root = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
+    for found in sorted(root.glob(f"versions/{version}.*/bin/python")):
+        return found
+    pytest.skip(f"no Python {version} on this machine")
 
 
 def write(path: Path, source: str) -> Path:

@@ -21,6 +21,7 @@ from support import (
     Ended,
     Record,
     environment,
+    pythons,
     run_program,
     runs,
     start_program,
@@ -52,14 +53,6 @@ def hello():
     click.echo("hello")
 hello()
 """
-
-
-def pythons(version: str) -> Path:
-    """Find an interpreter of a version where pyenv keeps them; skip the test without one."""
-    root = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
-    for found in sorted(root.glob(f"versions/{version}.*/bin/python")):
-        return found
-    pytest.skip(f"no Python {version} on this machine")
 
 
 def bare_and_ours(

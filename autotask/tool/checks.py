@@ -36,7 +36,7 @@ def _command(environment: Environment) -> Findings:
     name = command.elsewhere or command.runner
     if command.missing:
         yield Finding(
-            "problem", "command", f"{command.missing}: no such command", "is it on the PATH?"
+            "problem", "command", f"{command.missing}: not found or not executable", "correct it"
         )
     elif command.elsewhere:
         text = f"`{name}` starts its command in an environment of its own"
