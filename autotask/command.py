@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 
+from autotask.guard import debug, guarded
 from autotask.launch import SHELLS, candidates
 from autotask.naming import split_option
 
@@ -257,37 +258,34 @@ def _polyglot(text: str) -> list[str]:
 
     pip and uv write `'''exec' /long/path/python "$0" "$@"` where a first line would be too long.
     """
+    import re
+
     for line in text.split("\n")[1:6]:
-        before, found, after = line.partition("exec")
-        command, itself, _ = after.lstrip("'").partition('"$0"')
-        if found and itself and not before.strip("\"': "):
-            return _split(command)
+        found = re.match(r"""[\s"':]*exec["']*\s+(.*?)\s+"?\$0""", line)
+        if found:
+            return _split(found[1])
     return []
 
 
 def _resets(text: str, name: str) -> list[str]:
-    """Name the lines of a shell script that keep the agent out of what they start."""
+    """Name the lines of a shell script that may keep the agent out of what they start."""
     import re
 
-    found = []
-    for number, line in enumerate(text.splitlines(), 1):
-        code = line.partition("#")[0]
-        sets = re.search(r"\bPYTHONPATH=(\S*)", code)
-        if (
-            re.search(r"\benv\s+(-\S+\s+)*(-\w*i|-\s)", code)
-            or re.search(r"\bunset\b.*\bPYTHONPATH\b", code)
-            or re.search(r"\bpython[\d.]*\s+(-\w+\s+)*-\w*[IES]", code)
-            or re.search(r"\b(sudo|doas|su)\s", code)
-            or (sets and "PYTHONPATH" not in sets[1])
-        ):
-            found.append(f"line {number} of {name}" if "\n" in text.strip() else name)
-    return found
+    bars = re.compile(
+        r"\benv(?:\s+-[uC]\s+\S+|\s+-\w+)*?\s+-(?:\w*i\w*)?\s"  # env -i
+        r"|\bunset\b.*\bPYTHONPATH\b"
+        r"|\bPYTHONPATH=(?!\S*PYTHONPATH)"
+        r"|\bpython[\d.]*\s+(?:-\w+\s+)*-[a-zA-Z]*[IES]"
+        r"|\b(?:sudo|doas|su)\s"
+    )
+    lines = [line.partition("#")[0] for line in text.splitlines()]
+    found = [number for number, line in enumerate(lines, 1) if bars.search(line)]
+    return [f"line {number} of {name}" if len(lines) > 1 else name for number in found]
 
 
+@guarded
 def tell_if_barred(words: list[str], environ: Mapping[str, str], seen: bool = False) -> None:
     """Say in the debug log where the agent can't load in a command; *seen*: it has not loaded."""
-    from autotask.guard import debug
-
     command = read(words, environ)
     why = command.barred or ("it has not announced itself" if seen else None)
     if command.python and why:

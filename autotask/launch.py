@@ -10,6 +10,7 @@ import os
 import sys
 
 from autotask.config import Settings
+from autotask.guard import guarded
 from autotask.naming import python_program
 
 TYPE_CHECKING = False
@@ -46,6 +47,7 @@ examples:
   autotask-run --name backup --tag team:data ./backup.sh
 """
 _USAGE_ERROR, _NOT_EXECUTABLE, _NOT_FOUND = 125, 126, 127
+PLUGINS = "plugins"  # a file of the home
 SHELLS = frozenset(["sh", "bash", "dash", "ksh", "zsh"])
 
 
@@ -215,17 +217,45 @@ def equip(environ: dict[str, str], settings: Settings, command: list[str]) -> No
     They are found by `autotask frameworks` and `autotask doctor`, for it takes 50 ms.
     """
     environ["PYTHONPATH"] = with_agent(environ.get("PYTHONPATH"))
-    if "AUTOTASK_PLUGINS" in environ or not settings.home:
-        return
-    try:
-        file = os.open(os.path.join(settings.home, "plugins"), os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
-        return
-    from autotask import plugins
+    if settings.home and "AUTOTASK_PLUGINS" not in environ:
+        found = _plugins(settings.home, command, environ)
+        if found:
+            environ["AUTOTASK_PLUGINS"] = found
 
-    found = plugins.of_command(plugins.read(file), command, environ)
-    if found:
-        environ["AUTOTASK_PLUGINS"] = found
+
+@guarded
+def _plugins(home: str, command: list[str], environ: dict[str, str]) -> str | None:
+    known = known_plugins(home)
+    if not known:
+        return None
+    from autotask.command import read
+
+    python = read(command, environ).python
+    return known.get(environment_of(python)) if python else None
+
+
+def known_plugins(home: str) -> dict[str, str]:
+    """Return what AUTOTASK_PLUGINS is to be in each environment that was ever looked into.
+
+    A line each, with a tab between the two: to read JSON would cost half of all that we do.
+    """
+    try:
+        file = os.open(os.path.join(home, PLUGINS), os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return {}
+    try:
+        lines = os.read(file, 1 << 20).decode("utf-8", "surrogateescape").split("\n")
+    except OSError:
+        return {}
+    finally:
+        os.close(file)
+    pairs = [line.partition("\t") for line in lines]
+    return {folder: plugins for folder, _, plugins in pairs if plugins}
+
+
+def environment_of(python: str) -> str:
+    """Return what an environment is known by: the folder of its `python` and its scripts."""
+    return os.path.dirname(os.path.abspath(python))
 
 
 def with_agent(path: str | None) -> str:

@@ -5,7 +5,6 @@ Mostly by comparison: the same program bare and with the agent, output and exit 
 
 from __future__ import annotations
 
-import os
 import py_compile
 import re
 import shutil

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from autotask import agent, config
+from autotask.tool import supported
 
 pytestmark = pytest.mark.checkout
 
@@ -32,6 +33,15 @@ def test_the_table_of_settings_names_all_that_are_read() -> None:
 def test_the_table_of_frameworks_names_all_that_are_supported() -> None:
     served = {name for names, _, _ in agent.TABLE.values() for name in names.split()}
     assert sorted(_first_column("frameworks")) == sorted(served | {"function", "process"})
+
+
+def test_the_table_of_frameworks_has_the_versions_that_are_tested() -> None:
+    assert set(supported.FRAMEWORKS) == {
+        name for names, _, _ in agent.TABLE.values() for name in names.split()
+    }
+    for name, wanted in supported.FRAMEWORKS.items():
+        (row,) = [line for line in README.splitlines() if line.startswith(f"| `{name}` |")]
+        assert row.split("|")[2].strip().startswith(str(wanted))
 
 
 def test_the_readme_opens_with_the_two_commands() -> None:

@@ -10,14 +10,16 @@ import functools
 import json
 import os
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import importlib_metadata
 
-from autotask import launch, plugins
+from autotask import launch
 from autotask.command import Command, read
 from autotask.config import Settings
+from autotask.journal import make_folder
 from autotask.tool import supported
 from autotask.tool.errors import ToolError
 
@@ -164,9 +166,9 @@ class Environment:
         """
         home, python = self.settings.home, self.command.python
         if home and python and self.said:
-            executable = self.said["executable"]
-            if plugins.folder_of(python) == plugins.folder_of(executable):
-                plugins.remember(home, python, self.plugins_setting)
+            folder = launch.environment_of(python)
+            if folder == launch.environment_of(self.said["executable"]) and folder.isprintable():
+                _remember(home, folder, self.plugins_setting)
 
     def try_plugin(self, plugin: Plugin) -> dict[str, Any]:
         """Do what the agent would do with a plugin; return `seconds`, `error` or `unwatched`."""
@@ -174,6 +176,20 @@ class Environment:
         words = (plugin.watched, module, function)
         environ = {"AUTOTASK_PROCESS": "0", "AUTOTASK_PLUGINS": ""}
         return self._ask(_PLUGIN % _MARK, environ, *words)
+
+
+def _remember(home: str, folder: str, setting: str) -> None:
+    """Note what was found in an environment, for `launch.known_plugins`."""
+    known = launch.known_plugins(home)
+    if known.get(folder, "") == setting:
+        return
+    known[folder] = setting
+    text = "".join(f"{key}\t{value}\n" for key, value in known.items() if value)
+    make_folder(home)
+    path = os.path.join(home, launch.PLUGINS)
+    with tempfile.NamedTemporaryFile(dir=home, delete=False) as file:
+        file.write(text.encode("utf-8", "surrogateescape"))
+    os.replace(file.name, path)
 
 
 def default_command() -> list[str]:
