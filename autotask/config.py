@@ -146,7 +146,8 @@ class Settings:
         for item in self._list("AUTOTASK_PLUGINS"):
             watched, _, target = item.partition("=")
             module, _, function = target.partition(":")
-            if all(word.isidentifier() for word in f"{watched}.{module}.{function}".split(".")):
+            words = [*watched.split("."), *module.split("."), function]
+            if all(word.isidentifier() for word in words):
                 found.append((watched, module, function))
             else:
                 self.problems.append(f"AUTOTASK_PLUGINS: {item!r} is not module=plugin:function")

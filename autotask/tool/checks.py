@@ -97,7 +97,7 @@ def _what_bars(environment: Environment) -> tuple[str, str]:
     if supported.PYTHONS.verdict(said["version"]) == "older":
         return "this Python is too old for it", f"use Python {supported.PYTHONS.oldest} or newer"
     if command.barred:
-        return command.barred, "take that away; tasks inside are not seen, the process run is"
+        return command.barred, "take it away; until then only the whole program is a run"
     if said["flags"]:
         letter = said["flags"][0]
         return f"something adds -{letter} to the interpreter", "find the wrapper that does"
