@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 _DEEPEST = 12  # commands that lead to one another
-_BARS = {"I": "isolated mode", "E": "PYTHON* variables are ignored", "S": "no sitecustomize"}
+_BARS = {"I": "isolated mode", "E": "it ignores PYTHONPATH", "S": "no sitecustomize"}
 # Programs that run what follows: their options with a value, and how many words stand before it.
 _PREFIXES = {
     "exec": ("a", 0),

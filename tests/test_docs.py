@@ -49,7 +49,10 @@ def test_the_readme_opens_with_the_two_commands() -> None:
     assert re.findall(r"\$ (make \w+)", opening) == ["make demo", "make test"]
 
 
-@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "docs/how-it-works.md"])
+PAGES = ["README.md", "CONTRIBUTING.md", "docs/how-it-works.md", "docs/plugins.md"]
+
+
+@pytest.mark.parametrize("page", PAGES)
 def test_links_lead_to_pages_that_are_there(page: str) -> None:
     text = (ROOT / page).read_text()
     for link in re.findall(r"\]\((?!https?:)([^)#]+)", text):

@@ -129,23 +129,29 @@ def _frameworks(environment: Environment) -> Findings:
 
 
 def _plugins(environment: Environment) -> Findings:
-    wanted = environment.settings.plugins
-    for plugin in environment.plugins:
-        yield _plugin(environment, plugin)
-    installed = {plugin.setting for plugin in environment.plugins}
-    for watched, module, function in wanted:
-        if f"{watched}={module}:{function}" not in installed:
-            by_hand = Plugin(watched, f"{module}:{function}", "AUTOTASK_PLUGINS", "")
-            yield _plugin(environment, by_hand)
+    named, found = environment.named, environment.plugins
+    for plugin in found:
+        if named is None or not plugin.is_valid or plugin.setting in named:
+            yield _plugin(environment, plugin)
+        else:
+            text = f"{_name(plugin)} is not named in AUTOTASK_PLUGINS"
+            yield Finding("warning", "plugin", text, f"add {plugin.setting}, or unset it")
+    for item in set(named or ()).difference(plugin.setting for plugin in found):
+        watched, _, target = item.partition("=")
+        yield _plugin(environment, Plugin(watched, target, "AUTOTASK_PLUGINS", ""))
     setting = environment.plugins_setting
-    if setting and not wanted:
+    if setting and named is None and setting != environment.remembered:
         text = "autotask-run sets it from now on; where the agent runs without, set"
         yield Finding("ok", "plugins", f"{text} AUTOTASK_PLUGINS={setting}")
 
 
+def _name(plugin: Plugin) -> str:
+    by = f"{plugin.distribution} {plugin.version}".strip()
+    return f"{plugin.watched} by {plugin.target} ({by})"
+
+
 def _plugin(environment: Environment, plugin: Plugin) -> Finding:
-    name = f"{plugin.watched} by {plugin.target} ({plugin.distribution} {plugin.version}".strip()
-    name += ")"
+    name = _name(plugin)
     if not plugin.is_valid:
         return Finding("warning", "plugin", f"{name} cannot be read", "write module:function")
     if not environment.said["agent"]:
@@ -218,5 +224,5 @@ def _write(home: str) -> None:
 def _left_open(settings: Settings) -> Findings:
     dead = [mark for mark in closing.marks(settings.home or "") if mark.dead]
     if dead:
-        text = f"{len(dead)} dead processes have left runs open"
+        text = f"{len(dead)} dead process{'es have' if len(dead) > 1 else ' has'} left runs open"
         yield Finding("warning", "runs", text, "`autotask runs` closes them as lost")

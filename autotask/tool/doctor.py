@@ -57,6 +57,6 @@ def _print(findings: list[Finding]) -> None:
     lines = []
     for status, check, text, remedy in findings:
         line = output.styled(f"{status:<9}", STYLES[status])
-        line.append_text(output.styled(f"{check:<{width + 2}}"))
-        lines.append(line.append_text(output.styled(f"{text}: {remedy}" if remedy else text)))
+        said = f"{text}. {remedy[:1].upper()}{remedy[1:]}" if remedy else text
+        lines.append(line.append_text(output.styled(f"{check:<{width + 2}}{said}")))
     output.print_rich(*lines)

@@ -23,13 +23,16 @@ from autotask.journal import make_folder
 from autotask.tool import supported
 from autotask.tool.errors import ToolError
 
+_SETTING = "AUTOTASK_PLUGINS"
 GROUP = "autotask.frameworks"
 _MARK = "autotask found: "
 _PATIENCE = 30.0  # seconds for an interpreter to start
 
 # Any interpreter has to understand it.
 _SELF = """
-import json, os, sys
+import sys
+sys.path[:] = [entry for entry in sys.path if entry]  # nothing of the current folder is imported
+import json, os
 agent, module = sys.modules.get("autotask.agent"), sys.modules.get("sitecustomize")
 sys.stdout.write("\\n" + %r + json.dumps({
     "version": "%%d.%%d.%%d" %% sys.version_info[:3],
@@ -39,7 +42,7 @@ sys.stdout.write("\\n" + %r + json.dumps({
     "flags": [letter for letter, name in (
         ("I", "isolated"), ("E", "ignore_environment"), ("S", "no_site")
     ) if getattr(sys.flags, name, 0)],
-    "path": [entry for entry in sys.path if entry],
+    "path": sys.path,
     "pythonpath": os.environ.get("PYTHONPATH"),
     "agent": getattr(agent, "__file__", None) if agent in sys.meta_path else None,
     "sitecustomize": getattr(module, "__file__", None),
@@ -47,7 +50,9 @@ sys.stdout.write("\\n" + %r + json.dumps({
 """
 # What the agent does with a plugin, with a clock; the framework itself is loaded before.
 _PLUGIN = """
-import json, sys, time
+import sys
+sys.path[:] = [entry for entry in sys.path if entry]
+import json, time
 watched, name, function = sys.argv[1:]
 said = {}
 try:
@@ -83,7 +88,7 @@ class Plugin(NamedTuple):
     @property
     def is_valid(self) -> bool:
         """Tell whether the agent can read it."""
-        return bool(Settings({"AUTOTASK_PLUGINS": self.setting}).plugins)
+        return bool(Settings({_SETTING: self.setting}).plugins)
 
 
 class Environment:
@@ -92,6 +97,7 @@ class Environment:
     def __init__(self, words: list[str]) -> None:
         environ = dict(os.environ)
         launch.equip(environ, Settings(environ), words)
+        self.remembered = None if _SETTING in os.environ else environ.get(_SETTING)
         self.command: Command = read(words, environ)
         self.settings = Settings(self.command.environ)
         self.said: dict[str, Any] = {}  # what the interpreter says of itself
@@ -155,6 +161,13 @@ class Environment:
                 yield Plugin(point.name, point.value.replace(" ", ""), name, found.version)
 
     @property
+    def named(self) -> list[str] | None:
+        """The items of AUTOTASK_PLUGINS; None where nobody has set it, but `autotask-run` would."""
+        if self.command.environ.get(_SETTING) == self.remembered:
+            return None
+        return [f"{one}={module}:{function}" for one, module, function in self.settings.plugins]
+
+    @property
     def plugins_setting(self) -> str:
         """Return what AUTOTASK_PLUGINS has to be for them."""
         return ",".join(plugin.setting for plugin in self.plugins if plugin.is_valid)
@@ -174,7 +187,7 @@ class Environment:
         """Do what the agent would do with a plugin; return `seconds`, `error` or `unwatched`."""
         module, _, function = plugin.target.partition(":")
         words = (plugin.watched, module, function)
-        environ = {"AUTOTASK_PROCESS": "0", "AUTOTASK_PLUGINS": ""}
+        environ = {"AUTOTASK_PROCESS": "0", _SETTING: ""}
         return self._ask(_PLUGIN % _MARK, environ, *words)
 
 

@@ -52,14 +52,14 @@ def _knock_file(path: str) -> str:
 
 
 def _knock_port(host: str, port: int) -> str:
-    found = socket.getaddrinfo(host, port, 0, socket.SOCK_DGRAM)
-    ours = [one for one in found if ipaddress.ip_address(one[4][0]).is_loopback]
-    family, address = (ours or found)[0][0], (ours or found)[0][4]
-    place = f"{host}:{port}" if host == address[0] else f"{host}:{port} ({address[0]})"
-    if not ours:
-        return f"go to {place}; whether anybody listens on another host cannot be known"
+    numeric = "127.0.0.1" if host == "localhost" else host  # as the agent takes it
+    family, _, _, _, address = socket.getaddrinfo(numeric, port, 0, socket.SOCK_DGRAM)[0]
+    place = f"{host}:{port}" if numeric == address[0] else f"{host}:{port} ({address[0]})"
     with socket.socket(family, socket.SOCK_DGRAM) as door:
         door.connect(address)
+        ours = door.getsockname()[0] == address[0]
+        if not (ours or ipaddress.ip_address(address[0]).is_loopback):
+            return f"go to {place}; whether anybody listens on another host cannot be known"
         door.send(_NOTHING)
         refused = door.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
     if refused:

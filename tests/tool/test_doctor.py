@@ -18,6 +18,7 @@ from tool.journals import answer, autotask, dead_process, obey_modes, on_termina
 
 from autotask.journal import Journal, make_folder, segment
 from autotask.marks import leave_mark
+from autotask.tool.environment import Environment, Plugin
 
 Findings = dict[str, dict[str, str]]
 
@@ -112,6 +113,18 @@ def test_says_what_keeps_the_agent_out(tmp_path: Path, python: Path, line: str, 
 @pytest.mark.parametrize("words", ["-W ignore -X dev x.py", "-m pkg -I", "-c I", "-", ""])
 def test_other_options_of_the_interpreter_are_no_trouble(python: Path, words: str) -> None:
     assert doctor(python, *words.split())["agent"]["status"] == "ok"
+
+
+def test_nothing_of_the_current_folder_is_imported(
+    python: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("json", "time", "autotask"):
+        write(tmp_path / f"{name}.py", "raise SystemExit('imported')\n")
+    monkeypatch.chdir(tmp_path)
+    environment = Environment([str(python)])
+    assert environment.said["agent"]
+    said = environment.try_plugin(Plugin("cmd", "shlex:split", "plugin", "1"))
+    assert said["error"].startswith("AttributeError"), "the standard library's was told of cmd"
 
 
 def test_pythonnousersite_is_no_trouble(python: Path) -> None:
@@ -344,7 +357,7 @@ def test_people_get_a_line_for_each_finding(python: Path) -> None:
         ["ok", "journal"],
         ["ok", "datagrams"],
     ]
-    assert ": take it away" in rows[2][2]
+    assert ". Take it away" in rows[2][2]
 
 
 def test_lines_have_their_colours_on_a_terminal(python: Path) -> None:
