@@ -74,12 +74,10 @@ def watch_plugins() -> None:
 
 def tell_launcher(run: str) -> None:
     """Let the launcher, which was asked for it, see that the agent is in its command."""
-    from autotask.config import Settings
-    from autotask.marks import sign_mark
-
-    home = Settings(os.environ).home
+    load()
+    home = sys.modules["autotask.recorder"].settings().home
     if home:
-        sign_mark(home, f"launcher-{run}")
+        sys.modules["autotask.marks"].sign_mark(home, f"launcher-{run}")
 
 
 def find(
