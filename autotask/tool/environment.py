@@ -6,12 +6,13 @@ is read from here.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import os
+import re
 import subprocess
 import tempfile
-from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import importlib_metadata
@@ -96,7 +97,9 @@ class Environment:
 
     def __init__(self, words: list[str]) -> None:
         environ = dict(os.environ)
-        launch.equip(environ, Settings(environ), words)
+        launcher = Settings(environ)
+        launch.equip(environ, launcher, words)
+        self._home = launcher.home
         self.remembered = None if _SETTING in os.environ else environ.get(_SETTING)
         self.command: Command = read(words, environ)
         self.settings = Settings(self.command.environ)
@@ -135,30 +138,28 @@ class Environment:
         """Return where the interpreter looks for modules."""
         return [str(entry) for entry in self.said.get("path", [])]
 
-    def version_of(self, distribution: str) -> str | None:
-        """Return which version of a distribution is installed there; None for none."""
-        for found in importlib_metadata.distributions(name=distribution, path=self.path):
-            return found.version
-        return None
+    @functools.cached_property
+    def _installed(self) -> dict[str, tuple[str, importlib_metadata.EntryPoints]]:
+        """The versions and entry points of the distributions, by their normalised names."""
+        found: dict[str, tuple[str, importlib_metadata.EntryPoints]] = {}
+        for one in importlib_metadata.distributions(path=self.path):
+            with contextlib.suppress(Exception):  # half removed, or damaged
+                name = re.sub(r"[-_.]+", "-", one.name).lower()
+                found.setdefault(name, (one.version, one.entry_points))
+        return found
 
     def frameworks(self) -> dict[str, str | None]:
-        """Return the version of each framework that is installed there."""
-        return {name: self.version_of(name) for name in supported.FRAMEWORKS}
+        """Return the version of each framework that is installed there, None for none."""
+        return {name: self._installed.get(name, (None,))[0] for name in supported.FRAMEWORKS}
 
     @functools.cached_property
     def plugins(self) -> list[Plugin]:
         """The plugins that are installed there."""
-        return sorted(set(self._plugins()))
-
-    def _plugins(self) -> Iterator[Plugin]:
-        seen = set()
-        for found in importlib_metadata.distributions(path=self.path):
-            name = found.name
-            if name in seen:  # further back on the path
-                continue
-            seen.add(name)
-            for point in found.entry_points.select(group=GROUP):
-                yield Plugin(point.name, point.value.replace(" ", ""), name, found.version)
+        return sorted(
+            Plugin(point.name, point.value.replace(" ", ""), name, version)
+            for name, (version, points) in self._installed.items()
+            for point in points.select(group=GROUP)
+        )
 
     @property
     def named(self) -> list[str] | None:
@@ -177,11 +178,11 @@ class Environment:
 
         A wrapper that is called `python` may lead elsewhere the next time.
         """
-        home, python = self.settings.home, self.command.python
-        if home and python and self.said:
+        python = self.command.python
+        if self._home and python and self.said:
             folder = launch.environment_of(python)
             if folder == launch.environment_of(self.said["executable"]) and folder.isprintable():
-                _remember(home, folder, self.plugins_setting)
+                _remember(self._home, folder, self.plugins_setting)
 
     def try_plugin(self, plugin: Plugin) -> dict[str, Any]:
         """Do what the agent would do with a plugin; return `seconds`, `error` or `unwatched`."""

@@ -147,6 +147,8 @@ def test_tells_what_reading_cannot(bin_folder: Path) -> None:
 def test_a_command_that_is_not_there_is_named(bin_folder: Path) -> None:
     assert reading(bin_folder, "no-such").missing == "no-such"
     assert reading(bin_folder, "env", "no-such").missing == "no-such, on the command line"
+    write(bin_folder / "pypy3", "not executable")
+    assert reading(bin_folder, "pypy3").missing == "pypy3"
     script = program(bin_folder / "nightly", f"#!{LONG}/python\n")
     found = reading(bin_folder, "nightly")
     assert found.missing == f"{LONG}/python, in the first line of {script}"
@@ -166,7 +168,7 @@ def test_a_command_line_that_is_cut_off_is_no_python(bin_folder: Path, words: li
     ("name", "expected"),
     [
         *[(name, True) for name in ("python", "python3", "python3.14t", "pypy", "pypy3.10")],
-        *[(name, False) for name in ("python-config", "python3-config", "pythonize", "ipython")],
+        *[(name, False) for name in ("python-config", "pythonize", "ipython", "3", "")],
     ],
 )
 def test_an_interpreter_is_known_by_its_name(name: str, expected: bool) -> None:

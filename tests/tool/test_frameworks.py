@@ -63,6 +63,20 @@ def test_the_first_one_on_the_path_counts(python: Path, tmp_path: Path) -> None:
     assert found["frameworks"][0]["found"] == "8.0.1"
 
 
+def test_what_is_damaged_or_half_removed_is_left_out(python: Path) -> None:
+    site = environments.site(python)
+    environments.install(site, "click", "8.1.7")
+    for name, data in {"doit": None, "invoke": b"\xff\xfe", "typer": b"\0"}.items():
+        info = site / f"{name}-1.0.dist-info"
+        info.mkdir()
+        if data is not None:
+            (info / "METADATA").write_bytes(data)
+            (info / "entry_points.txt").write_bytes(b"[autotask.frameworks\n= =" + data)
+    found = frameworks(python)
+    assert {one["found"] for one in found["frameworks"]} == {"8.1.7", None}
+    assert found["plugins"] == []
+
+
 def test_a_plugin_is_shown_and_used_by_autotask_run_from_then_on(
     python: Path, tmp_path: Path, home: Path
 ) -> None:
