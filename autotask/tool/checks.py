@@ -36,7 +36,10 @@ def _command(environment: Environment) -> Findings:
     name = command.elsewhere or command.runner
     if command.missing:
         yield Finding(
-            "problem", "command", f"{command.missing}: not found or not executable", "correct it"
+            "problem",
+            "command",
+            f"{command.missing}: not found or not executable",
+            "correct its name, or the PATH",
         )
     elif command.elsewhere:
         text = f"`{name}` starts its command in an environment of its own"
@@ -59,7 +62,7 @@ def _python(environment: Environment) -> Findings:
     said = environment.said
     if not said:
         text = f"{environment.command.python} does not answer ({environment.problem})"
-        yield Finding("problem", "python", text, "can you start it yourself?")
+        yield Finding("problem", "python", text, "start it yourself, and mend what it says")
         return
     version, implementation = said["version"], said["implementation"]
     text = f"{version} in {said['prefix']}"
@@ -98,13 +101,12 @@ def _what_bars(environment: Environment) -> tuple[str, str]:
         return "this Python is too old for it", f"use Python {supported.PYTHONS.oldest} or newer"
     if command.barred:
         return command.barred, "take it away; until then only the whole program is a run"
+    mend = f"mend the wrapper {command.python}, or name the Python behind it"
     if said["flags"]:
-        letter = said["flags"][0]
-        return f"something adds -{letter} to the interpreter", "find the wrapper that does"
+        return f"something adds -{said['flags'][0]} to the interpreter", mend
     template = launch.with_agent(None)
     if template not in (said["pythonpath"] or "").split(os.pathsep):
-        file = command.python
-        return "PYTHONPATH does not reach the interpreter", f"{file} is a wrapper that resets it"
+        return "PYTHONPATH does not reach the interpreter", mend
     if not os.access(os.path.join(template, "sitecustomize.py"), os.R_OK):
         return f"{template} cannot be read", "install autotask where all users may read it"
     own = said["sitecustomize"] or "a sitecustomize that ends the start"
@@ -179,7 +181,8 @@ def _journal(settings: Settings) -> Findings:
     home = settings.home
     user = _user()
     if not settings.journal:
-        yield Finding("warning", "journal", "AUTOTASK_JOURNAL turns it off")
+        status = "warning" if settings.dogstatsd else "problem"
+        yield Finding(status, "journal", "AUTOTASK_JOURNAL turns it off", "unset it, to see runs")
         return
     if not home:
         yield Finding("problem", "journal", "no home folder is known", "set AUTOTASK_HOME")

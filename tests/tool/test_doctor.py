@@ -242,8 +242,10 @@ def test_an_agent_that_is_turned_off_is_a_problem(python: Path) -> None:
 
 
 def test_a_switch_that_is_off_is_a_warning(python: Path) -> None:
-    found = doctor(python, env={"AUTOTASK_JOURNAL": "0", "AUTOTASK_DOGSTATSD": "0"})
-    assert (found["journal"]["status"], found["datagrams"]["status"]) == ("warning", "warning")
+    assert doctor(python, env={"AUTOTASK_JOURNAL": "0"})["journal"]["status"] == "warning"
+    assert doctor(python, env={"AUTOTASK_DOGSTATSD": "0"})["datagrams"]["status"] == "warning"
+    both = {"AUTOTASK_JOURNAL": "0", "AUTOTASK_DOGSTATSD": "0"}
+    assert doctor(python, env=both, status=1)["journal"]["status"] == "problem"
 
 
 def test_nothing_of_the_trial_stays_in_the_journal(python: Path, home: Path) -> None:
