@@ -35,12 +35,8 @@ def _command(environment: Environment) -> Findings:
     way = " -> ".join(command.files) or command.words[0]
     name = command.elsewhere or command.runner
     if command.missing:
-        yield Finding(
-            "problem",
-            "command",
-            f"{command.missing}: not found or not executable",
-            "correct its name, or the PATH",
-        )
+        text = f"{command.missing}: not found or not executable"
+        yield Finding("problem", "command", text, "correct its name, or the PATH")
     elif command.elsewhere:
         text = f"`{name}` starts its command in an environment of its own"
         yield Finding("problem", "command", text, f"write `{name} ... autotask-run COMMAND`")
