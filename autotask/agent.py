@@ -45,6 +45,10 @@ def start() -> None:
         from autotask import watch
 
         watch.watch_functions()
+    if "AUTOTASK_PLUGINS" in environ:
+        from autotask import watch
+
+        watch.watch_plugins()
     if _is_launched(environ.get("AUTOTASK_PROCESS_RUN", "")):
         return
     wanted = environ.get("AUTOTASK_PROCESS", "0" if "AUTOTASK_PARENT" in environ else "1")
@@ -77,6 +81,10 @@ def _is_enabled() -> bool:
 def _is_launched(process_run: str) -> bool:
     """Tell whether a launcher outside has opened the run of this very process, and will end it."""
     run, _, pid = process_run.partition(":")
+    if run and "AUTOTASK_DEBUG" in os.environ:
+        from autotask import watch
+
+        watch.tell_launcher(run)
     if pid != str(os.getpid()):
         return False
     had_it = "atexit" in sys.modules

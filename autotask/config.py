@@ -53,6 +53,7 @@ class Settings:
         self.debug = self._debug()
         self.process = self._process()
         self.functions = self._functions()
+        self.plugins = self._plugins()
         self.destination = self._destination()
         self.entity_id = self._entity_id()
         self.tags = self._tags()
@@ -119,9 +120,9 @@ class Settings:
         known.update(*[names.split() for names, _, _ in TABLE.values()])
         items = [item.lower() for item in self._list("AUTOTASK_FRAMEWORKS")]
         for item in items:
-            if item.removeprefix("-") not in known:
+            if item.removeprefix("-") not in known and not self.plugins:  # it may be a plugin's
                 self.problems.append(f"AUTOTASK_FRAMEWORKS: {item!r} is no framework")
-        items = [item for item in items if item.removeprefix("-") in known]
+        items = [item for item in items if item.removeprefix("-") in known or self.plugins]
         without = frozenset(item[1:] for item in items if item.startswith("-"))
         only = frozenset(item for item in items if not item.startswith("-") and item != "all")
         return only, without
@@ -137,6 +138,19 @@ class Settings:
                 found.append((module, qualname, name.strip() or f"{module}:{qualname}"))
             else:
                 self.problems.append(f"AUTOTASK_FUNCTIONS: {item!r} is not package.module:name")
+        return tuple(found)
+
+    def _plugins(self) -> tuple[tuple[str, str, str], ...]:
+        """Return (watched module, plugin's module, its function) of each of AUTOTASK_PLUGINS."""
+        found = []
+        for item in self._list("AUTOTASK_PLUGINS"):
+            watched, _, target = item.partition("=")
+            module, _, function = target.partition(":")
+            words = [*watched.split("."), *module.split("."), function]
+            if all(word.isidentifier() for word in words):
+                found.append((watched, module, function))
+            else:
+                self.problems.append(f"AUTOTASK_PLUGINS: {item!r} is not module=plugin:function")
         return tuple(found)
 
     def _entity_id(self) -> str | None:

@@ -10,6 +10,7 @@ import os
 import sys
 
 from autotask.config import Settings
+from autotask.guard import guarded
 from autotask.naming import python_program
 
 TYPE_CHECKING = False
@@ -46,7 +47,8 @@ examples:
   autotask-run --name backup --tag team:data ./backup.sh
 """
 _USAGE_ERROR, _NOT_EXECUTABLE, _NOT_FOUND = 125, 126, 127
-_SHELLS = frozenset(["sh", "bash", "dash", "ksh", "zsh"])
+PLUGINS = "plugins"  # a file of the home
+SHELLS = frozenset(["sh", "bash", "dash", "ksh", "zsh"])
 
 
 class Options:
@@ -119,13 +121,17 @@ def main() -> NoReturn:
         return execute(options.command, environ)
 
     if settings.enabled:
-        environ["PYTHONPATH"] = with_agent(environ.get("PYTHONPATH"))
+        equip(environ, settings, options.command)
         task = settings.name or task_name(options.command)
         if not options.replace and _is_wanted(settings, task):
             from autotask.supervise import supervise
 
             environ.pop("AUTOTASK_NAME", None)
-            supervise(settings, task, environ, become)
+            supervise(settings, task, environ, become, options.command)
+        if settings.debug:
+            from autotask import command
+
+            command.tell_if_barred(options.command, environ)
     failure = become(environ)
     complain(failure.text)
     os._exit(failure.code)
@@ -205,6 +211,53 @@ def _version() -> str:
         return "(not installed)"
 
 
+def equip(environ: dict[str, str], settings: Settings, command: list[str]) -> None:
+    """Put the agent on a command's path, and name the plugins that its environment is known for.
+
+    They are found by `autotask frameworks` and `autotask doctor`, for it takes 50 ms.
+    """
+    environ["PYTHONPATH"] = with_agent(environ.get("PYTHONPATH"))
+    if settings.home and "AUTOTASK_PLUGINS" not in environ:
+        found = _plugins(settings.home, command, environ)
+        if found:
+            environ["AUTOTASK_PLUGINS"] = found
+
+
+@guarded
+def _plugins(home: str, command: list[str], environ: dict[str, str]) -> str | None:
+    known = known_plugins(home)
+    if not known:
+        return None
+    from autotask.command import read
+
+    python = read(command, environ).python
+    return known.get(environment_of(python)) if python else None
+
+
+def known_plugins(home: str) -> dict[str, str]:
+    """Return what AUTOTASK_PLUGINS is to be in each environment that was ever looked into.
+
+    A line each, with a tab between the two: to read JSON would cost half of all that we do.
+    """
+    try:
+        file = os.open(os.path.join(home, PLUGINS), os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return {}
+    try:
+        lines = os.read(file, 1 << 20).decode("utf-8", "surrogateescape").split("\n")
+    except OSError:
+        return {}
+    finally:
+        os.close(file)
+    pairs = [line.partition("\t") for line in lines]
+    return {folder: plugins for folder, _, plugins in pairs if plugins}
+
+
+def environment_of(python: str) -> str:
+    """Return what an environment is known by: the folder of its `python` and its scripts."""
+    return os.path.dirname(os.path.abspath(python))
+
+
 def with_agent(path: str | None) -> str:
     """Put the folder of our sitecustomize in front of a PYTHONPATH, without an empty entry."""
     site = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))
@@ -219,7 +272,7 @@ def task_name(command: list[str]) -> str:
     program = os.path.basename(command[0]) or command[0]
     if program.startswith(("python", "pypy")):
         return python_program(command[1:]) or program
-    if program in _SHELLS and len(command) > 1 and not command[1].startswith(("-", "+")):
+    if program in SHELLS and len(command) > 1 and not command[1].startswith(("-", "+")):
         return os.path.basename(command[1]) or program
     return program
 
@@ -227,7 +280,7 @@ def task_name(command: list[str]) -> str:
 def execute(command: list[str], environ: dict[str, str]) -> Failure:
     """Become a command, found as execvp(3) finds it; return only where that fails."""
     name, denied = command[0], None
-    for file in _candidates(name, environ.get("PATH", os.defpath)):
+    for file in candidates(name, environ.get("PATH", os.defpath)):
         try:
             os.execve(file, command, environ)  # noqa: S606  what we are for
         except (FileNotFoundError, NotADirectoryError):
@@ -244,7 +297,8 @@ def execute(command: list[str], environ: dict[str, str]) -> Failure:
     return denied or Failure(_NOT_FOUND, f"{name}: {missing}")
 
 
-def _candidates(name: str, path: str) -> Iterator[str]:
+def candidates(name: str, path: str) -> Iterator[str]:
+    """Yield the files that may be a command, as execvp(3) looks for it."""
     if "/" in name:
         yield name
         return

@@ -21,7 +21,7 @@ def python_program(words: Sequence[str]) -> str | None:
         if not word.startswith("-") or word == "-":
             return os.path.basename(word) if word != "-" else None
         # --check-hash-based-pycs takes a value
-        option, value = ("-", "") if word.startswith("--") else _option(word)
+        option, value = ("-", "") if word.startswith("--") else split_option(word)
         if option == "c":
             return None
         if option and not value:
@@ -31,7 +31,7 @@ def python_program(words: Sequence[str]) -> str | None:
     return None
 
 
-def _option(word: str) -> tuple[str, str]:
+def split_option(word: str) -> tuple[str, str]:
     """Return the option with a value that a word like `-Bm` or `-Wd` holds, and that value."""
     for place, letter in enumerate(word[1:], 2):
         if letter in _VALUED:

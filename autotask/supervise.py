@@ -42,7 +42,13 @@ _BY_TERMINAL = (
 _CGROUPS = "/sys/fs/cgroup"
 
 
-def supervise(settings: Settings, task: str, environ: dict[str, str], become: Become) -> NoReturn:
+def supervise(
+    settings: Settings,
+    task: str,
+    environ: dict[str, str],
+    become: Become,
+    command: list[str] | None = None,
+) -> NoReturn:
     """Run a command in a child, which *become* turns into it, and end as it ends."""
     program = Program(settings, task)
     inside = program.prepare(environ) or environ
@@ -62,6 +68,8 @@ def supervise(settings: Settings, task: str, environ: dict[str, str], become: Be
     said = os.read(reading, 4096).decode("utf-8", "surrogateescape")
     if said:
         _say(said)
+    if settings.debug and command and not said:
+        program.tell_if_alone(command, environ)
     program.end(status, usage, said)
     end_like(status)
 
@@ -186,6 +194,14 @@ class Program:
         if self.wire:
             self.wire.finished(run.task, run.framework, run.trigger, outcome, duration, self.host)
         self.withdraw()
+
+    @guarded
+    def tell_if_alone(self, command: list[str], environ: dict[str, str]) -> None:
+        """Say so where the agent did not come into the command, which we see by our mark."""
+        from autotask.command import tell_if_barred
+        from autotask.marks import is_signed
+
+        tell_if_barred(command, environ, seen=bool(self._mark and not is_signed(self._mark)))
 
     @guarded
     def withdraw(self) -> None:

@@ -55,6 +55,31 @@ def watch_functions() -> None:
         when_imported(module, hook)
 
 
+def watch_plugins() -> None:
+    """Tell the functions that AUTOTASK_PLUGINS names of their modules, and import them then."""
+    from autotask.config import Settings
+
+    for watched, module, function in Settings(os.environ).plugins:
+
+        def hook(imported: "ModuleType", module: str = module, function: str = function) -> None:
+            load("frameworks")
+            try:
+                __import__(module)
+                getattr(sys.modules[module], function)(imported)
+            except SystemExit as problem:  # a plugin's is not the program's
+                _swallow(module, problem)
+
+        when_imported(watched, hook)
+
+
+def tell_launcher(run: str) -> None:
+    """Let the launcher, which was asked for it, see that the agent is in its command."""
+    load()
+    home = sys.modules["autotask.recorder"].settings().home
+    if home:
+        sys.modules["autotask.marks"].sign_mark(home, f"launcher-{run}")
+
+
 def find(
     name: str, path: "Sequence[str] | None", target: "ModuleType | None"
 ) -> "ModuleSpec | None":
@@ -113,7 +138,7 @@ def _tell(hook: "Hook", module: "ModuleType") -> None:
         _swallow(module.__name__, problem)
 
 
-def _swallow(where: str, problem: Exception) -> None:
+def _swallow(where: str, problem: BaseException) -> None:
     try:
         from autotask import guard
     except Exception:  # a broken installation of ours is no trouble of the program's

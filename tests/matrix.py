@@ -15,22 +15,25 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from autotask.tool.supported import FRAMEWORKS
+
 ROOT = Path(__file__).resolve().parent.parent
 PLACE = ROOT / "build" / "matrix"
 PYTHONS = ("3.9", "3.10", "3.11", "3.12", "3.13")
 WHERE = ("~/.pyenv/versions/{}.*/bin/python", "/usr/bin/python{}", "/usr/local/bin/python{}")
 
+_OLDEST = {name: f"=={wanted.oldest}.*" for name, wanted in FRAMEWORKS.items()}
 # What is installed together. Of several releases it is the first that works on a Python: Invoke
 # 1.7 does not from 3.11 on. Typer needs Click 8.
 SETS: dict[str, dict[str, tuple[str, ...]]] = {
     "oldest": {
-        "click": ("==7.1.*",),
-        "invoke": ("==1.7.*", "==2.0.*", "==2.2.*"),
-        "doit": ("==0.33.*", "==0.34.*", "==0.35.*", "==0.36.*"),
+        "click": (_OLDEST["click"],),
+        "invoke": (_OLDEST["invoke"], "==2.0.*", "==2.2.*"),
+        "doit": (_OLDEST["doit"], "==0.34.*", "==0.35.*", "==0.36.*"),
     },
     "middle": {
         "click": ("==8.1.*",),
-        "typer": ("==0.12.*",),
+        "typer": (_OLDEST["typer"],),
         "invoke": ("==2.2.*",),
         "doit": ("==0.36.*",),
     },
@@ -91,7 +94,9 @@ class Cell:
                 if release == releases[-1]:
                     raise
                 continue
-            self.found.append(f"{framework} {self._installed(framework)}")
+            version = self._installed(framework)
+            beyond = FRAMEWORKS[framework].verdict(version) != "supported"
+            self.found.append(f"{framework} {version}{', not in tool/supported.py' * beyond}")
             return
 
     def _installed(self, framework: str) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from autotask import agent, config
+from autotask.tool import supported
 
 pytestmark = pytest.mark.checkout
 
@@ -34,14 +35,28 @@ def test_the_table_of_frameworks_names_all_that_are_supported() -> None:
     assert sorted(_first_column("frameworks")) == sorted(served | {"function", "process"})
 
 
+def test_the_table_of_frameworks_has_the_versions_that_are_tested() -> None:
+    assert set(supported.FRAMEWORKS) == {
+        name for names, _, _ in agent.TABLE.values() for name in names.split()
+    }
+    for name, wanted in supported.FRAMEWORKS.items():
+        (row,) = [line for line in README.splitlines() if line.startswith(f"| `{name}` |")]
+        assert row.split("|")[2].strip().startswith(str(wanted))
+
+
 def test_the_readme_opens_with_the_two_commands() -> None:
     opening = README.split("```")[1]
     assert re.findall(r"\$ (make \w+)", opening) == ["make demo", "make test"]
 
 
-@pytest.mark.parametrize(
-    "page", ["README.md", "CONTRIBUTING.md", "docs/how-it-works.md", "docs/containers.md"]
-)
+PAGES = [
+    "README.md",
+    "CONTRIBUTING.md",
+    *sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md")),
+]
+
+
+@pytest.mark.parametrize("page", PAGES)
 def test_links_lead_to_pages_that_are_there(page: str) -> None:
     text = (ROOT / page).read_text()
     for link in re.findall(r"\]\((?!https?:)([^)#]+)", text):

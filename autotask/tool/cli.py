@@ -10,11 +10,19 @@ import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from autotask.tool import bundle, prune, runs, show, tasks
+from autotask.tool import bundle, doctor, frameworks, prune, runs, show, tasks
 from autotask.tool.errors import ToolError
 from autotask.tool.output import clean
 
-_COMMANDS = {"runs": runs, "tasks": tasks, "show": show, "prune": prune, "bundle": bundle}
+_COMMANDS = {
+    "runs": runs,
+    "tasks": tasks,
+    "show": show,
+    "prune": prune,
+    "doctor": doctor,
+    "frameworks": frameworks,
+    "bundle": bundle,
+}
 
 
 class _Parser(argparse.ArgumentParser):
@@ -48,17 +56,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     try:
         arguments = _parser().parse_args(argv)
-        arguments.run_command(arguments)
+        status = int(arguments.run_command(arguments) or 0)
         sys.stdout.flush()
     except BrokenPipeError:
         _forget_output()
+        return 0
     except KeyboardInterrupt:
         return 130
     except (ToolError, OSError, sqlite3.Error) as problem:
         print(f"autotask: {clean(_line(problem))}", file=sys.stderr)
         _forget_output()
         return 1
-    return 0
+    return status
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import json
 import os
+import pty
 import subprocess
 import sys
 import time
@@ -53,6 +55,23 @@ def answer(*words: str, **options: Any) -> str:
     assert ended.status == 0, ended.stderr
     assert not ended.stderr, ended.stderr
     return ended.stdout
+
+
+def on_terminal(*words: str, columns: int = 80, status: int = 0, **env: str) -> str:
+    """Return what the command writes to a terminal."""
+    ours, theirs = pty.openpty()
+    set_for = {"TERM": "xterm-256color", "COLUMNS": str(columns), **env}
+    with subprocess.Popen(
+        [*COMMAND, *words], stdin=theirs, stdout=theirs, stderr=theirs, env=environment(env=set_for)
+    ) as child:
+        os.close(theirs)
+        found = b""
+        with contextlib.suppress(OSError):  # the other end is closed
+            while data := os.read(ours, 4096):
+                found += data
+    os.close(ours)
+    assert child.returncode == status
+    return found.decode().replace("\r\n", "\n")
 
 
 def records(*words: str) -> list[Record]:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import pty
 import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from support import environment
-from tool.journals import COMMAND, Book, answer, autotask, obey_modes
+from support import Datagrams, environment, write
+from tool.journals import COMMAND, Book, answer, autotask, obey_modes, on_terminal
 
 from autotask.run import failure
 
@@ -48,7 +46,10 @@ def test_a_usage_error_is_one_line_and_status_2(words: str, named: str) -> None:
     assert named in ended.stderr
 
 
-@pytest.mark.parametrize("command", ["", "runs", "tasks", "show", "prune", "bundle"])
+COMMANDS = "runs tasks show prune doctor frameworks bundle".split()
+
+
+@pytest.mark.parametrize("command", ["", *COMMANDS])
 def test_help_has_examples(command: str) -> None:
     found = answer(*command.split(), "--help")
     assert f"usage: autotask {command}" in found
@@ -57,7 +58,13 @@ def test_help_has_examples(command: str) -> None:
     assert all(line.startswith(f"  autotask {command}") for line in examples)
 
 
-def test_the_examples_of_the_help_work(book: Book, tmp_path: Path) -> None:
+def test_the_examples_of_the_help_work(
+    book: Book, datagrams: Datagrams, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("inv", "nightly.py"):
+        write(tmp_path / name, f"#!{sys.executable}\n").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.chdir(tmp_path)
     run = book.run("nightly.py", "process")
     for line in answer("--help").partition("examples:\n")[2].splitlines():
         words = line.partition(">")[0].replace("'", "").replace("2f9c41d0", run.id).split()
@@ -114,23 +121,6 @@ def test_a_reader_that_leaves_early_is_no_error(book: Book, form: str) -> None:
         os.read(child.stdout.fileno(), 1)
         child.stdout.close()
         assert (child.stderr.read(), child.wait()) == (b"", 0)
-
-
-def on_terminal(*words: str, columns: int = 80, **env: str) -> str:
-    """Return what the command writes to a terminal."""
-    ours, theirs = pty.openpty()
-    set_for = {"TERM": "xterm-256color", "COLUMNS": str(columns), **env}
-    with subprocess.Popen(
-        [*COMMAND, *words], stdin=theirs, stdout=theirs, stderr=theirs, env=environment(env=set_for)
-    ) as child:
-        os.close(theirs)
-        found = b""
-        with contextlib.suppress(OSError):  # the other end is closed
-            while data := os.read(ours, 4096):
-                found += data
-    os.close(ours)
-    assert child.returncode == 0
-    return found.decode().replace("\r\n", "\n")
 
 
 @pytest.mark.parametrize("command", ["runs", "tasks", "show"])

@@ -1,0 +1,227 @@
+"""What `autotask doctor` looks at, one function a subject; a red line says what to do."""
+
+from __future__ import annotations
+
+import os
+import shutil
+
+from autotask import closing, journal, launch
+from autotask.config import Settings
+from autotask.tool import listening, quantities, supported
+from autotask.tool.environment import Environment, Plugin
+from autotask.tool.finding import Finding, Findings
+
+_SLOW = 0.05  # seconds that the import of a plugin may take
+_LITTLE = 64 << 20  # bytes of a disk that is nearly full
+
+
+def all_findings(environment: Environment) -> Findings:
+    """Yield all findings about a command."""
+    yield from _command(environment)
+    if environment.command.python:
+        yield from _python(environment)
+    if environment.said:
+        yield from _agent(environment)
+        yield from _frameworks(environment)
+        yield from _plugins(environment)
+    yield from _settings(environment.settings)
+    yield from _journal(environment.settings)
+    yield from _left_open(environment.settings)
+    yield from listening.findings(environment.settings, environment.command.environ)
+
+
+def _command(environment: Environment) -> Findings:
+    command = environment.command
+    way = " -> ".join(command.files) or command.words[0]
+    name = command.elsewhere or command.runner
+    if command.missing:
+        text = f"{command.missing}: not found or not executable"
+        yield Finding("problem", "command", text, "correct its name, or the PATH")
+    elif command.elsewhere:
+        text = f"`{name}` starts its command in an environment of its own"
+        yield Finding("problem", "command", text, f"write `{name} ... autotask-run COMMAND`")
+    elif command.runner:
+        text = f"`{name} run` chooses a Python that reading cannot tell"
+        remedy = f"ask for that one: `autotask doctor -- $({name} run which python)`"
+        yield Finding("warning", "command", text, remedy)
+    elif command.python:
+        yield Finding("ok", "command", way)
+    else:
+        text = f"{way}: no Python, so a run of the process alone; Pythons that it starts have more"
+        yield Finding("ok", "command", text)
+    for place in command.resets:
+        text = f"{place} may keep the agent out of what it starts"
+        yield Finding("warning", "command", text, "put autotask-run behind it, or leave PYTHONPATH")
+
+
+def _python(environment: Environment) -> Findings:
+    said = environment.said
+    if not said:
+        text = f"{environment.command.python} does not answer ({environment.problem})"
+        yield Finding("problem", "python", text, "start it yourself, and mend what it says")
+        return
+    version, implementation = said["version"], said["implementation"]
+    text = f"{version} in {said['prefix']}"
+    verdict = supported.PYTHONS.verdict(version)
+    if implementation not in supported.IMPLEMENTATIONS or verdict == "older":
+        text = f"{implementation} {text} is not supported"
+        yield Finding("problem", "python", text, f"use Python {supported.PYTHONS.oldest} or newer")
+    elif verdict == "newer":
+        newest = supported.PYTHONS.newest
+        yield Finding("warning", "python", f"{text} is newer than {newest}, the last one tested")
+    else:
+        yield Finding("ok", "python", text)
+
+
+def _agent(environment: Environment) -> Findings:
+    said = environment.said
+    if not environment.settings.enabled:
+        yield Finding("problem", "agent", "AUTOTASK_ENABLED turns it off", "unset AUTOTASK_ENABLED")
+    elif said["agent"]:
+        ours = os.path.dirname(os.path.dirname(os.path.realpath(launch.__file__)))
+        found = os.path.dirname(os.path.dirname(os.path.realpath(said["agent"])))
+        more = "" if found == ours else f", another copy than ours in {ours}"
+        yield Finding("warning" if more else "ok", "agent", f"is loaded, from {found}{more}")
+    else:
+        why, remedy = _what_bars(environment)
+        yield Finding("problem", "agent", f"is not loaded: {why}", remedy)
+    if said["sitecustomize"]:
+        text = f"the environment's own is run, as always: {said['sitecustomize']}"
+        yield Finding("ok", "sitecustomize", text)
+
+
+def _what_bars(environment: Environment) -> tuple[str, str]:
+    """Return what keeps the agent out, and what to do."""
+    said, command = environment.said, environment.command
+    if supported.PYTHONS.verdict(said["version"]) == "older":
+        return "this Python is too old for it", f"use Python {supported.PYTHONS.oldest} or newer"
+    if command.barred:
+        return command.barred, "take it away; until then only the whole program is a run"
+    mend = f"mend the wrapper {command.python}, or name the Python behind it"
+    if said["flags"]:
+        return f"something adds -{said['flags'][0]} to the interpreter", mend
+    template = launch.with_agent(None)
+    if template not in (said["pythonpath"] or "").split(os.pathsep):
+        return "PYTHONPATH does not reach the interpreter", mend
+    if not os.access(os.path.join(template, "sitecustomize.py"), os.R_OK):
+        return f"{template} cannot be read", "install autotask where all users may read it"
+    own = said["sitecustomize"] or "a sitecustomize that ends the start"
+    return f"{own} came first or raised", f"try `{command.python} -v -c pass`"
+
+
+def _frameworks(environment: Environment) -> Findings:
+    for name, version in environment.frameworks().items():
+        if version is None:
+            continue
+        wanted = supported.FRAMEWORKS[name]
+        verdict = wanted.verdict(version)
+        if not environment.settings.uses(name):
+            yield Finding("warning", name, f"{version}, turned off by AUTOTASK_FRAMEWORKS")
+        elif verdict == "older":
+            text = f"{version} is older than what is supported ({wanted})"
+            yield Finding("warning", name, text, f"use {wanted.oldest} or newer")
+        elif verdict == "newer":
+            yield Finding("warning", name, f"{version} is newer than what is tested ({wanted})")
+        else:
+            yield Finding("ok", name, f"{version}, supported ({wanted})")
+
+
+def _plugins(environment: Environment) -> Findings:
+    named, found = environment.named, environment.plugins
+    for plugin in found:
+        if named is None or not plugin.is_valid or plugin.setting in named:
+            yield _plugin(environment, plugin)
+        else:
+            text = f"{_name(plugin)} is not named in AUTOTASK_PLUGINS"
+            yield Finding("warning", "plugin", text, f"add {plugin.setting}, or unset it")
+    for item in set(named or ()).difference(plugin.setting for plugin in found):
+        watched, _, target = item.partition("=")
+        yield _plugin(environment, Plugin(watched, target, "AUTOTASK_PLUGINS", ""))
+    setting = environment.plugins_setting
+    if setting and named is None and setting != environment.remembered:
+        text = "autotask-run sets it from now on; where the agent runs without, set"
+        yield Finding("ok", "plugins", f"{text} AUTOTASK_PLUGINS={setting}")
+
+
+def _name(plugin: Plugin) -> str:
+    by = f"{plugin.distribution} {plugin.version}".strip()
+    return f"{plugin.watched} by {plugin.target} ({by})"
+
+
+def _plugin(environment: Environment, plugin: Plugin) -> Finding:
+    name = _name(plugin)
+    if not plugin.is_valid:
+        return Finding("warning", "plugin", f"{name} cannot be read", "write module:function")
+    if not environment.said["agent"]:
+        return Finding("warning", "plugin", f"{name} waits for the agent, which is not loaded")
+    said = environment.try_plugin(plugin)
+    if said.get("seconds", 0) > _SLOW:  # the first time it was perhaps compiled
+        said = environment.try_plugin(plugin)
+    if "unwatched" in said:
+        return Finding("ok", "plugin", f"{name} is idle: {said['unwatched']}")
+    if "error" in said or not said:
+        text = f"{name} fails: {said.get('error', environment.problem)}"
+        return Finding("warning", "plugin", text, "its tasks are not seen; mend or remove it")
+    if said["seconds"] > _SLOW:
+        text = f"{name} takes {quantities.duration_text(said['seconds'])} to import"
+        return Finding("warning", "plugin", text, "each process that uses it pays for that")
+    return Finding("ok", "plugin", name)
+
+
+def _settings(settings: Settings) -> Findings:
+    for problem in settings.problems:
+        yield Finding("warning", "settings", f"{problem}, and counts as unset", "correct it")
+
+
+def _journal(settings: Settings) -> Findings:
+    home = settings.home
+    user = _user()
+    if not settings.journal:
+        status = "warning" if settings.dogstatsd else "problem"
+        yield Finding(status, "journal", "AUTOTASK_JOURNAL turns it off", "unset it, to see runs")
+        return
+    if not home:
+        yield Finding("problem", "journal", "no home folder is known", "set AUTOTASK_HOME")
+        return
+    try:
+        _write(home)
+        free = shutil.disk_usage(home).free
+    except OSError as problem:
+        text = f"{problem.filename or home}: {problem.strerror} (as {user})"
+        yield Finding("problem", "journal", text, f"let {user} write there, or set AUTOTASK_HOME")
+        return
+    text = f"{home} can be written as {user}, {quantities.size_text(free)} free"
+    yield Finding("warning" if free < _LITTLE else "ok", "journal", text)
+
+
+def _user() -> str:
+    try:
+        import pwd
+
+        return pwd.getpwuid(os.geteuid()).pw_name
+    except (ImportError, KeyError, AttributeError):
+        return f"user {os.geteuid()}" if hasattr(os, "geteuid") else "this user"
+
+
+def _write(home: str) -> None:
+    """Write in the journal's folder, and where the next line will stand; else raise OSError."""
+    place = journal.Journal(home)
+    journal.make_folder(place.folder)
+    trial = os.path.join(place.folder, f"doctor-{os.getpid()}")
+    file = os.open(trial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        os.write(file, b"\n")
+    finally:
+        os.close(file)
+        os.unlink(trial)
+    segment, _ = place.position()
+    path = os.path.join(place.folder, segment)
+    if os.path.exists(path):
+        os.close(os.open(path, os.O_WRONLY | os.O_APPEND))
+
+
+def _left_open(settings: Settings) -> Findings:
+    dead = [mark for mark in closing.marks(settings.home or "") if mark.dead]
+    if dead:
+        text = f"{len(dead)} dead process{'es have' if len(dead) > 1 else ' has'} left runs open"
+        yield Finding("warning", "runs", text, "`autotask runs` closes them as lost")

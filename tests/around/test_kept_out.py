@@ -1,0 +1,110 @@
+"""autotask-run says, where AUTOTASK_DEBUG asks for it, that the agent could not load."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from pathlib import Path
+
+import environments
+import pytest
+from support import PYTHON, pythons, run_program, runs, write
+
+BEGIN = "autotask: the agent could not load in "
+END = "; see `autotask doctor -- COMMAND`\n"
+HELLO = "print('hello')\n"
+
+
+@pytest.fixture(scope="module")
+def tool(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Make a program whose first line keeps the agent out."""
+    tool = write(tmp_path_factory.mktemp("tool") / "tool", f"#!{PYTHON} -I\n{HELLO}")
+    tool.chmod(0o755)
+    return tool
+
+
+KEPT_OUT = [
+    ("{python} -I {script} secret", "-I on the command line keeps it out (isolated mode)"),
+    ("{python} -SE {script}", "-E on the command line keeps it out (it ignores PYTHONPATH)"),
+    ("env -i {python} {script}", "`env` on the command line takes PYTHONPATH away"),
+    ("timeout 60 {python} -S {script}", "-S on the command line keeps it out (no sitecustomize)"),
+    ("{tool} secret", "-I in the first line of {tool} keeps it out (isolated mode)"),
+]
+
+
+@pytest.mark.parametrize("options", [(), ("--exec",)])
+@pytest.mark.parametrize(("line", "why"), KEPT_OUT)
+def test_says_in_one_line_what_keeps_the_agent_out(
+    tmp_path: Path, tool: Path, home: Path, line: str, why: str, options: tuple[str, ...]
+) -> None:
+    script = write(tmp_path / "hello.py", HELLO)
+    words = line.format(python=PYTHON, script=script, tool=tool).split()
+    env = {"AUTOTASK_DEBUG": "1"}
+    ended = run_program(*words, under="launcher", options=options, env=env)
+    assert (ended.status, ended.stdout) == (0, "hello\n")
+    assert ended.stderr == f"{BEGIN}{words[0]}: {why.format(tool=tool)}{END}"
+    assert [run["status"] for run in runs(home)] == ([] if options else ["success"])
+
+
+@pytest.mark.parametrize("version", ["2.7", "3.8"])
+def test_sees_a_python_that_is_too_old_for_the_agent(version: str, tmp_path: Path) -> None:
+    python, script = pythons(version), write(tmp_path / "hello.py", HELLO)
+    ended = run_program(python, script, under="launcher", env={"AUTOTASK_DEBUG": "1"})
+    assert ended.stdout == "hello\n"
+    assert ended.stderr == f"{BEGIN}{python}: it has not announced itself{END}"
+
+
+def test_sees_a_wrapper_that_resets_the_path(tmp_path: Path) -> None:
+    wrapper = write(tmp_path / "python", f'#!/bin/sh\nPYTHONPATH=/x exec {PYTHON} "$@"\n')
+    wrapper.chmod(0o755)
+    env = {"AUTOTASK_DEBUG": "1"}
+    ended = run_program(wrapper, "-c", HELLO, under="launcher", env=env)
+    assert (ended.stdout, ended.stderr.count(BEGIN)) == ("hello\n", 1)
+
+
+LOADED = [
+    "{python} {script}",
+    "timeout 60 {python} {script}",
+    "sh -c '{python} {script}; exit 0'",
+    "sh -c '{python} -I {script}; exit 0'",  # a shell: who knows what it starts
+    "echo hello",
+    "/no/such/command",
+]
+
+
+@pytest.mark.parametrize("line", LOADED)
+def test_says_nothing_where_it_cannot_say_so(tmp_path: Path, line: str) -> None:
+    script = write(tmp_path / "hello.py", HELLO)
+    words = shlex.split(line.format(python=PYTHON, script=script))
+    ended = run_program(*words, under="launcher", env={"AUTOTASK_DEBUG": "1"})
+    assert BEGIN not in ended.stderr
+
+
+def test_says_nothing_where_nobody_asked(tool: Path) -> None:
+    ended = run_program(tool, under="launcher", env={"AUTOTASK_DEBUG": None})
+    assert (ended.stdout, ended.stderr) == ("hello\n", "")
+
+
+def test_says_it_in_the_file_that_was_named(tool: Path, tmp_path: Path) -> None:
+    log = tmp_path / "debug.log"
+    ended = run_program(tool, under="launcher", env={"AUTOTASK_DEBUG": str(log)})
+    assert ended.stderr == ""
+    assert log.read_text().startswith(f"{BEGIN}{tool}: -I in the first line")
+    assert log.read_text().count("\n") == 1
+
+
+def test_a_log_that_cannot_be_written_changes_nothing(tool: Path) -> None:
+    ended = run_program(tool, under="launcher", env={"AUTOTASK_DEBUG": "/no/such/folder/log"})
+    assert (ended.status, ended.stdout, ended.stderr) == (0, "hello\n", "")
+
+
+def test_without_a_journal_the_command_line_alone_tells(tool: Path) -> None:
+    env = {"AUTOTASK_DEBUG": "1", "AUTOTASK_JOURNAL": "0"}
+    assert BEGIN in run_program(tool, under="launcher", env=env).stderr
+    assert run_program(PYTHON, "-c", HELLO, under="launcher", env=env).stderr == ""
+
+
+def test_the_agent_in_the_command_leaves_no_mark_behind(tmp_path: Path, home: Path) -> None:
+    python = environments.make(tmp_path / "venv")
+    run_program(python, "-c", HELLO, under="launcher", env={"AUTOTASK_DEBUG": "1"})
+    assert os.listdir(home / "open") == []

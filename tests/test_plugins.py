@@ -1,0 +1,170 @@
+"""Plugins: what AUTOTASK_PLUGINS names instruments its module, and hurts nobody when it fails."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import environments
+import pytest
+from support import Datagrams, run_program, runs, write
+from tool.journals import autotask
+
+from autotask.config import Settings
+
+SHELL = """
+import cmd, sys
+class Shell(cmd.Cmd):
+    def do_greet(self, line): print("hello", line)
+    def do_fail(self, line): raise ValueError(line)
+for line in sys.argv[1:]:
+    Shell().onecmd(line)
+"""
+SETTING = "cmd=autotask_cmd:instrument"
+BROKEN = {
+    "raises at its import": "1 / 0",
+    "exits at its import": "raise SystemExit(3)",
+    "has no such function": "",
+    "raises when it is told": "def instrument(module): raise RuntimeError('x')",
+    "exits when it is told": "def instrument(module): import sys; sys.exit(3)",
+}
+
+
+@pytest.fixture
+def shell(tmp_path: Path) -> Path:
+    """Write a program, beside the example's module and others that are to fail."""
+    environments.install_example(tmp_path)
+    return write(tmp_path / "shell.py", SHELL)
+
+
+def test_the_example_makes_runs_of_its_frameworks_tasks(
+    shell: Path, home: Path, datagrams: Datagrams
+) -> None:
+    ended = run_program(shell, "greet secret", "nosuch", "fail", env={"AUTOTASK_PLUGINS": SETTING})
+    assert ended.status == 1
+    process, greet, fail = runs(home)
+    assert process["framework"] == "process"
+    assert (greet["task"], greet["framework"], greet["status"]) == ("greet", "cmd", "success")
+    assert (fail["task"], fail["status"], fail["reason"]) == ("fail", "failure", "exception")
+    assert fail["error"]["type"] == "ValueError"
+    assert fail["parent"] == process["run"]
+    assert datagrams.lines("autotask.task.runs:1|c|#task:greet,framework:cmd")
+    assert "secret" not in json.dumps(runs(home))
+
+
+@pytest.mark.parametrize(
+    ("frameworks", "tasks"),
+    [
+        ("cmd", ["greet"]),
+        ("-cmd", ["shell.py"]),
+        ("click,process", ["shell.py"]),
+        ("process,cmd", ["shell.py", "greet"]),
+    ],
+)
+def test_a_plugins_framework_is_chosen_by_its_name(
+    shell: Path, home: Path, frameworks: str, tasks: list[str]
+) -> None:
+    env = {"AUTOTASK_PLUGINS": SETTING, "AUTOTASK_FRAMEWORKS": frameworks}
+    assert run_program(shell, "greet you", env=env).status == 0
+    assert [run["task"] for run in runs(home)] == tasks
+
+
+def test_without_plugins_an_unknown_framework_is_still_a_bad_setting() -> None:
+    assert Settings({"AUTOTASK_FRAMEWORKS": "cmd"}).problems
+    assert not Settings({"AUTOTASK_FRAMEWORKS": "cmd", "AUTOTASK_PLUGINS": SETTING}).problems
+
+
+@pytest.mark.swallows
+@pytest.mark.parametrize("source", BROKEN.values(), ids=list(BROKEN))
+def test_a_plugin_that_fails_hurts_nobody(
+    shell: Path, home: Path, swallowed: Path, source: str
+) -> None:
+    write(shell.with_name("broken.py"), source)
+    ours = f"cmd=broken:instrument,{SETTING}"
+    bare = run_program(shell, "greet you", under="bare")
+    assert run_program(shell, "greet you", env={"AUTOTASK_PLUGINS": ours}) == bare
+    assert [run["task"] for run in runs(home)] == ["shell.py", "greet"]
+    assert swallowed.read_text().count("autotask: swallowed") == 1
+
+
+@pytest.mark.swallows
+def test_a_plugin_that_is_missing_hurts_nobody(shell: Path, home: Path, swallowed: Path) -> None:
+    ended = run_program(shell, "greet you", env={"AUTOTASK_PLUGINS": "cmd=missing:instrument"})
+    assert (ended.status, ended.stderr) == (0, "")
+    assert "swallowed ModuleNotFoundError: No module named 'missing'" in swallowed.read_text()
+
+
+def test_a_plugin_is_imported_only_with_its_module(shell: Path) -> None:
+    code = "import sys; print('autotask_cmd' in sys.modules, 'autotask.config' in sys.modules)"
+    env = {"AUTOTASK_PLUGINS": SETTING, "PYTHONPATH": str(shell.parent), "AUTOTASK_PROCESS": "0"}
+    assert run_program("-c", code, env=env).stdout == "False True\n"
+    assert run_program("-c", code, env={**env, "AUTOTASK_PLUGINS": None}).stdout == "False False\n"
+    assert run_program("-c", f"import cmd; {code}", env=env).stdout == "True True\n"
+
+
+@pytest.mark.parametrize(
+    "value", ["cmd", "cmd=", "cmd=x", "cmd=x:", "=x:y", "cmd=x:y z", "c d=x:y", "cmd=x:y.z"]
+)
+def test_a_plugin_that_cannot_be_read_is_a_bad_setting(value: str) -> None:
+    settings = Settings({"AUTOTASK_PLUGINS": f"{value}, {SETTING}"})
+    assert settings.plugins == (("cmd", "autotask_cmd", "instrument"),)
+    assert len(settings.problems) == 1
+    assert "AUTOTASK_PLUGINS" in settings.problems[0]
+
+
+DIAGNOSES = {
+    "fails: ZeroDivisionError": "1 / 0",
+    "fails: SystemExit: 3": "raise SystemExit(3)",
+    "fails: AttributeError": "",
+    "fails: RuntimeError: x": "def instrument(module): raise RuntimeError('x')",
+    "to import": "import time; time.sleep(0.1)\ndef instrument(module): pass",
+}
+
+
+@pytest.mark.parametrize(("text", "source"), [*DIAGNOSES.items(), ("No module named", None)])
+def test_the_doctor_finds_plugins_that_are_no_good(
+    tmp_path: Path, datagrams: Datagrams, text: str, source: str | None
+) -> None:
+    python = environments.make(tmp_path / "venv")
+    site = environments.site(python)
+    environments.install(site, "poor", "2.0", {"cmd": "poor:instrument"})
+    if source is not None:
+        write(site / "poor.py", source)
+    ended = autotask("doctor", "--", str(python))
+    assert (ended.status, ended.stderr) == (0, "")
+    (row,) = [line for line in ended.stdout.splitlines() if " plugin " in line]
+    assert row.split()[:4] == ["warning", "plugin", "cmd", "by"]
+    assert "(poor 2.0)" in row
+    assert text in row
+
+
+def test_the_doctor_finds_plugins_that_are_good(tmp_path: Path, datagrams: Datagrams) -> None:
+    python = environments.make(tmp_path / "venv")
+    site = environments.site(python)
+    environments.install_example(site)
+    environments.install(site, "idle", "1", {"no_such_framework": "idle:instrument"})
+    said = autotask("doctor", "--", str(python)).stdout
+    rows = [" ".join(line.split()) for line in said.splitlines() if " plugin" in line]
+    name = "plugin cmd by autotask_cmd:instrument (autotask-cmd 1.0)"
+    assert rows[0] == f"ok {name}" or rows[0].startswith(f"warning {name} takes")  # a slow machine
+    assert rows[1].startswith("ok plugin no_such_framework by idle:instrument (idle 1) is idle")
+    assert f"AUTOTASK_PLUGINS={SETTING}" in rows[2]
+
+
+def test_the_doctor_looks_at_plugins_that_were_named_by_hand(
+    shell: Path, datagrams: Datagrams
+) -> None:
+    env = {"AUTOTASK_PLUGINS": "cmd=missing:instrument", "PYTHONPATH": str(shell.parent)}
+    said = autotask("doctor", env=env).stdout
+    assert "cmd by missing:instrument (AUTOTASK_PLUGINS) fails: ModuleNotFoundError" in said
+    assert "(autotask-cmd 1.0) is not named in AUTOTASK_PLUGINS. Add cmd=autotask_cmd" in said
+
+
+def test_the_doctor_forgets_what_was_removed(tmp_path: Path, datagrams: Datagrams) -> None:
+    python = environments.make(tmp_path / "venv")
+    environments.install_example(environments.site(python))
+    assert " plugin" in autotask("doctor", "--", str(python)).stdout
+    for file in environments.site(python).glob("autotask*/entry_points.txt"):
+        file.unlink()
+    environments.site(python).joinpath("autotask_cmd.py").unlink()
+    assert " plugin" not in autotask("doctor", "--", str(python)).stdout

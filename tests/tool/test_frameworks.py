@@ -1,0 +1,188 @@
+"""`autotask frameworks`: what is supported, and what is found in a real environment."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import environments
+import pytest
+from support import run_program, runs, write
+from tool.journals import answer, autotask
+
+from autotask.tool.supported import FRAMEWORKS, Range
+
+SHELL = """
+import cmd
+class Shell(cmd.Cmd):
+    def do_greet(self, line): print("hello", line)
+Shell().onecmd("greet you")
+"""
+SETTING = "cmd=autotask_cmd:instrument"
+
+
+@pytest.fixture
+def python(tmp_path: Path) -> Path:
+    return environments.make(tmp_path / "venv")
+
+
+def frameworks(*words: str | Path, **env: str) -> dict[str, Any]:
+    said = answer("frameworks", "--format", "json", "--", *map(str, words), env=env)
+    found: dict[str, Any] = json.loads(said)
+    return found
+
+
+def test_all_that_is_supported_is_named_with_its_versions(python: Path) -> None:
+    found = frameworks(python)
+    assert [one["name"] for one in found["frameworks"]] == [*FRAMEWORKS, "function", "process"]
+    click = found["frameworks"][0]
+    assert click["supported"] == {"oldest": "7.1", "newest": "8.5"}
+    assert (click["found"], click["status"]) == (None, "missing")
+    assert found["python"]["prefix"] == str(python.parent.parent)
+    assert (found["plugins"], found["setting"]) == ([], "")
+
+
+@pytest.mark.parametrize(
+    ("version", "status"), [("8.1.7", "supported"), ("6.7", "older"), ("9.0.0", "newer")]
+)
+def test_what_is_installed_is_found(python: Path, version: str, status: str) -> None:
+    environments.install(environments.site(python), "click", version)
+    click = frameworks(python)["frameworks"][0]
+    assert (click["found"], click["status"]) == (version, status)
+    (row,) = [
+        line for line in answer("frameworks", "--", str(python)).splitlines() if "click" in line
+    ]
+    assert row.split() == ["click", "7.1", "to", "8.5", version, status]
+
+
+def test_the_first_one_on_the_path_counts(python: Path, tmp_path: Path) -> None:
+    environments.install(environments.site(python), "click", "8.1.7")
+    environments.install(tmp_path / "lib", "click", "8.0.1")
+    found = frameworks(python, PYTHONPATH=str(tmp_path / "lib"))
+    assert found["frameworks"][0]["found"] == "8.0.1"
+
+
+def test_what_is_damaged_or_half_removed_is_left_out(python: Path) -> None:
+    site = environments.site(python)
+    environments.install(site, "click", "8.1.7")
+    for name, data in {"doit": None, "invoke": b"\xff\xfe", "typer": b"\0"}.items():
+        info = site / f"{name}-1.0.dist-info"
+        info.mkdir()
+        if data is not None:
+            (info / "METADATA").write_bytes(data)
+            (info / "entry_points.txt").write_bytes(b"[autotask.frameworks\n= =" + data)
+    found = frameworks(python)
+    assert {one["found"] for one in found["frameworks"]} == {"8.1.7", None}
+    assert found["plugins"] == []
+
+
+def test_a_plugin_is_shown_and_used_by_autotask_run_from_then_on(
+    python: Path, tmp_path: Path, home: Path
+) -> None:
+    environments.install_example(environments.site(python))
+    script = write(tmp_path / "shell.py", SHELL)
+    run_program(python, script, under="launcher")
+    assert [run["framework"] for run in runs(home)] == ["process"]
+    found = frameworks(python)
+    assert found["plugins"] == [
+        {
+            "watched": "cmd",
+            "target": "autotask_cmd:instrument",
+            "distribution": "autotask-cmd",
+            "version": "1.0",
+        }
+    ]
+    assert found["setting"] == SETTING
+    assert f"AUTOTASK_PLUGINS={SETTING}" in answer("frameworks", "--", str(python))
+    for command in ([python], ["/usr/bin/env", python], ["sh", "-c", f"{python} {script}"]):
+        ended = run_program(*command, script, under="launcher")
+        assert (ended.status, ended.stdout, ended.stderr) == (0, "hello you\n", "")
+    assert [run["task"] for run in runs(home) if run["framework"] == "cmd"] == ["greet"] * 3
+
+
+def test_a_script_of_the_environment_gets_its_plugins_another_one_does_not(
+    python: Path, tmp_path: Path
+) -> None:
+    environments.install_example(environments.site(python))
+    frameworks(python)
+    tell = "import os; print(os.environ.get('AUTOTASK_PLUGINS'))\n"
+    for name, interpreter, expected in (
+        ("ours", python, SETTING),
+        ("theirs", environments.make(tmp_path / "other"), "None"),
+    ):
+        script = write(tmp_path / name, f"#!{interpreter}\n{tell}")
+        script.chmod(0o755)
+        assert run_program(script, under="launcher").stdout == f"{expected}\n"
+    chosen = run_program(python, "-c", tell, under="launcher", env={"AUTOTASK_PLUGINS": "a=b:c"})
+    assert chosen.stdout == "a=b:c\n"
+
+
+def test_a_plugin_that_was_removed_is_forgotten(python: Path, home: Path) -> None:
+    environments.install_example(environments.site(python))
+    frameworks(python)
+    assert (home / "plugins").read_text() == f"{python.parent}\t{SETTING}\n"
+    assert (home / "plugins").stat().st_mode & 0o777 == 0o600
+    for file in environments.site(python).rglob("entry_points.txt"):
+        file.unlink()
+    assert frameworks(python)["plugins"] == []
+    assert (home / "plugins").read_text() == ""
+
+
+def test_a_wrapper_that_may_lead_elsewhere_is_not_remembered(
+    python: Path, tmp_path: Path, home: Path
+) -> None:
+    environments.install_example(environments.site(python))
+    wrapper = write(tmp_path / "shims" / "python", f'#!/bin/sh\nexec {python} "$@"\n')
+    wrapper.chmod(0o755)
+    assert frameworks(wrapper)["setting"] == SETTING
+    assert not (home / "plugins").exists()
+
+
+@pytest.mark.parametrize("point", [("a b", "x:y"), ("cmd", "autotask_cmd"), ("cmd", "x:y.z")])
+def test_an_entry_point_that_cannot_be_read_is_left_out(
+    python: Path, point: tuple[str, str]
+) -> None:
+    environments.install(environments.site(python), "odd", "1.0", dict([point]))
+    found = frameworks(python)
+    assert (len(found["plugins"]), found["setting"]) == (1, "")
+    assert "cannot be read" in answer("frameworks", "--", str(python))
+
+
+@pytest.mark.parametrize("garbage", [b"", b"\xff\xfe\t\n\t\t\t\n\0", b"no tab"])
+def test_a_damaged_memory_keeps_no_command_from_running(
+    python: Path, home: Path, garbage: bytes
+) -> None:
+    home.mkdir()
+    (home / "plugins").write_bytes(garbage)
+    ended = run_program(python, "-c", "print(1)", under="launcher")
+    assert (ended.status, ended.stdout, ended.stderr) == (0, "1\n", "")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["no-such-command"], "no-such-command: no such command"),
+        (["sh", "-c", "exit 3"], "sh: no Python: it is a run of the process alone"),
+    ],
+)
+def test_without_a_python_it_says_so_in_a_line(words: list[str], said: str) -> None:
+    ended = autotask("frameworks", "--", *words)
+    assert (ended.status, ended.stdout, ended.stderr) == (1, "", f"autotask: {said}\n")
+
+
+@pytest.mark.parametrize(
+    ("version", "verdict"),
+    [
+        ("7.0.9", "older"),
+        ("7.1", "supported"),
+        ("7.1.2", "supported"),
+        ("8", "supported"),
+        ("8.5.99", "supported"),
+        ("8.6.dev0", "newer"),
+        ("10.0", "newer"),
+        ("unknown", "older"),
+    ],
+)
+def test_a_range_includes_its_two_ends(version: str, verdict: str) -> None:
+    assert Range("7.1", "8.5").verdict(version) == verdict
