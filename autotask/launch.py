@@ -33,8 +33,8 @@ options:
   --name N     the task's name; by default the script's, the module's or the command's own
   --tag K:V    a tag on all that is recorded and sent; can be given more than once
   --exec       become the command instead of staying beside it: one process less, and signals
-               reach it directly. Only Python programs are recorded then, from inside; of a
-               command that is none, nothing is
+               reach it directly. Only Python programs are recorded then, from inside; of
+               a command that is none, nothing is
   --help       show this help
   --version    show the version
 
