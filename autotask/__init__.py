@@ -2,6 +2,8 @@
 
 import sys
 
+__version__ = "0.1.0"  # the only place that says so
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable

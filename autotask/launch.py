@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 
+from autotask import __version__
 from autotask.config import Settings
 from autotask.guard import guarded
 from autotask.naming import python_program
@@ -32,7 +33,9 @@ ended: same exit status, killed by the same signal.
 options:
   --name N     the task's name; by default the script's, the module's or the command's own
   --tag K:V    a tag on all that is recorded and sent; can be given more than once
-  --exec       become the command instead of staying beside it as its parent
+  --exec       become the command instead of staying beside it: one process less, and signals
+               reach it directly. Only Python programs are recorded then, from inside; of
+               a command that is none, nothing is
   --help       show this help
   --version    show the version
 
@@ -181,7 +184,7 @@ def _answer(word: str) -> NoReturn:
     if word not in ("--help", "-h", "--version"):
         _refuse(f"no such option: {word.partition('=')[0]}")
     try:
-        sys.stdout.write(_HELP if word != "--version" else f"autotask-run {_version()}\n")
+        sys.stdout.write(_HELP if word != "--version" else f"autotask-run {__version__}\n")
         sys.stdout.flush()
     except (AttributeError, OSError):  # closed: nobody wants to know
         pass
@@ -200,15 +203,6 @@ def complain(text: str) -> None:
         os.write(2, f"autotask-run: {line}\n".encode("utf-8", "surrogateescape"))
     except OSError:
         return
-
-
-def _version() -> str:
-    from importlib import metadata
-
-    try:
-        return metadata.version("autotask-agent")
-    except metadata.PackageNotFoundError:
-        return "(not installed)"
 
 
 def equip(environ: dict[str, str], settings: Settings, command: list[str]) -> None:

@@ -19,7 +19,7 @@ IN_PROCESS = frozenset(
         " process program recorder run standard threads trigger watch wrapt"
     ).split()
 )
-AROUND = frozenset(f"autotask.{name}" for name in "closing command launch supervise".split())
+AROUND = frozenset(f"autotask.{name}" for name in "closing command launch lines supervise".split())
 
 # Of the standard library, what each task may have to load, and what only rare ways lead to.
 ALWAYS = frozenset("__future__ _thread os sys time".split())

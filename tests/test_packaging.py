@@ -14,6 +14,8 @@ from pathlib import Path
 import pytest
 from support import INSTALLED, LAUNCHER, TEMPLATE, run_program, runs, write
 
+import autotask
+
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -94,7 +96,15 @@ def test_the_tool_tells_its_version() -> None:
     if not tool.exists():
         pytest.skip("run from a checkout that is not installed")
     done = run_program(tool, "--version", under="bare")
-    assert done.stdout == f"autotask {metadata.version('autotask-agent')}\n"
+    assert done.stdout == f"autotask {autotask.__version__}\n"
+
+
+def test_what_is_installed_has_the_version_that_the_code_says() -> None:
+    try:
+        installed = metadata.version("autotask-agent")
+    except metadata.PackageNotFoundError:
+        pytest.skip("run from a checkout that is not installed")
+    assert installed == autotask.__version__
 
 
 @pytest.mark.checkout

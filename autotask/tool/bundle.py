@@ -35,7 +35,7 @@ EXAMPLES = """\
 _PACKAGE = Path(autotask.__file__).resolve().parent
 _TEMPLATE = _PACKAGE.parent / "sitecustomize_template" / "sitecustomize.py"
 _INSIDE = "autotask.d"
-_OUTSIDE = ("launch", "tool")  # all else runs in the program, or as its parent
+_OUTSIDE = ("command", "launch", "tool")  # all else runs in the program, or as its parent
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

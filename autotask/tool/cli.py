@@ -10,6 +10,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
+import autotask
 from autotask.tool import bundle, doctor, frameworks, prune, runs, show, tasks
 from autotask.tool.errors import ToolError
 from autotask.tool.output import clean
@@ -37,21 +38,24 @@ class _Parser(argparse.ArgumentParser):
         self.exit(2, f"autotask: {clean(message)} (see `{self.prog} --help`)\n")
 
 
-class _Version(argparse.Action):
-    """Looks the version up only when asked: importlib.metadata is slow to import."""
+class _Command(_Parser):
+    """Sends the user of a subcommand to its own help, also where a word is too much."""
 
-    def __init__(self, **options: Any) -> None:
-        super().__init__(nargs=0, **options)
-
-    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
-        from importlib import metadata
-
-        print("autotask", metadata.version("autotask-agent"))
-        parser.exit()
+    def parse_known_args(self, *words: Any) -> Any:  # type: ignore[override]
+        """Take no word that is not known."""
+        arguments, unknown = super().parse_known_args(*words)
+        if unknown:
+            self.error(f"unrecognized arguments: {' '.join(unknown)}")
+        return arguments, unknown
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return its exit status."""
+    if sys.stderr is None:  # closed: print() would take standard output instead
+        sys.stderr = open(os.devnull, "w")
+    if sys.stdout is None:
+        print("autotask: standard output is closed", file=sys.stderr)
+        return 1
     with contextlib.suppress(AttributeError, ValueError):
         sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     try:
@@ -76,9 +80,14 @@ def _parser() -> argparse.ArgumentParser:
         description="Show the runs that autotask has recorded.",
         epilog="examples:\n" + "".join(module.EXAMPLES for module in _COMMANDS.values()),
     )
-    parser.add_argument("--version", action=_Version, help="show the version and exit")
+    parser.add_argument(
+        "--version",
+        action="version",
+        version=f"autotask {autotask.__version__}",
+        help="show the version and exit",
+    )
     commands = parser.add_subparsers(
-        dest="command", metavar="COMMAND", required=True, parser_class=_Parser
+        dest="command", metavar="COMMAND", required=True, parser_class=_Command
     )
     for name, module in _COMMANDS.items():
         command = commands.add_parser(

@@ -9,6 +9,7 @@ from typing import Any
 from autotask.tool import output, supported
 from autotask.tool.environment import Environment, default_command
 from autotask.tool.errors import ToolError
+from autotask.tool.table import Column, print_table
 
 SUMMARY = "show what is supported, and what of it is found"
 DESCRIPTION = """\
@@ -20,6 +21,14 @@ EXAMPLES = """\
   autotask frameworks --format json -- inv db.migrate
 """
 STYLES = {"supported": "green", "older": "yellow", "newer": "yellow", "plugin": "green"}
+
+
+_COLUMNS = (
+    Column("FRAMEWORK", shrinks=True),
+    Column("SUPPORTED"),
+    Column("FOUND"),
+    Column("", falls=True),
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -37,10 +46,7 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.format == "json":
         print(json.dumps(as_json(environment), indent=2))
         return
-    heads = ("FRAMEWORK", "SUPPORTED", "FOUND", "")
-    output.print_table(
-        heads, [[output.styled(*cell) for cell in row] for row in _rows(environment)]
-    )
+    print_table(_COLUMNS, [[output.styled(*cell) for cell in row] for row in _rows(environment)])
     said = environment.said
     lines = [f"in {said['prefix']}, Python {said['version']}"]
     if environment.plugins_setting:

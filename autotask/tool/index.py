@@ -13,11 +13,15 @@ import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from autotask.lines import pieces
 from autotask.process import is_dead
 from autotask.tool import output, segments
 from autotask.tool.errors import ToolError
+
+if TYPE_CHECKING:
+    from autotask.lines import Event
 
 FILE = "index.sqlite3"
 VERSION = 1
@@ -224,7 +228,7 @@ class Index:
             file.seek(consumed)
             batch: dict[str, _Halves] = {}
             for line in file:
-                events = segments.pieces(line)
+                events = pieces(line)
                 if not line.endswith(b"\n") and not events:
                     break  # torn, or still being written: next time
                 consumed += len(line)
@@ -343,7 +347,7 @@ def _checked_version(index: Index, path: str) -> int:
     return found
 
 
-def _sort_in(batch: dict[str, _Halves], event: segments.Event, key: int, size: int) -> None:
+def _sort_in(batch: dict[str, _Halves], event: Event, key: int, size: int) -> None:
     """Add an event to its run; those of other kinds are not for us."""
     kind, run, at = event.get("event"), _text(event.get("run")), _text(event.get("at"))
     if not run or not at:
@@ -358,7 +362,7 @@ def _sort_in(batch: dict[str, _Halves], event: segments.Event, key: int, size: i
             halves.finished = _finished(event, at, key, size)
 
 
-def _started(event: segments.Event, run: str, at: str, key: int, size: int) -> _Values:
+def _started(event: Event, run: str, at: str, key: int, size: int) -> _Values:
     get = event.get
     return (
         _text(get("parent")),
@@ -380,7 +384,7 @@ def _started(event: segments.Event, run: str, at: str, key: int, size: int) -> _
     )
 
 
-def _finished(event: segments.Event, at: str, key: int, size: int) -> _Values:
+def _finished(event: Event, at: str, key: int, size: int) -> _Values:
     get = event.get
     return (
         at,

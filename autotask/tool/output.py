@@ -1,4 +1,4 @@
-"""Text for a terminal, a pipe or a file: tables, trees, colours, and how far long work has come.
+"""Text for a terminal, a pipe or a file: colours, forms for programs, how far long work has come.
 
 rich is imported where something is drawn: what is read by programs does not pay for it.
 """
@@ -6,13 +6,14 @@ rich is imported where something is drawn: what is read by programs does not pay
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
+    from rich.console import Console, RenderableType
     from rich.text import Text
 
 STATUS_STYLES = {"success": "green", "failure": "red", "running": "cyan", "skipped": "dim"}
@@ -37,17 +38,19 @@ def styled(text: object, style: str = "") -> Text:
     return Text(clean(str(text)), style)
 
 
+def for_terminal() -> bool:
+    """Tell whether a person looks on, and not a pipe or a file."""
+    return sys.stdout.isatty()
+
+
+def window_width() -> int:
+    """Return how many columns there are; a pipe or a file has as many as one likes."""
+    return _console().width
+
+
 def print_rich(*parts: RenderableType) -> None:
     """Print to standard output: in colour and as wide as the window only on a terminal."""
-    from rich.console import Console
-
-    terminal = sys.stdout.isatty()
-    plain = not terminal or bool(os.environ.get("NO_COLOR"))
-    console = Console(
-        force_terminal=terminal,
-        color_system=None if plain else "auto",
-        width=None if terminal else _WIDE,
-    )
+    console = _console()
     with console.capture() as capture:  # rich would answer a broken pipe with status 1
         for part in parts:
             console.print(part, markup=False, emoji=False, highlight=False)
@@ -55,25 +58,48 @@ def print_rich(*parts: RenderableType) -> None:
         sys.stdout.write(line.rstrip() + "\n")
 
 
-def print_table(heads: Sequence[str], rows: Iterable[Sequence[Text]]) -> None:
-    """Print rows under their heads.
+def _console() -> Console:
+    from rich.console import Console
 
-    A head that begins with `>` is set to the right, and the columns whose head begins with `~`
-    give way where the window is narrow.
-    """
-    from rich.table import Table
+    terminal = for_terminal()
+    plain = not terminal or bool(os.environ.get("NO_COLOR"))
+    return Console(
+        force_terminal=terminal,
+        color_system=None if plain else "auto",
+        width=None if terminal else _WIDE,
+    )
 
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for head in heads:
-        table.add_column(
-            head.lstrip(">~"),
-            justify="right" if head.startswith(">") else "left",
-            no_wrap=not head.startswith("~"),
-            overflow="fold",
-        )
-    for row in rows:
-        table.add_row(*row)
-    print_rich(table)
+
+def cut(text: Text, width: int) -> Text:
+    """Shorten a text to so many columns, with dots for what is left out."""
+    if text.cell_len <= width:
+        return text
+    shorter = text.copy()
+    shorter.truncate(max(width - 3, 0))
+    return shorter.append("...")
+
+
+def print_json_lines(records: Iterable[Mapping[str, Any]]) -> None:
+    """Print a line of JSON for each record."""
+    encode = json.JSONEncoder().encode
+    for record in records:
+        sys.stdout.write(encode(record) + "\n")
+
+
+def print_csv(fields: Sequence[str], records: Iterable[Mapping[str, Any]]) -> None:
+    """Print a line of heads and a line for each record; no value spans lines."""
+    import csv
+
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow(fields)
+    for record in records:
+        writer.writerow([_csv_cell(record[field]) for field in fields])
+
+
+def _csv_cell(value: Any) -> Any:
+    if isinstance(value, dict):
+        return json.dumps(value) if value else None
+    return clean(value) if isinstance(value, str) else value
 
 
 def notice(text: str) -> None:

@@ -17,6 +17,7 @@ EXAMPLES = """\
   autotask prune --keep 90d
   autotask prune --keep 12w --max-size 200M
 """
+_WHY = "what still runs or was written in the last two hours is left alone"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -44,6 +45,9 @@ def run(arguments: argparse.Namespace) -> None:
         return
     done = retention.prune(home, arguments.max_size, arguments.keep)
     freed, left = quantities.size_text(done.freed), quantities.size_text(done.left)
-    print(f"dropped {done.runs} runs ({freed}); {left} stay")
+    print(f"dropped {quantities.runs_text(done.runs)} ({freed}); {left} stay")
+    if done.overdue:
+        output.notice(f"{quantities.runs_text(done.overdue)} of that age cannot go yet: {_WHY}")
     if done.left > arguments.max_size:
-        output.notice("more stays than was asked for: it still runs, or was written lately")
+        bound = quantities.size_text(arguments.max_size)
+        output.notice(f"that is still more than {bound}: {_WHY}")

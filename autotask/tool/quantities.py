@@ -51,13 +51,20 @@ def timestamp(text: str | None) -> float | None:
         return None
 
 
-def local_time(text: str | None, now: float) -> str:
-    """Write a moment in the reader's time zone, to the second; the year where it is another."""
+def local_time(text: str | None, now: float, short: bool = False) -> str:
+    """Write a moment in the reader's time zone, to the second; the year where it is another.
+
+    *short*: the time alone where it is today, and no more than 11 characters else.
+    """
     seconds = timestamp(text)
     if seconds is None:
         return text or "-"
     moment, today = (datetime.fromtimestamp(at, timezone.utc).astimezone() for at in (seconds, now))
-    return moment.strftime("%m-%d %H:%M:%S" if moment.year == today.year else "%Y-%m-%d %H:%M")
+    if moment.year != today.year:
+        return moment.strftime("%Y-%m-%d" if short else "%Y-%m-%d %H:%M")
+    if not short:
+        return moment.strftime("%m-%d %H:%M:%S")
+    return moment.strftime("%H:%M:%S" if moment.date() == today.date() else "%m-%d %H:%M")
 
 
 def duration_text(seconds: float | None) -> str:
@@ -90,6 +97,11 @@ def ago(text: str | None, now: float) -> str:
         if passed >= _SECONDS[unit]:
             return f"{passed // _SECONDS[unit]}{unit} ago"
     return f"{passed}s ago"
+
+
+def runs_text(count: int) -> str:
+    """Write a number of runs: `1 run`, `20 runs`."""
+    return "1 run" if count == 1 else f"{count} runs"
 
 
 def size_text(size: int) -> str:

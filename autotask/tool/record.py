@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -31,7 +32,7 @@ def from_row(row: Iterable[Any]) -> Record:
 
 
 def reason_text(record: Record) -> str:
-    """Say why a run failed: `exit 3`, `signal SIGKILL`, `exception ValueError: text`."""
+    """Say in one line why a run failed: `exit 3`, `signal SIGKILL`, `exception Error: text`."""
     reason = record["reason"] or ""
     words = [reason]
     if reason == "exit" and record["exit_code"] is not None:
@@ -39,8 +40,17 @@ def reason_text(record: Record) -> str:
     elif reason in ("signal", "oom") and record["signal"]:
         words.append(record["signal"])
     if record["error"] and reason != "nested":
-        words.append(error_text(record["error"]))
-    return " ".join(words).strip()
+        words.append(error_text(_telling(record["error"])))
+    return " ".join(" ".join(words).split())
+
+
+def _telling(error: dict[str, Any]) -> dict[str, Any]:
+    """Of Invoke's error for a command that failed, keep the command: the status is said already."""
+    if error["type"] == "UnexpectedExit":
+        command = re.search(r"^Command: (.+)", str(error["message"]), re.MULTILINE)
+        if command:
+            return {**error, "message": command[1]}
+    return error
 
 
 def error_text(error: dict[str, Any]) -> str:

@@ -20,7 +20,6 @@ run is its end, which nobody shows, and never its start, which would look like a
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import signal
 import sqlite3
@@ -33,7 +32,8 @@ try:
 except ImportError:  # not on Windows
     fcntl = None  # type: ignore[assignment]
 
-from autotask import journal, marks
+from autotask import closing, journal
+from autotask.lines import pieces
 from autotask.tool import output, segments
 from autotask.tool.errors import ToolError
 from autotask.tool.index import Index, open_index
@@ -50,6 +50,7 @@ class Outcome(NamedTuple):
     runs: int
     freed: int  # bytes
     left: int  # bytes
+    overdue: int  # runs that ended before and could not be dropped yet
 
 
 class _Affected(NamedTuple):
@@ -66,15 +67,17 @@ def prune(home: str, max_size: int, keep: float | None = None) -> Outcome:
     Successes and skipped runs go before failures. Sizes in bytes.
     """
     folder = segments.journal_folder(home)
+    limit = "" if keep is None else journal.moment(time.time() - keep)
     with _alone(folder), contextlib.closing(open_index(home)) as index:
         before = _size(folder)
         with index.transaction():
             _list_closed(index, home)
-            _doom(index, before - max_size, keep)
+            _doom(index, before - max_size, limit)
             _carry_out(index, folder)
         runs = index.connection.execute("SELECT count(*) FROM doomed").fetchone()[0]
+        overdue = index.connection.execute(_OVERDUE, (limit,)).fetchone()[0]
         left = _size(folder)
-    return Outcome(runs, before - left, left)
+    return Outcome(runs, before - left, left, overdue)
 
 
 def keep_within_default(home: str) -> int:
@@ -131,14 +134,7 @@ def _list_closed(index: Index, home: str) -> None:
 
 def _pinned(home: str) -> set[str]:
     """Return the segments into which marks point."""
-    pinned = set()
-    folder = marks.marks_folder(home)
-    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-        for name in os.listdir(folder):
-            path = os.path.join(folder, name)
-            with contextlib.suppress(OSError, ValueError, KeyError, TypeError), open(path) as file:
-                pinned.add(str(json.load(file)["segment"]))
-    return pinned
+    return {segment for segment, _ in (mark.position for mark in closing.marks(home))}
 
 
 def _is_open(path: str) -> bool:
@@ -165,13 +161,19 @@ FROM run WHERE status <> 'running'
     AND coalesce(finished_in, started_in) IN (SELECT id FROM closed)
 """
 _ENDED = "coalesce(finished_at, started_at)"
+_OVERDUE = f"""
+SELECT count(*) FROM run
+WHERE started_at IS NOT NULL AND status <> 'running' AND {_ENDED} < ?
+"""
 
 
-def _doom(index: Index, excess: int, keep: float | None) -> None:
-    """Fill the temporary table `doomed` with the runs to drop: the old, and for *excess* bytes."""
+def _doom(index: Index, excess: int, limit: str) -> None:
+    """Fill the temporary table `doomed` with the runs to drop.
+
+    Those that ended before the moment *limit*, and more of them for *excess* bytes.
+    """
     execute = index.connection.execute
     execute("CREATE TEMP TABLE doomed (run TEXT PRIMARY KEY)")
-    limit = "" if keep is None else journal.moment(time.time() - keep)
     oldest = (
         f"SELECT run, {_ENDED} < ?, coalesce(started_bytes, 0) + coalesce(finished_bytes, 0) "
         f"{_DROPPABLE} ORDER BY {_ENDED} >= ?, status = 'failure', {_ENDED}"
@@ -239,7 +241,7 @@ def _rewritten(index: Index, path: str, size: int) -> int | None:
         with contextlib.suppress(PermissionError):
             os.chown(copy, status.st_uid, status.st_gid)
         for line in source:
-            for text, event in segments.pieces(line):
+            for text, event in pieces(line):
                 if _is_kept(index, event):
                     target.write(text.encode() + b"\n")
         target.flush()

@@ -18,8 +18,10 @@ from autotask.tool.record import (
     from_row,
     reason_text,
 )
+from autotask.tool.table import LONGEST_NAME, LONGEST_REASON
 
 if TYPE_CHECKING:
+    from rich.table import Table
     from rich.text import Text
     from rich.tree import Tree
 
@@ -50,7 +52,7 @@ def run(arguments: argparse.Namespace) -> None:
         wanted = _resolved(index, arguments.run)
         tree = {record["run"]: record for record in map(from_row, index.rows(_BELOW, (wanted,)))}
         now = time.time()
-        output.print_rich(*_details(_lines(index, tree[wanted], now)))
+        output.print_rich(_details(_lines(index, tree[wanted], now)))
         if len(tree) > 1:
             output.print_rich("", _drawn(tree, wanted, now))
 
@@ -72,14 +74,16 @@ def _resolved(index: Index, wanted: str) -> str:
     return found[0]
 
 
-def _details(lines: list[tuple[str, str]]) -> list[Text]:
-    width = max(len(name) for name, _ in lines)
-    found = []
+def _details(lines: list[tuple[str, str]]) -> Table:
+    from rich.table import Table
+
+    grid = Table.grid(padding=(0, 2, 0, 0))
+    grid.add_column(no_wrap=True)
+    grid.add_column(overflow="fold")
     for name, value in lines:
         style = output.STATUS_STYLES.get(value, "") if name == "status" else ""
-        label = output.styled(name.ljust(width + 2), "dim")
-        found.append(label.append_text(output.styled(value, style)))
-    return found
+        grid.add_row(output.styled(name, "dim"), output.styled(value, style))
+    return grid
 
 
 def _lines(index: Index, record: Record, now: float) -> list[tuple[str, str]]:
@@ -112,7 +116,18 @@ def _lines(index: Index, record: Record, now: float) -> list[tuple[str, str]]:
         ("version", record["version"]),
         ("tags", ", ".join(f"{key}:{value}" for key, value in record["tags"].items())),
     ]
-    return [(name, str(value)) for name, value in pairs if value is not None and value != ""]
+    return [
+        (label, line)
+        for name, value in pairs
+        if value is not None and value != ""
+        for label, line in _labelled(name, str(value))
+    ]
+
+
+def _labelled(name: str, value: str) -> list[tuple[str, str]]:
+    """Give an error's message the lines it has; what else there is gets one."""
+    parts = [part for part in value.split("\n") if part.strip()] if name == "error" else [value]
+    return [(name if part is parts[0] else "", part.rstrip()) for part in parts]
 
 
 def _named(index: Index, run_id: str | None) -> str | None:
@@ -136,10 +151,10 @@ def _drawn(tree: dict[str, Record], wanted: str, now: float) -> Tree:
 
 def _label(record: Record, now: float) -> Text:
     status = record["status"]
-    label = output.styled(record["task"] + "  ")
+    label = output.cut(output.styled(record["task"]), LONGEST_NAME).append("  ")
     label.append_text(output.styled(status, output.STATUS_STYLES[status]))
     label.append_text(output.styled("  " + duration_text(record, now)))
     reason = reason_text(record)
     if reason:
-        label.append_text(output.styled("  " + reason))
+        label.append("  ").append_text(output.cut(output.styled(reason), LONGEST_REASON))
     return label.append_text(output.styled("  " + record["run"][:8], "dim"))

@@ -9,8 +9,9 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from autotask.tool import history, output, quantities
+from autotask.tool import history, options, output, quantities
 from autotask.tool.index import Index
+from autotask.tool.table import Column, print_table
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -19,20 +20,29 @@ SUMMARY = "list the tasks, and how they do"
 DESCRIPTION = """\
 List the tasks, a line each: how many runs, how many of those that ended succeeded (skipped ones
 do not count), the last status and the last success. The usual duration is the median of the last
-50 successes; the trend tells how the last 5 differ from it."""
+50 successes; the trend tells how the last 5 differ from it. Last success, usual duration and trend
+look back beyond --since."""
 EXAMPLES = """\
   autotask tasks
+  autotask tasks --framework process --since 7d
 """
 USUAL = 50  # the last successes that say what is usual
 RECENT = 5  # and those that say where it is going
 STEADY = 10.0  # percent of change that is no news
-_HEADS = (
-    *("~TASK", "FRAMEWORK", ">RUNS", ">SUCCESS", "LAST", "LAST SUCCESS", ">USUALLY", "TREND"),
+_COLUMNS = (
+    Column("TASK", shrinks=True),
+    Column("FRAMEWORK", goes=1),
+    Column("RUNS", right=True, goes=4),
+    Column("SUCCESS", right=True),
+    Column("LAST"),
+    Column("LAST SUCCESS", goes=5),
+    Column("USUALLY", right=True, goes=3),
+    Column("TREND", goes=2),
 )
 _GROUPS = """
 SELECT task, framework, count(*), sum(status = 'success'), sum(status = 'failure'),
     max(started_at), status  -- of the row that has the maximum: SQLite promises that
-FROM run WHERE started_at IS NOT NULL GROUP BY task, framework
+FROM run WHERE {} GROUP BY task, framework
 """
 _SUCCESSES = """
 SELECT duration, finished_at FROM run
@@ -55,23 +65,30 @@ class Summary(NamedTuple):
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the options: there are none."""
+    """Declare the options."""
+    options.add_filters(parser)
+    options.add_format(parser)
 
 
-def run(_: argparse.Namespace) -> None:
+def run(arguments: argparse.Namespace) -> None:
     """Print the tasks that ran."""
+    where, values = options.conditions(arguments)
     with history.opened() as index:
-        found = summaries(index) if index else []
-    if not found:
-        print(history.NO_RUNS)
-        return
-    now = time.time()
-    output.print_table(_HEADS, [_cells(summary, now) for summary in found])
+        found = summaries(index, where, values) if index else []
+    if arguments.format == "jsonl":
+        output.print_json_lines(summary._asdict() for summary in found)
+    elif arguments.format == "csv":
+        output.print_csv(Summary._fields, (summary._asdict() for summary in found))
+    elif found:
+        now = time.time()
+        print_table(_COLUMNS, [_cells(summary, now) for summary in found])
+    else:
+        print("no runs match" if index else history.NO_RUNS)
 
 
-def summaries(index: Index) -> list[Summary]:
-    """Return a summary of every task, by name."""
-    return [_summary(index, *row) for row in index.rows(_GROUPS)]
+def summaries(index: Index, where: str, values: Sequence[Any]) -> list[Summary]:
+    """Return a summary of every task with runs that match, by name."""
+    return [_summary(index, *row) for row in index.rows(_GROUPS.format(where), values)]
 
 
 def _summary(index: Index, *row: Any) -> Summary:

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -423,6 +424,20 @@ def test_torn_marks_and_lines_are_passed_over(program: Any, home: Path) -> None:
         "failure"
     }
     assert sorted(os.listdir(folder)) == ["2-new", "3-odd"]
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
+def test_what_is_no_file_among_segments_and_marks_is_passed_over(
+    make: Callable[[str], None], program: Any, home: Path
+) -> None:
+    left_behind(program(KILLED), home, "inner")
+    for name in ("open/1-odd", "journal/2999-01-01T00.jsonl"):
+        make(str(home / name))
+    assert run_program(program(KILLED), "inner", under="launcher", timeout=20).status == -9
+    segment = min((home / "journal").iterdir())
+    closed = [line["reason"] for line in whole_lines(segment) if line["event"] == "finished"]
+    assert sorted(closed) == ["lost", "nested", "nested", "signal"]
+    assert os.listdir(home / "open") == ["1-odd"]
 
 
 def whole_lines(segment: Path) -> list[dict[str, Any]]:

@@ -22,6 +22,8 @@ from support import (
     write,
 )
 
+import autotask
+
 ENVIRONMENT = "import json, os; print(json.dumps(dict(os.environ)))"
 OURS = {"PYTHONPATH", "AUTOTASK_PARENT", "AUTOTASK_PROCESS_RUN"}
 
@@ -132,7 +134,12 @@ def test_help_shows_the_usage_and_examples() -> None:
 def test_version_is_told() -> None:
     done = run_program(LAUNCHER, "--version", under="bare")
     assert (done.status, done.stderr) == (0, "")
-    assert done.stdout.startswith("autotask-run ")
+    assert done.stdout == f"autotask-run {autotask.__version__}\n"
+
+
+def test_help_says_what_is_not_recorded_without_a_parent() -> None:
+    said = " ".join(run_program(LAUNCHER, "--help", under="bare").stdout.split())
+    assert "Only Python programs are recorded then" in said
 
 
 FAILED_STARTS = [

@@ -34,7 +34,12 @@ def obey_modes() -> None:
         ctypes.CDLL(None).prctl(_PR_CAPBSET_DROP, capability, 0, 0, 0)
 
 
-def autotask(*words: str, env: Mapping[str, str | None] | None = None, **options: Any) -> Ended:
+def autotask(
+    *words: str,
+    env: Mapping[str, str | None] | None = None,
+    timeout: float = 120,
+    **options: Any,
+) -> Ended:
     """Run the command with nothing but pipes around it."""
     done = subprocess.run(
         [*COMMAND, *words],
@@ -42,7 +47,7 @@ def autotask(*words: str, env: Mapping[str, str | None] | None = None, **options
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=timeout,
         check=False,
         **options,
     )

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from support import Datagrams, environment, write
-from tool.journals import COMMAND, Book, answer, autotask, obey_modes, on_terminal
+from tool.journals import COMMAND, DAY, Book, answer, autotask, obey_modes, on_terminal
 
 from autotask.run import failure
 
@@ -18,6 +18,7 @@ COLOUR = "\x1b[3"
 USAGE = [
     ("", "COMMAND"),
     ("rnus", "rnus"),
+    ("--verbose runs", "--verbose"),
     ("runs extra", "extra"),
     ("runs --sta success", "--sta"),
     ("runs --status done", "done"),
@@ -32,6 +33,8 @@ USAGE = [
     ("prune --keep", "--keep"),
     ("prune --keep 90", "'90' is not a duration"),
     ("prune --max-size big", "'big' is not a size"),
+    ("tasks --since 24", "'24' is not a duration"),
+    ("tasks --status success", "--status"),
     ("tasks \x1b[31m", "\\x1b[31m"),
 ]
 
@@ -40,8 +43,10 @@ USAGE = [
 def test_a_usage_error_is_one_line_and_status_2(words: str, named: str) -> None:
     ended = autotask(*words.split(" ") if words else [])
     assert (ended.status, ended.stdout) == (2, "")
+    command = words.split(" ")[0]
+    helped = f"autotask {command}" if command in ("runs", "tasks", "show", "prune") else "autotask"
     assert ended.stderr.startswith("autotask: ")
-    assert ended.stderr.endswith(" --help`)\n")
+    assert ended.stderr.endswith(f" (see `{helped} --help`)\n")
     assert ended.stderr.count("\n") == 1
     assert named in ended.stderr
 
@@ -100,6 +105,52 @@ def test_a_journal_that_may_not_be_read_is_said_in_a_line(book: Book, home: Path
     assert ended.stderr == f"autotask: {home}/journal: Permission denied\n"
 
 
+UNREADABLE = [
+    ("a file", "{home}/journal: Not a directory"),
+    ("a folder with a file in the journal's place", "{home}/journal: Not a directory"),
+    ("a folder that may not be entered", "{home}/journal: Permission denied"),
+]
+
+
+@pytest.mark.parametrize("command", ["runs", "tasks", "show 2f9c41d0", "prune"])
+@pytest.mark.parametrize(("what", "said"), UNREADABLE)
+def test_a_home_that_cannot_be_read_is_no_home_without_runs(
+    home: Path, command: str, what: str, said: str
+) -> None:
+    if what == "a file":
+        home.touch()
+    else:
+        home.mkdir()
+        if "journal" in what:
+            (home / "journal").touch()
+        else:
+            home.chmod(0)
+    ended = autotask(*command.split(), preexec_fn=obey_modes)
+    assert (ended.status, ended.stdout) == (1, "")
+    assert ended.stderr == f"autotask: {said.format(home=home)}\n"
+
+
+@pytest.mark.parametrize(
+    "words", ["runs", "runs --format csv", "tasks", "show ID", "prune", "--help"]
+)
+def test_a_closed_standard_output_is_said_in_a_line(book: Book, words: str) -> None:
+    arguments = words.replace("ID", book.run().id).split()
+    ended = autotask(*arguments, preexec_fn=lambda: os.close(1))
+    assert ended.status == 1
+    assert ended.stderr == "autotask: standard output is closed\n"
+
+
+def test_with_standard_error_closed_nothing_strays_into_the_output(book: Book) -> None:
+    book.run()
+    for words, status in (("show 0123", 1), ("runs --statu", 2), ("prune --max-size 0", 0)):
+        ended = autotask(*words.split(), preexec_fn=lambda: os.close(2))
+        assert (ended.status, ended.stderr) == (status, "")
+        assert "autotask" not in ended.stdout
+    both = autotask("runs", preexec_fn=lambda: os.closerange(0, 3))
+    assert (both.status, both.stdout, both.stderr) == (1, "", "")
+    assert "nightly" in autotask("runs", preexec_fn=lambda: os.close(2)).stdout
+
+
 @pytest.mark.parametrize("words", ["runs", "runs --format jsonl", "tasks"])
 def test_a_full_disk_under_the_output_is_said_in_a_line(book: Book, words: str) -> None:
     book.run()
@@ -135,15 +186,81 @@ def test_colours_are_for_terminals_that_want_them(book: Book, command: str) -> N
     assert "\x1b" not in answer(*words, env={"FORCE_COLOR": "1", "TERM": "xterm"})
 
 
-def test_a_table_fits_the_window_and_loses_nothing(book: Book) -> None:
-    error = {"type": "ValueError", "message": "words that need more than one line of it"}
-    book.run("a-task-with-quite-a-long-name", outcome=failure("exception", error=error))
-    plain = re.sub(r"\x1b\[[0-9;]*m", "", on_terminal("runs"))
-    assert max(map(len, plain.splitlines())) <= 80
-    assert len(plain.splitlines()) > 2
-    (row,) = answer("runs").splitlines()[1:]
-    assert "a-task-with-quite-a-long-name" in row
-    assert row.endswith("words that need more than one line of it")
+def rows_on_terminal(*words: str, columns: int) -> list[str]:
+    """Return the lines on a terminal, without their colours."""
+    return re.sub(r"\x1b\[[0-9;]*m", "", on_terminal(*words, columns=columns)).splitlines()
+
+
+LONG = {"type": "ValueError", "message": "words that need\nmore than one line, " + "and more " * 40}
+HEADS = [
+    ("runs", 36, "RUN TASK STATUS"),
+    ("runs", 50, "RUN STARTED TASK STATUS"),
+    ("runs", 60, "RUN STARTED TASK STATUS DURATION"),
+    ("runs", 80, "RUN STARTED TASK STATUS DURATION REASON"),
+    ("tasks", 36, "TASK SUCCESS LAST"),
+    ("tasks", 60, "TASK RUNS SUCCESS LAST LAST SUCCESS"),
+    ("tasks", 80, "TASK RUNS SUCCESS LAST LAST SUCCESS USUALLY TREND"),
+    ("tasks", 100, "TASK FRAMEWORK RUNS SUCCESS LAST LAST SUCCESS USUALLY TREND"),
+]
+
+
+@pytest.mark.parametrize(("command", "columns", "heads"), HEADS)
+def test_a_table_leaves_out_columns_for_which_the_window_is_too_narrow(
+    book: Book, command: str, columns: int, heads: str
+) -> None:
+    book.run("shop.orders.fetch", ago=3 * DAY)
+    book.run("shop.orders.ship", outcome=failure("signal", signal="SIGKILL"))
+    found, *rows = rows_on_terminal(command, columns=columns)
+    assert found.split() == heads.split()
+    assert all(len(row) <= columns for row in rows)
+    assert all(
+        any(name in row for row in rows) for name in ("shop.orders.fetch", "shop.orders.ship")
+    )
+
+
+def test_a_reason_for_which_there_is_no_room_stands_below_its_run(book: Book) -> None:
+    book.run("short", ago=50, outcome=failure("nested"))
+    book.run("long", ago=60, outcome=failure("exception", error=LONG))
+    _, short, long, below = rows_on_terminal("runs", columns=80)
+    assert short.endswith("  nested")
+    assert long.split()[-1] == "1.50s"
+    assert below.startswith("    exception ValueError: words that need more than one line, and")
+    assert below.endswith("...")
+    assert len(below) == 80
+    assert [line.strip() for line in rows_on_terminal("runs", columns=50)[2::2]][:1] == ["nested"]
+
+
+def test_a_name_without_end_is_cut_in_tables_and_whole_elsewhere(book: Book) -> None:
+    name = "n" * 3000
+    outer = book.run("top", ago=90)
+    run = book.run(name, ago=80, parent=outer, outcome=failure("exception", error=LONG))
+    book.run("other", ago=70)
+    for words in (["runs"], ["tasks"], ["show", outer.id]):
+        assert max(map(len, answer(*words).splitlines())) < 300
+        assert f"{'n' * 20}..." in answer(*words)
+        assert len(rows_on_terminal(*words, columns=100)) < 40
+    assert len(rows_on_terminal("runs", columns=60)) == 5
+    for words in (["runs", "--format", "jsonl"], ["tasks", "--format", "csv"], ["show", run.id]):
+        assert name in answer(*words)
+
+
+def test_a_start_is_short_on_a_terminal_and_whole_in_a_file(book: Book) -> None:
+    book.run("before", ago=DAY + 60)
+    assert re.search(r"  \d\d-\d\d \d\d:\d\d:\d\d  before", answer("runs"))
+    (row,) = rows_on_terminal("runs", columns=80)[1:]
+    assert re.search(r"^[0-9a-f]{8}  (\d\d-\d\d \d\d:\d\d|\d{4}-\d\d-\d\d)  before", row)
+
+
+def test_what_is_known_of_a_run_is_as_bright_as_its_label_is_dim(book: Book) -> None:
+    run = book.run(outcome=failure("exception", error={**LONG, "where": "/srv/shop.py:3"}))
+    shown = on_terminal("show", run.id, columns=60)
+    assert re.search(r"\x1b\[2mtask *\x1b\[0m  nightly\n", shown)
+    assert re.search(r"\x1b\[2mstatus *\x1b\[0m  \x1b\[31mfailure *\x1b\[0m\n", shown)
+    first, *more = shown.partition("error")[2].partition("where")[0].splitlines()[:-1]
+    assert first.endswith("  ValueError: words that need")
+    assert len(more) > 3
+    plain = [re.sub(r"\x1b\[[0-9;]*m", "", line) for line in more]
+    assert {re.match(" *", line).end() for line in plain} == {11}  # type: ignore[union-attr]
 
 
 HOSTILE = "x\x1b]0;owned\x07\x1b[2J\r\n\x9b31m\u202e[bold]:boom:"

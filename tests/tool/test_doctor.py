@@ -10,6 +10,7 @@ import socket
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import environments
 import pytest
@@ -38,7 +39,7 @@ def doctor(
     *words: str | Path,
     env: Mapping[str, str | None] | None = None,
     status: int = 0,
-    **options: object,
+    **options: Any,
 ) -> Findings:
     """Ask the doctor about a command; return the last finding of each kind."""
     ended = autotask("doctor", "--format", "json", "--", *map(str, words), env=env, **options)

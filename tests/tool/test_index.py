@@ -221,6 +221,24 @@ def test_a_whole_line_without_its_end_counts_once(book: Book) -> None:
     assert [(record["task"], record["status"]) for record in records()] == [("first", "success")]
 
 
+@pytest.mark.parametrize("kind", ["a pipe", "a folder", "a link", "a link to itself"])
+def test_what_is_named_like_a_segment_and_is_none_is_passed_over(
+    book: Book, home: Path, kind: str
+) -> None:
+    run = book.run(ago=3 * DAY)
+    odd = home / "journal" / "2020-01-01T00.jsonl"
+    if kind == "a pipe":
+        os.mkfifo(odd)
+    elif kind == "a folder":
+        odd.mkdir()
+    else:
+        odd.symlink_to(odd if "itself" in kind else book.segment(3 * DAY))
+    for words in ("runs", "tasks", f"show {run.id}", "prune --max-size 1"):
+        assert autotask(*words.split(), timeout=20).status == 0
+    assert names() == []
+    assert odd.is_symlink() or odd.exists()
+
+
 def test_a_line_in_the_middle_of_its_writing_counts_when_it_is_whole(book: Book) -> None:
     book.run("first", ago=20)
     book.run("second", ago=10)
@@ -278,7 +296,7 @@ def test_a_read_only_home_is_read_all_the_same(book: Book, home: Path, before: s
             found = answer(*words.split(), preexec_fn=obey_modes)
             assert "first" in found
             assert "second" in found
-        ended = autotask("prune", "--keep", "1s", preexec_fn=obey_modes)
+        ended = autotask("prune", "--keep", "1h", preexec_fn=obey_modes)
         assert (ended.status, ended.stderr) == (0, "")  # nothing is old enough to be touched
     finally:
         for path in folders:

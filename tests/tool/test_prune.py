@@ -21,11 +21,15 @@ from autotask.tool import retention
 from autotask.tool.index import Index
 
 FAILED = failure("exit", exit_code=1)
+WHY = "what still runs or was written in the last two hours is left alone"
 
 
 def prune(*words: str) -> int:
     """Prune, and return how many runs are said to be dropped."""
-    match = re.match(r"dropped (\d+) runs \(.+\); .+ stay\n", answer("prune", *words))
+    ended = autotask("prune", *words)
+    assert ended.status == 0
+    assert not ended.stderr or ended.stderr.endswith(f": {WHY}\n")
+    match = re.match(r"dropped (\d+) runs? \(.+\); .+ stay\n", ended.stdout)
     assert match is not None
     return int(match[1])
 
@@ -136,10 +140,19 @@ def test_a_bound_that_cannot_be_kept_is_said(book: Book) -> None:
     book.run("late")
     ended = autotask("prune", "--max-size", "10")
     assert ended.status == 0
-    assert ended.stderr == (
-        "autotask: more stays than was asked for: it still runs, or was written lately\n"
-    )
+    assert ended.stderr == f"autotask: that is still more than 10 B: {WHY}\n"
     assert names() == ["runs", "late"]
+
+
+def test_runs_that_are_left_though_they_ended_before_are_said(book: Book) -> None:
+    book.run("runs", ago=3 * DAY, outcome=None)
+    book.run("gone", ago=3 * DAY)
+    for _ in range(2):
+        book.run("late")
+    ended = autotask("prune", "--keep", "0s")
+    assert ended.stdout.startswith("dropped 1 run (")
+    assert ended.stderr == f"autotask: 2 runs of that age cannot go yet: {WHY}\n"
+    assert not autotask("prune", "--keep", "1h").stderr
 
 
 def test_once_a_day_any_command_keeps_the_default_bound(

@@ -17,6 +17,10 @@ from autotask.journal import moment
 from autotask.run import SKIPPED, SUCCESS, failure
 
 ERROR = {"type": "ValueError", "message": "no such shop", "where": "/srv/shop.py:3"}
+UNEXPECTED = (  # as Invoke has it
+    "Encountered a bad command exit code!\n\nCommand: 'make all'\n\nExit code: 5\n\n"
+    "Stdout: already printed\n\nStderr: already printed\n\n"
+)
 CONTRACT = (
     "run parent root task framework status reason caused_by exit_code signal error started_at"
     " finished_at duration cpu max_rss pid host python service env version tags trigger"
@@ -162,6 +166,18 @@ REASONS = [
     (failure("interrupted"), "failure 1.50s interrupted"),
     (failure("nested", error=ERROR, caused_by="0" * 16), "failure 1.50s nested"),
     (failure("exception", error=ERROR), "failure 1.50s exception ValueError: no such shop"),
+    (
+        failure("exception", error={**ERROR, "message": "\n no\n\nsuch \t shop\n"}),
+        "failure 1.50s exception ValueError: no such shop",
+    ),
+    (
+        failure("exit", exit_code=5, error={"type": "UnexpectedExit", "message": UNEXPECTED}),
+        "failure 1.50s exit 5 UnexpectedExit: 'make all'",
+    ),
+    (
+        failure("exit", exit_code=5, error={"type": "UnexpectedExit", "message": "another's"}),
+        "failure 1.50s exit 5 UnexpectedExit: another's",
+    ),
 ]
 
 

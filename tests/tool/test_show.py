@@ -54,6 +54,14 @@ def test_all_that_is_known_of_a_run_is_shown(book: Book) -> None:
     }
 
 
+def test_an_error_has_the_lines_of_its_message(book: Book) -> None:
+    error = {"type": "ValueError", "message": "no such shop:\n\n  north\n"}
+    run = book.run("two\nlines", outcome=failure("exception", error=error))
+    shown = answer("show", run.id)
+    assert "error      ValueError: no such shop:\n             north\n" in shown
+    assert "task       two\\nlines\n" in shown
+
+
 def test_what_is_not_known_is_not_shown(book: Book) -> None:
     run = book.run(outcome=None)
     assert details(run.id).keys().isdisjoint(("reason", "error", "finished", "cpu", "parent"))

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import csv
+import json
 import re
 
 import pytest
-from tool.journals import DAY, HOUR, Book, answer, dead_process
+from tool.journals import DAY, HOUR, Book, answer, dead_process, records
 
 from autotask.run import SKIPPED, SUCCESS, Outcome, failure
+from autotask.tool.tasks import Summary
 
 FAILED = failure("exit", exit_code=1)
 LOST = failure("lost")
@@ -94,6 +97,68 @@ def test_the_last_successes_tell_the_usual_duration_and_its_trend(
         book.run(ago=5 * HOUR - number * 60, duration=duration)
         book.run(ago=5 * HOUR - number * 60, duration=5000.0, outcome=FAILED)
     assert rows()["nightly"][5:] == [usual, trend]
+
+
+FILTERS = [
+    ("--task db.*", "db.check db.migrate"),
+    ("--framework process", "nightly.py"),
+    ("--since 2h", "db.check nightly.py"),
+    ("--task db.* --since 2h --framework invoke", "db.check"),
+    ("--task other", ""),
+]
+
+
+@pytest.mark.parametrize(("words", "expected"), FILTERS)
+def test_only_the_tasks_with_runs_that_match_are_shown(
+    book: Book, words: str, expected: str
+) -> None:
+    book.run("db.migrate", "invoke", ago=DAY)
+    book.run("db.check", "invoke", ago=HOUR)
+    book.run("nightly.py", "process", ago=HOUR)
+    _, *lines = answer("tasks", *words.split()).splitlines()
+    assert [line.split()[0] for line in lines] == expected.split()
+    if not expected:
+        assert answer("tasks", *words.split()) == "no runs match\n"
+
+
+def test_since_counts_the_runs_after_it_and_looks_back_for_what_is_usual(book: Book) -> None:
+    for number in range(6):
+        book.run(ago=2 * DAY - number)
+    book.run(ago=HOUR, outcome=FAILED)
+    (line,) = answer("tasks", "--since", "24h").splitlines()[1:]
+    assert re.split(r" {2,}", line)[2:] == ["1", "0%", "failure", "1d ago", "1.50s", "→"]
+
+
+@pytest.mark.parametrize("form", ["jsonl", "csv"])
+def test_programs_get_the_numbers(book: Book, form: str) -> None:
+    book.run(ago=HOUR)
+    book.run(ago=60, outcome=FAILED)
+    book.run("other", "doit", outcome=None)
+    found = answer("tasks", "--format", form).splitlines()
+    first: dict[str, object]
+    if form == "jsonl":
+        first, second = map(json.loads, found)
+    else:
+        first, second = csv.DictReader(found)
+    expected = {
+        "task": "nightly",
+        "framework": "click",
+        "runs": 2,
+        "success_rate": 0.5,
+        "last_status": "failure",
+        "last_success": records()[0]["finished_at"],
+        "usual_duration": 1.5,
+        "trend": None,
+    }
+    as_text = {name: "" if value is None else str(value) for name, value in expected.items()}
+    assert first == (expected if form == "jsonl" else as_text)
+    assert second["task"] == "other"
+
+
+@pytest.mark.parametrize("form", ["jsonl", "csv"])
+def test_before_the_first_run_only_people_are_told(form: str) -> None:
+    found = answer("tasks", "--format", form)
+    assert found == ("" if form == "jsonl" else ",".join(Summary._fields) + "\n")
 
 
 def test_before_the_first_run_there_is_a_hint() -> None:

@@ -1,0 +1,41 @@
+"""What a line of the journal says: torn and glued ones are to be expected.
+
+A disk that is full cuts a line short, and the next writer's line is glued to what is left of it.
+"""
+
+from __future__ import annotations
+
+import json
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    Event = dict[str, Any]
+
+_BEGIN = '{"event":'  # of every line; inside a JSON string the quotes would have backslashes
+_decode = json.JSONDecoder().raw_decode
+
+
+def pieces(line: bytes) -> list[tuple[str, Event]]:
+    """Return the whole events of a line, each with its text: none, or several, in a torn one."""
+    text = line.decode("utf-8", "replace").rstrip("\n")
+    try:
+        event, end = _decode(text)
+        if end == len(text) and isinstance(event, dict):
+            return [(text, event)]
+    except (ValueError, RecursionError):
+        pass
+    return _recovered(text)
+
+
+def _recovered(text: str) -> list[tuple[str, Event]]:
+    found = []
+    for rest in text.split(_BEGIN)[1:]:
+        whole = _BEGIN + rest
+        try:
+            event, end = _decode(whole)
+        except (ValueError, RecursionError):
+            continue
+        found.append((whole[:end], event))
+    return found
