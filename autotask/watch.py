@@ -176,6 +176,7 @@ def load(*names: str) -> None:
                 _load("autotask." + name, f"{place}/{name.replace('.', '/')}")
         if not had_future:
             sys.modules.pop("__future__", None)
+        sys.path_importer_cache.pop(place, None)
 
 
 def _load(name: str, place: str) -> None:

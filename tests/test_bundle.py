@@ -26,7 +26,8 @@ from test_bootstrap import LOOK
 from test_imports import MODULES, floor
 
 NEWEST_AND_OLDEST = ("3.13", "3.9")
-PARENT = ("autotask.closing", "autotask.supervise")  # where AUTOTASK_SUPERVISE asks for one
+# Where AUTOTASK_SUPERVISE asks for one.
+PARENT = ("autotask.closing", "autotask.lines", "autotask.supervise")
 
 
 def bundle(folder: Path, *options: str, python: Path | str = PYTHON, path: str = "") -> Ended:
