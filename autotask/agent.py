@@ -41,6 +41,10 @@ def start() -> None:
         return
     # A module is an object with a `find_spec` too: no class has to be made.
     sys.meta_path.insert(0, sys.modules[__name__])
+    if not sys.modules.keys().isdisjoint(TABLE):  # a .pth file or a peer's sitecustomize was first
+        from autotask import watch
+
+        watch.catch_up()
     if "AUTOTASK_FUNCTIONS" in environ:
         from autotask import watch
 
