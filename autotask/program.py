@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 
 _TOOLS = frozenset(["pip", "ensurepip", "venv", "virtualenv", "site", "compileall", "build"])
 # Instrument, and become by os.exec what they are given: the run is that program's own.
-_WRAPPERS = frozenset(["ddtrace-run", "elasticapm-run", "newrelic-admin", "opentelemetry-instrument"])
+_WRAPPERS = frozenset(
+    ["ddtrace-run", "elasticapm-run", "newrelic-admin", "opentelemetry-instrument"]
+)
 _exit_code: list[object] = []
 
 
@@ -56,6 +58,8 @@ def explain(run_id: str) -> None:
 def last_exception() -> BaseException | None:
     """Return the exception that nobody caught, None where there was none."""
     found = getattr(sys, "last_exc", None) or getattr(sys, "last_value", None)
+    if isinstance(found, SystemExit):  # kept where `python -i` went on after it
+        return None
     return found if isinstance(found, BaseException) else None
 
 

@@ -22,7 +22,9 @@ def replace(owner: "Any", name: str, make: "Callable[[Any], Any]") -> None:
     original = vars(owner).get(name)
     if original is None or hasattr(original, "__autotask__"):
         return
-    wrapper = make(getattr(owner, name))  # a peer's (wrapt) is to know that it is called as a method
+    wrapper = make(
+        getattr(owner, name)
+    )  # a peer's (wrapt) is to know that it is called as a method
     for attribute in _KEPT:
         if hasattr(original, attribute):
             setattr(wrapper, attribute, getattr(original, attribute))

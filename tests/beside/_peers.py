@@ -24,7 +24,7 @@ PLACE = Path(__file__).resolve().parents[2] / "build" / "beside"
 # What is installed for a peer: its newest major, or the one before it on an older Python.
 PEERS = {
     "ddtrace": "ddtrace<5",
-    "opentelemetry": "opentelemetry-distro>=0.60b0,<1 opentelemetry-instrumentation-click>=0.60b0,<1",
+    "opentelemetry": "opentelemetry-distro>=0.60b0 opentelemetry-instrumentation-click>=0.60b0",
     "newrelic": "newrelic<15",
     "elasticapm": "elastic-apm<7",
     "coverage": "coverage<8",

@@ -145,7 +145,7 @@ def _run(
 
 
 def _told(whole: str, ending: str) -> list[str]:
-    status, of_task, of_whole = ENDINGS[ending]
+    _, of_task, of_whole = ENDINGS[ending]
     return [f"{whole} {of_whole}", f"shop.{ending} {of_task} in {whole}"]
 
 
