@@ -22,9 +22,8 @@ def replace(owner: "Any", name: str, make: "Callable[[Any], Any]") -> None:
     original = vars(owner).get(name)
     if original is None or hasattr(original, "__autotask__"):
         return
-    wrapper = make(
-        getattr(owner, name)
-    )  # a peer's (wrapt) is to know that it is called as a method
+    # As an attribute: what a peer has put there (wrapt) has to know that it is called as a method.
+    wrapper = make(getattr(owner, name))
     for attribute in _KEPT:
         if hasattr(original, attribute):
             setattr(wrapper, attribute, getattr(original, attribute))
