@@ -44,7 +44,7 @@ def environment(peer: str) -> dict[str, str | None]:
     problem = _build(peer)
     if problem:
         pytest.skip(f"{peer} cannot be installed: {problem}")
-    return {"PATH": f"{_folder(peer) / 'bin'}{os.pathsep}{os.environ['PATH']}"}
+    return {"PATH": f"{folder(peer) / 'bin'}{os.pathsep}{os.environ['PATH']}"}
 
 
 def without_us(ended: Ended) -> Ended:
@@ -52,20 +52,21 @@ def without_us(ended: Ended) -> Ended:
     return Ended(ended.status, ended.stdout, _OURS.sub("", ended.stderr))
 
 
-def _folder(peer: str) -> Path:
+def folder(peer: str) -> Path:
+    """Return the environment that is, or will be, a peer's."""
     return PLACE / "{}-{}.{}.{}".format(peer, *sys.version_info[:3])
 
 
 @cache
 def _build(peer: str) -> str:
     """Build a peer's environment, if it is not there yet; return what is in the way of that."""
-    folder, wanted = _folder(peer), f"click {PEERS[peer]}"
-    stamp, python = folder / ".ready", folder / "bin" / "python"
+    place, wanted = folder(peer), f"click {PEERS[peer]}"
+    stamp, python = place / ".ready", place / "bin" / "python"
     with _lock(peer):
         if stamp.exists() and stamp.read_text() == wanted and python.exists():
             return ""
-        shutil.rmtree(folder, ignore_errors=True)
-        problem = _run("venv", "--without-pip", str(folder))
+        shutil.rmtree(place, ignore_errors=True)
+        problem = _run("venv", "--without-pip", str(place))
         problem = problem or _run("pip", "--python", str(python), *_INSTALL, *wanted.split())
         if not problem:
             stamp.write_text(wanted)

@@ -10,7 +10,7 @@ import re
 from pathlib import Path
 
 import pytest
-from beside._peers import environment, without_us
+from beside._peers import environment, folder, without_us
 from frameworks._own import told
 from support import PYTHON, Ended, Under, run_program, runs, write
 
@@ -53,7 +53,11 @@ def _tasks(home: Path) -> list[str]:
 COVERAGE = {
     "coverage run": (["coverage", "run", "--source=.", "shop.py"], {}),
     "python -m coverage run": (["python", "-m", "coverage", "run", "--source=.", "shop.py"], {}),
-    "its .pth file": (["python", "shop.py"], {"COVERAGE_PROCESS_START": ".coveragerc"}),
+    "a .pth file": (["python", "shop.py"], {"COVERAGE_PROCESS_START": ".coveragerc"}),
+    "a sitecustomize": (
+        ["python", "shop.py"],
+        {"COVERAGE_PROCESS_START": ".coveragerc", "PYTHONPATH": "own"},
+    ),
 }
 
 
@@ -63,7 +67,11 @@ def test_coverage_measures_what_it_measures_without_us(
     under: Under, command: list[str], settings: dict[str, str], shop: Path, home: Path
 ) -> None:
     env = {**environment("coverage"), **settings}
-    (shop.parent / ".coveragerc").write_text("[run]\nsource = .\n")
+    (shop.parent / ".coveragerc").write_text("[run]\nsource = .\nomit = own/*\n")
+    start = "import coverage; coverage.process_startup()\n"  # once, whoever does it
+    write(shop.parent / "own" / "sitecustomize.py", start)
+    for site in folder("coverage").glob("lib/python*/site-packages"):
+        write(site / "start.pth", start)  # up to 7.10 it brings none of its own
     seen = []
     for place in ("bare", under):
         ended = run_program(*command, "leave", under=place, env=env)
@@ -241,12 +249,14 @@ for cell in CELLS:
     client.execute_interactive(cell, output_hook=show, timeout=60, store_history=True)
 client.stop_channels()
 manager.shutdown_kernel()
+del client, manager  # at the end of the interpreter some releases complain
 """
 
 
 @pytest.mark.parametrize("under", _UNDER)
 def test_a_command_in_a_cell_of_a_notebook_is_a_run(under: Under, shop: Path, home: Path) -> None:
-    env = {**environment("ipykernel"), "IPYTHONDIR": "ipython", "JUPYTER_PLATFORM_DIRS": "1"}
+    places = {name: str(shop.parent) for name in ("IPYTHONDIR", "JUPYTER_RUNTIME_DIR")}
+    env = {**environment("ipykernel"), **places}
     script = write(Path("notebook.py"), NOTEBOOK)
     bare = run_program("python", str(script), under="bare", env=env)
     ours = run_program("python", str(script), under=under, env=env)
