@@ -25,10 +25,10 @@ def _run_behind(path):
     New Relic's takes an ImportError, or `sitecustomize` missing in sys.modules, for its own end.
     """
     external = sys.modules.get("_frozen_importlib_external")
-    spec = external and external.PathFinder.find_spec("sitecustomize", path)
+    spec = external and external.PathFinder.find_spec(_name, path)
     if spec:
         globals()["__file__"] = spec.origin
-        exec(spec.loader.get_code("sitecustomize"), globals())  # noqa: S102
+        exec(spec.loader.get_code(_name), globals())  # noqa: S102
 
 
 def _start(folder):
@@ -70,7 +70,8 @@ def _module(name, path, search=None):
     return sys.modules["_frozen_importlib"].module_from_spec(spec)
 
 
-_ours = sys.modules.get("sitecustomize")  # kept: Python 2 would empty it
+_name = "usercustomize" if __name__ == "usercustomize" else "sitecustomize"
+_ours = sys.modules.get(_name)  # kept: Python 2 would empty it
 _is_guest = _is_guest or getattr(_ours, "__dict__", None) is not globals()
 _folder, _behind = _step_aside()
 try:
@@ -79,8 +80,8 @@ try:
     else:
         # Raises just what it would raise without us: ImportError where there is none, which makes
         # the import system forget us, or whatever the machine's own file raises.
-        del sys.modules["sitecustomize"]
-        import sitecustomize  # noqa: F401
+        del sys.modules[_name]
+        __import__(_name)
 finally:
     try:
         _start(_folder)

@@ -6,6 +6,8 @@ and each run is told once.
 
 from __future__ import annotations
 
+import shutil
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from beside._peers import environment, without_us
 from frameworks._own import told
 from support import LAUNCHER, TEMPLATE, Ended, Under, run_program, runs, write
 
+_SITE = "lib/python{}.{}/site-packages".format(*sys.version_info)
 _NOBODY = "http://127.0.0.1:9"
 
 
@@ -135,6 +138,24 @@ def test_each_run_is_told_whichever_agent_is_asked_first(
     for order, ours in INSIDE.items():
         ended, lines = _run(tmp_path / order, [*agent.command, *ours], program)
         assert (order, ended, lines) == (order, bare, _told("shop.py", ending))
+
+
+@pytest.mark.parametrize(
+    "agent", [name for name, agent in AGENTS.items() if not agent.chains], indirect=True
+)
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_where_python_looks_for_a_usercustomize_ours_comes_in_by_that(
+    agent: Agent, ending: str, shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site = Path(str(shutil.which(agent.command[0]))).parents[1] / _SITE
+    monkeypatch.setenv("PYTHONPATH", str(site))
+    program = [str(Path(sys.base_prefix) / "bin" / "python3"), str(shop), ending]
+    bare = run_program(*agent.command, *program, under="bare")
+    assert (bare.status, agent.says in bare.stdout) == (ENDINGS[ending][0], ending == "good"), bare
+    for order, under in OUTSIDE.items():
+        ended, lines = _run(tmp_path / order, agent.command, program, under)
+        whole = "shop.py" if under == "path" else agent.command[0]
+        assert (order, ended, lines) == (order, bare, _told(whole, ending))
 
 
 def _run(

@@ -28,6 +28,7 @@ if __name__ == "__main__":
     shop()
 """
 _UNDER: tuple[Under, ...] = ("path", "launcher")
+_SITE = "lib/python{}.{}/site-packages".format(*sys.version_info)
 
 
 @pytest.fixture(autouse=True)
@@ -182,7 +183,32 @@ def test_a_peer_may_run_our_file_as_the_machines_own(own: str, chain: str, home:
     assert len(runs(home)) == 2
 
 
-_SITE = "lib/python{}.{}/site-packages".format(*sys.version_info)
+LOOK = """\
+import sys
+print([name for name in sys.modules if "customize" in name], sys.path, sys.flags, sys.argv)
+print([entry for entry in sys.path_importer_cache if "template" in entry], sys.exc_info())
+"""
+
+
+@pytest.mark.parametrize("own", OWN.values(), ids=OWN)
+def test_one_that_runs_nothing_behind_it_leaves_us_the_usercustomize(own: str, home: Path) -> None:
+    write(Path("theirs/sitecustomize.py"), "print('theirs')")
+    env = {
+        "PYTHONUSERBASE": str(Path("user").resolve()),
+        "PYTHONPATH": str(Path("theirs").resolve()),
+    }
+    user = Path("user", _SITE)
+    write(user / "usercustomize.py", own) if own else user.mkdir(parents=True)
+    python = Path(sys.base_prefix) / "bin" / "python3"  # most virtual environments have no user
+    script = write(Path("look.py"), LOOK)
+    bare = run_program(python, script, under="bare", env=env)
+    env["PYTHONPATH"] += os.pathsep + str(TEMPLATE)
+    ours = run_program(python, script, under="bare", env=env)
+    assert ours.stdout == bare.stdout
+    assert ours.stderr.splitlines()[-1:] == bare.stderr.splitlines()[-1:]
+    assert told(runs(home)) == ["look.py success"]
+
+
 EAGER = {
     "a .pth file": f"env/{_SITE}/eager.pth",
     "a sitecustomize": f"env/{_SITE}/sitecustomize.py",
