@@ -29,6 +29,13 @@ TABLE = {
     "doit.doit_cmd": ("doit", "doit", "instrument_main"),
 }
 
+# Programs that become by os.exec what they are given. What they are given has the runs: one that
+# was opened here would never end.
+WRAPPERS = {
+    *("ddtrace-run", "elasticapm-run", "newrelic-admin", "opentelemetry-instrument"),
+    *("dotenv", "hatch", "pipenv", "pipx", "poetry"),
+}
+
 hooks: "dict[str, list[Callable[[ModuleType], object]]]" = {}  # of modules that tasks brought in
 
 
@@ -38,6 +45,8 @@ def start() -> None:
     if "autotask.agent" in [getattr(finder, "__name__", "") for finder in sys.meta_path]:
         return
     if environ.get("AUTOTASK_ENABLED", "1") != "1" and not _is_enabled():
+        return
+    if sys.argv[0].rpartition("/")[2] in WRAPPERS:
         return
     # A module is an object with a `find_spec` too: no class has to be made.
     sys.meta_path.insert(0, sys.modules[__name__])

@@ -24,10 +24,6 @@ if TYPE_CHECKING:
     from autotask.run import Run
 
 _TOOLS = frozenset(["pip", "ensurepip", "venv", "virtualenv", "site", "compileall", "build"])
-# Instrument, and become by os.exec what they are given: the run is that program's own.
-_WRAPPERS = frozenset(
-    ["ddtrace-run", "elasticapm-run", "newrelic-admin", "opentelemetry-instrument"]
-)
 _exit_code: list[object] = []
 
 
@@ -37,7 +33,7 @@ def begin() -> None:
     if wanted == "0":
         return
     task = task_name(_command_line())
-    if task in _WRAPPERS or (task is None and wanted == "auto"):
+    if task is None and wanted == "auto":
         return
     run = recorder.start_program(
         recorder.settings().name or task or os.path.basename(sys.executable or "python")

@@ -31,6 +31,7 @@ PEERS = {
     "gevent": "gevent<27",
     "debugpy": "debugpy<2",
     "ipykernel": "ipykernel<8 jupyter-client<9",
+    "dotenv": "python-dotenv[cli]<2",
     "pyinstaller": "pyinstaller<7",
 }
 _INSTALL = "install --quiet --disable-pip-version-check --retries 1 --timeout 30".split()

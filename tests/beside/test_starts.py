@@ -104,6 +104,21 @@ def test_a_prompt_goes_on_after_the_exit_of_a_script(under: Under, home: Path) -
     assert told(runs(home)) == ["shop.py failure exit 4", "shop success in shop.py"]
 
 
+@pytest.mark.parametrize("under", _UNDER)
+def test_a_program_that_becomes_another_one_has_no_run_that_never_ends(
+    under: Under, home: Path
+) -> None:
+    write(Path(".env"), "STATUS=3")
+    shell = 'exec python shop.py "$STATUS"'
+    bare = _same("dotenv", "run", "sh", "-c", shell, under=under, env=environment("dotenv"))
+    assert bare == Ended(3, "working\n", "")
+    whole = "dotenv" if under == "launcher" else "shop.py"
+    assert told(runs(home)) == [
+        f"{whole} failure nested 3 by shop",
+        f"shop failure exit 3 in {whole}",
+    ]
+
+
 def test_a_frozen_program_is_unharmed(tmp_path: Path, home: Path) -> None:
     """It has an interpreter of its own that looks at no PYTHONPATH: nobody sees its tasks."""
     build = ("pyinstaller", "--log-level=ERROR", "--distpath=dist", "--name=frozen", "shop.py")
