@@ -42,11 +42,10 @@ hooks: "dict[str, list[Callable[[ModuleType], object]]]" = {}  # of modules that
 def start() -> None:
     """Watch for the frameworks, and take over the run of this process where nobody else does."""
     environ = os.environ
-    if "autotask.agent" in [getattr(finder, "__name__", "") for finder in sys.meta_path]:
+    started = "autotask.agent" in [getattr(finder, "__name__", "") for finder in sys.meta_path]
+    if started or sys.argv[0].rpartition("/")[2] in WRAPPERS:
         return
     if environ.get("AUTOTASK_ENABLED", "1") != "1" and not _is_enabled():
-        return
-    if sys.argv[0].rpartition("/")[2] in WRAPPERS:
         return
     # A module is an object with a `find_spec` too: no class has to be made.
     sys.meta_path.insert(0, sys.modules[__name__])

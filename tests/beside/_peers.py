@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
+import environments
 import pytest
 from support import Ended
 
@@ -67,8 +68,8 @@ def _build(peer: str) -> str:
         if stamp.exists() and stamp.read_text() == wanted and python.exists():
             return ""
         shutil.rmtree(place, ignore_errors=True)
-        problem = _run("venv", "--without-pip", str(place))
-        problem = problem or _run("pip", "--python", str(python), *_INSTALL, *wanted.split())
+        environments.make(place)
+        problem = _run("pip", "--python", str(python), *_INSTALL, *wanted.split())
         if not problem:
             stamp.write_text(wanted)
         return problem

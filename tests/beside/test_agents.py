@@ -11,12 +11,12 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import environments
 import pytest
 from beside._peers import environment, without_us
 from frameworks._own import told
 from support import LAUNCHER, TEMPLATE, Ended, Under, run_program, runs, write
 
-_SITE = "lib/python{}.{}/site-packages".format(*sys.version_info)
 _NOBODY = "http://127.0.0.1:9"
 
 
@@ -147,7 +147,7 @@ def test_each_run_is_told_whichever_agent_is_asked_first(
 def test_where_python_looks_for_a_usercustomize_ours_comes_in_by_that(
     agent: Agent, ending: str, shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    site = Path(str(shutil.which(agent.command[0]))).parents[1] / _SITE
+    site = environments.site(Path(str(shutil.which("python"))))
     monkeypatch.setenv("PYTHONPATH", str(site))
     program = [str(Path(sys.base_prefix) / "bin" / "python3"), str(shop), ending]
     bare = run_program(*agent.command, *program, under="bare")

@@ -237,7 +237,7 @@ def test_a_framework_may_be_imported_as_python_starts(
     under: Under, file: str, tmp_path: Path, home: Path
 ) -> None:
     make = (PYTHON, "-m", "venv", "--without-pip", "--system-site-packages", "env")
-    run_program(*make, under="bare", timeout=120)
+    run_program(*make, under="bare")
     where = Path(str(pytest.importorskip("click").__file__)).parents[1]
     write(tmp_path / f"env/{_SITE}/a.pth", f"{where}\n")
     write(tmp_path / file, "import click.core; print('eager')\n")

@@ -9,6 +9,7 @@ import json
 import re
 from pathlib import Path
 
+import environments
 import pytest
 from beside._peers import environment, folder, without_us
 from frameworks._own import told
@@ -70,8 +71,8 @@ def test_coverage_measures_what_it_measures_without_us(
     (shop.parent / ".coveragerc").write_text("[run]\nsource = .\nomit = own/*\n")
     start = "import coverage; coverage.process_startup()\n"  # once, whoever does it
     write(shop.parent / "own" / "sitecustomize.py", start)
-    for site in folder("coverage").glob("lib/python*/site-packages"):
-        write(site / "start.pth", start)  # up to 7.10 it brings none of its own
+    site = environments.site(folder("coverage") / "bin" / "python")
+    write(site / "start.pth", start)  # up to 7.10 it brings none of its own
     seen = []
     for place in ("bare", under):
         ended = run_program(*command, "leave", under=place, env=env)
