@@ -29,18 +29,30 @@ TABLE = {
     "doit.doit_cmd": ("doit", "doit", "instrument_main"),
 }
 
+# Programs that become by os.exec what they are given. What they are given has the runs: one that
+# was opened here would never end.
+WRAPPERS = {
+    *("ddtrace-run", "elasticapm-run", "newrelic-admin", "opentelemetry-instrument"),
+    *("dotenv", "hatch", "pipenv", "pipx", "poetry"),
+}
+
 hooks: "dict[str, list[Callable[[ModuleType], object]]]" = {}  # of modules that tasks brought in
 
 
 def start() -> None:
     """Watch for the frameworks, and take over the run of this process where nobody else does."""
     environ = os.environ
-    if "autotask.agent" in [getattr(finder, "__name__", "") for finder in sys.meta_path]:
+    started = "autotask.agent" in [getattr(finder, "__name__", "") for finder in sys.meta_path]
+    if started or sys.argv[0].rpartition("/")[2] in WRAPPERS:
         return
     if environ.get("AUTOTASK_ENABLED", "1") != "1" and not _is_enabled():
         return
     # A module is an object with a `find_spec` too: no class has to be made.
     sys.meta_path.insert(0, sys.modules[__name__])
+    if not sys.modules.keys().isdisjoint(TABLE):  # a .pth file or a peer's sitecustomize was first
+        from autotask import watch
+
+        watch.catch_up()
     if "AUTOTASK_FUNCTIONS" in environ:
         from autotask import watch
 

@@ -47,14 +47,25 @@ def begin() -> None:
 def explain(run_id: str) -> None:
     """Leave word of the exception that this process dies of: the launcher sees only its status."""
     exc = last_exception()
-    if exc is not None:
+    if exc is not None and not _was_caught(exc):
         recorder.journal_raised(run_id, exc)
 
 
 def last_exception() -> BaseException | None:
     """Return the exception that nobody caught, None where there was none."""
     found = getattr(sys, "last_exc", None) or getattr(sys, "last_value", None)
+    if isinstance(found, SystemExit):  # kept where `python -i` went on after it
+        return None
     return found if isinstance(found, BaseException) else None
+
+
+def _was_caught(exc: BaseException) -> bool:
+    """Tell whether somebody has caught and kept it, as pytest and IPython do for debuggers.
+
+    What nobody catches leaves the outermost frame of its thread.
+    """
+    step = exc.__traceback__
+    return step is not None and step.tb_frame.f_back is not None
 
 
 def task_name(command: list[str]) -> str | None:
@@ -97,7 +108,7 @@ def _finish(run: Run) -> None:
 
 def _outcome(run: Run) -> Outcome:
     exc = last_exception()
-    if exc is not None:
+    if exc is not None and not (_exit_code and _was_caught(exc)):
         return recorder.judged(exc, run)
     outcome = exited(_exit_code[0]) if _exit_code else SUCCESS
     if outcome.status != "failure":

@@ -7,7 +7,6 @@ the thread itself.
 from __future__ import annotations
 
 import sys
-from _thread import get_ident
 
 from autotask.watch import when_imported
 
@@ -50,5 +49,6 @@ def starter() -> Run | None:
     threading = sys.modules.get("threading")
     if threading is None:
         return None
-    thread = getattr(threading, "_active", {}).get(get_ident())
+    # threading's own get_ident: gevent, which may come after us, puts another in its place
+    thread = getattr(threading, "_active", {}).get(threading.get_ident())
     return getattr(thread, _NOTE, None)

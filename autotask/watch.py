@@ -42,6 +42,13 @@ def when_imported(name: str, hook: "Hook") -> None:
         _tell(hook, module)
 
 
+def catch_up() -> None:
+    """Instrument what was imported before the agent stood among the finders."""
+    for name in _agent.TABLE:
+        if name in sys.modules:
+            _tell(_instrument, sys.modules[name])
+
+
 def watch_functions() -> None:
     """Instrument what AUTOTASK_FUNCTIONS names as its module is imported; wrapt not before."""
     from autotask.config import Settings

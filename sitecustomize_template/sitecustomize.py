@@ -2,19 +2,33 @@
 #
 # It may meet any interpreter: nothing here is newer than Python 2.7, and where the agent cannot
 # run there is silence. The machine's own sitecustomize runs first, just as it would without us.
-import sys
+_is_guest = any(name[:2] != "__" for name in globals())  # in the module of a peer's sitecustomize
+import sys  # noqa: E402
 
 _BUNDLED = False  # `autotask bundle` says True: then the agent lies inside this folder
 
 
 def _step_aside():
-    """Leave no trace on the path, so that the machine's own sitecustomize is found."""
-    folder = __file__.rpartition("/")[0] or "."
+    """Leave no trace on the path; return our folder and what stands on the path behind it."""
+    folder, behind = __file__.rpartition("/")[0] or ".", sys.path
     for entry in [entry for entry in sys.path if entry.rstrip("/") == folder]:
+        behind = sys.path[sys.path.index(entry) + 1 :]
         sys.path.remove(entry)
     for entry in (folder, folder + "/"):
         sys.path_importer_cache.pop(entry, None)
-    return folder
+    return folder, behind
+
+
+def _run_behind(path):
+    """Run the machine's own sitecustomize as a peer's would have: in this module, if there is one.
+
+    New Relic's takes an ImportError, or `sitecustomize` missing in sys.modules, for its own end.
+    """
+    external = sys.modules.get("_frozen_importlib_external")
+    spec = external and external.PathFinder.find_spec(_name, path)
+    if spec:
+        globals()["__file__"] = spec.origin
+        exec(spec.loader.get_code(_name), globals())  # noqa: S102
 
 
 def _start(folder):
@@ -56,12 +70,18 @@ def _module(name, path, search=None):
     return sys.modules["_frozen_importlib"].module_from_spec(spec)
 
 
-_ours = sys.modules.pop("sitecustomize")  # kept: Python 2 would empty it
-_folder = _step_aside()
+_name = "usercustomize" if __name__ == "usercustomize" else "sitecustomize"
+_ours = sys.modules.get(_name)  # kept: Python 2 would empty it
+_is_guest = _is_guest or getattr(_ours, "__dict__", None) is not globals()
+_folder, _behind = _step_aside()
 try:
-    # Raises just what it would raise without us: ImportError where there is none, which makes
-    # the import system forget us, or whatever the machine's own file raises.
-    import sitecustomize  # noqa: F401
+    if _is_guest:
+        _run_behind(_behind)
+    else:
+        # Raises just what it would raise without us: ImportError where there is none, which makes
+        # the import system forget us, or whatever the machine's own file raises.
+        del sys.modules[_name]
+        __import__(_name)
 finally:
     try:
         _start(_folder)

@@ -66,6 +66,7 @@ def test_it_holds_what_runs_in_a_process_and_nothing_else(made: Path) -> None:
     found = set(files_in(made))
     assert found - {f"autotask.d/wrapt/{name}" for name in wrapts} == ours | {
         "sitecustomize.py",
+        "usercustomize.py",
         "autotask.d/LICENSE",
     }
     assert sum(map(len, files_in(made).values())) < 1 << 20
@@ -198,10 +199,25 @@ def test_a_program_sees_nothing_of_it(version: str, tmp_path: Path, made: Path) 
     assert ours.status == 0
 
 
-def test_left_on_the_path_it_offers_no_module_but_sitecustomize(made: Path) -> None:
+@pytest.mark.parametrize("version", [*OLD, *SUPPORTED])
+def test_it_comes_in_behind_a_sitecustomize_that_runs_no_other(
+    version: str, tmp_path: Path, made: Path, home: Path
+) -> None:
+    write(tmp_path / "theirs" / "sitecustomize.py", "print('theirs')")
+    script = write(tmp_path / "shop.py", LOOK)
+    python, theirs = pythons(version), str(tmp_path / "theirs")
+    bare = run_program(python, script, under="bare", env={"PYTHONPATH": theirs})
+    env: dict[str, str | None] = {"PYTHONPATH": f"{theirs}:{made}", "AUTOTASK_PROCESS": "0"}
+    assert run_program(python, script, under="bare", env=env) == bare
+    env["AUTOTASK_PROCESS"] = None
+    run_program(python, script, under="bare", env=env)
+    assert [run["task"] for run in runs(home)] == ([] if version in OLD else ["shop.py"])
+
+
+def test_left_on_the_path_it_offers_no_module_but_its_two(made: Path) -> None:
     script = "import pkgutil, sys; print([m.name for m in pkgutil.iter_modules(sys.path[1:2])])"
     ended = run_program(PYTHON, "-S", "-c", script, under="bare", env={"PYTHONPATH": str(made)})
-    assert ended == Ended(0, "['sitecustomize']\n", "")
+    assert ended == Ended(0, "['sitecustomize', 'usercustomize']\n", "")
 
 
 PLACES = {

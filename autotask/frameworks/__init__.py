@@ -22,7 +22,8 @@ def replace(owner: "Any", name: str, make: "Callable[[Any], Any]") -> None:
     original = vars(owner).get(name)
     if original is None or hasattr(original, "__autotask__"):
         return
-    wrapper = make(original)
+    # As an attribute: what a peer has put there (wrapt) has to know that it is called as a method.
+    wrapper = make(getattr(owner, name))
     for attribute in _KEPT:
         if hasattr(original, attribute):
             setattr(wrapper, attribute, getattr(original, attribute))
@@ -48,7 +49,9 @@ def _program_name(called: str) -> str:
     name = os.path.basename(called)
     spec = getattr(sys.modules.get("__main__"), "__spec__", None)
     module = str(spec.name).removesuffix(".__main__") if spec is not None else "__main__"
-    if module != "__main__" and name == os.path.basename(sys.argv[0] if sys.argv else ""):
+    # `python -m cProfile shop.py` leaves itself in __main__, and shop.py in sys.argv.
+    file = os.path.basename(getattr(spec, "origin", None) or "")
+    if module != "__main__" and name == file == os.path.basename(sys.argv[0] if sys.argv else ""):
         return module
     return name.removesuffix(".py")
 

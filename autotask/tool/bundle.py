@@ -1,6 +1,7 @@
 """`autotask bundle`: write a folder that starts the agent wherever PYTHONPATH names it.
 
     DIR/sitecustomize.py    the template, told that it is bundled
+    DIR/usercustomize.py    which runs it where another agent's sitecustomize comes first
     DIR/autotask.d/         the package, under a name that nobody can import
     DIR/autotask.d/wrapt/   what we use of wrapt
 
@@ -33,7 +34,7 @@ EXAMPLES = """\
 """
 
 _PACKAGE = Path(autotask.__file__).resolve().parent
-_TEMPLATE = _PACKAGE.parent / "sitecustomize_template" / "sitecustomize.py"
+_TEMPLATE = _PACKAGE.parent / "sitecustomize_template"
 _INSIDE = "autotask.d"
 _OUTSIDE = ("command", "launch", "tool")  # all else runs in the program, or as its parent
 
@@ -78,8 +79,9 @@ def _write(folder: Path, files: dict[str, bytes]) -> None:
 
 def _files() -> Iterator[tuple[str, bytes]]:
     """Yield the names of a bundle's files and what is in them, those of a folder before deeper."""
-    template = _TEMPLATE.read_bytes()
+    template = (_TEMPLATE / "sitecustomize.py").read_bytes()
     yield "sitecustomize.py", template.replace(b"_BUNDLED = False", b"_BUNDLED = True")
+    yield "usercustomize.py", (_TEMPLATE / "usercustomize.py").read_bytes()
     yield f"{_INSIDE}/LICENSE", _licence("autotask-agent")
     for path in sorted(_PACKAGE.rglob("*.py")):
         name = path.relative_to(_PACKAGE)

@@ -1,0 +1,179 @@
+"""Beside other agents that are put in front of a command, in both orders.
+
+The program's output and exit status are as with the other agent alone, that agent is at work,
+and each run is told once.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import environments
+import pytest
+from beside._peers import environment, without_us
+from frameworks._own import told
+from support import LAUNCHER, TEMPLATE, Ended, Under, run_program, runs, write
+
+_NOBODY = "http://127.0.0.1:9"
+
+
+@dataclass(frozen=True)
+class Agent:
+    command: list[str]
+    evidence: str  # code that prints what only this agent can have brought about
+    says: str  # and a part of that
+    settings: dict[str, str] = field(default_factory=dict)
+    chains: bool = True  # its sitecustomize runs the one behind it
+
+
+_SQLITE = "import sqlite3; print(type(sqlite3.connect))"  # most replace it by something of theirs
+
+AGENTS = {
+    "ddtrace": Agent(
+        ["ddtrace-run"],
+        _SQLITE + "; import ddtrace; print(ddtrace.__name__)",
+        "FunctionWrapper'>\nddtrace",
+        {
+            "DD_TRACE_AGENT_URL": _NOBODY,
+            "DD_INSTRUMENTATION_TELEMETRY_ENABLED": "false",
+            "DD_REMOTE_CONFIGURATION_ENABLED": "false",
+        },
+    ),
+    "opentelemetry": Agent(
+        ["opentelemetry-instrument"],
+        "from opentelemetry import trace; span = trace.get_current_span();"
+        " print(span.is_recording(), span.name)",
+        "True good",
+        {f"OTEL_{what}_EXPORTER": "none" for what in ("TRACES", "METRICS", "LOGS")},
+        chains=False,
+    ),
+    "newrelic": Agent(
+        ["newrelic-admin", "run-program"],
+        _SQLITE,
+        "newrelic.hooks",
+        {
+            "NEW_RELIC_LICENSE_KEY": "none",
+            "NEW_RELIC_DEVELOPER_MODE": "true",  # sends nothing
+            "NEW_RELIC_HOST": "127.0.0.1",
+        },
+    ),
+    "elasticapm": Agent(
+        ["elasticapm-run"],
+        _SQLITE,
+        "elasticapm.instrumentation",
+        {
+            "ELASTIC_APM_SERVER_URL": _NOBODY,
+            "ELASTIC_APM_CLOUD_PROVIDER": "none",
+            "ELASTIC_APM_CENTRAL_CONFIG": "false",
+            "ELASTIC_APM_METRICS_INTERVAL": "0",
+        },
+        chains=False,
+    ),
+}
+
+# Where we come in: outside the other agent's command, whose folder is then first on the path, or
+# inside it.
+OUTSIDE: dict[str, Under] = {"PYTHONPATH and THEIRS": "path", "autotask-run THEIRS": "launcher"}
+INSIDE = {
+    "THEIRS and PYTHONPATH": ["sh", "-c", f'PYTHONPATH={TEMPLATE}:$PYTHONPATH exec "$@"', "sh"],
+    "THEIRS autotask-run": [str(LAUNCHER)],
+}
+
+# A command of the program, its exit status, and what is told of it and of the whole program.
+ENDINGS = {
+    "good": (0, "success", "success"),
+    "bad": (1, "failure exception ValueError", "failure nested ValueError by shop.bad"),
+    "leave": (3, "failure exit 3", "failure nested 3 by shop.leave"),
+}
+
+
+@pytest.fixture(params=AGENTS)
+def agent(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Agent:
+    found = AGENTS[request.param]
+    for name, value in {**environment(request.param), **found.settings}.items():
+        monkeypatch.setenv(name, str(value))
+    return found
+
+
+@pytest.fixture
+def shop(agent: Agent, tmp_path: Path) -> Path:
+    source = f"""\
+    import sys
+    import click
+
+    @click.group()
+    def shop(): pass
+
+    @shop.command()
+    def good():
+        {agent.evidence}
+
+    @shop.command()
+    def bad():
+        raise ValueError("boom")
+
+    @shop.command()
+    def leave():
+        sys.exit(3)
+
+    if __name__ == "__main__":
+        shop()
+    """
+    return write(tmp_path / "shop.py", source)
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_each_run_is_told_whichever_agent_is_asked_first(
+    agent: Agent, ending: str, shop: Path, tmp_path: Path
+) -> None:
+    program = ["python", str(shop), ending]
+    bare = run_program(*agent.command, *program, under="bare")
+    assert (bare.status, agent.says in bare.stdout) == (ENDINGS[ending][0], ending == "good"), bare
+    for order, under in OUTSIDE.items():
+        ended, lines = _run(tmp_path / order, agent.command, program, under)
+        assert (order, ended, lines) == (order, bare, _outside(agent, ending, under))
+    for order, ours in INSIDE.items():
+        ended, lines = _run(tmp_path / order, [*agent.command, *ours], program)
+        assert (order, ended, lines) == (order, bare, _told("shop.py", ending))
+
+
+@pytest.mark.parametrize(
+    "agent", [name for name, agent in AGENTS.items() if not agent.chains], indirect=True
+)
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_where_python_looks_for_a_usercustomize_ours_comes_in_by_that(
+    agent: Agent, ending: str, shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site = environments.site(Path(str(shutil.which("python"))))
+    monkeypatch.setenv("PYTHONPATH", str(site))
+    program = [str(Path(sys.base_prefix) / "bin" / "python3"), str(shop), ending]
+    bare = run_program(*agent.command, *program, under="bare")
+    assert (bare.status, agent.says in bare.stdout) == (ENDINGS[ending][0], ending == "good"), bare
+    for order, under in OUTSIDE.items():
+        ended, lines = _run(tmp_path / order, agent.command, program, under)
+        whole = "shop.py" if under == "path" else agent.command[0]
+        assert (order, ended, lines) == (order, bare, _told(whole, ending))
+
+
+def _run(
+    home: Path, before: list[str], program: list[str], under: Under = "bare"
+) -> tuple[Ended, list[str]]:
+    ended = run_program(*before, *program, under=under, env={"AUTOTASK_HOME": str(home)})
+    return without_us(ended), told(runs(home))
+
+
+def _told(whole: str, ending: str) -> list[str]:
+    _, of_task, of_whole = ENDINGS[ending]
+    return [f"{whole} {of_whole}", f"shop.{ending} {of_task} in {whole}"]
+
+
+def _outside(agent: Agent, ending: str, under: Under) -> list[str]:
+    """Return what is told where theirs is the first sitecustomize on the path."""
+    whole = "shop.py" if under == "path" else agent.command[0]
+    if agent.chains:
+        return _told(whole, ending)
+    status = ENDINGS[ending][0]  # our own never ran: it is for the launcher alone to tell
+    return [f"{whole} failure exit {status}" if status else f"{whole} success"][under == "path" :]
