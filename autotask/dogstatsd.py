@@ -7,6 +7,7 @@ because importing the `datadog` package costs ten bare interpreters and brings `
 from __future__ import annotations
 
 import os
+from _thread import RLock
 
 from autotask.guard import from_signal_handler, guarded
 from autotask.journal import above_stdio
@@ -41,6 +42,7 @@ class Wire:
         self._family, self._host, self._port = settings.destination
         self._size = _UDP_SIZE if self._family == "udp" else _UNIX_SIZE
         self._events = settings.events
+        self._lock = RLock()  # threads share the socket; a signal handler's task may come between
         self._address: Any = None  # what connect takes
         self._resolving = False
         self._waiting: list[bytes] = []
@@ -124,6 +126,10 @@ class Wire:
         self._send_packet(packet)
 
     def _send_packet(self, packet: bytes) -> None:
+        with self._lock:
+            self._send_alone(packet)
+
+    def _send_alone(self, packet: bytes) -> None:
         if self._address is None and not self._find_address():
             if len(self._waiting) < _WAITING:
                 self._waiting.append(packet)
@@ -191,6 +197,11 @@ class Wire:
 
     def close(self) -> None:
         """Give the socket up; the next line opens another one."""
+        with self._lock:
+            self.close_alone()
+
+    def close_alone(self) -> None:
+        """Do the same in a forked child, where nobody else is and nobody gives the lock back."""
         if self._socket is not None and self._still_ours():
             self._socket.close()
         self._socket = None
@@ -217,6 +228,7 @@ class Wire:
             found = _socket.getaddrinfo(self._host, self._port, 0, _socket.SOCK_DGRAM)
         except (OSError, UnicodeError):
             return  # no datagram leaves this process; the journal has the runs
-        self._address = found[0][4][:2]
-        while self._waiting:
-            self._send_packet(self._waiting.pop(0))
+        with self._lock:
+            self._address = found[0][4][:2]
+            while self._waiting:
+                self._send_alone(self._waiting.pop(0))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import time
+from _thread import RLock
 
 from autotask.guard import debug, from_signal_handler
 
@@ -24,6 +25,9 @@ class Journal:
 
     def __init__(self, home: str) -> None:
         self.folder = os.path.join(home, "journal")
+        # Against another thread's closing of our file between our look at it and our writing. A
+        # signal handler's task may come between, too: its thread has the lock already.
+        self._lock = RLock()
         self._file = -1
         self._hour = (0.0, 0.0)  # of our file: POSIX seconds of its begin and end
         self._identity: tuple[int, int] | None = None  # what our descriptor must still lead to
@@ -35,11 +39,12 @@ class Journal:
         data = (line + "\n").encode("ascii")
         if self._torn:  # end the line that a full disk has cut
             data = b"\n" + data
-        begin, end = self._hour
         try:
-            if not (self._names() and begin <= time.time() < end):
-                self._open_segment()
-            written = os.write(self._file, data)
+            with self._lock:
+                begin, end = self._hour
+                if not (self._names() and begin <= time.time() < end):
+                    self._open_segment()
+                written = os.write(self._file, data)
         except OSError as problem:
             if from_signal_handler(problem):  # a TimeoutError of the program's
                 raise

@@ -300,7 +300,7 @@ def _take_over(here: _Process, before: _Process | None) -> None:
         _made.pop(before.pid, None)
         here.handed_on = before.handed_on
         if before.wire:
-            before.wire.close()
+            before.wire.close_alone()
     multiprocessing = sys.modules.get("multiprocessing.util")
     if multiprocessing is not None:  # its children end by os._exit and pass atexit by
         multiprocessing.Finalize(None, _finish, exitpriority=-1000)

@@ -228,6 +228,32 @@ threads = [threading.Thread(target=begin) for _ in range(8)]
     assert list((home / "open").iterdir()) == []  # each left one mark at most, and took it back
 
 
+def test_a_fork_from_a_thread_waits_for_no_other_thread(tmp_path: Path, home: Path) -> None:
+    script = write(
+        tmp_path / "shop.py",
+        f"""{_TASKS}
+sys.setswitchinterval(1e-6)
+stop = threading.Event()
+def busy():
+    while not stop.is_set(): inner()
+threads = [threading.Thread(target=busy) for _ in range(3)]
+[thread.start() for thread in threads]
+for _ in range(40):
+    child = os.fork()
+    if child == 0:
+        inner()
+        os._exit(0)
+    os.waitpid(child, 0)
+stop.set()
+[thread.join() for thread in threads]
+print("done")
+""",
+    )
+    ended = run_program("-W", "ignore", script, env={"AUTOTASK_PROCESS": "0"})
+    assert (ended.status, ended.stdout) == (0, "done\n")
+    assert {run["status"] for run in runs(home)} == {"success"}
+
+
 def _script(folder: Path, body: str) -> Path:
     lines = body.strip("\n").splitlines()
     margin = min(len(line) - len(line.lstrip()) for line in lines if line.strip())
