@@ -64,7 +64,8 @@ def _was_caught(exc: BaseException) -> bool:
 
 
 def _is_script() -> bool:
-    return sys.argv[0] not in ("", "-", "-c", "-m")
+    """Tell whether this runs a script and no more: no prompt comes after it."""
+    return sys.argv[0] not in ("", "-", "-c", "-m") and not sys.flags.inspect
 
 
 def _note_exits() -> None:

@@ -59,7 +59,7 @@ def start() -> None:
     Called by sitecustomize: the program goes on as the child, and all that it sees of that are
     its process ids.
     """
-    if PARENT in os.environ or sys.argv[0].rpartition("/")[2] in WRAPPERS:
+    if sys.argv[0].rpartition("/")[2] in WRAPPERS:
         return
     settings = Settings(os.environ)
     task = process_name(settings)
