@@ -31,12 +31,18 @@ def _run_behind(path):
         exec(spec.loader.get_code(_name), globals())  # noqa: S102
 
 
-def _start(folder):
-    """Load the agent from its own place, which never is on the program's path."""
+def _start(folder, name):
+    """Start a module of the agent's, which has its own place and never is on the program's path."""
     if sys.version_info < (3, 9) or sys.implementation.name not in ("cpython", "pypy"):
         return
-    place = folder + "/autotask.d" if _BUNDLED else folder.rpartition("/")[0] + "/autotask"
-    _load(place).start()
+    try:
+        if "autotask.agent" not in sys.modules:
+            _load(folder + "/autotask.d" if _BUNDLED else folder.rpartition("/")[0] + "/autotask")
+        if name != "agent":
+            __import__("autotask.watch").watch.load("naming", name)
+        sys.modules["autotask." + name].start()
+    except Exception:  # noqa: S110  a broken installation of ours is no trouble of the program's
+        pass
 
 
 def _load(place):
@@ -46,7 +52,6 @@ def _load(place):
     agent.__spec__.loader.exec_module(agent)
     sys.modules["autotask"] = package
     sys.modules["autotask.agent"] = package.agent = agent
-    return agent
 
 
 def _package(place):
@@ -74,7 +79,10 @@ _name = "usercustomize" if __name__ == "usercustomize" else "sitecustomize"
 _ours = sys.modules.get(_name)  # kept: Python 2 would empty it
 _is_guest = _is_guest or getattr(_ours, "__dict__", None) is not globals()
 _folder, _behind = _step_aside()
+_environ = getattr(sys.modules.get("posix"), "environ", ())  # what os.environ is made of
 try:
+    if b"AUTOTASK_SUPERVISE" in _environ and b"AUTOTASK_PARENT" not in _environ:
+        _start(_folder, "supervise")  # forks: before anybody has threads and files
     if _is_guest:
         _run_behind(_behind)
     else:
@@ -83,7 +91,4 @@ try:
         del sys.modules[_name]
         __import__(_name)
 finally:
-    try:
-        _start(_folder)
-    except Exception:  # noqa: S110  a broken installation of ours is no trouble of the program's
-        pass
+    _start(_folder, "agent")
