@@ -3,8 +3,10 @@
 # It may meet any interpreter: nothing here is newer than Python 2.7, and where the agent cannot
 # run there is silence. The machine's own sitecustomize runs first, just as it would without us.
 _is_guest = any(name[:2] != "__" for name in globals())  # in the module of a peer's sitecustomize
+import os  # noqa: E402
 import sys  # noqa: E402
 
+_spells_odd = sys.version_info < (3, 11)
 _BUNDLED = False  # `autotask bundle` says True: then the agent lies inside this folder
 
 
@@ -14,8 +16,9 @@ def _step_aside():
     for entry in [entry for entry in sys.path if entry.rstrip("/") == folder]:
         behind = sys.path[sys.path.index(entry) + 1 :]
         sys.path.remove(entry)
-    for entry in (folder, folder + "/"):
-        sys.path_importer_cache.pop(entry, None)
+    for entry in list(sys.path_importer_cache):  # up to 3.10 as PYTHONPATH spells it
+        if entry.rstrip("/") == folder or (_spells_odd and os.path.abspath(entry) == folder):
+            del sys.path_importer_cache[entry]
     return folder, behind
 
 
@@ -70,9 +73,16 @@ def _package(place):
 
 
 def _module(name, path, search=None):
-    make_spec = sys.modules["_frozen_importlib_external"].spec_from_file_location
-    spec = make_spec(name, path, submodule_search_locations=search)
-    return sys.modules["_frozen_importlib"].module_from_spec(spec)
+    """Make a module as importlib does from a file's location, in a third of the time."""
+    loader = sys.modules["_frozen_importlib_external"].SourceFileLoader(name, path)
+    spec = sys.modules["_frozen_importlib"].ModuleSpec(name, loader, origin=path)
+    spec.has_location = True
+    module = type(sys)(name)
+    module.__spec__, module.__loader__, module.__file__ = spec, loader, path
+    module.__package__ = "autotask"
+    if search:
+        module.__path__ = spec.submodule_search_locations = search
+    return module
 
 
 _name = "usercustomize" if __name__ == "usercustomize" else "sitecustomize"
