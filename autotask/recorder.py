@@ -364,29 +364,27 @@ def _end(run: Run, outcome: Outcome) -> None:
         return
     here = _process or _here(run.id)
     run.ended, run.key = outcome, None
-    duration, told = time.monotonic() - run.clock, False
+    duration, tried = time.monotonic() - run.clock, [False]
     try:
-        _journal_end(run, here, duration)
-        told = True
+        _journal_end(run, here, duration, tried)
         if here.wire:
             here.wire.finished(run.task, run.framework, run.trigger, outcome, duration, here.host)
         if here.settings.debug:
             debug(f"run {run.id} ended: {outcome.status} {outcome.reason or ''}".rstrip())
     except BaseException:  # of a signal handler of the program's: nobody else will tell of it
-        if not told:
-            _journal_end(run, here, duration)
+        if not tried[0]:
+            _journal_end(run, here, duration, tried)
         raise
     finally:
         _step_back(run, here)
 
 
-def _journal_end(run: Run, here: _Process, duration: float) -> None:
+def _journal_end(run: Run, here: _Process, duration: float, tried: list[bool]) -> None:
     if here.journal and run.ended:
         cpu = time.process_time() - run.cpu
         now = time.time()
-        here.journal.append(
-            journal.finished_line(run.id, run.root, now, run.ended, duration, cpu, _max_rss())
-        )
+        line = journal.finished_line(run.id, run.root, now, run.ended, duration, cpu, _max_rss())
+        here.journal.append(line, tried)
 
 
 def _step_back(run: Run, here: _Process) -> None:
