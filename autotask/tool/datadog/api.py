@@ -25,7 +25,7 @@ _HARMLESS = ("GET", "PUT", "DELETE")  # twice is as once
 _HARMLESS_POSTS = ("/validate", "/mute", "/unmute", "/series")
 
 
-class Refused(ToolError):
+class RefusedError(ToolError):
     """Datadog answered, and it was no."""
 
     def __init__(self, status: int, errors: Sequence[str]) -> None:
@@ -33,7 +33,7 @@ class Refused(ToolError):
         super().__init__(f"{'; '.join(errors) or 'no reason was given'} ({status})")
 
 
-class Uncertain(ToolError):
+class UncertainError(ToolError):
     """Whether a request was obeyed is not known: it may not be sent again as it is."""
 
 
@@ -64,8 +64,9 @@ class Api:
             hostname_from_config=False,
             mute=False,
         )
-        APIClient._http_client = _Transport
-        self._api = api
+        plugged: Any = _Transport
+        APIClient._http_client = plugged
+        self._api: Any = api
 
     # Monitors.
 
@@ -93,7 +94,7 @@ class Api:
             try:
                 self._asked(self._api.Monitor.create, **monitor)
                 return
-            except Uncertain:
+            except UncertainError:
                 if time.monotonic() > end:
                     raise
             time.sleep(_FIRST_PAUSE)
@@ -108,7 +109,7 @@ class Api:
         """Delete a monitor; one that is gone is as good."""
         try:
             self._asked(self._api.Monitor.delete, number)
-        except Refused as refused:
+        except RefusedError as refused:
             if refused.status != 404:
                 raise
 
@@ -144,7 +145,7 @@ class Api:
         """Delete a dashboard; one that is gone is as good."""
         try:
             self._asked(self._api.Dashboard.delete, number)
-        except Refused as refused:
+        except RefusedError as refused:
             if refused.status != 404:
                 raise
 
@@ -178,7 +179,7 @@ class Api:
 
         try:
             return ask(*words, **named)
-        except Refused as refused:
+        except RefusedError as refused:
             if refused.status in (401, 403):
                 raise ToolError(self._why_forbidden(refused)) from None
             raise
@@ -186,13 +187,13 @@ class Api:
             kind = type(problem).__name__
             raise ToolError(f"Datadog at {self.site} answered what is no answer ({kind})") from None
 
-    def _why_forbidden(self, refused: Refused) -> str:
+    def _why_forbidden(self, refused: RefusedError) -> str:
         """Find out which key it is: one request takes the API key alone."""
         from datadog.api.api_client import APIClient
 
         try:
             APIClient.submit("GET", "validate")
-        except Refused:
+        except RefusedError:
             return f"DD_API_KEY is not known at {self.site}: it is wrong, or of another DD_SITE"
         return (
             f"DD_APP_KEY is wrong, or must not do this ({refused}): it needs monitors_read, "
@@ -202,7 +203,10 @@ class Api:
 
 def _same(found: Monitor, wanted: Monitor) -> bool:
     """Tell whether that is the monitor which was about to be made, and not what it replaces."""
-    return bool(found["name"] == wanted["name"] and found["query"] == wanted["query"])
+    schedules = [bool(one["options"].get("scheduling_options")) for one in (found, wanted)]
+    return schedules[0] == schedules[1] and all(
+        found[field] == wanted[field] for field in ("name", "query", "type")
+    )
 
 
 def _given(words: Mapping[str, Any]) -> dict[str, Any]:
@@ -212,23 +216,21 @@ def _given(words: Mapping[str, Any]) -> dict[str, Any]:
 def _key(environ: Mapping[str, str], name: str) -> str:
     key = environ.get(name, "").strip()
     if not key:
-        raise ToolError(
-            f"{name} is not set: it takes an API key and an application key of Datadog's"
-        )
+        raise ToolError(f"{name} is not set: Datadog asks for DD_API_KEY and DD_APP_KEY")
     if not re.fullmatch(r"[!-~]+", key):
         raise ToolError(f"{name} is no key: it holds spaces or odd characters")
     return key
 
 
 class _Transport:
-    """The package's place for an HTTP client: its own neither waits for its turn nor tries again."""
+    """The package's place for an HTTP client; its own neither waits nor tries again."""
 
     _session: Any = None
     _lock = threading.Lock()
 
     @classmethod
     def request(cls, method: str, url: str, **options: Any) -> Any:
-        """Send a request until there is an answer, within the bound; raise Refused for a no."""
+        """Send a request until there is an answer, within the bound; raise RefusedError."""
         harmless = method in _HARMLESS or url.endswith(_HARMLESS_POSTS)
         options = {key: value for key, value in options.items() if key != "max_retries"}
         end = time.monotonic() + PATIENCE
@@ -244,9 +246,9 @@ class _Transport:
             elif answer.status_code >= 500:
                 trouble, wait = f"Datadog answers {answer.status_code}", pause
             else:
-                raise Refused(answer.status_code, _errors(answer.content))
+                raise RefusedError(answer.status_code, _errors(answer.content))
             if not harmless and not trouble.endswith("used up"):
-                raise Uncertain(trouble)
+                raise UncertainError(trouble)
             if time.monotonic() + wait > end:
                 raise ToolError(f"{trouble}; given up after {PATIENCE:.0f} s")
             time.sleep(wait)

@@ -61,11 +61,11 @@ def plan(wanted: Sequence[Monitor], found: Iterable[Monitor], prune: bool = Fals
     changes: list[Change] = []
     same = 0
     for monitor in wanted:
-        first, *others = _best_first(monitor, by_key.pop(key_of(monitor) or "", [])) or [None]
-        change = _change(monitor, first)
+        theirs = _best_first(monitor, by_key.pop(key_of(monitor) or "", []))
+        change = _change(monitor, theirs[0] if theirs else None)
         same += change is None
         changes += [change] if change else []
-        changes += [_deletion(other, "a second one of the same key") for other in others if other]
+        changes += [_deletion(other, "a second one of the same key") for other in theirs[1:]]
     extra = [monitor for monitors in by_key.values() for monitor in monitors]
     if prune:
         changes += [_deletion(monitor, "wanted no more") for monitor in extra]
@@ -77,7 +77,7 @@ def _best_first(wanted: Monitor, found: list[Monitor]) -> list[Monitor]:
     """Sort those of one key: the one to keep needs no replacement, then is like it, then is old."""
 
     def cost(one: Monitor) -> tuple[bool, int, int]:
-        return bool(_why_anew(wanted, one)), len(_differences(wanted, one)), one["id"]
+        return bool(_why_anew(wanted, one)), len(list(_differences(wanted, one))), one["id"]
 
     return sorted(found, key=cost)
 
@@ -108,6 +108,10 @@ def _why_anew(wanted: Monitor, found: Monitor) -> str:
     if schedules[0] != schedules[1]:
         return "a schedule can be given only to a new monitor, and not be taken away"
     return ""
+
+
+def _scheduled(monitor: Monitor) -> bool:
+    return bool(_option(monitor, "scheduling_options").get("custom_schedule"))
 
 
 def _type(monitor: Monitor) -> str:
