@@ -9,7 +9,7 @@ from autotask.tool.datadog.history import Task
 from autotask.tool.quantities import duration_text, runs_text
 
 _HEAD = """\
-# What autotask's monitors are to know of the tasks. `autotask monitors plan` shows what they become.
+# What autotask's monitors are to know of the tasks. See what comes of it: `autotask monitors plan`
 
 [datadog]                      # for all tasks
 # name = "default"             # of this set of monitors; others are never touched
