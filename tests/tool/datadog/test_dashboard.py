@@ -15,6 +15,9 @@ from autotask.tool.datadog import dashboard
 TAGS = ["managed_by:autotask", "autotask_set:default", "team:shop", "cost:7"]
 DEFINITION = dashboard.definition(["nightly.py"] * 40, TAGS)
 
+FIRST = ["widgets", 0, "definition", "widgets", 0, "definition"]
+FIRST_NAMED = "body.widgets[0].definition.widgets[0].definition"
+
 # What is sent, and by which tags it can be asked.
 COMMON = {"env", "service", "version", "task", "framework"}
 METRICS = {
@@ -60,11 +63,26 @@ def test_datadogs_models_know_all_that_is_in_it(tasks: int) -> None:
     assert typed.problems(Dashboard, definition) == []
 
 
-def test_the_check_by_models_finds_what_they_do_not_know() -> None:
-    body = {**dashboard.definition([], TAGS), "reflow_type": "bent", "colour": "red"}
-    found = typed.problems(Dashboard, body)
-    assert "body.colour: not known" in found
-    assert "body.reflow_type: not understood" in found
+@pytest.mark.parametrize(
+    ("place", "value", "problem"),
+    [
+        (["colour"], "red", "body.colour: not known"),
+        (["default_timeframe", "colour"], "red", "body.default_timeframe.colour: not known"),
+        (["reflow_type"], "bent", "body.reflow_type: not understood"),
+        ([*FIRST, "colour"], "red", f"{FIRST_NAMED}.colour: not known"),
+        ([*FIRST, "time"], {"live_spam": "1d"}, "body.widgets[0]: not understood"),
+        ([*FIRST, "requests", 0, "q2"], "", f"{FIRST_NAMED}.requests[0].q2: not known"),
+    ],
+)
+def test_the_check_by_models_finds_what_they_do_not_know(
+    place: list[str | int], value: object, problem: str
+) -> None:
+    body = inside = dashboard.definition([], TAGS)
+    *way, last = place
+    for step in way:
+        inside = inside[step]  # type: ignore[index]
+    inside[last] = value  # type: ignore[index]
+    assert problem in typed.problems(Dashboard, body)
 
 
 @pytest.mark.parametrize("query", sorted(set(QUERIES)))

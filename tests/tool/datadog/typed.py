@@ -7,6 +7,7 @@ from typing import Any
 
 from datadog_api_client.configuration import Configuration
 from datadog_api_client.model_utils import (
+    ModelComposed,
     ModelNormal,
     OpenApiModel,
     validate_and_convert_types,
@@ -35,7 +36,10 @@ def _unknown(found: Any, where: str) -> Iterator[str]:
             yield from _unknown(one, f"{where}[{place}]")
     if isinstance(found, OpenApiModel) and found._unparsed:
         yield f"{where}: not understood"
-    if isinstance(found, ModelNormal):
+    if isinstance(found, ModelComposed):
+        one_of = found.get_oneof_instance()  # type: ignore[no-untyped-call]
+        yield from _unknown(one_of, where)
+    elif isinstance(found, ModelNormal):
         for key, value in found._data_store.items():
             if key not in found.openapi_types:
                 yield f"{where}.{key}: not known"
