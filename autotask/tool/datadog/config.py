@@ -65,7 +65,7 @@ class Section:
 
     def covers(self, name: str) -> bool:
         """Tell whether a name matches, or all names that another pattern does."""
-        return _matches(self.pattern, name)
+        return matches(self.pattern, name)
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ class Config:
         return found
 
 
-def _matches(pattern: str, name: str) -> bool:
+def matches(pattern: str, name: str) -> bool:
     """Match greedily from both ends; a `*` of *name* is matched by a `*` only."""
     first, *rest = pattern.split("*")
     if not rest:

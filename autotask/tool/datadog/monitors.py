@@ -17,7 +17,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from autotask.tool.datadog.config import Config, Section, Wishes
+from autotask.tool.datadog.config import Config, Section, Wishes, matches
 from autotask.tool.datadog.history import Task
 from autotask.tool.errors import ToolError
 from autotask.tool.quantities import duration_text
@@ -72,6 +72,31 @@ def set_tags(config: Config) -> list[str]:
 def key_tag(key: str) -> str:
     """Return the tag that holds a key."""
     return f"{_KEY}{key}"
+
+
+def is_about(monitor: Monitor, task_tag: str) -> bool:
+    """Tell whether a monitor can alert because of a task: its own, or one of many tasks."""
+    if task_tag in monitor["tags"]:
+        return True
+    if any(tag.startswith("task:") for tag in monitor["tags"]):
+        return False
+    return _takes(str(monitor["query"]), task_tag[len("task:") :])
+
+
+def _takes(query: str, name: str) -> bool:
+    """Tell whether a query that is grouped by task takes this one in."""
+    over, _, excluded = query.partition(".exclude(")
+    refused = re.findall(r"!task:([^,}]*)", over) + re.findall(r'"task:([^"]*)"', excluded)
+    wanted = re.findall(r'(?<!!)task:([^,}"]*)', over)
+    return not any(matches(one, name) for one in refused) and (
+        not wanted or any(matches(one, name) for one in wanted)
+    )
+
+
+def awaited(monitor: Monitor) -> list[str]:
+    """Return the tags of the runs that a monitor would miss; none where it misses nothing."""
+    scope = re.search(r"autotask\.task\.runs{!status:failure,([^}]*)}", monitor["query"])
+    return [*scope[1].split(","), "status:success"] if scope else []
 
 
 def with_wished(tasks: Iterable[Task], config: Config) -> list[Task]:
