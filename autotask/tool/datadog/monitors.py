@@ -298,7 +298,12 @@ succeeded within {_lasting(within)}. It did not run, still runs, or failed.
         "custom_schedule": {"recurrences": [{"rrule": rrule, "timezone": wishes.timezone}]}
     }
     return _did_not_succeed(
-        task, within + _EARLY, message, wishes, config, scheduling_options=scheduling
+        task,
+        within + _EARLY + schedule.clock_change(),  # the night that has an hour twice
+        message,
+        wishes,
+        config,
+        scheduling_options=scheduling,
     )
 
 

@@ -111,6 +111,12 @@ class Schedule:
         due = chain.from_iterable(map(self._due, self._dates(yesterday, _YEARS)))
         return datetime.fromtimestamp(next(at for at in due if at > now), self._zone)
 
+    def clock_change(self) -> float:
+        """Return by how many seconds the clock is put back once a year; 0 where it never is."""
+        noons = (datetime.combine(_FIRST, time(12)) + timedelta(weeks=n) for n in range(53))
+        offsets = [at.replace(tzinfo=self._zone).utcoffset() or timedelta() for at in noons]
+        return (max(offsets) - min(offsets)).total_seconds()
+
     def _dates(self, first: date, span: timedelta) -> Iterator[date]:
         days = (first + timedelta(days=n) for n in range(span.days))
         return filter(self._falls_on, days)

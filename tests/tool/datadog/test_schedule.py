@@ -237,6 +237,15 @@ def test_daylight_saving_moves_what_is_due(cron: str, after: str, expected: str)
     assert found.isoformat(timespec="minutes") == expected
 
 
+@pytest.mark.parametrize(
+    ("name", "hours"),
+    [("UTC", 0), ("Europe/Berlin", 1), ("America/New_York", 1), ("Asia/Tokyo", 0),
+     ("Australia/Lord_Howe", 0.5), ("Africa/Casablanca", 1)],
+)  # fmt: skip
+def test_the_clock_is_put_back_by_so_much(name: str, hours: float) -> None:
+    assert Schedule("0 3 * * *", name).clock_change() == hours * HOUR
+
+
 def test_a_day_may_begin_without_a_midnight() -> None:
     after = datetime.fromisoformat("2026-04-23T12:00+02:00")
     found = Schedule("0 0 * * *", "Africa/Cairo").next_after(after)
