@@ -118,9 +118,15 @@ class Api:
         said = {"scope": scope, "end": end}
         self._asked(self._api.Monitor.mute, number, **_given(said))
 
-    def unmute(self, number: int, scope: str | None) -> None:
-        """Take that back."""
-        self._asked(self._api.Monitor.unmute, number, **_given({"scope": scope}))
+    def unmute(self, number: int, scope: str | None) -> bool:
+        """Take that back; tell whether there was something to take back."""
+        try:
+            self._asked(self._api.Monitor.unmute, number, **_given({"scope": scope}))
+        except RefusedError as refused:
+            if refused.status != 400:
+                raise
+            return False
+        return True
 
     # Dashboards.
 

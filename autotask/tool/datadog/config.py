@@ -17,6 +17,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from autotask.dogstatsd import tag
 from autotask.tool.datadog.history import tag_value
 from autotask.tool.datadog.schedule import Schedule
 from autotask.tool.errors import ToolError
@@ -113,6 +114,10 @@ def matches(pattern: str, name: str) -> bool:
 # Reading. Each key has a function that takes its value, or raises ValueError with what it must be.
 
 
+def _name(value: Any) -> str:
+    return tag_value("autotask_set", _text(value))
+
+
 def _text(value: Any) -> str:
     if not isinstance(value, str) or not value.strip():
         raise ValueError("must be a text")
@@ -136,12 +141,10 @@ def _texts(value: Any) -> tuple[str, ...]:
 
 
 def _tags(value: Any) -> tuple[str, ...]:
-    tags = tuple(one.lower() for one in _texts(value))
-    if not all(key and rest for key, _, rest in (one.partition(":") for one in tags)):
+    tags = [one.partition(":")[::2] for one in _texts(value)]
+    if not all(key[:1].isalpha() and rest for key, rest in tags):
         raise ValueError('must be a list of tags: ["team:shop"]')
-    return tuple(
-        f"{key}:{tag_value(key, rest)}" for key, _, rest in (t.partition(":") for t in tags)
-    )
+    return tuple(tag(key, rest) for key, rest in tags)
 
 
 def _recipients(value: Any) -> tuple[str, ...]:
@@ -176,7 +179,7 @@ _ALL: dict[str, Callable[[Any], Any]] = {
     "within": _seconds,
     "without": _kinds,
 }
-_DATADOG = {**_ALL, "name": _text, "scope": _tags, "tags": _tags}
+_DATADOG = {**_ALL, "name": _name, "scope": _tags, "tags": _tags}
 _TASK = {
     **_ALL,
     "env": _text,
@@ -212,7 +215,7 @@ def _loaded(path: Path) -> Config:
 
 def parse(document: Mapping[str, Any], where: str = FILE) -> Config:
     """Take a document's tables, and refuse what is not known."""
-    _known(document, ("datadog", "task"), where)
+    _known(document, ("datadog", "task"), f"{where}:")
     for name in ("datadog", "task"):
         if not isinstance(document.get(name, {}), dict):
             raise ToolError(f"{where}: {name} must be a table: [{name}]")

@@ -112,7 +112,7 @@ def with_wished(tasks: Iterable[Task], config: Config) -> list[Task]:
 
 def made(tasks: Iterable[Task], config: Config) -> Made:
     """Make the monitors of these tasks, in an order that is always the same."""
-    tasks = with_wished(tasks, config)
+    tasks = [task for task in with_wished(tasks, config) if _in_scope(task, config)]
     monitors = list(_about_failures(tasks, config))
     without = []
     for task in tasks:
@@ -258,7 +258,9 @@ def _did_not_run(task: Task, wishes: Wishes, config: Config) -> Monitor | str | 
         if task.longest_interval > _UNEVEN * max(task.interval, 2 * _MINUTE):
             return "it runs at odd times: say its schedule"
         interval = _step(task.longest_interval)
-    slack = wishes.within or max(interval / 10, _EARLY) + _step(task.longest or 0)
+    slack = wishes.within or max(interval / 10, _EARLY) + (
+        _step(task.longest) if task.longest else 0
+    )
     return _missed_window(task, interval, interval + slack, wishes, config)
 
 
@@ -436,7 +438,15 @@ def _identity(task: Task) -> str:
 
 def _scope(task: Task, config: Config) -> list[str]:
     named = {"task": task.name, "service": task.service, "env": task.env}
-    return [*(f"{key}:{value}" for key, value in named.items() if value), *config.scope]
+    whole = [*(f"{key}:{value}" for key, value in named.items() if value), *config.scope]
+    return list(dict.fromkeys(whole))
+
+
+def _in_scope(task: Task, config: Config) -> bool:
+    """Tell whether runs of a task can be among those that are watched."""
+    where = {"service": task.service, "env": task.env}
+    pairs = (tag.partition(":") for tag in config.scope)
+    return all(where.get(key) in (None, value) for key, _, value in pairs)
 
 
 def _title(task: Task) -> str:
@@ -470,7 +480,7 @@ def _step(seconds: float) -> float:
 
     A little above a step is the step: a day and a minute is a day.
     """
-    return next((step for step in _STEPS if step >= 0.97 * seconds), seconds)
+    return next((step for step in _STEPS if step >= 0.95 * seconds), seconds)
 
 
 def _lasting(seconds: float) -> str:

@@ -215,9 +215,8 @@ def _mute(arguments: argparse.Namespace) -> None:
 
 def _unmute(arguments: argparse.Namespace) -> None:
     api, found = _of_task(arguments)
-    for number, scope in found:
-        api.unmute(number, scope)
-    output.print_rich(output.styled(f"unmuted {len(found)} monitors of {arguments.task}"))
+    count = sum(api.unmute(number, scope) for number, scope in found)
+    output.print_rich(output.styled(f"unmuted {count} monitors of {arguments.task}"))
 
 
 def _moment(seconds: float) -> str:

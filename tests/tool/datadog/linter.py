@@ -72,25 +72,31 @@ def _of_metric(query: str, options: Json) -> tuple[set[str], list[str]]:
     if options["require_full_window"] is not False:
         found.append("tasks are too rare for a full window")
     metric, groups = match["metric"], set(filter(None, (match["groups"] or "").split(",")))
-    asked = {one.lstrip("!").partition(":")[0] for one in match["scope"].split(",")}
-    found += [f"{metric} has no tag {tag}" for tag in groups - _TAGS[metric]]
-    found += [f"{metric} has no tag {tag}" for tag in asked - _TAGS[metric] - {"team"}]
     if (metric == "autotask.task.runs") != bool(match["count"]):
         found.append("a count is asked for as_count, and nothing else is")
-    if match["sign"] == "<":
-        if groups:
-            found.append("groups age out: what is missing cannot be asked for by group")
-        if options["on_missing_data"] != "default":
-            found.append("nothing must count as 0")
-    elif options["on_missing_data"] != "resolve":
-        found.append("what is over must resolve")
-    if "status:failure" in match["scope"].split(","):
-        excluded = {"!reason:nested", "!trigger:terminal"}
-        found += [f"without {one}" for one in excluded - set(match["scope"].split(","))]
-    return groups, found + _of_schedule(options, match["window"])
+    found += _of_scope(metric, match["scope"].split(","), groups)
+    found += _of_missing_data(match["sign"], options["on_missing_data"], groups)
+    return groups, found + _of_schedule(options)
 
 
-def _of_schedule(options: Json, window: str) -> list[str]:
+def _of_scope(metric: str, scope: list[str], groups: set[str]) -> list[str]:
+    asked = groups | {one.lstrip("!").partition(":")[0] for one in scope}
+    found = [f"{metric} has no tag {tag}" for tag in asked - _TAGS[metric]]
+    if "status:failure" in scope:
+        found += [
+            f"without {one}" for one in ("!reason:nested", "!trigger:terminal") if one not in scope
+        ]
+    return found
+
+
+def _of_missing_data(sign: str, missing: str, groups: set[str]) -> list[str]:
+    if sign != "<":
+        return [] if missing == "resolve" else ["what is over must resolve"]
+    found = ["groups age out: what is missing cannot be asked for by group"] if groups else []
+    return found + ([] if missing == "default" else ["nothing must count as 0"])
+
+
+def _of_schedule(options: Json) -> list[str]:
     if "scheduling_options" not in options:
         return []
     (recurrence,) = options["scheduling_options"]["custom_schedule"]["recurrences"]
