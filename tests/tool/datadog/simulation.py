@@ -21,11 +21,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
+from tool.datadog import past
+from tool.datadog.past import Past
 from tool.datadog.reading import DAY, HOUR, MINUTE, Alarm, Point, alarms
 
-from autotask import journal
-from autotask.run import SUCCESS
-from autotask.run import Run as AgentRun
 from autotask.tool.datadog import config, history, monitors
 from autotask.tool.datadog.schedule import Schedule
 from autotask.tool.index import open_index
@@ -209,28 +208,13 @@ def _sent(run: Run, tags: _Tags) -> Iterator[Point]:
 def learned() -> list[history.Task]:
     """Return the tasks as sixty days of journal tell of them."""
     with tempfile.TemporaryDirectory() as home:
-        for habit in HABITS:
-            for run in quiet(habit):
-                if run.end < LEARNED:
-                    _record(Path(home, "journal"), habit, run)
+        runs = ((habit, run) for habit in HABITS for run in quiet(habit) if run.end < LEARNED)
+        past.write(Path(home), (Past(h.task, run.start, run.duration) for h, run in runs))
         index = open_index(home)
         try:
             return history.from_index(index, LEARNED)
         finally:
             index.close()
-
-
-def _record(folder: Path, habit: Habit, run: Run) -> None:
-    place = journal.process_fields(1, "b/1/1", "web-1", "3.12.1", "shop", "prod", None, {})
-    told = AgentRun(habit.task, "process")
-    told.started, told.trigger = run.start, "cron"
-    lines = [
-        journal.started_line(told, place),
-        journal.finished_line(told.id, told.root, run.end, SUCCESS, run.duration, None, None),
-    ]
-    journal.make_folder(str(folder))
-    with (folder / journal.segment(run.start)).open("a", encoding="utf-8") as file:
-        file.writelines(f"{line}\n" for line in lines)
 
 
 def made(with_schedules: bool) -> dict[str, list[monitors.Monitor]]:

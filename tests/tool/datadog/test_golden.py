@@ -1,0 +1,33 @@
+"""What is made of a shop's forty tasks, as it was looked at and found right."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from datadog_api_client.v1.model.dashboard import Dashboard
+from datadog_api_client.v1.model.monitor import Monitor
+from tool.datadog import golden, typed
+
+
+@pytest.fixture(scope="module", name="made")
+def _made() -> dict[str, str]:
+    return golden.made()
+
+
+@pytest.mark.parametrize("name", ["monitors.json", "dashboard.json", "review.txt"])
+def test_the_same_is_made_as_was_looked_at(made: dict[str, str], name: str) -> None:
+    assert made[name] == (golden.FOLDER / name).read_text(encoding="utf-8")
+
+
+def test_there_are_forty_tasks() -> None:
+    assert len(golden.HABITS) == 40
+
+
+def test_datadogs_models_know_all_that_is_in_them(made: dict[str, str]) -> None:
+    monitors: list[dict[str, Any]] = json.loads(made["monitors.json"])
+    assert {one["name"]: typed.problems(Monitor, one) for one in monitors} == {
+        one["name"]: [] for one in monitors
+    }
+    assert typed.problems(Dashboard, json.loads(made["dashboard.json"])) == []
