@@ -269,29 +269,32 @@ def _missed_window(
 ) -> Monitor | str:
     if window > _LONGEST_WINDOW:
         return "it runs too rarely for a window of a week: say its schedule"
+    done, why = _missed(wishes)
     message = f"""\
 {{{{#is_alert}}}}
-{_named(task)} has not succeeded for {_lasting(window)}; it is expected every \
-{_lasting(interval)}. It did not run, or each of its runs failed.
+{_named(task)} has not {done} for {_lasting(window)}; it is expected every \
+{_lasting(interval)}. {why}
 
 {_look_at(task)}
 {{{{/is_alert}}}}
-{{{{#is_recovery}}}}`{task.name}` has succeeded again.{{{{/is_recovery}}}}"""
+{{{{#is_recovery}}}}`{task.name}` has {done} again.{{{{/is_recovery}}}}"""
     return _did_not_succeed(task, window, message, wishes, config)
 
 
 def _missed_deadline(task: Task, wishes: Wishes, config: Config) -> Monitor:
     schedule = wishes.due()
     assert schedule is not None
-    within = wishes.within or min(max(_HOUR, _step(2 * (task.longest or 0))), _DAY)
+    lasts = _step(2 * (task.longest or 0))
+    within = wishes.within or min(max(_HOUR, lasts, wishes.slow_after or 0), _DAY)
     try:
         rrule = schedule.rrule(within)
     except ToolError as refused:
         raise ToolError(f'{task.name}: {refused} (an `interval = "26h"` is watched, too)') from None
+    done, why = _missed(wishes)
     message = f"""\
 {{{{#is_alert}}}}
 {_named(task)} was due by the schedule `{wishes.schedule}` ({wishes.timezone}) and has not \
-succeeded within {_lasting(within)}. It did not run, still runs, or failed.
+{done} within {_lasting(within)}. {why}
 
 {_look_at(task)}
 {{{{/is_alert}}}}
@@ -309,10 +312,18 @@ succeeded within {_lasting(within)}. It did not run, still runs, or failed.
     )
 
 
+def _missed(wishes: Wishes) -> tuple[str, str]:
+    """Say what did not come, and why: where failures are to be borne, they are runs, too."""
+    if wishes.failures_in_a_row > 1:
+        return "ended a run", "It did not run, or still runs."
+    return "succeeded", "It did not run, still runs, or failed."
+
+
 def _did_not_succeed(
     task: Task, window: float, message: str, wishes: Wishes, config: Config, **options: Any
 ) -> Monitor:
-    scope = ["!status:failure", *_scope(task, config)]
+    counted = [] if wishes.failures_in_a_row > 1 else ["!status:failure"]
+    scope = [*counted, *_scope(task, config)]
     query = f"sum({_window(window)}):sum:autotask.task.runs{{{','.join(scope)}}}.as_count() < 1"
     return _monitor(
         "did_not_run",

@@ -10,6 +10,7 @@ of sixty days of history, and are read by `reading`.
 from __future__ import annotations
 
 import argparse
+import math
 import random
 import statistics
 import tempfile
@@ -17,9 +18,9 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from tool.datadog import past
 from tool.datadog.past import Past
@@ -70,7 +71,7 @@ class Run:
         return self.start + self.duration
 
 
-@lru_cache
+@cache
 def times_due(habit: Habit) -> list[float]:
     """Return when it is due in all the time that is simulated."""
     schedule, found = Schedule(habit.cron, habit.timezone), []
@@ -205,6 +206,7 @@ def _sent(run: Run, tags: _Tags) -> Iterator[Point]:
         yield Point(run.end, "autotask.task.status", critical, tags.common)
 
 
+@cache
 def learned() -> list[history.Task]:
     """Return the tasks as sixty days of journal tell of them."""
     with tempfile.TemporaryDirectory() as home:
@@ -217,11 +219,23 @@ def learned() -> list[history.Task]:
             index.close()
 
 
-def made(with_schedules: bool) -> dict[str, list[monitors.Monitor]]:
+_SCHEDULES = {h.task: {"schedule": h.cron, "timezone": h.timezone} for h in HABITS}
+WISHES: dict[str, dict[str, Any]] = {  # what the file says, by the title of a table
+    "With a schedule in the file": {"task": _SCHEDULES},
+    "With a schedule and `failures_in_a_row = 3`": {
+        "datadog": {"failures_in_a_row": 3},
+        "task": _SCHEDULES,
+    },
+    "Without a file": {},
+}
+
+
+@cache
+def made(title: str) -> dict[str, list[monitors.Monitor]]:
     """Return the monitors that notify somebody, for each task."""
-    said = {habit.task: {"schedule": habit.cron, "timezone": habit.timezone} for habit in HABITS}
-    wishes = {"datadog": {"notify": ["@ops"]}, "task": said if with_schedules else {}}
-    all_of_them = monitors.made(learned(), config.parse(wishes)).monitors
+    wishes = WISHES[title]
+    said = {**wishes, "datadog": {**wishes.get("datadog", {}), "notify": ["@ops"]}}
+    all_of_them = monitors.made(learned(), config.parse(said)).monitors
     notify = [monitor for monitor in all_of_them if "@ops" in monitor["message"]]
     return {habit.task: [one for one in notify if _is_for(one, habit)] for habit in HABITS}
 
@@ -241,20 +255,22 @@ class Told(NamedTuple):
     at_worst: float
 
 
-def false_alarms(habit: Habit, watching: Sequence[monitors.Monitor]) -> list[Alarm]:
+@cache
+def false_alarms(habit: Habit, title: str) -> list[Alarm]:
     """Return what is said in a year in which nothing went wrong."""
-    return _said(habit, quiet(habit), watching)
+    return _said(habit, quiet(habit), title)
 
 
-def told(habit: Habit, trouble: str, watching: Sequence[monitors.Monitor]) -> list[Told]:
+@cache
+def told(habit: Habit, trouble: str, title: str) -> list[Told]:
     """Return what is said in a year of one kind of trouble, the first to speak first."""
     bring, again = TROUBLES[trouble]
     runs = quiet(habit)
     places = _places(runs)[: None if again else 1]
     begins = [runs[place].due for place in places]
     known_from = [bring(runs, place) for place in places]
-    usual = false_alarms(habit, watching)
-    said = [one for one in _said(habit, runs, watching) if not _among(one, usual)]
+    usual = false_alarms(habit, title)
+    said = [one for one in _said(habit, runs, title) if not _among(one, usual)]
     delays: dict[str, list[float]] = {}
     for begin, end, known in zip(begins, [*begins[1:], END], known_from):
         for kind in {alarm.kind for alarm in said}:
@@ -268,8 +284,8 @@ def told(habit: Habit, trouble: str, watching: Sequence[monitors.Monitor]) -> li
     return sorted(found, key=lambda one: one.usually)
 
 
-def _said(habit: Habit, runs: Sequence[Run], watching: Sequence[monitors.Monitor]) -> list[Alarm]:
-    arrived = points(habit, runs)
+def _said(habit: Habit, runs: Sequence[Run], title: str) -> list[Alarm]:
+    arrived, watching = points(habit, runs), made(title)[habit.task]
     return sorted(one for monitor in watching for one in alarms(monitor, arrived, LEARNED, END))
 
 
@@ -288,17 +304,16 @@ def _places(runs: Sequence[Run]) -> list[int]:
 
 
 def tables() -> str:
-    """Return both tables in Markdown."""
+    """Return the tables in Markdown."""
     text = []
-    for with_schedules, title in ((True, "With a schedule in the file"), (False, "Without")):
-        watching = made(with_schedules)
+    for title in WISHES:
         text += [f"**{title}**", "", "| | " + " | ".join(h.task for h in HABITS) + " |"]
         text += ["| --- |" + " --- |" * len(HABITS)]
         for trouble in TROUBLES:
-            cells = [_cell(told(habit, trouble, watching[habit.task])) for habit in HABITS]
+            cells = [_cell(told(habit, trouble, title)) for habit in HABITS]
             text += [f"| {trouble} | {' | '.join(cells)} |"]
-        counts = [false_alarms(habit, watching[habit.task]) for habit in HABITS]
-        text += [f"| nothing: false alarms in a year | {' | '.join(map(_count, counts))} |", ""]
+        counts = [_count(false_alarms(habit, title)) for habit in HABITS]
+        text += [f"| nothing: false alarms in a year | {' | '.join(counts)} |", ""]
     return "\n".join(text)
 
 
@@ -308,14 +323,14 @@ def _cell(found: Sequence[Told]) -> str:
 
 def _words(one: Told) -> str:
     text = f"{one.kind} {_late(one.usually)}"
-    if _late(one.at_worst) != _late(one.usually):
+    if one.at_worst > 1.25 * one.usually and _late(one.at_worst) != _late(one.usually):
         text += f" (at worst {_late(one.at_worst)})"
     return text if one.times == one.of else f"{text}, {one.times} of {one.of}"
 
 
 def _late(seconds: float) -> str:
     if seconds < 2 * HOUR:
-        return f"{max(seconds, 0) / MINUTE:.0f} min"
+        return f"{max(math.ceil(seconds / MINUTE), 1)} min"
     return f"{seconds / HOUR:.0f} h" if seconds < 3 * DAY else f"{seconds / DAY:.0f} days"
 
 

@@ -3,28 +3,24 @@
 from __future__ import annotations
 
 from datetime import date, datetime
-from functools import cache, lru_cache
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
 from tool.datadog import simulation
 from tool.datadog.reading import DAY, HOUR
-from tool.datadog.simulation import HABITS, TROUBLES, Told
+from tool.datadog.simulation import HABITS, TROUBLES, Habit, Told
 
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "datadog.md"
 NIGHTLY, HOURLY, WEEKLY = HABITS
-WATCHING = lru_cache(simulation.made)
+SCHEDULED, PATIENT, LEARNED = simulation.WISHES
 
 
-@cache
-def told(task: str, trouble: str, with_schedules: bool = True) -> dict[str, Told]:
-    (habit,) = [one for one in HABITS if one.task == task]
-    found = simulation.told(habit, trouble, WATCHING(with_schedules)[task])
-    return {one.kind: one for one in found}
+def told(habit: Habit, trouble: str, title: str = SCHEDULED) -> dict[str, Told]:
+    return {one.kind: one for one in simulation.told(habit, trouble, title)}
 
 
-@pytest.mark.parametrize("task", [habit.task for habit in HABITS])
+@pytest.mark.parametrize("habit", HABITS)
 @pytest.mark.parametrize(
     ("trouble", "kind", "within"),
     [
@@ -37,28 +33,38 @@ def told(task: str, trouble: str, with_schedules: bool = True) -> dict[str, Told
         ("takes ever longer", "slow", 50 * DAY),
     ],
 )
-def test_each_trouble_is_told_each_time(task: str, trouble: str, kind: str, within: float) -> None:
-    found = told(task, trouble)[kind]
+def test_each_trouble_is_told_each_time(
+    habit: Habit, trouble: str, kind: str, within: float
+) -> None:
+    found = told(habit, trouble)[kind]
     assert found.times == found.of
     assert found.at_worst <= within
 
 
-@pytest.mark.parametrize("task", [habit.task for habit in HABITS])
-def test_what_fails_by_hand_wakes_nobody(task: str) -> None:
-    assert told(task, "fails by hand") == {}
-
-
-def test_a_rare_task_that_does_not_run_is_not_told_without_a_schedule() -> None:
-    assert told("weekly", "does not run", with_schedules=False) == {}
+@pytest.mark.parametrize("habit", HABITS)
+def test_what_fails_by_hand_wakes_nobody(habit: Habit) -> None:
+    assert told(habit, "fails by hand") == {}
 
 
 @pytest.mark.parametrize("habit", HABITS)
-@pytest.mark.parametrize("with_schedules", [True, False])
-def test_a_quiet_year_is_quiet(habit: simulation.Habit, with_schedules: bool) -> None:
-    found = simulation.false_alarms(habit, WATCHING(with_schedules)[habit.task])
+def test_with_patience_only_failures_in_a_row_are_told(habit: Habit) -> None:
+    assert told(habit, "fails once", PATIENT) == {}
+    assert set(told(habit, "fails three times", PATIENT)) == {"failing"}
+    assert set(told(habit, "does not run", PATIENT)) == {"did_not_run"}
+
+
+def test_a_rare_task_that_does_not_run_is_not_told_without_a_schedule() -> None:
+    assert told(WEEKLY, "does not run", LEARNED) == {}
+
+
+@pytest.mark.parametrize("habit", HABITS)
+@pytest.mark.parametrize("title", simulation.WISHES)
+def test_a_quiet_year_is_quiet(habit: Habit, title: str) -> None:
+    found = simulation.false_alarms(habit, title)
     days = [datetime.fromtimestamp(alarm.at, ZoneInfo(habit.timezone)).date() for alarm in found]
     # 02:30 is skipped in that night, and the run comes as late as the deadline
-    assert days == ([date(2026, 3, 29)] if habit is NIGHTLY and with_schedules else [])
+    skipped = [date(2026, 3, 29)] if habit is NIGHTLY and title != LEARNED else []
+    assert days == skipped
 
 
 @pytest.mark.checkout
