@@ -37,7 +37,7 @@ _OPTIONS = {
     "service check": {"include_tags", "notify_audit", "thresholds"},
 }
 _KEYS = {"name", "type", "query", "message", "tags", "priority", "options"}
-_TAG = re.compile(r"[a-z][a-z0-9_./:-]*")
+_TAG = re.compile(r"[^\W\d_][\w./:-]*")  # letters of any script
 
 
 def problems(monitor: Json) -> list[str]:
