@@ -1,25 +1,11 @@
-"""A Datadog to talk to, and tasks to talk about."""
+"""Tasks to talk about with a Datadog, and a folder to do it in."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tool.datadog import server
 from tool.journals import DAY, HOUR, Book
-
-
-@pytest.fixture
-def datadog(monkeypatch: pytest.MonkeyPatch) -> Iterator[server.Datadog]:
-    """Start a Datadog; the commands of the test find it, and have its keys."""
-    datadog, running = server.start()
-    monkeypatch.setenv("DATADOG_HOST", datadog.url)
-    monkeypatch.setenv("DD_API_KEY", server.API_KEY)
-    monkeypatch.setenv("DD_APP_KEY", server.APP_KEY)
-    yield datadog
-    running.shutdown()
-    running.server_close()
 
 
 @pytest.fixture

@@ -20,6 +20,7 @@ from tool.journals import COMMAND, Book, autotask, on_terminal
 
 from autotask.tool.cli import main
 from autotask.tool.datadog import api
+from autotask.tool.errors import ToolError
 
 Json = dict[str, Any]
 pytestmark = pytest.mark.usefixtures("folder")
@@ -372,10 +373,10 @@ def test_the_waiting_has_a_bound(
     monkeypatch.setattr(api, "PATIENCE", 0.6)
     datadog.faults = [Fault("broken", times=1000)]
     asking = api.Api(os.environ)
-    with pytest.raises(api.ToolError, match="answers 500; given up after"):
+    with pytest.raises(ToolError, match="answers 500; given up after"):
         asking.monitors([])
     datadog.faults = [Fault("limit", times=1000)]
-    with pytest.raises(api.ToolError, match="rate limit is used up; given up after"):
+    with pytest.raises(ToolError, match="rate limit is used up; given up after"):
         asking.create({"tags": []})
 
 
