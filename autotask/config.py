@@ -52,6 +52,7 @@ class Settings:
         self.events = self._switch("AUTOTASK_EVENTS")
         self.debug = self._debug()
         self.process = self._process()
+        self.supervise = self._wish("AUTOTASK_SUPERVISE")
         self.functions = self._functions()
         self.plugins = self._plugins()
         self.destination = self._destination()
@@ -93,6 +94,13 @@ class Settings:
         if text and text not in _OFF and text not in _ON:
             self.problems.append(f"{name}: {text!r} is neither 0 nor 1")
         return text not in _OFF
+
+    def _wish(self, name: str) -> bool:
+        """Read a switch that is off unless it is turned on."""
+        text = self._environ.get(name, "").strip().lower()
+        if text and text not in _OFF and text not in _ON:
+            self.problems.append(f"{name}: {text!r} is neither 0 nor 1")
+        return text in _ON
 
     def _disabled(self) -> bool:
         return self._environ.get("DD_DOGSTATSD_DISABLE", "").strip().lower() in _ON

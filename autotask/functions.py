@@ -80,8 +80,8 @@ def autotask_call(self: Any, /, *args: Any, **kwargs: Any) -> Any:
     run = recorder.start(name, "function")
     try:
         result = wrapped(*args, **kwargs)
-    except BaseException as exc:
-        recorder.fail(run, exc)
+    except BaseException:
+        recorder.fail(run, recorder.passing())
         raise
     if type(result) in (CoroutineType, GeneratorType, AsyncGeneratorType):
         return _stepped(result, name, run)  # a decorator's, round a function of that kind
@@ -170,8 +170,8 @@ def _step(method: str, *given: Any) -> Any:
         except StopIteration:
             recorder.succeed(run)
             raise
-        except BaseException as exc:
-            recorder.fail(run, exc)
+        except BaseException:
+            recorder.fail(run, recorder.passing())
             raise
         self._self_span.step_out()
         return result
@@ -240,8 +240,8 @@ class _AsyncSteps(ObjectProxy):  # type: ignore[type-arg]
         except StopAsyncIteration:
             recorder.succeed(run)
             raise
-        except BaseException as exc:
-            recorder.fail(run, exc)
+        except BaseException:
+            recorder.fail(run, recorder.passing())
             raise
         self._self_span.step_out()
         return result

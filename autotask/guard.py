@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     T = TypeVar("T")
 
 
+_OURS = ("autotask", "autotask.frameworks")
+
+
 def guarded(function: Callable[P, T]) -> Callable[P, T | None]:
     """Make a function that never raises an error of its own; it returns None instead."""
 
@@ -85,7 +88,10 @@ def from_signal_handler(problem: BaseException) -> bool:
     while step is not None:
         frame, step = step.tb_frame, step.tb_next
         interrupted = frame.f_back
-        for value in frame.f_locals.values() if interrupted is not None else ():
+        # None of ours is a handler, and to look into a frame makes all around it live on.
+        if interrupted is None or frame.f_globals.get("__package__") in _OURS:
+            continue
+        for value in frame.f_locals.values():
             given = value if type(value) is tuple else (value,)
             if any(item is interrupted for item in given):
                 return True

@@ -66,9 +66,14 @@ class Journal:
                 raise
             return name, 0
 
-    def _open_segment(self) -> None:
+    def close(self) -> None:
+        """Let go of the file; the next line would open it again."""
         if self._names() is not None:
             os.close(self._file)
+        self._identity = None
+
+    def _open_segment(self) -> None:
+        self.close()
         now = time.time()
         self._file = above_stdio(self._open(segment(now)))
         self._hour = now // 3600 * 3600, now // 3600 * 3600 + 3600

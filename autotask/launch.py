@@ -83,8 +83,6 @@ class Inherited:
         defaults, self._has_locale, self._locale = state.partition("=")
         self._signals = [_signal.SIGPIPE] if "p" in defaults else []
         self._signals += [_signal.SIGXFSZ] if "x" in defaults else []
-        self._mask = _signal.pthread_sigmask(_signal.SIG_BLOCK, ())
-        self._children = _signal.getsignal(_signal.SIGCHLD)
         if _signal.getsignal(_signal.SIGINT) is _signal.default_int_handler:
             _signal.signal(_signal.SIGINT, _signal.SIG_DFL)  # now: no traceback at Ctrl-C
 
@@ -97,14 +95,9 @@ class Inherited:
         return environ
 
     def restore(self) -> None:
-        """Give the signals their mask and dispositions back.
-
-        The mask first: what a write of ours to a full disk has raised is still ignored then.
-        """
-        _signal.pthread_sigmask(_signal.SIG_SETMASK, self._mask)
+        """Give the signals their dispositions back."""
         for number in self._signals:
             _signal.signal(number, _signal.SIG_DFL)
-        _signal.signal(_signal.SIGCHLD, self._children)
 
 
 def main() -> NoReturn:
@@ -126,11 +119,12 @@ def main() -> NoReturn:
     if settings.enabled:
         equip(environ, settings, options.command)
         task = settings.name or task_name(options.command)
-        if not options.replace and _is_wanted(settings, task):
-            from autotask.supervise import supervise
+        if not options.replace:
+            from autotask.supervise import is_wanted, supervise
 
-            environ.pop("AUTOTASK_NAME", None)
-            supervise(settings, task, environ, become, options.command)
+            if is_wanted(settings, task):
+                environ.pop("AUTOTASK_NAME", None)
+                supervise(settings, task, environ, become, options.command)
         if settings.debug:
             from autotask import command
 
@@ -138,13 +132,6 @@ def main() -> NoReturn:
     failure = become(environ)
     complain(failure.text)
     os._exit(failure.code)
-
-
-def _is_wanted(settings: Settings, task: str) -> bool:
-    """Tell whether there is to be a run of the command itself, and can be (not on macOS)."""
-    if settings.ignores(task) or not settings.uses("process"):
-        return False
-    return hasattr(_signal, "sigtimedwait")
 
 
 def parse(words: list[str]) -> Options:

@@ -3,12 +3,47 @@
 from __future__ import annotations
 
 import os
+import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from autotask.config import Settings
+
+_TOOLS = frozenset(["pip", "ensurepip", "venv", "virtualenv", "site", "compileall", "build"])
 _VALUED = frozenset("cmWX")  # the interpreter's options that take a value
+
+
+def process_name(settings: Settings) -> str | None:
+    """Name the run of this very process; None where it is to have none.
+
+    Unasked that is so for `-c`, a prompt, and known tools.
+    """
+    if settings.process == "0":
+        return None
+    task = task_name(_command_line())
+    if task is None and settings.process == "auto":
+        return None
+    return settings.name or task or os.path.basename(sys.executable or "python")
+
+
+def task_name(command: list[str]) -> str | None:
+    """Name a Python program by its command line; None for `-c`, a prompt, and known tools."""
+    name = python_program(command[1:])
+    # pip3.12 is a tool, build.py is a program of the user's own.
+    return None if name is None or name.rstrip(".0123456789") in _TOOLS else name
+
+
+def _command_line() -> list[str]:
+    found = getattr(sys, "orig_argv", None)  # 3.10
+    if found is not None:
+        return list(found)
+    try:
+        with open("/proc/self/cmdline", "rb") as file:
+            return [os.fsdecode(word) for word in file.read().split(b"\0")[:-1]]
+    except OSError:
+        return []
 
 
 def python_program(words: Sequence[str]) -> str | None:

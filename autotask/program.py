@@ -1,8 +1,9 @@
-"""The run of a whole program, from inside: where no launcher stands outside to record it.
+"""The run of a whole program, from inside: where no parent stands outside to record it.
 
 Of an uncaught exception the interpreter itself keeps word in `sys.last_value`, whatever has
-become of sys.excepthook (Typer and others replace it). A status given to `sys.exit` is noted on
-the way. `raise SystemExit(3)` written out, in a program that nobody supervises, cannot be seen.
+become of sys.excepthook (Typer and others replace it). A status given to `sys.exit`, `exit` or
+`os._exit` is noted on the way. `raise SystemExit(3)` written out cannot be seen: the interpreter
+has let go of that exception before it calls anybody.
 """
 
 from __future__ import annotations
@@ -13,34 +14,28 @@ from _thread import get_ident
 
 from autotask import recorder
 from autotask.guard import guarded
-from autotask.naming import python_program
-from autotask.run import SUCCESS, Outcome, exited
+from autotask.naming import process_name
+from autotask.run import Outcome, exited
 from autotask.standard import standard
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import NoReturn
+    from types import ModuleType
+    from typing import Any, NoReturn
 
     from autotask.run import Run
 
-_TOOLS = frozenset(["pip", "ensurepip", "venv", "virtualenv", "site", "compileall", "build"])
 _exit_code: list[object] = []
 
 
 def begin() -> None:
     """Open this process's own run, if it is one: a root process with a script or a module."""
-    wanted = recorder.settings().process
-    if wanted == "0":
-        return
-    task = task_name(_command_line())
-    if task is None and wanted == "auto":
-        return
-    run = recorder.start_program(
-        recorder.settings().name or task or os.path.basename(sys.executable or "python")
-    )
+    task = process_name(recorder.settings())
+    run = recorder.start_program(task) if task is not None else None
     if run is not None:
-        _note_exit()
-        standard("atexit").register(_finish, run)
+        _note_exits()
+        script = sys.modules.get("__main__") if _is_script() else None
+        standard("atexit").register(_finish, run, script)
 
 
 @guarded
@@ -68,50 +63,104 @@ def _was_caught(exc: BaseException) -> bool:
     return step is not None and step.tb_frame.f_back is not None
 
 
-def task_name(command: list[str]) -> str | None:
-    """Name a Python program by its command line; None for `-c`, a prompt, and known tools."""
-    name = python_program(command[1:])
-    # pip3.12 is a tool, build.py is a program of the user's own.
-    return None if name is None or name.rstrip(".0123456789") in _TOOLS else name
+def _is_script() -> bool:
+    """Tell whether this runs a script and no more: no prompt comes after it."""
+    return sys.argv[0] not in ("", "-", "-c", "-m") and not sys.flags.inspect
 
 
-def _command_line() -> list[str]:
-    found = getattr(sys, "orig_argv", None)  # 3.10
-    if found is not None:
-        return list(found)
-    try:
-        with open("/proc/self/cmdline", "rb") as file:
-            return [os.fsdecode(word) for word in file.read().split(b"\0")[:-1]]
-    except OSError:
-        return []
+def _note_exits() -> None:
+    """Note the status that the program gives to its exit; the exit itself is left alone."""
+    own_exit, own_quick_exit, thread = sys.exit, os._exit, get_ident()
 
-
-def _note_exit() -> None:
-    """Note the status that the program gives to sys.exit; the exit itself is left alone."""
-    original, thread = sys.exit, get_ident()
+    def note(status: object) -> None:
+        if get_ident() == thread and not _is_at_exit():  # elsewhere it ends a thread alone
+            _exit_code[:] = [status]
 
     def autotask_exit(status: object = None, /) -> NoReturn:
-        if get_ident() == thread:  # elsewhere it ends a thread alone
-            _exit_code[:] = [status]
-        original(status)  # type: ignore[arg-type]
+        note(status)
+        own_exit(status)  # type: ignore[arg-type]
 
-    autotask_exit.__name__ = autotask_exit.__qualname__ = "exit"
-    autotask_exit.__doc__ = original.__doc__
-    autotask_exit.__module__ = "sys"
-    sys.exit = autotask_exit
+    def autotask_quick_exit(status: int) -> NoReturn:
+        if isinstance(status, int):
+            _cut_off(status)
+        own_quick_exit(status)
+
+    sys.exit = _in_place_of(own_exit, autotask_exit)
+    os._exit = _in_place_of(own_quick_exit, autotask_quick_exit)
+    quitter = getattr(sys.modules.get("_sitebuiltins"), "Quitter", None)  # of exit() and quit()
+    if quitter is not None:
+        own_call = quitter.__call__
+
+        def autotask_call(self: object, code: object = None) -> None:
+            note(code)
+            own_call(self, code)
+
+        quitter.__call__ = _in_place_of(own_call, autotask_call)
+
+
+def _is_at_exit() -> bool:
+    """Tell whether an atexit function runs, which changes no exit status any more.
+
+    Below all else is then that function, no script nor what runs a module or (PyPy) everything.
+    """
+    frame = sys._getframe()
+    while frame.f_back is not None:
+        frame = frame.f_back
+    if "greenlet" in sys.modules:  # each has a bottom of its own
+        return False
+    return frame.f_code.co_name not in ("<module>", "_run_module_as_main", "entry_point")
+
+
+def _in_place_of(original: Any, function: Any) -> Any:
+    """Give a function of ours the looks of the one that it stands for."""
+    for name in ("__name__", "__qualname__", "__doc__", "__module__"):
+        setattr(function, name, getattr(original, name))
+    return function
 
 
 @guarded
-def _finish(run: Run) -> None:
-    recorder.end(run, _outcome(run))
+def _cut_off(status: int) -> None:
+    """Close the runs that `os._exit` is about to cut off, as a parent outside would.
+
+    In a forked child these are its own; the recorder leaves those of its parent alone.
+    """
+    outcome = exited(status)
+    run = recorder.current()
+    while run is not None:
+        recorder.end(run, outcome)
+        if outcome.status == "failure":
+            outcome = recorder.nested(run, outcome)
+        run = run.outer
 
 
-def _outcome(run: Run) -> Outcome:
+@guarded
+def _finish(run: Run, script: ModuleType | None) -> None:
+    recorder.end(run, _outcome(run, script))
+
+
+def _outcome(run: Run, script: ModuleType | None) -> Outcome:
     exc = last_exception()
     if exc is not None and not (_exit_code and _was_caught(exc)):
         return recorder.judged(exc, run)
-    outcome = exited(_exit_code[0]) if _exit_code else SUCCESS
+    outcome = exited(_status(script))
     if outcome.status != "failure":
         return outcome
     inner = recorder.failed_inside(run, outcome.exit_code)
     return recorder.nested(inner, outcome) if inner is not None else outcome
+
+
+def _status(script: ModuleType | None) -> object:
+    """Return what the program gave to its exit, where that counts; None is success.
+
+    From a script that has returned, CPython takes `__file__` back, but not from one that was left
+    by SystemExit: where it is gone, what was noted was caught.
+    """
+    if script is not None and not hasattr(script, "__file__"):
+        return None if _was_opened(script) else 1 if os.path.isdir(sys.argv[0]) else 2
+    return _exit_code[0] if _exit_code else None
+
+
+def _was_opened(script: ModuleType) -> bool:
+    """Tell whether the interpreter got as far as to give the script's module a loader."""
+    loader = getattr(script, "__loader__", None)
+    return getattr(loader, "__name__", "") != "BuiltinImporter"

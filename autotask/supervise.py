@@ -2,33 +2,38 @@
 
 Whoever looks at us from outside is to see the command itself. It stays in our process group, so
 that a terminal reaches both of us, and we are stopped and die as it does.
+
+The command is what autotask-run becomes or, with AUTOTASK_SUPERVISE, the very Python program that
+has just begun (`start`).
 """
 
 from __future__ import annotations
 
 import os
+import sys
 import time
 
 from autotask import journal, process
-from autotask.config import PARENT, PROCESS_RUN, parent_of
-from autotask.guard import guarded
+from autotask.agent import WRAPPERS
+from autotask.config import PARENT, PROCESS_RUN, Settings, parent_of
+from autotask.guard import guarded, swallow
 from autotask.marks import leave_mark, marks_folder
+from autotask.naming import process_name
 from autotask.run import SUCCESS, Outcome, Run, failure, from_status
 from autotask.trigger import find_trigger
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import signal as _signal
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from resource import struct_rusage
     from typing import NoReturn
 
     from autotask.closing import Tail
-    from autotask.config import Settings
     from autotask.dogstatsd import Wire
     from autotask.launch import Failure
 
-    Become = Callable[[dict[str, str]], Failure]
+    GoOn = Callable[[dict[str, str]], Failure | None]
 else:
     import _signal  # what is in C of it; the rest costs 5 ms
 
@@ -39,56 +44,107 @@ _BY_TERMINAL = (
     *_STOPS,
     *(_signal.SIGINT, _signal.SIGQUIT, _signal.SIGWINCH, _signal.SIGHUP, _signal.SIGCONT),
 )
-_CGROUPS = "/sys/fs/cgroup"
+
+
+def is_wanted(settings: Settings, task: str) -> bool:
+    """Tell whether there is to be a run of the command itself, and can be (not on macOS)."""
+    if settings.ignores(task) or not settings.uses("process"):
+        return False
+    return hasattr(_signal, "sigtimedwait")
+
+
+def start() -> None:
+    """Leave a parent behind, where this Python program asks for one and can have it.
+
+    Called by sitecustomize: the program goes on as the child, and all that it sees of that are
+    its process ids.
+    """
+    if sys.argv[0].rpartition("/")[2] in WRAPPERS:
+        return
+    settings = Settings(os.environ)
+    task = process_name(settings)
+    if not settings.enabled or not settings.supervise or task is None:
+        return
+    if not is_wanted(settings, task) or not _is_plain_python():
+        return
+
+    def go_on(added: dict[str, str]) -> None:
+        os.environ.pop("AUTOTASK_NAME", None)
+        os.environ.update(added)
+
+    supervise(settings, task, {}, go_on)
+
+
+def _is_plain_python() -> bool:
+    """Tell whether this is an interpreter of one thread, not a program that has one inside."""
+    fields = process.stat_fields("self")
+    name = os.path.basename(os.path.realpath("/proc/self/exe"))
+    return fields is not None and fields[17] == "1" and name.startswith(("python", "pypy"))
 
 
 def supervise(
     settings: Settings,
     task: str,
     environ: dict[str, str],
-    become: Become,
+    go_on: GoOn,
     command: list[str] | None = None,
-) -> NoReturn:
-    """Run a command in a child, which *become* turns into it, and end as it ends."""
-    program = Program(settings, task)
-    inside = program.prepare(environ) or environ
-    _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)  # ignored, it would take the status away
-    _signal.pthread_sigmask(_signal.SIG_BLOCK, _signal.valid_signals())
+) -> None:
+    """Go on in a child, and stay as its parent, which ends as the child ends.
+
+    *go_on* makes the child the *command*, and returns only why it cannot. Without a command it is
+    this very Python program that goes on: *go_on* returns None, and so does this, in the child.
+    """
     reading, writing = map(journal.above_stdio, os.pipe())
+    program = Program(settings, task, command)
+    inside = program.prepare(environ) or environ
+    children = _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)  # ignored, it would hide the end
+    mask = _signal.pthread_sigmask(_signal.SIG_BLOCK, _signal.valid_signals())
     try:
         pid = os.fork()
     except OSError:  # no process to be had: better no parent than no command
         program.withdraw()
-        _leave(become(environ))
+        inside, pid = environ, -1
+    if pid > 0:
+        os.close(writing)
+        _stay(program, pid, reading, environ)
     if pid == 0:
-        _begin(program, inside, become, writing)
+        program.begin(inside)
+    os.close(reading)
+    _signal.signal(_signal.SIGCHLD, children)
+    _signal.pthread_sigmask(_signal.SIG_SETMASK, mask)
+    failed = go_on(inside)
+    if failed is not None:
+        _leave(failed, writing if pid == 0 else None)
     os.close(writing)
-    program.started(pid)
-    status, usage = Watch(pid, program.tick).wait()
-    said = os.read(reading, 4096).decode("utf-8", "surrogateescape")
-    if said:
-        _say(said)
-    if settings.debug and command and not said:
-        program.tell_if_alone(command, environ)
-    program.end(status, usage, said)
-    end_like(status)
 
 
-def _begin(program: Program, environ: dict[str, str], become: Become, writing: int) -> NoReturn:
-    """Go on as the command, in the child; send home why, where that is not possible."""
-    code = 126
+def _stay(program: Program, pid: int, reading: int, environ: dict[str, str]) -> NoReturn:
+    """Be the parent until the child's end; whatever goes wrong, the program is not run twice."""
     try:
-        program.begin(environ)
-        failed = become(environ)
-        code = failed.code
-        os.write(writing, failed.text.encode("utf-8", "surrogateescape"))
+        program.started(pid)
+        status, usage = Watch(pid, program.tick).wait()
+        said = os.read(reading, 4096).decode("utf-8", "surrogateescape")
+        if said:
+            _say(said)
+        elif program.settings.debug and program.command:
+            program.tell_if_alone(program.command, environ)
+        program.end(status, usage, said)
+        end_like(status)
+    except BaseException as problem:
+        swallow("supervise", problem)
     finally:
-        os._exit(code)
+        os._exit(1)
 
 
-def _leave(failed: Failure) -> NoReturn:
-    _say(failed.text)
-    os._exit(failed.code)
+def _leave(failed: Failure, writing: int | None) -> NoReturn:
+    """End without a command, and say why: to the parent, where there is one."""
+    try:
+        if writing is None:
+            _say(failed.text)
+        else:
+            os.write(writing, failed.text.encode("utf-8", "surrogateescape"))
+    finally:
+        os._exit(failed.code)
 
 
 def _say(text: str) -> None:
@@ -100,9 +156,10 @@ def _say(text: str) -> None:
 class Program:
     """The run of a command, as seen from outside of it."""
 
-    def __init__(self, settings: Settings, task: str) -> None:
+    def __init__(self, settings: Settings, task: str, command: list[str] | None) -> None:
         self.settings = settings
         self.run = Run(task, "process")
+        self.command = command
         self.host = os.uname().nodename
         self.journal: journal.Journal | None = None
         self.wire: Wire | None = None
@@ -110,7 +167,7 @@ class Program:
         self._mark: str | None = None
         self._position = ("", 0)  # in the journal, before our first line
         self._tail: Tail | None = None
-        self._oom_kills = 0
+        self._oom_kills = 0, 0  # as counted last but one, and last
 
     @guarded
     def prepare(self, environ: dict[str, str]) -> dict[str, str]:
@@ -134,6 +191,7 @@ class Program:
     def begin(self, environ: dict[str, str]) -> None:
         """Journal the start, in the child and thus before anything that the command does."""
         pid, settings = os.getpid(), self.settings
+        python = None if self.command else "{}.{}.{}".format(*sys.version_info[:3])
         environ[PROCESS_RUN] = f"{self.run.id}:{pid}"
         if self.journal is None:
             return
@@ -141,13 +199,14 @@ class Program:
             pid,
             f"{self._process}/{process.start_time('self')}",
             self.host,
-            None,
+            python,
             settings.service,
             settings.env,
             settings.version,
             settings.tags,
         )
         self.journal.append(journal.started_line(self.run, fields))
+        self.journal.close()  # the program is to find no file open but its own
 
     @guarded
     def started(self, pid: int) -> None:
@@ -155,7 +214,7 @@ class Program:
         self.run.pid = pid
         fields = process.stat_fields(pid)
         self._process += f"/{fields[19] if fields else '?'}"
-        self._oom_kills = oom_kills()
+        self._oom_kills = (oom_kills(),) * 2
         if self.settings.dogstatsd:
             from autotask.dogstatsd import Wire
 
@@ -169,6 +228,8 @@ class Program:
     @guarded
     def tick(self) -> None:
         """Say which runs are still running, and close those of processes that died meanwhile."""
+        # Those of hours ago, of other processes, are not why this one ends.
+        self._oom_kills = self._oom_kills[1], oom_kills()
         if self.wire:
             seconds = time.monotonic() - self.run.clock
             self.wire.running(self.run.task, self.run.framework, seconds)
@@ -216,7 +277,7 @@ class Program:
             kind = "FileNotFoundError" if outcome.exit_code == 127 else "OSError"
             error = {"type": kind, "message": said}
             return failure("exit", exit_code=outcome.exit_code, error=error)
-        if outcome.signal == "SIGKILL" and oom_kills() > self._oom_kills:
+        if outcome.signal == "SIGKILL" and oom_kills() > self._oom_kills[0]:
             return failure("oom", signal="SIGKILL")
         return outcome
 
@@ -261,8 +322,14 @@ class Watch:
             elif info.si_signo == _signal.SIGCONT and info.si_code <= 0:
                 self._continue()
             elif self._is_for_child(info):
-                os.kill(self._child, info.si_signo)
+                self._send(info.si_signo)
         return self._ended
+
+    def _send(self, number: int) -> None:
+        try:
+            os.kill(self._child, number)
+        except OSError:  # it is another user's by now
+            return
 
     def _reap(self) -> None:
         """Take what is new of all children: as process 1 we also inherit those of others."""
@@ -297,7 +364,7 @@ class Watch:
         """Wake the child, where the signal was for us alone and not for our whole group."""
         self._reap()
         if self._stopped and self._ended is None:
-            os.kill(self._child, _signal.SIGCONT)
+            self._send(_signal.SIGCONT)
 
     def _is_for_child(self, info: _signal.struct_siginfo) -> bool:
         """Tell what somebody sent to us from what the terminal sent to the child as well.
@@ -351,35 +418,43 @@ def _leave_no_core() -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (1 if hard else 0, hard))
 
 
-def oom_kills() -> int:
+def oom_kills(proc: str = "/proc") -> int:
     """Return how many processes of our cgroup the kernel has killed, out of memory."""
-    for file in _counters():
+    for file in (*_counters(proc), f"{proc}/vmstat"):  # without cgroups, of the whole machine
         _, found, rest = _text(file).rpartition("oom_kill ")
         if found:
             return int(rest.split()[0])
     return 0
 
 
-def _counters() -> list[str]:
-    """Return the files that may count them, best first; see cgroups(7)."""
-    files: list[str] = []
-    for line in _text("/proc/self/cgroup").splitlines():
+def _counters(proc: str) -> Iterator[str]:
+    """Yield the files that may count them, of both versions; see cgroups(7), proc(5).
+
+    A mount shows the hierarchy from a root on that may be our own cgroup, as in a container; one
+    that begins above what we see of it (`/..`) tells of others.
+    """
+    paths: dict[str, str] = {}
+    for line in _text(f"{proc}/self/cgroup").splitlines():
         _, controllers, path = line.split(":", 2)
-        if controllers == "memory":  # version 1; in a container its root may stand for the path
-            files = [f"{_CGROUPS}/memory{at}/memory.oom_control" for at in (path, "")] + files
-        elif not controllers:
-            files += [f"{_CGROUPS}{at}/memory.events" for at in (path, "")]
-    return [*files, "/proc/vmstat"]
+        paths.update(dict.fromkeys(controllers.split(","), path.rstrip("/")))
+    for line in _text(f"{proc}/self/mountinfo").splitlines():
+        mount, _, source = line.partition(" - ")
+        kind, *rest = source.split(" ")
+        if kind == "cgroup2":
+            controller, file = "", "memory.events"
+        elif kind == "cgroup" and "memory" in rest[-1].split(","):
+            controller, file = "memory", "memory.oom_control"
+        else:
+            continue
+        root, place = mount.split(" ")[3:5]
+        path, root = f"{paths.get(controller)}/", root.rstrip("/") + "/"
+        if path.startswith(root):
+            yield f"{place}/{path[len(root) :]}{file}"
 
 
 def _text(file: str) -> str:
     try:
-        opened = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
+        with open(file, encoding="utf-8", errors="replace") as opened:
+            return opened.read()
     except OSError:
         return ""
-    try:
-        return os.read(opened, 1 << 16).decode("utf-8", "replace")
-    except OSError:
-        return ""
-    finally:
-        os.close(opened)

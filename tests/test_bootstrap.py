@@ -239,6 +239,8 @@ def test_our_folder_leaves_the_path_however_it_is_written(
     )
     if rest == [""]:  # `PYTHONPATH=` is as good as none, but `ours:` names the current folder
         bare = run_program("-c", script, under="bare", cwd=tmp_path, env={"PYTHONPATH": "."})
+        if sys.version_info < (3, 11):  # which remembers that spelling
+            bare = Ended(bare.status, bare.stdout.replace("['.', ", "["), bare.stderr)
     assert ours.stdout.endswith("True\n")
     assert ours.stdout.removesuffix("True\n") == bare.stdout.removesuffix("False\n")
     assert ours.stderr == bare.stderr == ""

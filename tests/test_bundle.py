@@ -30,6 +30,12 @@ NEWEST_AND_OLDEST = ("3.13", "3.9")
 PARENT = ("autotask.closing", "autotask.lines", "autotask.supervise")
 
 
+@pytest.fixture(autouse=True)
+def _no_bytecode_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave bundles as they were made, for they are shared."""
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+
+
 def bundle(folder: Path, *options: str, python: Path | str = PYTHON, path: str = "") -> Ended:
     env = {"PYTHONPATH": os.pathsep.join(filter(None, (str(INSTALLED), path)))}
     tool = ("-m", "autotask.tool.cli", "bundle")

@@ -74,6 +74,14 @@ def test_the_image_records_its_tasks(images: dict[str, Image], journal: Path) ->
 
 
 @needs_containers
+def test_the_image_tells_of_a_task_that_was_killed(images: dict[str, Image], journal: Path) -> None:
+    (images["shop"].tree / "app" / "killed.py").write_text("import os; os.kill(os.getpid(), 9)")
+    mounts = (Mount("/var/lib/autotask", journal),)
+    assert images["shop"].run("python", "killed.py", mounts=mounts).returncode == 137
+    assert recorded(journal) == [("killed.py", "failure", "signal")]
+
+
+@needs_containers
 def test_the_image_has_bytecode_of_the_kind_that_is_never_checked(
     images: dict[str, Image],
 ) -> None:

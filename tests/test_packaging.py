@@ -34,7 +34,7 @@ def files_of(*folders: str) -> set[str]:
         str(path.relative_to(ROOT))
         for folder in folders
         for path in (ROOT / folder).rglob("*")
-        if path.is_file() and path.parent.name != "__pycache__"
+        if path.is_file() and path.suffix != ".pyc"  # 2.7 writes it beside
     }
 
 

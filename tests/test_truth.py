@@ -208,8 +208,35 @@ WAYS = {
     "SIGKILL": Way("os.kill(os.getpid(), 9)", "signal", signal="SIGKILL", silent=True),
     "SIGSEGV": Way("os.kill(os.getpid(), 11)", "signal", signal="SIGSEGV", silent=True),
     "os.abort": Way("os.abort()", "signal", signal="SIGABRT", silent=True),
-    "os._exit(0)": Way("os._exit(0)", silent=True),
-    "os._exit(5)": Way("os._exit(5)", "exit", 5, silent=True),
+    "os._exit(0)": Way("os._exit(0)"),
+    "os._exit(5)": Way("os._exit(5)", "exit", 5),
+    "os._exit(5) in a thread": Way(
+        """
+        thread = threading.Thread(target=os._exit, args=(5,))
+        thread.start(); thread.join()
+        """,
+        "exit",
+        5,
+        only=("click", "function", "process"),
+    ),
+    "exit(3)": Way("exit(3)", "exit", 3, only=("click", "invoke", "process")),
+    "sys.exit(3) that is caught": Way(
+        """
+        try:
+            sys.exit(3)
+        except SystemExit:
+            pass
+        """,
+        only=("click", "function", "process"),
+    ),
+    "sys.exit(3) at exit": Way(
+        """
+        import atexit
+        sys.unraisablehook = lambda _: None
+        atexit.register(lambda: sys.exit(3))
+        """,
+        only=("click", "process"),
+    ),
     "exec of a command that succeeds": Way("os.execlp('true', 'true')", silent=True),
     "exec of a command that fails": Way("os.execlp('false', 'false')", "exit", 1, silent=True),
     "forked child exits": Way(

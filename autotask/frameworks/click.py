@@ -12,7 +12,7 @@ import time
 from autotask import recorder
 from autotask.frameworks import program_name, replace
 from autotask.guard import guarded
-from autotask.recorder import ContextVar
+from autotask.recorder import ContextVar, passing
 from autotask.run import Outcome, exited, failure, raised
 
 TYPE_CHECKING = False
@@ -79,9 +79,8 @@ def _around_main(original: Any) -> Any:
         run = None
         try:
             return original(self, *args, **kwargs)
-        except BaseException as exc:
-            if type(exc) is not SystemExit or exc.code:  # each success ends by an exit, too
-                run = _left_main(self, program, exc, began)  # noqa: F841  run_behind reads it
+        except BaseException:
+            run = _left_main(self, program, passing(), began)  # noqa: F841  run_behind reads it
             raise
         finally:
             _program.set(outer)
@@ -92,6 +91,8 @@ def _around_main(original: Any) -> Any:
 @guarded
 def _left_main(command: Any, program: _Program, exc: BaseException, began: float) -> Run | None:
     """Report what went wrong outside of every command: in a callback at the end, mostly."""
+    if type(exc) is SystemExit and not exc.code:
+        return None  # each success ends by an exit, too
     if program.settled or recorder.run_behind(exc) is not None:
         return None
     name = _program_name(os.path.basename(sys.argv[0]) if sys.argv else command.name or "")
@@ -107,8 +108,8 @@ def _around_make_context(original: Any) -> Any:
         try:
             _before_parsing(self)
             return original(self, info_name, args, parent=parent, **extra)
-        except BaseException as exc:
-            run = _left_parsing(self, info_name, parent, exc, began)  # noqa: F841  run_behind reads it
+        except BaseException:
+            run = _left_parsing(self, info_name, parent, passing(), began)  # noqa: F841  run_behind reads it
             raise
 
     return autotask_make_context
@@ -135,8 +136,8 @@ def _around_invoke(original: Any) -> Any:
         run = _setup(self, ctx)
         try:
             result = original(self, ctx)
-        except BaseException as exc:
-            _failed(run, exc)
+        except BaseException:
+            _failed(run, passing())
             raise
         recorder.succeed(run)
         return result
@@ -172,8 +173,8 @@ def _around_group_invoke(original: Any) -> Any:
         began, run = time.monotonic(), None
         try:
             return original(self, ctx)
-        except BaseException as exc:
-            run = _left_group(self, ctx, exc, began)  # noqa: F841  run_behind reads it
+        except BaseException:
+            run = _left_group(self, ctx, passing(), began)  # noqa: F841  run_behind reads it
             raise
 
     return autotask_invoke
@@ -195,8 +196,8 @@ def _around_context_invoke(original: Any) -> Any:
         run = _setup_called(args[0], args[1])
         try:
             result = original(*args, **kwargs)
-        except BaseException as exc:
-            _failed(run, exc)
+        except BaseException:
+            _failed(run, passing())
             raise
         recorder.succeed(run)
         return result

@@ -13,7 +13,7 @@ import time
 from autotask import recorder
 from autotask.frameworks import frames_left, program_name, replace
 from autotask.guard import guarded
-from autotask.recorder import ContextVar
+from autotask.recorder import ContextVar, passing
 from autotask.run import SKIPPED, Outcome, failure
 
 TYPE_CHECKING = False
@@ -61,8 +61,8 @@ def _around_execute(original: Any) -> Any:
         run = _setup(self)
         try:
             fail = original(self, *args, **kwargs)
-        except BaseException as exc:
-            recorder.fail(run, exc)
+        except BaseException:
+            recorder.fail(run, passing())
             raise
         _executed(self, run, fail)
         return fail
@@ -134,8 +134,8 @@ def _around_select(original: Any) -> Any:
         began, run = time.monotonic(), None
         try:
             selected = original(self, node, *args, **kwargs)
-        except BaseException as exc:
-            run = _left_selecting(node, exc, began)  # noqa: F841  recorder.run_behind reads it
+        except BaseException:
+            run = _left_selecting(node, passing(), began)  # noqa: F841  recorder.run_behind reads it
             raise
         _after_select(self, node, selected, began)
         return selected
@@ -172,8 +172,8 @@ def _around_result(original: Any) -> Any:
         run = _run_of(node)
         try:
             result = original(self, node, *args, **kwargs)
-        except BaseException as exc:
-            recorder.fail(run, exc)
+        except BaseException:
+            recorder.fail(run, passing())
             raise
         recorder.succeed(run)  # unless a failure to save it has ended it
         return result

@@ -12,7 +12,7 @@ import time
 from autotask import recorder
 from autotask.frameworks import frames_left, program_name, replace
 from autotask.guard import guarded
-from autotask.recorder import ContextVar
+from autotask.recorder import ContextVar, passing
 from autotask.run import Outcome, describe, exited, failure, raised
 
 TYPE_CHECKING = False
@@ -83,8 +83,8 @@ def _around_call(original: Any) -> Any:
         run = _setup(self, args)
         try:
             result = original(self, *args, **kwargs)
-        except BaseException as exc:
-            _failed(run, exc)
+        except BaseException:
+            _failed(run, passing())
             raise
         finally:
             _names.set(names)  # the task may have executed others, of another collection
@@ -185,8 +185,8 @@ def _around_step(original: Any) -> Any:
         began, run = time.monotonic(), None
         try:
             result = original(self, *args, **kwargs)
-        except BaseException as exc:
-            run = _left_parsing(self, exc, began)  # noqa: F841  recorder.run_behind reads it
+        except BaseException:
+            run = _left_parsing(self, passing(), began)  # noqa: F841  recorder.run_behind reads it
             raise
         _enter(self)
         return result

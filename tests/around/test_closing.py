@@ -508,49 +508,13 @@ def test_there_is_nothing_to_do_without_a_home(monkeypatch: pytest.MonkeyPatch) 
     sweep()
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="needs a control group of its own")
-def test_an_out_of_memory_kill_is_told_from_another(home: Path, tmp_path: Path) -> None:
-    group = limited_group()
-    if group is None:
-        pytest.skip("no control group can be made here")
+def test_an_out_of_memory_kill_is_told_from_another(limited_group: Path, home: Path) -> None:
     code = "x = []\nwhile True: x.append(bytearray(1 << 20))"
-    try:
-        line = f"echo $$ > {group}/cgroup.procs; exec '{LAUNCHER}' '{PYTHON}' -c '{code}'"
-        done = run_program("sh", "-c", line, under="bare")
-    finally:
-        wait_until(lambda: remove_group(group))
+    line = f"echo $$ > {limited_group}/cgroup.procs; exec '{LAUNCHER}' '{PYTHON}' -c '{code}'"
+    done = run_program("sh", "-c", line, under="bare")
     assert done.status == -signal.SIGKILL
     (run,) = runs(home)
     assert ends(run) == {"status": "failure", "reason": "oom", "signal": "SIGKILL"}
-
-
-def limited_group() -> Path | None:
-    """Make a control group whose processes get 64 MiB, in version 1 or 2."""
-    mine = dict(
-        line.split(":", 2)[1:] for line in Path("/proc/self/cgroup").read_text().splitlines()
-    )
-    root = Path("/sys/fs/cgroup")
-    parents = [root / "memory" / mine["memory"].strip("/")] if "memory" in mine else []
-    for parent in [*parents, root / mine.get("", "").strip("/")]:
-        group = parent / f"autotask-test-{os.getpid()}"
-        try:
-            group.mkdir()
-            for name in ("memory.limit_in_bytes", "memory.max"):
-                if (group / name).exists():
-                    (group / name).write_text(str(64 << 20))
-                    return group
-            group.rmdir()
-        except OSError:
-            continue
-    return None
-
-
-def remove_group(group: Path) -> bool:
-    try:
-        group.rmdir()
-    except OSError:
-        return False
-    return True
 
 
 def test_a_story_is_told_across_hours_though_its_beginning_was_pruned(

@@ -5,12 +5,9 @@ from __future__ import annotations
 import contextlib
 import os
 import pty
-import select
 import shutil
 import signal
 import subprocess
-import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -27,6 +24,7 @@ from support import (
     wait_until,
     write,
 )
+from terminal import TALKER, Terminal
 
 FATAL = ["HUP", "INT", "QUIT", "ILL", "ABRT", "FPE", "KILL", "SEGV", "PIPE", "ALRM", "TERM"]
 FATAL += ["USR1", "BUS", "SYS", "TRAP", "XCPU", "XFSZ", "VTALRM", "PROF", "RTMIN"]
@@ -187,89 +185,28 @@ def test_an_alarm_that_was_set_before_reaches_the_command() -> None:
     assert done.status == -signal.SIGALRM
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="needs a pid namespace of its own")
 class TestAsProcess1:
-    @pytest.fixture(autouse=True)
-    def unshared(self) -> list[str]:
-        words = ["unshare", "--pid", "--fork", "--mount-proc"]
-        if subprocess.run([*words, "true"], capture_output=True, check=False).returncode:
-            pytest.skip("unshare --pid is not allowed here")
-        return words
-
-    def test_it_reaps_orphans(self, unshared: list[str]) -> None:
+    def test_it_reaps_orphans(self, as_process_1: list[str]) -> None:
         line = (
             "for i in 1 2 3 4 5; do sh -c 'true & exec true'; done;"
             "(sh -c 'exec true' &) ; sleep 0.1;"
             "for f in /proc/[0-9]*/status; do grep -H '^State:.Z' $f; done; exit 3"
         )
-        done = run_program(*unshared, LAUNCHER, "bash", "-c", line, under="bare")
+        done = run_program(*as_process_1, LAUNCHER, "bash", "-c", line, under="bare")
         assert (done.status, done.stdout, done.stderr) == (3, "", "")
 
-    def test_it_gives_a_death_as_a_status(self, unshared: list[str], home: Path) -> None:
-        done = run_program(*unshared, LAUNCHER, "sh", "-c", "kill -TERM $$", under="bare")
+    def test_it_gives_a_death_as_a_status(self, as_process_1: list[str], home: Path) -> None:
+        done = run_program(*as_process_1, LAUNCHER, "sh", "-c", "kill -TERM $$", under="bare")
         assert done.status == 128 + signal.SIGTERM
         assert only_run(home)["signal"] == "SIGTERM"
 
     @pytest.mark.parametrize("sender", ["kill -TERM 1", "(sh -c 'kill -TERM 1'; :)"])
     def test_a_signal_to_process_1_reaches_the_command(
-        self, sender: str, unshared: list[str]
+        self, sender: str, as_process_1: list[str]
     ) -> None:
         line = f"trap 'exit 9' TERM; {sender}; while :; do sleep 0.01; done"
-        done = run_program(*unshared, LAUNCHER, "sh", "-c", line, under="bare")
+        done = run_program(*as_process_1, LAUNCHER, "sh", "-c", line, under="bare")
         assert done.status == 9
-
-
-class Terminal:
-    """A terminal with an interactive shell in it, as a person has one."""
-
-    def __init__(self) -> None:
-        self.pid, self.file = pty.fork()
-        if self.pid == 0:
-            os.environ.update(PS1="", PS2="", TERM="dumb")
-            os.execvp("bash", ["bash", "--norc", "--noprofile", "--noediting", "-i"])
-        self.shown = ""
-
-    def type(self, text: str) -> None:
-        os.write(self.file, text.encode())
-
-    def expect(self, text: str, timeout: float = 20) -> str:
-        """Wait for a text; return what was shown before it, and go on after it."""
-        end = time.monotonic() + timeout
-        while text not in self.shown:
-            assert time.monotonic() < end, f"no {text!r} in {self.shown!r}"
-            if select.select([self.file], [], [], 0.1)[0]:
-                with contextlib.suppress(OSError):
-                    self.shown += os.read(self.file, 4096).decode(errors="replace")
-        before, _, self.shown = self.shown.partition(text)
-        return before
-
-    def close(self) -> None:
-        os.close(self.file)
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(self.pid, signal.SIGKILL)
-        os.waitpid(self.pid, 0)
-
-
-@pytest.fixture
-def terminal() -> Iterator[Terminal]:
-    found = Terminal()
-    found.type("stty -echo; echo re''ady\n")
-    found.expect("ready\r\n")
-    yield found
-    found.close()
-
-
-# Tells of each signal it gets; the name in two halves, so that no echo is taken for it.
-TALKER = """
-    import os, signal, sys
-    def tell(number, frame):
-        os.write(1, b"got " + signal.Signals(number).name.encode() + b"\\n")
-    for number in (signal.SIGINT, signal.SIGCONT, signal.SIGWINCH, signal.SIGHUP):
-        signal.signal(number, tell)
-    os.write(1, b"pid %d\\n" % os.getpid())
-    for line in sys.stdin:
-        os.write(1, b"read " + line.encode())
-"""
 
 
 @pytest.fixture

@@ -541,7 +541,7 @@ def test_a_task_that_cannot_be_made_is_the_programs_failure(project: Path, home:
         """,
     )
     compare(project, "late")
-    assert told(runs(home)) == ["ok success", "doit failure exception RuntimeError"]
+    assert told(runs(home)) == ["doit failure exception RuntimeError", "ok success"]
 
 
 SCRIPT = """
