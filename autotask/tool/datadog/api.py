@@ -25,6 +25,9 @@ _HARMLESS = ("GET", "PUT", "DELETE")  # twice is as once
 _HARMLESS_POSTS = ("/validate", "/mute", "/unmute", "/series")
 
 
+STOPPED = threading.Event()  # set: nobody waits for another try any more
+
+
 class RefusedError(ToolError):
     """Datadog answered, and it was no."""
 
@@ -64,6 +67,7 @@ class Api:
             hostname_from_config=False,
             mute=False,
         )
+        STOPPED.clear()
         plugged: Any = _Transport
         APIClient._http_client = plugged
         self._api: Any = api
@@ -97,7 +101,7 @@ class Api:
             except UncertainError:
                 if time.monotonic() > end:
                     raise
-            time.sleep(_FIRST_PAUSE)
+            _pause(_FIRST_PAUSE)
             if any(_same(one, monitor) for one in self.monitors([key_tag(key_of(monitor) or "")])):
                 return
 
@@ -257,7 +261,7 @@ class _Transport:
                 raise UncertainError(trouble)
             if time.monotonic() + wait > end:
                 raise ToolError(f"{trouble}; given up after {PATIENCE:.0f} s")
-            time.sleep(wait)
+            _pause(wait)
             pause = min(2 * pause, _LONGEST_PAUSE)
 
     @classmethod
@@ -281,6 +285,11 @@ class _Transport:
                 for scheme in ("https://", "http://"):
                     cls._session.mount(scheme, adapter)
             return cls._session
+
+
+def _pause(seconds: float) -> None:
+    if STOPPED.wait(seconds):
+        raise ToolError("interrupted before it was tried again")
 
 
 def _until_turn(answer: Any, pause: float) -> float:

@@ -6,13 +6,12 @@ the next plan finds two of one key and deletes the one that is not as it is want
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from typing import NamedTuple
 
 from autotask.tool.datadog import plan
-from autotask.tool.datadog.api import AT_ONCE, Api
+from autotask.tool.datadog.api import AT_ONCE, STOPPED, Api
 from autotask.tool.errors import ToolError
 
 
@@ -64,10 +63,9 @@ def _each(
 ) -> list[Done]:
     """Work on all of them, some at once; after Ctrl-C finish those that were begun, and no more."""
     done = [] if done is None else done
-    stopped = threading.Event()
 
     def one(change: plan.Change) -> Done | None:
-        if stopped.is_set():
+        if STOPPED.is_set():
             return None
         try:
             work(change)
@@ -84,7 +82,7 @@ def _each(
                 done.append(result)
             advance()
     except BaseException:
-        stopped.set()
+        STOPPED.set()
         pool.shutdown(wait=True)
         finished = [future.result() for future in futures if not future.cancelled()]
         done[:] = [result for result in finished if result is not None]

@@ -132,14 +132,26 @@ def made(tasks: Iterable[Task], config: Config) -> Made:
 
 
 def _about_failures(tasks: Iterable[Task], config: Config) -> Iterator[Monitor]:
+    names = sorted({task.name for task in tasks})
     own = [section for section in config.sections if _tells_of(section, config, "failed")]
     for place, (section, wishes) in enumerate(_groups(own, config)):
         if wishes.failures_in_a_row == 1 and "failed" not in wishes.without:
-            yield _failed(section, [one.pattern for one in own[place:]], wishes, config)
+            but = [name for one in own[place:] for name in _left_to(one, names, config)]
+            yield _failed(section, but, wishes, config)
     own = [section for section in config.sections if _tells_of(section, config, "failing")]
     for place, (section, wishes) in enumerate(_groups(own, config)):
         if "failing" not in wishes.without:
-            yield from _latched(section, own[place:], tasks, wishes, config)
+            yield from _latched(section, own[place:], names, wishes, config)
+
+
+def _left_to(section: Section, names: Iterable[str], config: Config) -> list[str]:
+    """Return what `failed` leaves to a section: its pattern, for that knows also new tasks.
+
+    Failures in a row are watched by name: until the next `apply`, a new task fails as others do.
+    """
+    if config.wishes_of(section).failures_in_a_row == 1 or "*" not in section.pattern:
+        return [section.pattern]
+    return [name for name in names if section.covers(name)]
 
 
 def _groups(own: list[Section], config: Config) -> list[tuple[Section | None, Wishes]]:
@@ -191,12 +203,11 @@ That does not mean that it has succeeded since.{{{{/is_recovery}}}}"""
 def _latched(
     section: Section | None,
     later: list[Section],
-    tasks: Iterable[Task],
+    names: list[str],
     wishes: Wishes,
     config: Config,
 ) -> Iterator[Monitor]:
     """Watch the service check; its scope knows no `*`, so that a pattern's tasks have one each."""
-    names = sorted({task.name for task in tasks})
     if section is None:
         own = {name for name in names if any(one.covers(name) for one in later)}
         own |= {one.pattern for one in later if "*" not in one.pattern}
@@ -224,7 +235,7 @@ Next: {_SHOWN_RUNS} on its host, then `autotask show RUN`.
 {{{{/is_alert}}}}
 {{{{#is_recovery}}}}`{{{{task.name}}}}` has succeeded again.{{{{/is_recovery}}}}"""
     if _only_shown(wishes):
-        wishes = replace(wishes, notify=(), priority=wishes.priority or _LOW)
+        wishes = replace(wishes, notify=(), priority=_LOW)
     return _monitor(
         "failing",
         task or "*",

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support import Ended, environment
+from support import Ended, environment, wait_until
 from tool.datadog.server import API_KEY, APP_KEY, Datadog, Fault, NoError
 from tool.journals import COMMAND, Book, autotask, on_terminal
 
@@ -396,6 +396,22 @@ def test_nobody_is_asked_where_nobody_is(datadog: Datadog, nightly: Book) -> Non
 def test_a_person_sees_the_changes_in_colour(datadog: Datadog, nightly: Book) -> None:
     shown = on_terminal("monitors", "plan", columns=100)
     assert "\x1b[32m+ create autotask: nightly (shop, prod) hangs\x1b[0m" in shown
+
+
+def test_a_person_sees_how_far_it_has_come(datadog: Datadog, nightly: Book) -> None:
+    datadog.faults = [Fault("slow", "POST", "/monitor", times=4, after=8)]
+    shown = on_terminal("monitors", "apply", "--yes", columns=100)
+    assert "asking Datadog" in shown
+    assert "writing" in shown
+
+
+def test_ctrl_c_does_not_wait_for_another_try(datadog: Datadog, nightly: Book) -> None:
+    datadog.faults = [Fault("broken", "POST", times=1000)]
+    words = [*COMMAND, "monitors", "apply", "--yes"]
+    with subprocess.Popen(words, env=environment(), stdout=subprocess.DEVNULL) as child:
+        wait_until(lambda: datadog.faults[0].times < 950)
+        child.send_signal(signal.SIGINT)
+        assert child.wait(timeout=20) == 130
 
 
 # Keys.
