@@ -95,8 +95,10 @@ def _takes(query: str, name: str) -> bool:
 
 def awaited(monitor: Monitor) -> list[str]:
     """Return the tags of the runs that a monitor would miss; none where it misses nothing."""
-    scope = re.search(r"autotask\.task\.runs{!status:failure,([^}]*)}", monitor["query"])
-    return [*scope[1].split(","), "status:success"] if scope else []
+    if not (key_of(monitor) or "").startswith("did_not_run."):
+        return []
+    scope = monitor["query"].partition("{")[2].partition("}")[0].split(",")
+    return [*(one for one in scope if not one.startswith("!")), "status:success"]
 
 
 def with_wished(tasks: Iterable[Task], config: Config) -> list[Task]:

@@ -95,9 +95,13 @@ def test_what_is_not_made_is_told_a_line_for_each_reason(book: Book) -> None:
 # A task that never ran.
 
 
-def test_a_task_that_never_ran_is_sent_once_as_none(datadog: Datadog, nightly: Book) -> None:
+@pytest.mark.parametrize("patience", [1, 3])
+def test_a_task_that_never_ran_is_sent_once_as_none(
+    datadog: Datadog, nightly: Book, patience: int
+) -> None:
     Path("autotask.toml").write_text(
-        '[task.new]\nschedule = "0 4 * * *"\nservice = "shop"\nenv = "prod"\n'
+        f'[task.new]\nschedule = "0 4 * * *"\nservice = "shop"\nenv = "prod"\n'
+        f"failures_in_a_row = {patience}\n"
         '[task.nightly]\nschedule = "0 3 * * *"\n'
     )
     for _ in range(2):
