@@ -12,6 +12,8 @@ from typing import Any, NoReturn
 
 import autotask
 from autotask.tool import bundle, doctor, frameworks, prune, runs, show, tasks
+from autotask.tool.datadog import commands as monitors
+from autotask.tool.datadog import dashboard_command as dashboard
 from autotask.tool.errors import ToolError
 from autotask.tool.output import clean
 
@@ -20,6 +22,8 @@ _COMMANDS = {
     "tasks": tasks,
     "show": show,
     "prune": prune,
+    "monitors": monitors,
+    "dashboard": dashboard,
     "doctor": doctor,
     "frameworks": frameworks,
     "bundle": bundle,

@@ -108,9 +108,9 @@ def notice(text: str) -> None:
 
 
 @contextlib.contextmanager
-def progress(what: str, size: int) -> Iterator[Callable[[int], None]]:
+def progress(what: str, size: int, long: int = _LONG_WORK) -> Iterator[Callable[[int], None]]:
     """Show how much of so many bytes is done, where that is much and standard error a terminal."""
-    if size < _LONG_WORK or not sys.stderr.isatty():
+    if size < long or not sys.stderr.isatty():
         yield lambda _: None
         return
     from rich.console import Console

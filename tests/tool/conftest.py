@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tool.datadog import server
 from tool.journals import Book
 
 
@@ -12,3 +14,15 @@ from tool.journals import Book
 def book(home: Path) -> Book:
     """Give the journal that the commands of the test will read."""
     return Book(home)
+
+
+@pytest.fixture
+def datadog(monkeypatch: pytest.MonkeyPatch) -> Iterator[server.Datadog]:
+    """Start a Datadog; the commands of the test find it, and have its keys."""
+    datadog, running = server.start()
+    monkeypatch.setenv("DATADOG_HOST", datadog.url)
+    monkeypatch.setenv("DD_API_KEY", server.API_KEY)
+    monkeypatch.setenv("DD_APP_KEY", server.APP_KEY)
+    yield datadog
+    running.shutdown()
+    running.server_close()

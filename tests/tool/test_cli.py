@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from support import Datagrams, environment, write
+from tool.datadog.server import Datadog
 from tool.journals import COMMAND, DAY, Book, answer, autotask, obey_modes, on_terminal
 
 from autotask.run import failure
@@ -64,13 +65,18 @@ def test_help_has_examples(command: str) -> None:
 
 
 def test_the_examples_of_the_help_work(
-    book: Book, datagrams: Datagrams, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    book: Book,
+    datagrams: Datagrams,
+    datadog: Datadog,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     for name in ("inv", "nightly.py"):
         write(tmp_path / name, f"#!{sys.executable}\n").chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.chdir(tmp_path)
-    run = book.run("nightly.py", "process")
+    runs = [book.run("nightly.py", "process", ago=60 + night * DAY) for night in range(9)]
+    run = runs[0]
     for line in answer("--help").partition("examples:\n")[2].splitlines():
         words = line.partition(">")[0].replace("'", "").replace("2f9c41d0", run.id).split()
         words = [word.replace("/opt", str(tmp_path)) for word in words]

@@ -1,0 +1,416 @@
+"""The dashboard, as Datadog's API takes it (POST /api/v1/dashboard): how all tasks do, at a glance.
+
+From top to bottom it answers: is anything wrong now, what failed, how do the tasks do, how long do
+they take. It asks by tag, so that tasks which appear later are in it. What is late, hung or slow
+is known to the monitors, which know what each task ought to do: these are listed by their titles.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence, Sized
+from typing import Any
+
+Json = dict[str, Any]
+
+TITLE = "autotask: tasks"
+VARIABLES = ("env", "service", "framework", "task")
+_COLUMNS = 12
+_TASK = "service,env,task"
+_DAY = {"live_span": "1d"}
+_NOW = {"live_span": "5m"}
+_TOP = 15  # lines of a list
+_TABLE = (8, 28)  # rows of the grid that the table of tasks takes, at least and at most
+_TASKS_IN_A_ROW = 2.5  # lines of a table in a row of the grid
+
+_RED_ABOVE_0 = ((">", 0, "white_on_red"), ("<=", 0, "white_on_green"))
+_RATE = ((">=", 99, "white_on_green"), (">=", 90, "white_on_yellow"), ("<", 90, "white_on_red"))
+_SLOWER = ((">", 100, "white_on_red"), (">", 50, "white_on_yellow"))
+_NONE_BUT_SOME = ((">", 0, "white_on_yellow"),)
+
+
+def definition(tasks: Sized, tags: Iterable[str], scope: Iterable[str] = ()) -> Json:
+    """Return the dashboard.
+
+    Args:
+        tasks: Those that were seen; a wall cannot scroll, so that their table grows with them.
+        tags: What the monitors carry to which it belongs. Datadog takes no other tags than
+            `team:` on a dashboard: the description holds them all.
+        scope: Tags of the runs that are shown at all.
+    """
+    tags = list(tags)
+    queries = _Queries(scope)
+    groups = [
+        _group("Now", "vivid_blue", _now(queries)),
+        _group("Late, hung, slow", "vivid_orange", _late(queries, tags)),
+        _group("What failed last", "vivid_pink", _failures(queries)),
+        _group("Runs", "vivid_green", _runs(queries, _table_height(len(tasks)))),
+        _group("Durations", "vivid_purple", _durations(queries)),
+    ]
+    return {
+        "title": TITLE,
+        "description": "Which tasks succeed, which fail, how long they take. Written by `autotask "
+        f"dashboard apply`, which overwrites what is changed by hand. {' '.join(tags)}",
+        "layout_type": "ordered",
+        "reflow_type": "fixed",
+        "default_timeframe": {"type": "live", "value": 1, "unit": "week"},  # nightly tasks show
+        "tags": [tag for tag in tags if tag.startswith("team:")][:5],
+        "template_variables": [
+            {"name": name, "prefix": name, "defaults": ["*"]} for name in VARIABLES
+        ],
+        "widgets": _stacked(groups),
+    }
+
+
+class _Queries:
+    """The queries, all within the template variables."""
+
+    def __init__(self, scope: Iterable[str]) -> None:
+        self.scope = [*(f"${name}" for name in VARIABLES), *scope]
+
+    def runs(self, *which: str, by: str = "") -> str:
+        return f"sum:autotask.task.runs{self._where(which, by)}.as_count()"
+
+    def started(self, by: str) -> str:
+        return f"sum:autotask.task.started{self._where((), by)}.as_count()"
+
+    def duration(self, how: str, *which: str, by: str = "") -> str:
+        return f"{how}:autotask.task.duration{self._where(which, by)}"
+
+    def running(self) -> str:
+        return f"max:autotask.task.running_seconds{self._where((), _TASK)}"
+
+    def events(self) -> str:
+        return " ".join(['"task failed"', "status:error", *self.scope])
+
+    def _where(self, which: Iterable[str], by: str) -> str:
+        return f"{{{','.join([*self.scope, *which])}}}" + (f" by {{{by}}}" if by else "")
+
+
+# The groups: rows of widgets, each with its width and height in the grid.
+
+Row = list[tuple[Json, int, int]]
+
+
+def _now(queries: _Queries) -> list[Row]:
+    failed = {"failed": queries.runs("status:failure", "!reason:nested")}
+    ended = {"ended": queries.runs()}
+    running = {"running": queries.running()}
+    numbers = [
+        _number("Failures, 24 h", "default_zero(failed)", failed, _RED_ABOVE_0),
+        _number("Success rate, 24 h", _SUCCESS, _ended(queries), _RATE, unit="%"),
+        _number("Runs, 24 h", "default_zero(ended)", ended),
+        _number("Running now (autotask-run)", "count_nonzero(running)", running, now=True),
+    ]
+    return [[(number, _COLUMNS // len(numbers), 2) for number in numbers]]
+
+
+def _late(queries: _Queries, tags: Sequence[str]) -> list[Row]:
+    success = queries.runs("status:success", by=_TASK)
+    fewer = _list(
+        "Fewer successes in 24 h than a week ago",
+        "clamp_min(week_before(success) - default_zero(success), 0)",
+        {"success": success},
+        formats=_NONE_BUT_SOME,
+        time=_DAY,
+    )
+    running = _list("Running now, for how long", "running", {"running": queries.running()},
+                    unit="second", aggregator="last", time=_NOW)  # fmt: skip
+    return [
+        [
+            (_monitors("Late", tags, '"did not run"'), 4, 4),
+            (_monitors("Hung", tags, '"hangs"'), 4, 4),
+            (_monitors("Slow", tags, '"is slow"'), 4, 4),
+        ],
+        [(fewer, 6, 4), (running, 6, 4)],
+    ]
+
+
+def _failures(queries: _Queries) -> list[Row]:
+    stream = {
+        "type": "list_stream",
+        "title": "What failed last",
+        "requests": [
+            {
+                "query": {
+                    "data_source": "event_stream",
+                    "query_string": queries.events(),
+                    "event_size": "l",
+                },
+                "columns": [],
+                "response_format": "event_list",
+            }
+        ],
+    }
+    failed = queries.runs("status:failure", "!reason:nested", by=f"{_TASK},reason")
+    most = _list("Most failures, by reason", "failed", {"failed": failed}, palette="warm")
+    checks = {
+        "type": "check_status",
+        "title": "Last ending of each task",
+        "check": "autotask.task.status",
+        "grouping": "cluster",
+        "group_by": _TASK.split(","),
+        "tags": list(queries.scope),
+    }
+    return [[(stream, 6, 6), (most, 4, 6), (checks, 2, 6)]]
+
+
+def _runs(queries: _Queries, table_height: int) -> list[Row]:
+    by_status = _chart(
+        "Runs by status",
+        [
+            (_bar("success", queries.runs("status:success"), "green")),
+            (_bar("skipped", queries.runs("status:skipped"), "gray")),
+            (_bar("failure", queries.runs("status:failure"), "red")),
+        ],
+    )
+    rate = _chart(
+        "Success rate by service and env",
+        [_request(_ended(queries, "service,env"), [_formula(_SUCCESS, unit="percent")])],
+        yaxis={"max": "100"},
+    )
+    started = _chart(
+        "Started, by what started it",
+        [_request({"started": queries.started("trigger")}, [_formula("started")], "bars")],
+    )
+    return [
+        [(by_status, 6, 4), (rate, 3, 4), (started, 3, 4)],
+        [(_table("By service and env", queries, "service,env"), _COLUMNS, 4)],
+        [(_table("By task", queries, _TASK), _COLUMNS, table_height)],
+    ]
+
+
+def _durations(queries: _Queries) -> list[Row]:
+    heat_map = {
+        "type": "heatmap",
+        "title": "Durations of all runs",
+        "requests": [
+            {
+                "request_type": "histogram",
+                "query": _query("lasted", queries.duration("histogram")),
+            }
+        ],
+        "yaxis": {"scale": "log", "include_zero": False},
+    }
+    longest = queries.duration("max", by=_TASK)
+    lines = _chart(
+        "Longest run of each task",
+        [
+            _request(
+                {"longest": longest},
+                [_formula("longest", unit="second", limit={"count": _TOP, "order": "desc"})],
+                display="line",
+            )
+        ],
+        yaxis={"scale": "log", "include_zero": False},
+    )
+    usual = queries.duration("avg", "status:success", by=_TASK)
+    slower = _list(
+        "Successes slower than a week ago, %",
+        _SLOWER_BY,
+        {"lasted": usual},
+        formats=_SLOWER,
+        unit="percent",
+        aggregator="avg",
+    )
+    top = _list("Longest runs", "longest", {"longest": longest}, unit="second", aggregator="max")
+    return [[(heat_map, 6, 5), (lines, 6, 5)], [(slower, 6, 5), (top, 6, 5)]]
+
+
+def _table_height(tasks: int) -> int:
+    """Return rows of the grid, in steps, so that not each new task is a change."""
+    low, high = _TABLE
+    return min(max(low, 4 * -(-int(tasks / _TASKS_IN_A_ROW + 2) // 4)), high)
+
+
+# Formulas over the queries' names.
+
+_SUCCESS = "100 * default_zero(good) / (default_zero(good) + default_zero(bad))"
+_SLOWER_BY = "100 * (lasted / week_before(lasted) - 1)"
+
+
+def _ended(queries: _Queries, by: str = "") -> dict[str, str]:
+    return {
+        "good": queries.runs("status:success", by=by),
+        "bad": queries.runs("status:failure", by=by),
+    }
+
+
+# Widgets.
+
+
+def _number(
+    title: str,
+    formula: str,
+    queries: dict[str, str],
+    formats: Iterable[tuple[str, float, str]] = (),
+    unit: str = "",
+    now: bool = False,
+) -> Json:
+    """Show one number, large enough for a wall, in the colour of what it means."""
+    request = _scalar(queries, [_formula(formula)], "last" if now else "sum")
+    if formats:
+        request["conditional_formats"] = _formats(formats)
+    widget = {"type": "query_value", "title": title, "requests": [request], "autoscale": not unit}
+    if unit:
+        widget["custom_unit"] = unit
+    return {**widget, "precision": 1 if unit else 0, "time": dict(_NOW if now else _DAY)}
+
+
+def _list(
+    title: str,
+    formula: str,
+    queries: dict[str, str],
+    *,
+    formats: Iterable[tuple[str, float, str]] = (),
+    palette: str = "dog_classic",
+    unit: str = "",
+    aggregator: str = "sum",
+    time: Json | None = None,
+) -> Json:
+    request = _scalar(queries, [_formula(formula, unit=unit)], aggregator)
+    request["sort"] = _sorted_by(0, _TOP)
+    if formats:
+        request["conditional_formats"] = _formats(formats)
+    style = {"display": {"type": "stacked", "legend": "automatic"}, "palette": palette}
+    widget = {"type": "toplist", "title": title, "requests": [request], "style": style}
+    return {**widget, "time": dict(time)} if time else widget
+
+
+def _table(title: str, queries: _Queries, by: str) -> Json:
+    asked = {
+        "ended": queries.runs(by=by),
+        **_ended(queries, by),
+        "lasted": queries.duration("avg", "status:success", by=by),
+        "longest": queries.duration("max", by=by),
+    }
+    formulas = [
+        _formula("ended", "runs", cell_display_mode="bar"),
+        _formula("default_zero(bad)", "failures", _RED_ABOVE_0[:1]),
+        _formula(_SUCCESS, "success rate", _RATE, "percent"),
+        _formula("lasted", "usual duration", unit="second"),
+        _formula("longest", "longest duration", unit="second"),
+        _formula(_SLOWER_BY, "slower than a week ago", _SLOWER, "percent"),
+    ]
+    request = _scalar(asked, formulas, "sum")
+    for query in request["queries"]:
+        query["aggregator"] = {"lasted": "avg", "longest": "max"}.get(query["name"], "sum")
+    request["sort"] = _sorted_by(1, 500)
+    return {"type": "query_table", "title": title, "requests": [request], "has_search_bar": "auto"}
+
+
+def _monitors(title: str, tags: Iterable[str], words: str) -> Json:
+    return {
+        "type": "manage_status",
+        "title": title,
+        "query": " ".join([*(f'tag:"{tag}"' for tag in tags), words]),
+        "summary_type": "monitors",
+        "display_format": "countsAndList",
+        "color_preference": "background",
+        "hide_zero_counts": True,
+        "show_last_triggered": True,
+        "sort": "status,asc",
+    }
+
+
+def _chart(title: str, requests: list[Json], yaxis: Json | None = None) -> Json:
+    widget = {
+        "type": "timeseries",
+        "title": title,
+        "requests": requests,
+        "show_legend": True,
+        "legend_layout": "auto",
+        "legend_columns": ["sum", "max", "value"],
+    }
+    return {**widget, "yaxis": yaxis} if yaxis else widget
+
+
+def _bar(name: str, query: str, palette: str) -> Json:
+    return {
+        **_request({name: query}, [_formula(name, name)], "bars"),
+        "style": {"palette": palette},
+    }
+
+
+def _request(queries: dict[str, str], formulas: list[Json], display: str = "line") -> Json:
+    return {
+        "response_format": "timeseries",
+        "queries": [_query(name, query) for name, query in queries.items()],
+        "formulas": formulas,
+        "display_type": display,
+    }
+
+
+def _scalar(queries: dict[str, str], formulas: list[Json], aggregator: str) -> Json:
+    return {
+        "response_format": "scalar",
+        "queries": [
+            {**_query(name, query), "aggregator": aggregator} for name, query in queries.items()
+        ],
+        "formulas": formulas,
+    }
+
+
+def _query(name: str, query: str) -> Json:
+    return {"data_source": "metrics", "name": name, "query": query}
+
+
+def _formula(
+    formula: str,
+    alias: str = "",
+    formats: Iterable[tuple[str, float, str]] = (),
+    unit: str = "",
+    **more: Any,
+) -> Json:
+    found = {"formula": formula, **more}
+    if alias:
+        found["alias"] = alias
+    if formats:
+        found["conditional_formats"] = _formats(formats)
+    if unit:
+        found["number_format"] = {"unit": {"type": "canonical_unit", "unit_name": unit}}
+    return found
+
+
+def _formats(formats: Iterable[tuple[str, float, str]]) -> list[Json]:
+    """Write rules for colours; the first that fits is taken."""
+    return [
+        {"comparator": how, "value": value, "palette": palette} for how, value, palette in formats
+    ]
+
+
+def _sorted_by(formula: int, count: int) -> Json:
+    return {"count": count, "order_by": [{"type": "formula", "index": formula, "order": "desc"}]}
+
+
+# Places in the grid.
+
+
+def _group(title: str, colour: str, rows: list[Row]) -> tuple[Json, int]:
+    """Return a group and its height: its rows and a line for its title."""
+    placed, y = [], 0
+    for row in rows:
+        x = 0
+        for widget, width, height in row:
+            placed.append(_placed(widget, x, y, width, height))
+            x += width
+        y += max(height for _, _, height in row)
+    group = {
+        "type": "group",
+        "title": title,
+        "layout_type": "ordered",
+        "background_color": colour,
+        "widgets": placed,
+    }
+    return group, y + 1
+
+
+def _stacked(groups: Iterable[tuple[Json, int]]) -> list[Json]:
+    placed, y = [], 0
+    for group, height in groups:
+        placed.append(_placed(group, 0, y, _COLUMNS, height))
+        y += height
+    return placed
+
+
+def _placed(widget: Json, x: int, y: int, width: int, height: int) -> Json:
+    return {"definition": widget, "layout": {"x": x, "y": y, "width": width, "height": height}}

@@ -1,0 +1,187 @@
+"""The tasks to be watched, and what is usual for them: from the local index, or from Datadog."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from autotask import journal
+from autotask.dogstatsd import tag
+from autotask.tool.quantities import timestamp
+
+if TYPE_CHECKING:
+    from autotask.tool.index import Index
+
+LOOKBACK = 60 * 86400  # seconds of history that say what is usual
+LAST_SUCCESSES = 50  # and of these the last ones, for durations
+ENOUGH_SUCCESSES = 5
+ENOUGH_GAPS = 3  # between starts, before an interval counts as learned
+_UNKNOWN = "unknown"  # what the wire sends where nobody names a service or an environment
+_RARE = 0.03  # the longest gaps, once there are many: a machine that was off says nothing
+
+_RUNS = """
+SELECT run, parent, task, framework, service, env, "trigger", started_at, status, duration
+FROM run WHERE started_at >= ? ORDER BY started_at
+"""
+
+
+class Task(NamedTuple):
+    """A task to be watched; names are as Datadog keeps them in tags."""
+
+    name: str
+    service: str | None = None  # None: whichever
+    env: str | None = None
+    framework: str = "process"
+    runs: int = 0  # not from a terminal
+    interval: float | None = None  # seconds, usual, from one start to the next
+    longest_interval: float | None = None  # seconds, usual
+    usual: float | None = None  # seconds, of successes
+    longest: float | None = None  # seconds, usual, of successes
+    leads: bool = True  # it stands for what a scheduler starts; its fellows go with it
+    spelled: str = ""  # the name as the program spells it, where that is known
+
+
+class _Started(NamedTuple):
+    """A run, as it is read from the index."""
+
+    run: str
+    parent: str | None
+    task: str
+    framework: str
+    service: str | None
+    env: str | None
+    trigger: str
+    at: float
+    status: str
+    duration: float | None
+
+
+def from_index(index: Index, now: float | None = None) -> list[Task]:
+    """Learn the tasks that something else than a terminal started, in the order of their names."""
+    since = journal.moment((time.time() if now is None else now) - LOOKBACK)
+    runs = list(_read(index.rows(_RUNS, (since,))))
+    leading = _leading(runs)
+    groups: dict[tuple[str, str, str], list[_Started]] = {}
+    for run in runs:
+        if run.trigger != "terminal":
+            key = run.task, run.service or _UNKNOWN, run.env or _UNKNOWN
+            groups.setdefault(key, []).append(run)
+    return [_learned(key, groups[key], leading) for key in sorted(groups)]
+
+
+def _read(rows: Iterable[Sequence[Any]]) -> Iterator[_Started]:
+    for row in rows:
+        at = timestamp(row[7])
+        if at is not None:
+            yield _Started._make((*row[:7], at, *row[8:]))
+
+
+def _leading(runs: Sequence[_Started]) -> set[str]:
+    """Return the run of each tree that stands for it: the last task of a program, or the program.
+
+    A scheduler starts a program; what it is about is its task, or the last one where others are
+    needed first. One of them is late where all are.
+    """
+    last: dict[str, str] = {}  # by the program's run
+    for run in runs:
+        if run.framework != "process" and run.parent:
+            last[run.parent] = run.run
+    roots = (run for run in runs if run.parent is None)
+    return {last.get(run.run, run.run) for run in roots}
+
+
+def _learned(key: tuple[str, str, str], runs: list[_Started], leading: set[str]) -> Task:
+    name, service, env = key
+    gaps = [after.at - before.at for before, after in zip(runs, runs[1:])]
+    durations = [r.duration for r in runs if r.status == "success" and r.duration is not None]
+    return _task(
+        name=tag_value("task", name),
+        service=tag_value("service", service),
+        env=tag_value("env", env),
+        framework=runs[-1].framework,
+        runs=len(runs),
+        gaps=gaps,
+        durations=durations[-LAST_SUCCESSES:],
+        leads=2 * sum(run.run in leading for run in runs) >= len(runs),
+        spelled=name,
+    )
+
+
+def _task(gaps: Sequence[float], durations: Sequence[float], **known: Any) -> Task:
+    regular = len(gaps) >= ENOUGH_GAPS
+    steady = len(durations) >= ENOUGH_SUCCESSES
+    return Task(
+        interval=_quantile(gaps, 0.5) if regular else None,
+        longest_interval=_quantile(gaps, 1 - _RARE) if regular else None,
+        usual=_quantile(durations, 0.5) if steady else None,
+        longest=_quantile(durations, 0.95) if steady else None,
+        **known,
+    )
+
+
+def _quantile(values: Sequence[float], share: float) -> float:
+    """Return the smallest value that so many of them do not exceed."""
+    return sorted(values)[max(math.ceil(share * len(values)) - 1, 0)]
+
+
+def tag_value(key: str, value: str) -> str:
+    """Return a value as Datadog keeps it in a tag."""
+    return tag(key, value)[len(key) + 1 :]
+
+
+# What Datadog itself has seen.
+
+RUNS_SEEN = (
+    "sum:autotask.task.runs{{!trigger:terminal{scope}}} "
+    "by {{task,service,env,framework}}.as_count().rollup(sum, {bucket})"
+)
+DURATIONS_SEEN = (
+    "max:autotask.task.duration{{status:success{scope}}} "
+    "by {{task,service,env,framework}}.rollup(max, {bucket})"
+)
+BUCKET = 3600  # seconds: what is more frequent counts as hourly
+SEEN_SPAN = 14 * 86400  # seconds
+
+
+def from_series(
+    runs: Sequence[Mapping[str, Any]], durations: Sequence[Mapping[str, Any]]
+) -> list[Task]:
+    """Learn the tasks from what the two queries above answered."""
+    lasted = {_names(series): [value for _, value in _points(series)] for series in durations}
+    found = {}
+    for series in runs:
+        names, points = _names(series), _points(series)
+        if not names[0] or not points:
+            continue
+        moments = [at for at, _ in points]
+        found[names] = _task(
+            name=names[0],
+            service=names[1],
+            env=names[2],
+            framework=names[3] or "process",
+            runs=int(sum(value for _, value in points)),
+            gaps=[after - before for before, after in zip(moments, moments[1:])],
+            durations=lasted.get(names, [])[-LAST_SUCCESSES:],
+        )
+    return [found[names] for names in sorted(found)]
+
+
+_Names = tuple[str, str, str, str]
+
+
+def _names(series: Mapping[str, Any]) -> _Names:
+    tags = dict(one.partition(":")[::2] for one in series.get("tag_set") or ())
+    return (
+        tags.get("task", ""),
+        tags.get("service", _UNKNOWN),
+        tags.get("env", _UNKNOWN),
+        tags.get("framework", ""),
+    )
+
+
+def _points(series: Mapping[str, Any]) -> list[tuple[float, float]]:
+    """Return moments (POSIX seconds) and values; buckets in which nothing was are left out."""
+    points = series.get("pointlist") or ()
+    return [(at / 1000, value) for at, value in points if value]

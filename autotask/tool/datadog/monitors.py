@@ -1,0 +1,518 @@
+"""The monitors: what goes wrong with a task, as Datadog's API takes it (POST /api/v1/monitor).
+
+failed       each failure, by env, service and task; resolves itself
+failing      the same, latched until the next success; or so many failures in a row
+did_not_run  no success by the deadline, or in a window
+hung         runs for longer than a limit
+slow         took longer than a limit
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import re
+import shlex
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+from autotask.tool.datadog.config import Config, Section, Wishes, matches
+from autotask.tool.datadog.history import Task
+from autotask.tool.errors import ToolError
+from autotask.tool.quantities import duration_text
+
+Monitor = dict[str, Any]
+
+MANAGED = "managed_by:autotask"
+_SET, _KEY = "autotask_set:", "autotask_key:"
+_MINUTE, _HOUR, _DAY = 60, 3600, 86400
+_LONGEST_WINDOW = 7 * _DAY  # of a metric monitor's query
+_OFTEN = 6 * _HOUR  # what is due at least so often is watched by a rolling window
+_EARLY = 10 * _MINUTE  # a run that ends so long before it is due counts
+_UNEVEN = 3.5  # longest gap over the usual one: weekdays only are 3, office hours are more
+_STEPS = (
+    *(minutes * _MINUTE for minutes in (1, 2, 3, 4, 5, 7, 10, 15, 20, 30, 45)),
+    *(hours * _HOUR for hours in (1, 1.5, 2, 3, 4, 5, 6, 8, 10, 12, 15, 18)),
+    *(days * _DAY for days in (1, 1.5, 2, 3, 4, 5, 6, 7)),
+)
+_HIGH, _LOW = 2, 4  # priorities
+_QUERY_GROUPS = "{env,service,task}"
+_SHOWN_RUNS = "`autotask runs --status failure --since 1d`"
+
+
+class Without(NamedTuple):
+    """A monitor that was not made, and why."""
+
+    task: str
+    kind: str
+    why: str
+
+
+class Made(NamedTuple):
+    """The monitors of a set, and those that cannot be made yet."""
+
+    monitors: list[Monitor]
+    without: list[Without]
+
+
+def key_of(monitor: Mapping[str, Any]) -> str | None:
+    """Return what tells a monitor of ours from the others, through all changes of it."""
+    for tag in monitor.get("tags") or ():
+        if tag.startswith(_KEY):
+            return str(tag[len(_KEY) :])
+    return None
+
+
+def set_tags(config: Config) -> list[str]:
+    """Return the tags that all monitors of a set carry."""
+    return [MANAGED, f"{_SET}{config.name}"]
+
+
+def key_tag(key: str) -> str:
+    """Return the tag that holds a key."""
+    return f"{_KEY}{key}"
+
+
+def is_about(monitor: Monitor, task_tag: str) -> bool:
+    """Tell whether a monitor can alert because of a task: its own, or one of many tasks."""
+    if task_tag in monitor["tags"]:
+        return True
+    if any(tag.startswith("task:") for tag in monitor["tags"]):
+        return False
+    return _takes(str(monitor["query"]), task_tag[len("task:") :])
+
+
+def _takes(query: str, name: str) -> bool:
+    """Tell whether a query that is grouped by task takes this one in."""
+    over, _, excluded = query.partition(".exclude(")
+    refused = re.findall(r"!task:([^,}]*)", over) + re.findall(r'"task:([^"]*)"', excluded)
+    wanted = re.findall(r'(?<!!)task:([^,}"]*)', over)
+    return not any(matches(one, name) for one in refused) and (
+        not wanted or any(matches(one, name) for one in wanted)
+    )
+
+
+def awaited(monitor: Monitor) -> list[str]:
+    """Return the tags of the runs that a monitor would miss; none where it misses nothing."""
+    if not (key_of(monitor) or "").startswith("did_not_run."):
+        return []
+    scope = monitor["query"].partition("{")[2].partition("}")[0].split(",")
+    return [*(one for one in scope if not one.startswith("!")), "status:success"]
+
+
+def with_wished(tasks: Iterable[Task], config: Config) -> list[Task]:
+    """Add the tasks that the file names and nobody has seen."""
+    found = list(tasks)
+    seen = {task.name for task in found}
+    for section in config.sections:
+        wishes = config.wishes_of(section)
+        if "*" not in section.pattern and section.pattern not in seen and wishes != config.wishes:
+            found.append(Task(section.pattern, wishes.service, wishes.env, spelled=section.spelled))
+    return found
+
+
+def made(tasks: Iterable[Task], config: Config) -> Made:
+    """Make the monitors of these tasks, in an order that is always the same."""
+    tasks = [task for task in with_wished(tasks, config) if _in_scope(task, config)]
+    monitors = list(_about_failures(tasks, config))
+    without = []
+    for task in tasks:
+        wishes = config.wishes_for(task.name)
+        for kind, make in _OF_ONE_TASK.items():
+            if kind in wishes.without:
+                continue
+            found = make(task, wishes, config)
+            if isinstance(found, str):
+                without.append(Without(task.name, kind, found))
+            elif found:
+                monitors.append(found)
+    return Made(monitors, without)
+
+
+# Failures: a monitor for all tasks, and one for each section that wishes something else of it.
+
+
+def _about_failures(tasks: Iterable[Task], config: Config) -> Iterator[Monitor]:
+    names = sorted({task.name for task in tasks})
+    own = [section for section in config.sections if _tells_of(section, config, "failed")]
+    for place, (section, wishes) in enumerate(_groups(own, config)):
+        if wishes.failures_in_a_row == 1 and "failed" not in wishes.without:
+            but = [name for one in own[place:] for name in _left_to(one, names, config)]
+            yield _failed(section, but, wishes, config)
+    own = [section for section in config.sections if _tells_of(section, config, "failing")]
+    for place, (section, wishes) in enumerate(_groups(own, config)):
+        if "failing" not in wishes.without:
+            yield from _latched(section, own[place:], names, wishes, config)
+
+
+def _left_to(section: Section, names: Iterable[str], config: Config) -> list[str]:
+    """Return what `failed` leaves to a section: its pattern, for that knows also new tasks.
+
+    Failures in a row are watched by name: until the next `apply`, a new task fails as others do.
+    """
+    if config.wishes_of(section).failures_in_a_row == 1 or "*" not in section.pattern:
+        return [section.pattern]
+    return [name for name in names if section.covers(name)]
+
+
+def _groups(own: list[Section], config: Config) -> list[tuple[Section | None, Wishes]]:
+    return [(None, config.wishes), *((section, config.wishes_of(section)) for section in own)]
+
+
+def _tells_of(section: Section, config: Config, kind: str) -> bool:
+    """Tell whether what a section wishes of this kind is another than for all."""
+
+    def wish(wishes: Wishes) -> tuple[object, ...]:
+        named = "failed" if kind == "failing" and _only_shown(wishes) else "all"
+        to_whom = () if named == "failed" else (wishes.notify, wishes.priority)
+        return wishes.failures_in_a_row, kind in wishes.without, named, *to_whom
+
+    return wish(config.wishes_of(section)) != wish(config.wishes)
+
+
+def _only_shown(wishes: Wishes) -> bool:
+    """Tell whether each failure is told by `failed`, so that `failing` is there to look at."""
+    return wishes.failures_in_a_row == 1 and "failed" not in wishes.without
+
+
+def _failed(section: Section | None, later: list[str], wishes: Wishes, config: Config) -> Monitor:
+    scope = ["status:failure", "!reason:nested", "!trigger:terminal", *config.scope]
+    scope += [f"task:{section.pattern}"] if section else []
+    scope += [f"!task:{pattern}" for pattern in later]
+    query = f"sum(last_10m):sum:autotask.task.runs{{{','.join(scope)}}} by {_QUERY_GROUPS}"
+    message = f"""\
+{{{{#is_alert}}}}
+The task `{{{{task.name}}}}` failed (service {{{{service.name}}}}, env {{{{env.name}}}}).
+
+Next: {_SHOWN_RUNS} on its host lists the failed runs with their reasons, `autotask show RUN` one \
+of them. The event `task failed: {{{{task.name}}}}` in Datadog has reason, error and host.
+{{{{/is_alert}}}}
+{{{{#is_recovery}}}}No more failures of `{{{{task.name}}}}` in the last ten minutes. \
+That does not mean that it has succeeded since.{{{{/is_recovery}}}}"""
+    return _monitor(
+        "failed",
+        section.pattern if section else "*",
+        f"{section.pattern if section else 'a task'} failed: {{{{task.name}}}}",
+        f"{query}.as_count() >= 1",
+        message,
+        wishes,
+        config,
+        critical=1,
+    )
+
+
+def _latched(
+    section: Section | None,
+    later: list[Section],
+    names: list[str],
+    wishes: Wishes,
+    config: Config,
+) -> Iterator[Monitor]:
+    """Watch the service check; its scope knows no `*`, so that a pattern's tasks have one each."""
+    if section is None:
+        own = {name for name in names if any(one.covers(name) for one in later)}
+        own |= {one.pattern for one in later if "*" not in one.pattern}
+        yield _failing(None, sorted(own), wishes, config)
+        return
+    for name in names:
+        last = [one for one in (section, *later) if one.covers(name)][-1:]
+        if last == [section]:
+            yield _failing(name, [], wishes, config)
+
+
+def _failing(task: str | None, others: list[str], wishes: Wishes, config: Config) -> Monitor:
+    often = wishes.failures_in_a_row
+    over = [*([f"task:{task}"] if task else []), *config.scope] or ["*"]
+    query = f'"autotask.task.status".over({_quoted(over)})'
+    query += f".exclude({_quoted([f'task:{name}' for name in others])})" if others else ""
+    query += f'.by("env","service","task").last({often + 1}).count_by_status()'
+    times = "" if often == 1 else f", {often} times in a row"
+    message = f"""\
+{{{{#is_alert}}}}
+The task `{{{{task.name}}}}` (service {{{{service.name}}}}, env {{{{env.name}}}}) failed{times}, \
+and has not succeeded since: {{{{check_message}}}}
+
+Next: {_SHOWN_RUNS} on its host, then `autotask show RUN`.
+{{{{/is_alert}}}}
+{{{{#is_recovery}}}}`{{{{task.name}}}}` has succeeded again.{{{{/is_recovery}}}}"""
+    if _only_shown(wishes):
+        wishes = replace(wishes, notify=(), priority=_LOW)
+    return _monitor(
+        "failing",
+        task or "*",
+        f"{task or 'a task'} is failing{times}: {{{{task.name}}}}",
+        query,
+        message,
+        wishes,
+        config,
+        type_="service check",
+        critical=often,
+    )
+
+
+def _quoted(words: Iterable[str]) -> str:
+    return ",".join(f'"{word}"' for word in words)
+
+
+# One monitor for each task. A text is the reason why there is none, None needs none.
+
+
+def _did_not_run(task: Task, wishes: Wishes, config: Config) -> Monitor | str | None:
+    schedule = wishes.due()
+    if schedule is not None and schedule.interval() > _OFTEN:
+        return _missed_deadline(task, wishes, config)
+    interval = wishes.interval or (schedule.interval() if schedule else None)
+    if interval is None:
+        if not task.leads:
+            return None
+        if task.interval is None or task.longest_interval is None:
+            return "too few runs were seen: say its schedule"
+        if task.longest_interval > _UNEVEN * max(task.interval, 2 * _MINUTE):
+            return "it runs at odd times: say its schedule"
+        interval = _step(task.longest_interval)
+    slack = wishes.within or max(interval / 10, _EARLY) + (
+        _step(task.longest) if task.longest else 0
+    )
+    return _missed_window(task, interval, interval + slack, wishes, config)
+
+
+def _missed_window(
+    task: Task, interval: float, window: float, wishes: Wishes, config: Config
+) -> Monitor | str:
+    if window > _LONGEST_WINDOW:
+        return "it runs too rarely for a window of a week: say its schedule"
+    done, why = _missed(wishes)
+    message = f"""\
+{{{{#is_alert}}}}
+{_named(task)} has not {done} for {_lasting(window)}; it is expected every \
+{_lasting(interval)}. {why}
+
+{_look_at(task)}
+{{{{/is_alert}}}}
+{{{{#is_recovery}}}}`{task.name}` has {done} again.{{{{/is_recovery}}}}"""
+    return _did_not_succeed(task, window, message, wishes, config)
+
+
+def _missed_deadline(task: Task, wishes: Wishes, config: Config) -> Monitor:
+    schedule = wishes.due()
+    assert schedule is not None
+    lasts = _step(2 * (task.longest or 0))
+    within = wishes.within or min(max(_HOUR, lasts, wishes.slow_after or 0), _DAY)
+    try:
+        rrule = schedule.rrule(within)
+    except ToolError as refused:
+        raise ToolError(f'{task.name}: {refused} (an `interval = "26h"` is watched, too)') from None
+    done, why = _missed(wishes)
+    message = f"""\
+{{{{#is_alert}}}}
+{_named(task)} was due by the schedule `{wishes.schedule}` ({wishes.timezone}) and has not \
+{done} within {_lasting(within)}. {why}
+
+{_look_at(task)}
+{{{{/is_alert}}}}
+{{{{#is_recovery}}}}`{task.name}` was in time again.{{{{/is_recovery}}}}"""
+    scheduling = {
+        "custom_schedule": {"recurrences": [{"rrule": rrule, "timezone": wishes.timezone}]}
+    }
+    return _did_not_succeed(
+        task,
+        within + _EARLY + schedule.clock_change(),  # the night that has an hour twice
+        message,
+        wishes,
+        config,
+        scheduling_options=scheduling,
+    )
+
+
+def _missed(wishes: Wishes) -> tuple[str, str]:
+    """Say what did not come, and why: where failures are to be borne, they are runs, too."""
+    if wishes.failures_in_a_row > 1:
+        return "ended a run", "It did not run, or still runs."
+    return "succeeded", "It did not run, still runs, or failed."
+
+
+def _did_not_succeed(
+    task: Task, window: float, message: str, wishes: Wishes, config: Config, **options: Any
+) -> Monitor:
+    counted = [] if wishes.failures_in_a_row > 1 else ["!status:failure"]
+    scope = [*counted, *_scope(task, config)]
+    query = f"sum({_window(window)}):sum:autotask.task.runs{{{','.join(scope)}}}.as_count() < 1"
+    return _monitor(
+        "did_not_run",
+        _identity(task),
+        f"{_title(task)} did not run",
+        query,
+        message,
+        wishes,
+        config,
+        critical=1,
+        on_missing_data="default",  # a count that is not there is 0
+        task=task.name,
+        **options,
+    )
+
+
+def _hung(task: Task, wishes: Wishes, config: Config) -> Monitor | str | None:
+    limit = wishes.hung_after
+    if limit is None:
+        if not task.leads:
+            return None
+        if task.longest is None:
+            return "too few successes were seen: say hung_after"
+        limit = _step(max(3 * task.longest, 10 * _MINUTE))
+    limit = math.ceil(limit)
+    scope = ",".join(_scope(task, config))
+    message = f"""\
+{{{{#is_alert}}}}
+{_named(task)} has been running for more than {_lasting(limit)} on {{{{host.name}}}}.
+
+Next: `autotask runs --status running` there shows since when; then look at what its process \
+waits for (`py-spy dump --pid PID`), or end it.
+{{{{/is_alert}}}}
+{{{{#is_recovery}}}}`{task.name}` does not run any more on {{{{host.name}}}}.{{{{/is_recovery}}}}"""
+    return _monitor(
+        "hung",
+        _identity(task),
+        f"{_title(task)} hangs",
+        f"max(last_5m):max:autotask.task.running_seconds{{{scope}}} by {{host}} > {limit}",
+        message,
+        wishes,
+        config,
+        critical=limit,
+        task=task.name,
+    )
+
+
+def _slow(task: Task, wishes: Wishes, config: Config) -> Monitor | str | None:
+    limit = wishes.slow_after
+    if limit is None:
+        if not task.leads:
+            return None
+        if task.longest is None:
+            return "too few successes were seen: say slow_after"
+        limit = _step(max(2 * task.longest, _MINUTE))
+    limit = math.ceil(limit)
+    scope = ",".join(["status:success", *_scope(task, config)])
+    message = f"""\
+{{{{#is_alert}}}}
+{_named(task)} took {{{{value}}}} seconds, more than {_lasting(limit)}.
+
+Next: `autotask tasks --task {_glob(task)}` on its host shows where its duration is going, \
+`autotask runs --task {_glob(task)}` each run.
+{{{{/is_alert}}}}
+{{{{#is_recovery}}}}No run of `{task.name}` was slow for a day.{{{{/is_recovery}}}}"""
+    return _monitor(
+        "slow",
+        _identity(task),
+        f"{_title(task)} is slow",
+        f"max(last_1d):max:autotask.task.duration{{{scope}}} > {limit}",
+        message,
+        wishes,
+        config,
+        critical=limit,
+        task=task.name,
+    )
+
+
+_OF_ONE_TASK = {"did_not_run": _did_not_run, "hung": _hung, "slow": _slow}
+
+
+# What they have in common.
+
+
+def _monitor(
+    kind: str,
+    identity: str,
+    name: str,
+    query: str,
+    message: str,
+    wishes: Wishes,
+    config: Config,
+    *,
+    critical: float,
+    type_: str = "query alert",
+    on_missing_data: str = "resolve",
+    task: str | None = None,
+    **options: Any,
+) -> Monitor:
+    if type_ == "service check":
+        options["thresholds"] = {"ok": 1, "warning": 1, "critical": critical}
+    else:
+        options["thresholds"] = {"critical": critical}
+        options["on_missing_data"] = on_missing_data
+        options["require_full_window"] = False
+    recipients = f"\n\n{' '.join(wishes.notify)}" if wishes.notify else ""
+    about = [f"task:{task}"] if task else []
+    key = f"{kind}.{hashlib.sha256(identity.encode()).hexdigest()[:12]}"
+    return {
+        "name": f"autotask: {name}",
+        "type": type_,
+        "query": query,
+        "message": message + recipients,
+        "tags": [*set_tags(config), key_tag(key), *about, *config.tags],
+        "priority": wishes.priority or (_LOW if kind == "slow" else _HIGH),
+        "options": {"include_tags": True, "notify_audit": False, **options},
+    }
+
+
+def _identity(task: Task) -> str:
+    return f"{task.name}\n{task.service or ''}\n{task.env or ''}"
+
+
+def _scope(task: Task, config: Config) -> list[str]:
+    named = {"task": task.name, "service": task.service, "env": task.env}
+    whole = [*(f"{key}:{value}" for key, value in named.items() if value), *config.scope]
+    return list(dict.fromkeys(whole))
+
+
+def _in_scope(task: Task, config: Config) -> bool:
+    """Tell whether runs of a task can be among those that are watched."""
+    where = {"service": task.service, "env": task.env}
+    pairs = (tag.partition(":") for tag in config.scope)
+    return all(where.get(key) in (None, value) for key, _, value in pairs)
+
+
+def _title(task: Task) -> str:
+    """Name a task in the title of a monitor."""
+    where = [one for one in (task.service, task.env) if one and one != "unknown"]
+    return f"{task.name} ({', '.join(where)})" if where else task.name
+
+
+def _named(task: Task) -> str:
+    """Name a task in a sentence."""
+    where = [f"service {task.service}"] if task.service else []
+    where += [f"env {task.env}"] if task.env else []
+    return f"The task `{task.name}`" + (f" ({', '.join(where)})" if where else "")
+
+
+def _glob(task: Task) -> str:
+    """Name a task on a command line that stands in a message: no `@`, no `{{`, no backtick."""
+    return shlex.quote(re.sub(r"[^\w.:/-]", "?", task.spelled or task.name))
+
+
+def _look_at(task: Task) -> str:
+    return (
+        f"Next: `autotask runs --task {_glob(task)}` on its host shows whether it ran, "
+        "`autotask show RUN` how a run ended. If it is not there, look at what should have started "
+        "it (crontab, timer, CronJob) and whether that host is up."
+    )
+
+
+def _step(seconds: float) -> float:
+    """Round what was learned up to a step, so that not each day's history is a change.
+
+    A little above a step is the step: a day and a minute is a day.
+    """
+    return next((step for step in _STEPS if step >= 0.95 * seconds), seconds)
+
+
+def _lasting(seconds: float) -> str:
+    """Write a duration without zeros behind: `1h` and not `1h00m`."""
+    return re.sub(r"(?<=[dhm])00[hms]$|\.0+(?=s$)", "", duration_text(seconds))
+
+
+def _window(seconds: float) -> str:
+    """Write the window of a query, rounded up: in minutes up to a day, in hours above."""
+    minutes = math.ceil(seconds / _MINUTE)
+    return f"last_{minutes}m" if seconds <= _DAY else f"last_{math.ceil(seconds / _HOUR)}h"

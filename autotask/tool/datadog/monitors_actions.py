@@ -1,0 +1,266 @@
+"""`autotask monitors`: from the tasks that were seen to what Datadog watches."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from autotask.tool import history, output
+from autotask.tool.datadog import apply as applying
+from autotask.tool.datadog import config, export, init, monitors, plan
+from autotask.tool.datadog import history as seen
+from autotask.tool.datadog.api import Api
+from autotask.tool.datadog.config import Config
+from autotask.tool.datadog.history import Task
+from autotask.tool.errors import ToolError
+
+if TYPE_CHECKING:
+    from rich.text import Text
+
+_STYLES = {"+": "green", "-": "red", "~": "yellow", "±": "yellow", "": ""}
+CHANGES = 2  # the exit status of `plan --exit-code`
+_LONG_WORK = 8  # changes, from which on a bar shows how far it has come
+_NAMED = 4  # tasks in a line about many
+
+
+def tasks_seen(arguments: argparse.Namespace, wishes: Config) -> list[Task]:
+    """Return the tasks, from Datadog or the local history."""
+    if arguments.from_datadog:
+        return _seen_by_datadog(Api(os.environ), wishes)
+    with history.opened() as index:
+        return seen.from_index(index) if index else []
+
+
+def _seen_by_datadog(api: Api, wishes: Config) -> list[Task]:
+    scope = "".join(f",{tag}" for tag in wishes.scope)
+    answers = (
+        api.query(query.format(scope=scope, bucket=seen.BUCKET), seen.SEEN_SPAN)
+        for query in (seen.RUNS_SEEN, seen.DURATIONS_SEEN)
+    )
+    return seen.from_series(*answers)
+
+
+def _wanted(arguments: argparse.Namespace) -> tuple[Config, list[Task], monitors.Made]:
+    wishes = config.load(arguments.config)
+    tasks = tasks_seen(arguments, wishes)
+    if not tasks and not wishes.sections:
+        raise ToolError("no tasks: none was seen, none is in the file (a terminal's do not count)")
+    return wishes, tasks, monitors.made(tasks, wishes)
+
+
+def _init(arguments: argparse.Namespace) -> None:
+    path = Path(arguments.config or config.FILE)
+    if path.exists() and not arguments.force:
+        raise ToolError(f"{path} is there (--force writes over it)")
+    tasks = tasks_seen(arguments, Config())
+    path.write_text(init.document(tasks), encoding="utf-8")
+    output.print_rich(output.styled(f"wrote {path} with {_tasks_text(len(tasks))}"))
+
+
+def _export(arguments: argparse.Namespace) -> None:
+    _, _, made = _wanted(arguments)
+    if arguments.format == "terraform":
+        text = export.terraform_monitors(made.monitors)
+        files = {"monitors.tf": text}
+    else:
+        text = export.json_text(made.monitors)
+        files = export.json_files(made.monitors)
+    print_export(files, text, arguments.output)
+    _tell_without(made)
+
+
+def print_export(files: dict[str, str], text: str, folder: Path | None) -> None:
+    """Write files into a folder, or the text to standard output."""
+    if folder is None:
+        sys.stdout.write(text)
+    else:
+        export.write(files, folder)
+        output.print_rich(output.styled(f"wrote {len(files)} files into {folder}"))
+
+
+def _plan(arguments: argparse.Namespace) -> int:
+    wishes, _, made = _wanted(arguments)
+    todo = _planned(Api(os.environ), wishes, made, arguments.prune)
+    if arguments.format == "json":
+        record = {
+            "changes": [plan.record(change) for change in todo.changes],
+            "same": todo.same,
+            "extra": [{"id": one["id"], "name": one["name"]} for one in todo.extra],
+            "without": [one._asdict() for one in made.without],
+        }
+        print(json.dumps(record, indent=2))
+    else:
+        _show(todo)
+        _tell_without(made)
+    return CHANGES if arguments.exit_code and todo.changes else 0
+
+
+def _planned(api: Api, wishes: Config, made: monitors.Made, prune: bool) -> plan.Plan:
+    return plan.plan(made.monitors, api.monitors(monitors.set_tags(wishes)), prune)
+
+
+def _show(todo: plan.Plan) -> None:
+    show_lines(line for change in todo.changes for line in plan.lines(change))
+    for monitor in todo.extra:
+        extra = f"  {monitor['name']} is wanted no more (--prune deletes it)"
+        output.print_rich(output.styled(extra))
+    counts = dict.fromkeys(plan.SIGNS, 0)
+    for change in todo.changes:
+        counts[change.action] += 1
+    told = [f"{count} to {action}" for action, count in counts.items() if count]
+    print(f"{', '.join(told) or 'nothing to do'}; {todo.same} as they are wanted")
+
+
+def show_lines(lines: Iterator[tuple[str, str]]) -> None:
+    """Print the lines of changes in their colours."""
+    from rich.text import Text
+
+    texts: list[Text] = [output.styled(text, _STYLES[sign]) for sign, text in lines]
+    if texts:
+        output.print_rich(Text("\n", no_wrap=True, overflow="ignore").join(texts))
+
+
+def _apply(arguments: argparse.Namespace) -> int:
+    wishes, tasks, made = _wanted(arguments)
+    api = Api(os.environ)
+    todo = _planned(api, wishes, made, arguments.prune)
+    if arguments.format == "text":
+        _show(todo)
+        _tell_without(made)
+    if todo.changes:
+        confirm(arguments.yes)
+    return _applied(api, todo, tasks, arguments.format)
+
+
+def confirm(sure: bool) -> None:
+    """Ask, where somebody is there to answer.
+
+    Raises:
+        ToolError: The answer is no, or nobody can be asked.
+    """
+    if sure:
+        return
+    if not sys.stdin.isatty():
+        raise ToolError("nothing was changed: --yes says that nobody is to be asked")
+    sys.stderr.write("change this? [y/N] ")
+    sys.stderr.flush()
+    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+        raise ToolError("nothing was changed")
+
+
+def _applied(api: Api, todo: plan.Plan, tasks: Sequence[Task], form: str) -> int:
+    done: list[applying.Done] = []
+    try:
+        with _progress("asking Datadog", len(todo.changes)) as advance:
+            checked = applying.validated(api, todo.changes, advance)
+        refused = [one for one in checked if one.error]
+        good = {id(one.change) for one in checked if not one.error}
+        with _progress("writing", len(good)) as advance:
+            writable = [change for change in todo.changes if id(change) in good]
+            applying.apply(api, writable, done, advance)
+        _seed(api, done, tasks)
+    finally:
+        if form == "text":
+            print(_told(done))
+    failed = [*refused, *(one for one in done if one.error)]
+    if form == "json":
+        print(json.dumps([_record(one) for one in [*refused, *done]], indent=2))
+    else:
+        for one in failed:
+            output.notice(f"{one.change.name}: {one.error}")
+    return 1 if failed else 0
+
+
+def _told(done: Sequence[applying.Done]) -> str:
+    past = {"create": "created", "change": "changed", "replace": "replaced", "delete": "deleted"}
+    counts = [
+        (word, sum(one.change.action == action for one in done if not one.error))
+        for action, word in past.items()
+    ]
+    return ", ".join(f"{count} {word}" for word, count in counts if count) or "nothing was changed"
+
+
+def _record(one: applying.Done) -> dict[str, object]:
+    return {"action": one.change.action, "name": one.change.name, "error": one.error}
+
+
+def _seed(api: Api, done: Sequence[applying.Done], tasks: Sequence[Task]) -> None:
+    """Let Datadog know the series of tasks that never ran: what it never saw it does not miss."""
+    seen_tags = {f"task:{task.name}" for task in tasks}
+    made = [
+        one.change.wanted
+        for one in done
+        if not one.error and one.change.action in ("create", "replace") and one.change.wanted
+    ]
+    awaited = [monitors.awaited(one) for one in made if seen_tags.isdisjoint(one["tags"])]
+    api.seed("autotask.task.runs", [tags for tags in awaited if tags])
+
+
+def _mute(arguments: argparse.Namespace) -> None:
+    end = None if arguments.span is None else int(time.time() + arguments.span)
+    api, found = _of_task(arguments)
+    for number, scope in found:
+        api.mute(number, scope, end)
+    until = "" if end is None else f" until {_moment(end)}"
+    output.print_rich(output.styled(f"muted {len(found)} monitors of {arguments.task}{until}"))
+
+
+def _unmute(arguments: argparse.Namespace) -> None:
+    api, found = _of_task(arguments)
+    count = sum(api.unmute(number, scope) for number, scope in found)
+    output.print_rich(output.styled(f"unmuted {count} monitors of {arguments.task}"))
+
+
+def _moment(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, timezone.utc).astimezone().strftime("%Y-%m-%d %H:%M")
+
+
+def _of_task(arguments: argparse.Namespace) -> tuple[Api, list[tuple[int, str | None]]]:
+    """Return a task's monitors, and for those of many tasks which of their groups it is."""
+    wishes = config.load(arguments.config)
+    api = Api(os.environ)
+    name = f"task:{seen.tag_value('task', arguments.task)}"
+    ours = api.monitors(monitors.set_tags(wishes))
+    about = [one for one in ours if monitors.is_about(one, name)]
+    found = [(int(one["id"]), None if name in one["tags"] else name) for one in about]
+    if not found:
+        raise ToolError(f"no monitor of ours is about {arguments.task}")
+    return api, found
+
+
+def _tell_without(made: monitors.Made) -> None:
+    """Say which monitors there are not, and why: a line for each reason."""
+    reasons: dict[tuple[str, str], list[str]] = {}
+    for one in made.without:
+        reasons.setdefault((one.kind, one.why), []).append(one.task)
+    for (kind, why), names in reasons.items():
+        shown = ", ".join(names[:_NAMED]) + (", ..." if len(names) > _NAMED else "")
+        output.notice(f"{_tasks_text(len(names))} without {kind} ({shown}): {why}")
+
+
+def _tasks_text(count: int) -> str:
+    return "1 task" if count == 1 else f"{count} tasks"
+
+
+@contextmanager
+def _progress(what: str, count: int) -> Iterator[Callable[[], None]]:
+    with output.progress(what, count, long=_LONG_WORK) as advance:
+        yield lambda: advance(1)
+
+
+ACTIONS: dict[str, Callable[[argparse.Namespace], int | None]] = {
+    "init": _init,
+    "export": _export,
+    "plan": _plan,
+    "apply": _apply,
+    "mute": _mute,
+    "unmute": _unmute,
+}

@@ -1,0 +1,226 @@
+"""When a task is due: a cron line in its time zone, and the same as Datadog's RRULE."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+from datetime import date, datetime, time, timedelta
+from itertools import chain
+from typing import NamedTuple
+from zoneinfo import ZoneInfo
+
+from autotask.tool.errors import ToolError
+
+_MACROS = {
+    "@yearly": "0 0 1 1 *",
+    "@annually": "0 0 1 1 *",
+    "@monthly": "0 0 1 * *",
+    "@weekly": "0 0 * * 0",
+    "@daily": "0 0 * * *",
+    "@midnight": "0 0 * * *",
+    "@hourly": "0 * * * *",
+}
+_MONTHS = "jan feb mar apr may jun jul aug sep oct nov dec".split()
+_WEEKDAYS = "sun mon tue wed thu fri sat".split()
+_LONGEST_MONTHS = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
+_STARS = ("*", "*/1", "?")
+_RRULE_WEEKDAYS = "SU MO TU WE TH FR SA".split()
+_DAY = 24 * 60  # minutes
+_YEARS = timedelta(days=9 * 366)  # 29 February is 8 years away where a century's end has none
+_FIRST = date(2024, 1, 1)  # a fixed year, so that the same line gives the same interval for ever
+
+
+class _Part(NamedTuple):
+    """One of the five fields: what it may hold."""
+
+    name: str
+    low: int
+    high: int
+    names: tuple[str, ...] = ()
+
+
+_PARTS = (
+    _Part("minute", 0, 59),
+    _Part("hour", 0, 23),
+    _Part("day of month", 1, 31),
+    _Part("month", 1, 12, ("", *_MONTHS)),
+    _Part("day of week", 0, 7, tuple(_WEEKDAYS)),
+)
+
+
+class Schedule:
+    """When a task is due.
+
+    Args:
+        cron: Five fields as cron(8) reads them, or `@daily` and the like.
+        timezone: A name of the tz database, such as `Europe/Berlin`.
+
+    Raises:
+        ToolError: The line or the time zone cannot be read, or daemons differ on what it means.
+    """
+
+    def __init__(self, cron: str, timezone: str = "UTC") -> None:
+        self.cron = " ".join(cron.split())
+        self.timezone = timezone
+        self._zone = _zone(timezone)
+        minutes, self._hours, self._days, self._months, self._weekdays = _fields(self.cron)
+        self._times = sorted(60 * hour + minute for hour in self._hours for minute in minutes)
+        self._any_day = len(self._days) == 31
+        self._any_weekday = len(self._weekdays) == 7
+        longest = max(_LONGEST_MONTHS[month - 1] for month in self._months)
+        if self._any_weekday and min(self._days) > longest:
+            raise self._refusal("no month that it names has such a day")
+
+    def __repr__(self) -> str:
+        return f"Schedule({self.cron!r}, {self.timezone!r})"
+
+    def rrule(self, delay: float = 0) -> str:
+        """Return the recurrence for Datadog's `custom_schedule`, to be read in the same time zone.
+
+        Args:
+            delay: Seconds to add to each time that the task is due, for instance up to a deadline;
+                rounded up to whole minutes.
+
+        Raises:
+            ToolError: Datadog cannot say this: its custom schedules are daily, weekly or monthly,
+                one rule each (https://docs.datadoghq.com/monitors/guide/custom_schedules/).
+        """
+        if not (self._any_day or self._any_weekday):
+            raise self._refusal("a day of the month or a day of the week takes two RRULEs")
+        if len(self._times) > 1:
+            raise self._refusal("it is due several times a day, and an RRULE of Datadog's is not")
+        later, minute = divmod(self._times[0] + math.ceil(delay / 60), _DAY)
+        rule = [*self._day_rule(later), f"BYHOUR={minute // 60}", f"BYMINUTE={minute % 60}"]
+        return ";".join(rule)
+
+    def interval(self) -> float:
+        """Return the longest time in seconds from one time that it is due to the next."""
+        weekly = self._any_day and len(self._months) == 12  # then a year shows all that can be
+        dates = self._dates(_FIRST, timedelta(weeks=54) if weekly else _YEARS)
+        due = list(chain.from_iterable(map(self._due, dates)))
+        return max(after - before for before, after in zip(due, due[1:]))
+
+    def next_after(self, moment: datetime) -> datetime:
+        """Return when it is next due after an aware *moment*, in the schedule's own time zone.
+
+        A time that the change to daylight saving skips is due as much later; one that comes twice
+        counts once, the first time, unless the line names no hour.
+        """
+        now = moment.timestamp()
+        yesterday = moment.astimezone(self._zone).date() - timedelta(days=1)
+        due = chain.from_iterable(map(self._due, self._dates(yesterday, _YEARS)))
+        return datetime.fromtimestamp(next(at for at in due if at > now), self._zone)
+
+    def clock_change(self) -> float:
+        """Return by how many seconds the clock is put back once a year; 0 where it never is."""
+        noons = (datetime.combine(_FIRST, time(12)) + timedelta(weeks=n) for n in range(53))
+        offsets = [at.replace(tzinfo=self._zone).utcoffset() or timedelta() for at in noons]
+        return (max(offsets) - min(offsets)).total_seconds()
+
+    def _dates(self, first: date, span: timedelta) -> Iterator[date]:
+        days = (first + timedelta(days=n) for n in range(span.days))
+        return filter(self._falls_on, days)
+
+    def _falls_on(self, day: date) -> bool:
+        """Tell whether it is due on *day*: either kind of day will do where both are named."""
+        of_month = day.day in self._days
+        of_week = day.isoweekday() % 7 in self._weekdays
+        either = not (self._any_day or self._any_weekday)
+        on = (of_month or of_week) if either else (of_month and of_week)
+        return on and day.month in self._months
+
+    def _due(self, day: date) -> list[float]:
+        """Return the POSIX times at which it is due on *day*, in order."""
+        midnight = datetime.combine(day, time(), self._zone)
+        if midnight.utcoffset() == (midnight + timedelta(days=1)).utcoffset():
+            start = midnight.timestamp()
+            return [start + 60 * minute for minute in self._times]
+        clock = [midnight + timedelta(minutes=minute) for minute in self._times]
+        due = {at.timestamp() for at in clock}
+        if len(self._hours) == 24:  # the hour that comes twice counts twice
+            again = ((at.timestamp(), at.replace(fold=1).timestamp()) for at in clock)
+            due.update(second for first, second in again if second > first)
+        return sorted(due)
+
+    def _day_rule(self, later: int) -> list[str]:
+        """Say on which days it is due, moved by *later* days: past midnight, for instance."""
+        months = [f"BYMONTH={_listed(self._months)}"] if len(self._months) < 12 else []
+        if not self._any_day:
+            if later and max(self._days) + later > 28:
+                raise self._refusal("the deadline falls into the next month, which no RRULE says")
+            days = _listed(day + later for day in self._days)
+            return ["FREQ=MONTHLY", *months, f"BYMONTHDAY={days}"]
+        if later and months:
+            raise self._refusal("the deadline falls into the next month, which no RRULE says")
+        if self._any_weekday:
+            return ["FREQ=DAILY", *months]
+        weekdays = sorted((day + later) % 7 for day in self._weekdays)
+        return ["FREQ=WEEKLY", *months, f"BYDAY={','.join(_RRULE_WEEKDAYS[d] for d in weekdays)}"]
+
+    def _refusal(self, why: str) -> ToolError:
+        return ToolError(f"schedule {self.cron!r}: {why}")
+
+
+def _zone(name: str) -> ZoneInfo:
+    try:
+        return ZoneInfo(name)
+    except (KeyError, OSError, ValueError):  # not found, a folder, no name at all
+        raise ToolError(f"unknown time zone: {name!r} (they look like Europe/Berlin)") from None
+
+
+def _fields(cron: str) -> list[set[int]]:
+    """Return what each field allows; where a day of either kind will do, all days or none are."""
+    texts = _MACROS.get(cron.lower(), cron).lower().split()
+    if len(texts) != len(_PARTS):
+        raise ToolError(f"schedule {cron!r}: it needs five fields: minute hour day month weekday")
+    try:
+        fields = [_field(part, text) for part, text in zip(_PARTS, texts)]
+    except ValueError as error:
+        raise ToolError(f"schedule {cron!r}: {error}") from None
+    days, weekdays = texts[2], texts[4]
+    if days not in _STARS and weekdays not in _STARS:
+        if "*" in days + weekdays:
+            raise ToolError(
+                f"schedule {cron!r}: cron daemons differ on what it means: name the days"
+            )
+        if len(fields[2]) == 31 or len(fields[4]) == 7:
+            fields[2], fields[4] = set(range(1, 32)), set(range(7))
+    return fields
+
+
+def _field(part: _Part, text: str) -> set[int]:
+    """Read one field; ValueError says what is wrong with it."""
+    values = {value for piece in text.split(",") for value in _piece(part, piece)}
+    return {value % 7 for value in values} if part.name == "day of week" else values
+
+
+def _piece(part: _Part, text: str) -> range:
+    """Read `*`, `5`, `mon-fri`, `*/15`, `8-18/2` or `5/15` (from 5 to the end)."""
+    span, slash, step_text = text.partition("/")
+    low_text, dash, high_text = span.partition("-")
+    everything = span == "*" or (span == "?" and part.name.startswith("day"))
+    low = part.low if everything else _number(part, low_text)
+    last = part.high if everything or slash else low
+    high = _number(part, high_text) if dash else last
+    if high < low:
+        raise ValueError(f"{part.name} {span!r} runs backwards")
+    step = _step(part, text, step_text) if slash else 1
+    return range(low, high + 1, step)
+
+
+def _number(part: _Part, text: str) -> int:
+    if text and text in part.names:
+        return part.names.index(text)
+    if not (text.isascii() and text.isdigit() and part.low <= int(text) <= part.high):
+        raise ValueError(f"{part.name} {text!r} is not within {part.low} to {part.high}")
+    return int(text)
+
+
+def _step(part: _Part, text: str, step: str) -> int:
+    if not (step.isascii() and step.isdigit() and int(step)):
+        raise ValueError(f"{part.name} {text!r} has no step of 1 or more")
+    return int(step)
+
+
+def _listed(numbers: Iterable[int]) -> str:
+    return ",".join(map(str, sorted(numbers)))

@@ -1,0 +1,160 @@
+"""Forty tasks of a shop, and what is made of them: monitors, a dashboard, and a page for the eye.
+
+PYTHONPATH=tests python -m tool.datadog.golden    # writes golden/ anew; then look at the change
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import tempfile
+from collections.abc import Iterator
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import NamedTuple
+
+from tool.datadog import past
+from tool.datadog.past import Past
+
+from autotask.run import SKIPPED, SUCCESS, exited
+from autotask.tool.datadog import config, dashboard, history, monitors
+from autotask.tool.datadog.schedule import Schedule
+from autotask.tool.index import open_index
+
+FOLDER = Path(__file__).with_name("golden")
+NOW = datetime(2026, 6, 1, tzinfo=timezone.utc)
+DAYS = 60
+
+
+class Habit(NamedTuple):
+    """A task, when it runs and how it does."""
+
+    task: str
+    framework: str
+    service: str | None
+    env: str | None
+    cron: str  # UTC
+    usual: float  # seconds
+    fails: float = 0.0  # share
+    spread: float = 0.15  # of durations
+    inside: str | None = None
+    trigger: str = "cron"
+    often: float = 1.0  # share of the times due at which it runs: irregular tasks
+    skipped: float = 0.0  # share
+
+
+HABITS = (
+    Habit("nightly.py", "process", "shop", "prod", "30 1 * * *", 1500, fails=0.02),
+    Habit("backup.sh", "process", "ops", "prod", "0 1 * * *", 3000, fails=0.03),
+    Habit("backup.sh", "process", "ops", "staging", "0 4 * * *", 900),
+    Habit("rotate-logs.sh", "process", "ops", "prod", "15 0 * * 0", 40),
+    Habit("vacuum.sh", "process", "ops", "prod", "0 3 * * 0", 4 * 3600),
+    Habit("certbot.sh", "process", "ops", "prod", "17 */12 * * *", 5),
+    Habit("flaky.sh", "process", "ops", "prod", "40 * * * *", 50, fails=0.4),
+    Habit("pkg.jobs", "process", "shop", "prod", "5 * * * *", 240),
+    Habit("t\u00e4glich \u00fcber alles.py", "process", "shop", "prod", "50 5 * * *", 70),
+    Habit("report.weekly", "click", "bi", "prod", "0 4 * * mon", 7200, inside="report"),
+    Habit("report.monthly", "click", "bi", "prod", "0 3 1 * *", 9000, inside="report"),
+    Habit("import.prices", "click", "shop", "prod", "0 */4 * * *", 600, inside="import"),
+    Habit("import.images", "click", "shop", "prod", "20 0 * * *", 10800, inside="import"),
+    Habit("healthcheck", "click", None, None, "*/10 * * * *", 2),
+    Habit("cache.warm", "click", "shop", "prod", "*/30 * * * *", 2, inside="cache"),
+    Habit("search.reindex", "click", "search", "prod", "10 23 * * *", 5400, spread=0.6),
+    Habit("newsletters", "click", "mail", "prod", "0 9 * * mon,thu", 1200, inside="mail"),
+    Habit("sync.orders", "invoke", "shop", "prod", "*/15 * * * *", 35, fails=0.01, inside="inv"),
+    Habit("sync.stock", "invoke", "shop", "prod", "*/10 * * * *", 4, fails=0.01, inside="inv"),
+    Habit("mail.send", "invoke", "mail", "prod", "*/10 * * * *", 9, inside="inv"),
+    Habit("db.migrate", "invoke", "shop", "prod", "0 14 * * tue", 20, trigger="terminal"),
+    Habit("feeds.fetch", "invoke", "feeds", "prod", "25 * * * *", 130, fails=0.2, inside="inv"),
+    Habit("billing.invoice", "invoke", "billing", "prod", "0 18 * * 1-5", 800, inside="inv"),
+    Habit("billing.close", "invoke", "billing", "prod", "0 20 27 * *", 3600, inside="inv"),
+    Habit("clearsessions", "django", "shop", "prod", "10 3 * * *", 12, inside="manage.py"),
+    Habit("sendreminders", "django", "shop", "prod", "0 8 * * 1-5", 90, inside="manage.py"),
+    Habit("sendreminders", "django", "shop", "staging", "0 8 * * 1-5", 9, inside="manage.py"),
+    Habit("expirecarts", "django", "shop", "prod", "*/20 * * * *", 6, inside="manage.py"),
+    Habit("etl.load", "typer", "bi", "prod", "45 * * * *", 800, inside="etl", trigger="kubernetes"),
+    Habit("etl.check", "typer", "bi", "prod", "0 7 * * *", 60, inside="etl", trigger="kubernetes"),
+    Habit("prune.images", "typer", "ops", "prod", "0 */6 * * *", 300, trigger="kubernetes"),
+    Habit("gc", "typer", "ops", "prod", "0 22 * * sat", 21600, spread=0.4, trigger="kubernetes"),
+    Habit("geo.update", "typer", "shop", "prod", "0 2 3 * *", 400, trigger="kubernetes"),
+    Habit("audit.export", "typer", "bi", "staging", "30 2 * * *", 45, trigger="kubernetes"),
+    Habit("compile:main.c", "doit", "build", "ci", "*/20 9-17 * * 1-5", 3, trigger="ci", often=0.3),
+    Habit("compile:util.c", "doit", "build", "ci", "*/20 9-17 * * 1-5", 2, trigger="ci", often=0.3,
+          skipped=0.7),
+    Habit("export:csv", "doit", "bi", "prod", "15 6 * * *", 30, skipped=0.8, inside="doit"),
+    Habit("thumbnails", "click", "shop", "prod", "*/15 * * * *", 15, often=0.2, trigger="unknown"),
+    Habit("scratch.py", "process", None, None, "0 11 * * 1-5", 5, often=0.3, trigger="terminal"),
+    Habit("once.py", "process", "ops", "prod", "0 12 15 5 *", 333, trigger="unknown"),
+)  # fmt: skip
+
+
+def runs(habit: Habit) -> Iterator[Past]:
+    """Yield what was seen of a task in sixty days, the same each time."""
+    chance = random.Random(f"{habit.task} {habit.env}")
+    schedule, at = Schedule(habit.cron), NOW - timedelta(days=DAYS)
+    while (at := schedule.next_after(at)) < NOW:
+        if chance.random() >= habit.often:
+            continue
+        lot = chance.random()
+        outcome = exited(3) if lot < habit.fails else SUCCESS
+        outcome = SKIPPED if lot > 1 - habit.skipped else outcome
+        yield Past(
+            habit.task,
+            at.timestamp() + chance.uniform(0, 20),
+            habit.usual * chance.lognormvariate(0, habit.spread),
+            habit.framework,
+            outcome,
+            habit.trigger,
+            habit.service,
+            habit.env,
+            habit.inside,
+        )
+
+
+def tasks() -> list[history.Task]:
+    """Return what is learned of them."""
+    with tempfile.TemporaryDirectory() as home:
+        past.write(Path(home), (run for habit in HABITS for run in runs(habit)))
+        index = open_index(home)
+        try:
+            return history.from_index(index, NOW.timestamp())
+        finally:
+            index.close()
+
+
+def made() -> dict[str, str]:
+    """Return the files of the folder `golden`: their names and what they hold."""
+    wishes = config.load(str(FOLDER / "autotask.toml"))
+    seen = tasks()
+    found = monitors.made(seen, wishes)
+    tags = [*monitors.set_tags(wishes), *wishes.tags]
+    return {
+        "monitors.json": _json(found.monitors),
+        "dashboard.json": _json(dashboard.definition(seen, tags, wishes.scope)),
+        "review.txt": "".join(f"{line}\n" for line in _review(found)),
+    }
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, indent=1, ensure_ascii=False) + "\n"
+
+
+def _review(found: monitors.Made) -> Iterator[str]:
+    """Say in a line for each monitor whom it wakes, and by what."""
+    for monitor in found.monitors:
+        kind = (monitors.key_of(monitor) or "").partition(".")[0]
+        people = " ".join(word for word in monitor["message"].split() if word.startswith("@"))
+        yield f"P{monitor['priority']} {kind:11} {monitor['name'].partition(': ')[2]}"
+        yield f"      {monitor['query']}"
+        schedule = monitor["options"].get("scheduling_options")
+        if schedule:
+            (recurrence,) = schedule["custom_schedule"]["recurrences"]
+            yield f"      at {recurrence['rrule']} {recurrence['timezone']}"
+        yield f"      {people or 'wakes nobody'}"
+    for without in found.without:
+        yield f"   none for {without.task}, {without.kind}: {without.why}"
+
+
+if __name__ == "__main__":
+    for name, text in made().items():
+        (FOLDER / name).write_text(text, encoding="utf-8")

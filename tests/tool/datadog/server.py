@@ -1,0 +1,315 @@
+"""A Datadog on the loopback interface: keeps monitors and dashboards, obeys and fails as it does.
+
+What it takes and what it makes of it is from Datadog's documentation and what its clients say.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import re
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+Json = dict[str, Any]
+API_KEY, APP_KEY = "a" * 32, "b" * 40
+_WINDOWS = re.compile(r"last_(?:(?P<m>[0-9]+)m|(?P<h>[0-9]+)h|1d|1w)")
+
+
+class NoError(Exception):
+    """An answer that is an error."""
+
+    def __init__(self, status: int, *errors: str) -> None:
+        super().__init__(status, errors)
+        self.status, self.errors = status, list(errors)
+
+
+@dataclass
+class Fault:
+    """A trouble that comes so many times with requests of a kind."""
+
+    kind: str  # slow, limit, broken (500), cut (after it was obeyed), lost (before)
+    method: str = ""  # which requests: all, or those of a method
+    path: str = ""  # and whose path holds this
+    times: int = 1
+    after: int = 0  # so many of them go well before
+
+
+@dataclass
+class Datadog:
+    """What the server knows; the attributes can be changed while it runs."""
+
+    monitors: dict[int, Json] = field(default_factory=dict)
+    dashboards: dict[str, Json] = field(default_factory=dict)
+    series: list[Json] = field(default_factory=list)  # metrics that were sent
+    answers: list[list[Json]] = field(default_factory=list)  # to queries, in turn
+    faults: list[Fault] = field(default_factory=list)
+    requests: list[tuple[str, str]] = field(default_factory=list)
+    page: int = 1000  # monitors that it gives at most at a time
+    deaf: bool = False  # gives all monitors, whatever their tags
+    forbidden: str = ""  # a method that the application key must not use
+    number: int = 1000
+    most_at_once: int = 0
+    url: str = ""
+    called: Callable[[str, str], None] = lambda *_: None  # with each request
+
+    def __post_init__(self) -> None:
+        self._lock = threading.RLock()
+        self._now = 0
+
+    def written(self) -> list[tuple[str, str]]:
+        """Return the requests that change something."""
+        return [
+            (method, path)
+            for method, path in self.requests
+            if method != "GET" and not path.endswith(("/validate", "/series"))
+        ]
+
+    def add(self, **monitor: Any) -> Json:
+        """Put a monitor there as if somebody had made it by hand."""
+        whole = {"type": "query alert", "message": "", "tags": [], "options": {}, **monitor}
+        return self._store(whole)
+
+    def handle(self, method: str, path: str, query: dict[str, str], body: Any, keys: Any) -> Any:
+        """Answer a request, or raise NoError."""
+        with self._lock:
+            self.requests.append((method, path))
+            self.called(method, path)
+            if keys[0] != API_KEY:
+                raise NoError(403, "Forbidden")
+            if path == "/validate":
+                return {"valid": True}
+            if path == "/series":
+                self.series += body["series"]
+                return {"status": "ok"}
+            if keys[1] != APP_KEY or method == self.forbidden:
+                raise NoError(403, "Forbidden")
+            return self._routed(method, path, query, body)
+
+    def trouble(self, method: str, path: str) -> Fault | None:
+        """Return the fault that comes now."""
+        with self._lock:
+            for fault in self.faults:
+                if fault.method in ("", method) and fault.path in path and fault.times > 0:
+                    if fault.after > 0:
+                        fault.after -= 1
+                        continue
+                    fault.times -= 1
+                    return fault
+        return None
+
+    def enter(self, by: int) -> None:
+        """Count the requests that are being answered."""
+        with self._lock:
+            self._now += by
+            self.most_at_once = max(self.most_at_once, self._now)
+
+    def _routed(self, method: str, path: str, query: dict[str, str], body: Any) -> Any:
+        parts = path.strip("/").split("/")
+        if parts == ["query"]:
+            return {"status": "ok", "series": self.answers.pop(0) if self.answers else []}
+        if parts[0] == "dashboard":
+            return self._dashboard(method, parts[1:], body)
+        if parts == ["monitor"] and method == "GET":
+            return self._listed(query)
+        if parts in (["monitor"], ["monitor", "validate"]):
+            _check(body)
+            return self._store(body) if len(parts) == 1 else {}
+        return self._one(method, int(parts[1]), parts[2:], body)
+
+    def _one(self, method: str, number: int, action: list[str], body: Any) -> Any:
+        if number not in self.monitors:
+            raise NoError(404, "Monitor not found")
+        if action:
+            return self._silenced(number, action[0], body or {})
+        if method == "DELETE":
+            del self.monitors[number]
+            return {"deleted_monitor_id": number}
+        return self._changed(number, body) if method == "PUT" else self.monitors[number]
+
+    def _listed(self, query: dict[str, str]) -> list[Json]:
+        tags = set(filter(None, query.get("monitor_tags", "").split(",")))
+        found = [
+            one for _, one in sorted(self.monitors.items()) if self.deaf or tags <= set(one["tags"])
+        ]
+        if "page" not in query:
+            return found
+        size = min(int(query.get("page_size", 100)), self.page)
+        first = int(query["page"]) * size
+        return found[first : first + size]
+
+    def _store(self, body: Json) -> Json:
+        self.number += 1
+        stored = {"priority": None, "multi": False, "id": self.number, **copy.deepcopy(body)}
+        self.monitors[self.number] = _as_kept(stored)
+        return self.monitors[self.number]
+
+    def _changed(self, number: int, body: Json) -> Json:
+        before = self.monitors[number]
+        if "type" in body and body["type"] != before["type"]:
+            raise NoError(400, "Monitor type cannot be changed")
+        after = {**before, **copy.deepcopy(body)}
+        if _scheduled(before) != _scheduled(after):
+            raise NoError(400, "A custom schedule cannot be added to or taken from a monitor")
+        _check(after)
+        self.monitors[number] = _as_kept(after)
+        return self.monitors[number]
+
+    def _silenced(self, number: int, action: str, body: Json) -> Json:
+        silenced = self.monitors[number]["options"].setdefault("silenced", {})
+        scope = body.get("scope", "*")
+        if action == "mute":
+            silenced[scope] = body.get("end")
+        elif silenced.pop(scope, "no") == "no":
+            raise NoError(400, "Monitor is not muted")
+        return self.monitors[number]
+
+    def _dashboard(self, method: str, parts: list[str], body: Any) -> Any:
+        if not parts and method == "GET":
+            told = ("id", "title", "description", "created_at")
+            return {"dashboards": [{k: v.get(k) for k in told} for v in self.dashboards.values()]}
+        if method == "POST":
+            self.number += 1
+            name = f"abc-{self.number}"
+            self.dashboards[name] = {}
+        else:
+            name = parts[0]
+            if name not in self.dashboards:
+                raise NoError(404, "Dashboard not found")
+        if method == "DELETE":
+            return self.dashboards.pop(name) and {"deleted_dashboard_id": name}
+        if method in ("POST", "PUT"):
+            kept = {"created_at": f"2026-11-{self.number}", **copy.deepcopy(body), "id": name}
+            _number_widgets(kept["widgets"])
+            self.dashboards[name] = {"author_handle": "x", "is_read_only": False, **kept}
+        return self.dashboards[name]
+
+
+def _number_widgets(widgets: list[Json]) -> None:
+    for number, widget in enumerate(widgets):
+        widget["id"] = number + 1
+        _number_widgets(widget["definition"].get("widgets", []))
+
+
+def _scheduled(monitor: Json) -> bool:
+    return bool(monitor["options"].get("scheduling_options", {}).get("custom_schedule"))
+
+
+def _as_kept(monitor: Json) -> Json:
+    """Return a monitor as the server gives it back: with keys of its own, without defaults."""
+    options = monitor["options"]
+    kept = {"notify_audit": False, "silenced": {}, "include_tags": True, **options}
+    if "thresholds" in kept:
+        kept["thresholds"] = {key: float(value) for key, value in kept["thresholds"].items()}
+    if kept.get("on_missing_data") == "default":
+        del kept["on_missing_data"]
+    if monitor["type"] in ("metric alert", "query alert"):
+        kept.setdefault("new_host_delay", 300)
+        monitor = {**monitor, "type": "query alert"}
+    return {**monitor, "options": kept}
+
+
+def _check(body: Json) -> None:
+    options = body.get("options", {})
+    if body["type"] in ("metric alert", "query alert"):
+        _check_metric(body["query"], options)
+    elif body["type"] == "service check":
+        if "on_missing_data" in options:
+            raise NoError(400, "on_missing_data is not supported for service checks")
+        window = re.search(r"\.last\(([0-9]+)\)", body["query"])
+        highest = max(options["thresholds"].values())
+        if window is None or not highest <= int(window[1]) <= 100:
+            raise NoError(400, "The value provided for parameter 'query' is invalid: last()")
+    else:
+        raise NoError(400, f"The value provided for parameter 'type' is invalid: {body['type']}")
+
+
+def _check_metric(query: str, options: Json) -> None:
+    window = _WINDOWS.search(query)
+    if window is None or int(window["m"] or 0) > 10080 or int(window["h"] or 0) > 168:
+        raise NoError(400, "The value provided for parameter 'query' is invalid: window")
+    threshold = re.search(r"(?:>=?|<=?) ([0-9.]+)$", query)
+    if threshold is None or float(threshold[1]) != float(options["thresholds"]["critical"]):
+        raise NoError(400, "Alert threshold does not match that used in the query")
+    if "on_missing_data" in options and options.get("notify_no_data"):
+        raise NoError(400, "on_missing_data and notify_no_data cannot be used together")
+    if "scheduling_options" in options and options.get("require_full_window") is not False:
+        raise NoError(400, "A custom schedule needs require_full_window: false")
+
+
+def start() -> tuple[Datadog, ThreadingHTTPServer]:
+    """Start one on a free port."""
+    datadog = Datadog()
+
+    class Handler(_Handler):
+        knows = datadog
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    datadog.url = f"http://127.0.0.1:{server.server_port}"
+    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+    return datadog, server
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    knows: Datadog
+
+    def log_message(self, *_: Any) -> None:
+        """Say nothing."""
+
+    def _answer(self) -> None:
+        self.knows.enter(1)
+        try:
+            self._answer_one()
+        finally:
+            self.knows.enter(-1)
+
+    do_GET = do_POST = do_PUT = do_DELETE = _answer  # noqa: N815
+
+    def _answer_one(self) -> None:
+        url = urlsplit(self.path)
+        path = url.path.removeprefix("/api/v1") if hasattr(str, "removeprefix") else url.path[7:]
+        data = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        fault = self.knows.trouble(self.command, path)
+        kind = fault.kind if fault else ""
+        if kind == "slow":
+            time.sleep(0.5)
+        if kind == "lost":
+            self.close_connection = True
+            return
+        if kind == "limit":
+            reset = {"X-RateLimit-Reset": "1", "X-RateLimit-Remaining": "0"}
+            self._send(429, {"errors": ["Too many requests"]}, reset)
+            return
+        if kind == "broken":
+            self._send(500, None)
+            return
+        query = {key: values[0] for key, values in parse_qs(url.query).items()}
+        keys = self.headers.get("DD-API-KEY"), self.headers.get("DD-APPLICATION-KEY")
+        try:
+            answer = self.knows.handle(
+                self.command, path, query, json.loads(data) if data else None, keys
+            )
+        except NoError as no:
+            self._send(no.status, {"errors": no.errors})
+        else:
+            self._send(200, answer, cut=kind == "cut")
+
+    def _send(
+        self, status: int, answer: Any, headers: dict[str, str] | None = None, cut: bool = False
+    ) -> None:
+        data = b"<html>" if answer is None else json.dumps(answer).encode()
+        self.send_response(status)
+        for name, value in (headers or {}).items():
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(data) + (10 if cut else 0)))
+        self.end_headers()
+        self.wfile.write(data[: len(data) // 2] if cut else data)
+        if cut:
+            self.close_connection = True

@@ -1,0 +1,458 @@
+"""`autotask monitors plan` and `apply` against a Datadog that keeps state, and fails as it does."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import io
+import json
+import os
+import re
+import signal
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support import Ended, environment, wait_until
+from tool.datadog.server import API_KEY, APP_KEY, Datadog, Fault, NoError
+from tool.journals import COMMAND, Book, autotask, on_terminal
+
+from autotask.tool.cli import main
+from autotask.tool.datadog import api
+from autotask.tool.errors import ToolError
+
+Json = dict[str, Any]
+pytestmark = pytest.mark.usefixtures("folder")
+KINDS = ["failed", "failing", "did_not_run", "hung", "slow", "did_not_run", "hung", "slow"]
+
+
+def plan(*words: str) -> Json:
+    ended = autotask("monitors", "plan", "--format", "json", *words)
+    assert ended.status == 0, ended.stderr
+    found: Json = json.loads(ended.stdout)
+    return found
+
+
+def apply(*words: str) -> Ended:
+    return autotask("monitors", "apply", "--yes", *words)
+
+
+def applied(*words: str) -> str:
+    ended = apply(*words)
+    assert ended.status == 0, ended.stderr
+    return ended.stdout
+
+
+def actions(*words: str) -> list[str]:
+    return [change["action"] for change in plan(*words)["changes"]]
+
+
+def ours(datadog: Datadog) -> dict[str, Json]:
+    """Return the monitors of ours by key; no key is there twice."""
+    found: dict[str, Json] = {}
+    for monitor in datadog.monitors.values():
+        if {"managed_by:autotask", "autotask_set:default"} <= set(monitor["tags"]):
+            (key,) = [tag[13:] for tag in monitor["tags"] if tag.startswith("autotask_key:")]
+            assert key not in found
+            found[key] = monitor
+    return found
+
+
+def of_kind(datadog: Datadog, kind: str, task: str = "nightly") -> Json:
+    found = {key: one for key, one in ours(datadog).items() if key.startswith(f"{kind}.")}
+    (monitor,) = [one for one in found.values() if len(found) == 1 or f"task:{task}" in one["tags"]]
+    return monitor
+
+
+def wishes(text: str) -> None:
+    Path("autotask.toml").write_text(text)
+
+
+def test_what_is_not_there_is_made_and_a_second_time_nothing_is(
+    datadog: Datadog, nightly: Book
+) -> None:
+    assert actions() == ["create"] * 8
+    assert datadog.written() == []
+    assert "8 created" in applied()
+    assert sorted(key.split(".")[0] for key in ours(datadog)) == sorted(KINDS)
+    before, datadog.requests = copy.deepcopy(datadog.monitors), []
+    assert "nothing to do; 8 as they are wanted" in applied()
+    assert datadog.written() == []
+    assert datadog.monitors == before
+
+
+def test_all_are_looked_at_before_one_is_written(datadog: Datadog, nightly: Book) -> None:
+    applied()
+    asked = [path for method, path in datadog.requests if method == "POST"]
+    assert asked == ["/monitor/validate"] * 8 + ["/monitor"] * 8
+
+
+def test_no_more_than_a_few_are_asked_at_once(datadog: Datadog, nightly: Book) -> None:
+    datadog.faults = [Fault("slow", "POST", times=16)]
+    applied()
+    assert 1 < datadog.most_at_once <= api.AT_ONCE
+
+
+CHANGED_BY_HAND: list[tuple[str, str, Any]] = [
+    ("name", "name", "mine"),
+    ("query", "query", "sum(last_5m):sum:autotask.task.runs{*}.as_count() >= 1"),
+    ("message", "message", "call Ann"),
+    ("tags", "tags", None),
+    ("priority", "priority", 5),
+    ("options.thresholds", "thresholds", {"critical": 1.0, "warning": 0.5}),
+    ("options.on_missing_data", "on_missing_data", "show_no_data"),
+    ("options.require_full_window", "require_full_window", True),
+    ("options.notify_audit", "notify_audit", True),
+    ("options.include_tags", "include_tags", False),
+]
+
+
+@pytest.mark.parametrize(("told", "name", "value"), CHANGED_BY_HAND)
+def test_what_was_changed_by_hand_is_shown_and_changed_back(
+    datadog: Datadog, nightly: Book, told: str, name: str, value: Any
+) -> None:
+    applied()
+    monitor = of_kind(datadog, "failed")
+    before = copy.deepcopy(monitor)
+    place = monitor["options"] if told.startswith("options.") else monitor
+    place[name] = [*monitor["tags"], "mine:too"] if name == "tags" else value
+    (change,) = plan()["changes"]
+    assert [one["field"] for one in change["differences"]] == [told]
+    shown = autotask("monitors", "plan").stdout
+    assert f"~ change {before['name']}" in shown
+    assert told in shown
+    assert "1 changed" in applied()
+    assert of_kind(datadog, "failed") == before
+
+
+LEFT_ALONE = [
+    ("silenced", {"*": 1900000000}),
+    ("avalanche_window", 10),
+    ("new_host_delay", 600),
+    ("renotify_interval", 60),
+]
+
+
+@pytest.mark.parametrize(("name", "value"), LEFT_ALONE)
+def test_what_is_not_ours_in_a_monitor_stays_also_where_another_thing_is_changed(
+    datadog: Datadog, nightly: Book, name: str, value: Any
+) -> None:
+    applied()
+    monitor = of_kind(datadog, "failed")
+    monitor["options"][name] = value
+    monitor["restricted_roles"] = ["abc"]
+    assert actions() == []
+    monitor["message"] = "call Ann"
+    applied()
+    monitor = of_kind(datadog, "failed")
+    assert monitor["options"][name] == value
+    assert monitor["restricted_roles"] == ["abc"]
+    assert "call Ann" not in monitor["message"]
+
+
+SCHEDULE = '[task.nightly]\nschedule = "15 3 * * *"\n'
+REPLACED = [
+    ("a schedule is added", "", SCHEDULE),
+    ("a schedule is taken away", SCHEDULE, ""),
+]
+
+
+@pytest.mark.parametrize(("before", "after"), [case[1:] for case in REPLACED])
+def test_what_datadog_lets_nobody_change_is_made_anew(
+    datadog: Datadog, nightly: Book, before: str, after: str
+) -> None:
+    wishes(before)
+    applied()
+    old = of_kind(datadog, "did_not_run")["id"]
+    wishes(after)
+    assert actions() == ["replace"]
+    assert "1 replaced" in applied()
+    assert of_kind(datadog, "did_not_run")["id"] != old
+    assert actions() == []
+
+
+def test_a_schedule_that_becomes_another_one_is_changed(datadog: Datadog, nightly: Book) -> None:
+    wishes(SCHEDULE)
+    applied()
+    wishes(SCHEDULE.replace("15 3", "15 4"))
+    assert actions() == ["change"]
+    applied()
+    recurrences = of_kind(datadog, "did_not_run")["options"]["scheduling_options"]
+    assert "BYHOUR=5" in str(recurrences)
+
+
+def test_a_monitor_of_another_type_is_made_anew(datadog: Datadog, nightly: Book) -> None:
+    applied()
+    of_kind(datadog, "slow")["type"] = "log alert"
+    assert actions() == ["replace"]
+    applied()
+    assert of_kind(datadog, "slow")["type"] == "query alert"
+
+
+def test_of_two_with_the_same_key_the_better_one_stays(datadog: Datadog, nightly: Book) -> None:
+    applied()
+    monitor = of_kind(datadog, "slow")
+    worse = {**copy.deepcopy(monitor), "name": "a copy"}
+    number = monitor["id"]
+    datadog.monitors[1] = {**worse, "id": 1}
+    datadog.add(**{key: value for key, value in worse.items() if key != "id"})
+    assert actions() == ["delete"] * 2
+    assert "2 deleted" in applied()
+    assert of_kind(datadog, "slow")["id"] == number
+
+
+def test_what_is_wanted_no_more_goes_only_when_asked(datadog: Datadog, nightly: Book) -> None:
+    applied()
+    wishes('[task.nightly]\nwithout = ["slow"]\n')
+    assert actions() == []
+    assert "is wanted no more" in autotask("monitors", "plan").stdout
+    applied()
+    assert len(ours(datadog)) == 8
+    assert actions("--prune") == ["delete"]
+    assert "1 deleted" in applied("--prune")
+    assert len(ours(datadog)) == 7
+
+
+def foreign(datadog: Datadog, count: int) -> dict[int, Json]:
+    """Add monitors that are none of ours, some of which look like it."""
+    looks: list[Json] = [
+        {"name": "cpu", "tags": ["team:shop"]},
+        {"name": "autotask: a task failed: {{task.name}}", "tags": ["managed_by:terraform"]},
+        {"name": "x", "tags": ["managed_by:autotask", "autotask_set:other", "autotask_key:slow.1"]},
+        {"name": "y", "tags": ["autotask_key:failed.684888c0ebb1"]},
+        {"name": "z", "tags": []},
+    ]
+    for number in range(count):
+        datadog.add(query="avg(last_5m):avg:system.load.1{*} > 4", **looks[number % len(looks)])
+    return copy.deepcopy(datadog.monitors)
+
+
+@pytest.mark.parametrize("deaf", [False, True])
+def test_monitors_of_others_are_never_touched_over_however_many_pages(
+    datadog: Datadog, nightly: Book, deaf: bool
+) -> None:
+    datadog.deaf, datadog.page = deaf, 300
+    before = foreign(datadog, 2000)
+    assert "8 created" in applied("--prune")
+    foreign(datadog, 1)
+    assert "8 as they are wanted" in applied("--prune")
+    wishes('[datadog]\nwithout = ["slow", "hung", "failing"]\npriority = 3\n')
+    assert "3 changed, 5 deleted" in applied("--prune")
+    assert {number: datadog.monitors[number] for number in before} == before
+
+
+# Troubles.
+
+FAULTS = [
+    Fault(kind, method, path, times, after)
+    for kind in ("slow", "limit", "broken", "cut", "lost")
+    for method, path, times, after in (
+        ("GET", "", 2, 0),
+        ("POST", "/validate", 2, 1),
+        ("POST", "/monitor", 2, 4),
+        ("PUT", "", 2, 0),
+        ("DELETE", "", 2, 0),
+    )
+]
+
+
+@pytest.fixture
+def all_kinds(datadog: Datadog, nightly: Book) -> dict[int, Json]:
+    """Leave something to make, to change, to make anew and to delete; return what is foreign."""
+    before = foreign(datadog, 10)
+    wishes("[task.nightly]\nslow_after = '2h'\n")
+    with contextlib.redirect_stdout(io.StringIO()):
+        assert main(["monitors", "apply", "--yes"]) == 0
+    of_kind(datadog, "failed")["message"] = "call Ann"
+    copied = {**copy.deepcopy(of_kind(datadog, "slow")), "name": "a copy"}
+    del datadog.monitors[of_kind(datadog, "hung", "mail")["id"]]
+    datadog.add(**{key: value for key, value in copied.items() if key != "id"})
+    wishes(SCHEDULE + "slow_after = '1h'\n")
+    datadog.requests.clear()
+    return before
+
+
+def assert_right(datadog: Datadog, before: dict[int, Json]) -> None:
+    """All that is wanted is there as it is wanted, once, and what is foreign as it was."""
+    assert actions("--prune") == []
+    assert sorted(key.split(".")[0] for key in ours(datadog)) == sorted(KINDS)
+    assert {number: datadog.monitors[number] for number in before} == before
+    assert len(datadog.monitors) == len(before) + len(KINDS)
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda f: f"{f.kind}-{f.method}{f.path}")
+def test_troubles_that_pass_are_waited_out(
+    datadog: Datadog, all_kinds: dict[int, Json], fault: Fault
+) -> None:
+    datadog.faults = [copy.copy(fault)]
+    assert "2 changed" in applied()
+    assert datadog.faults[0].times == 0
+    assert_right(datadog, all_kinds)
+
+
+def test_they_may_come_all_together(datadog: Datadog, all_kinds: dict[int, Json]) -> None:
+    datadog.faults = [Fault(kind) for kind in ("slow", "limit", "broken", "cut", "lost")]
+    applied()
+    assert_right(datadog, all_kinds)
+
+
+@pytest.mark.parametrize("after", range(0, 10, 2))
+@pytest.mark.parametrize("word", ["SIGINT", "SIGKILL"])
+def test_after_an_interruption_wherever_it_was_a_second_apply_ends_in_the_right_state(
+    datadog: Datadog, all_kinds: dict[int, Json], word: str, after: int
+) -> None:
+    words = [*COMMAND, "monitors", "apply", "--yes"]
+    child = subprocess.Popen(
+        words, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    left = after
+
+    def called(method: str, path: str) -> None:
+        nonlocal left
+        left -= method != "GET"
+        if left == -1:
+            os.kill(child.pid, getattr(signal, word))
+
+    datadog.called = called
+    said, complaint = child.communicate(timeout=60)
+    datadog.called = lambda *_: None
+    if word == "SIGINT":
+        assert child.returncode == 130, complaint
+        assert re.search("nothing was changed$|[a-z]ed$", said.strip()), said
+    else:
+        assert child.returncode == -signal.SIGKILL
+    applied()
+    assert_right(datadog, all_kinds)
+
+
+def test_one_monitors_error_is_its_own(datadog: Datadog, nightly: Book) -> None:
+    datadog.faults = []
+    wishes('[datadog]\nnotify = ["@slack-ops"]\n')
+    applied()
+    victim = of_kind(datadog, "hung")
+    for monitor in ours(datadog).values():
+        monitor["message"] = "changed"
+    del datadog.monitors[victim["id"]]
+
+    def called(method: str, path: str) -> None:
+        if (method, path) == ("PUT", f"/monitor/{of_kind(datadog, 'slow')['id']}"):
+            of_kind(datadog, "slow")["options"]["scheduling_options"] = {
+                "custom_schedule": {"x": 1}
+            }
+
+    datadog.called = called
+    ended = apply()
+    assert ended.status == 1
+    assert "1 created, 6 changed" in ended.stdout
+    assert "nightly (shop, prod) is slow: A custom schedule cannot be" in ended.stderr
+
+
+def test_what_datadog_does_not_take_is_not_written_and_the_rest_is(
+    datadog: Datadog, nightly: Book
+) -> None:
+    def called(method: str, path: str) -> None:
+        if path == "/monitor/validate" and not refused:
+            refused.append(path)
+            raise_no()
+
+    def raise_no() -> None:
+        raise NoError(400, "The value provided for parameter 'query' is invalid")
+
+    refused: list[str] = []
+    datadog.called = called
+    ended = apply()
+    assert ended.status == 1
+    assert "7 created" in ended.stdout
+    assert "is invalid (400)" in ended.stderr
+
+
+def test_the_waiting_has_a_bound(
+    datadog: Datadog, nightly: Book, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(api, "PATIENCE", 0.6)
+    datadog.faults = [Fault("broken", times=1000)]
+    asking = api.Api(os.environ)
+    with pytest.raises(ToolError, match="answers 500; given up after"):
+        asking.monitors([])
+    datadog.faults = [Fault("limit", times=1000)]
+    with pytest.raises(ToolError, match="rate limit is used up; given up after"):
+        asking.create({"tags": []})
+
+
+def test_plan_tells_by_its_exit_status_when_asked(datadog: Datadog, nightly: Book) -> None:
+    assert autotask("monitors", "plan", "--exit-code").status == 2
+    assert autotask("monitors", "plan").status == 0
+    applied()
+    assert autotask("monitors", "plan", "--exit-code").status == 0
+
+
+def test_nobody_is_asked_where_nobody_is(datadog: Datadog, nightly: Book) -> None:
+    ended = autotask("monitors", "apply")
+    assert (ended.status, datadog.written()) == (1, [])
+    assert "--yes" in ended.stderr
+
+
+def test_a_person_sees_the_changes_in_colour(datadog: Datadog, nightly: Book) -> None:
+    shown = on_terminal("monitors", "plan", columns=100)
+    assert "\x1b[32m+ create autotask: nightly (shop, prod) hangs\x1b[0m" in shown
+
+
+def test_a_person_sees_how_far_it_has_come(datadog: Datadog, nightly: Book) -> None:
+    datadog.faults = [Fault("slow", "POST", "/monitor", times=4, after=8)]
+    shown = on_terminal("monitors", "apply", "--yes", columns=100)
+    assert "asking Datadog" in shown
+    assert "writing" in shown
+
+
+def test_ctrl_c_does_not_wait_for_another_try(datadog: Datadog, nightly: Book) -> None:
+    datadog.faults = [Fault("broken", "POST", times=1000)]
+    words = [*COMMAND, "monitors", "apply", "--yes"]
+    with subprocess.Popen(words, env=environment(), stdout=subprocess.DEVNULL) as child:
+        wait_until(lambda: datadog.faults[0].times < 950)
+        child.send_signal(signal.SIGINT)
+        assert child.wait(timeout=20) == 130
+
+
+# Keys.
+
+WRONG: list[tuple[dict[str, str | None], str]] = [
+    ({"DD_API_KEY": None}, "DD_API_KEY is not set"),
+    ({"DD_APP_KEY": None}, "DD_APP_KEY is not set"),
+    ({"DD_API_KEY": "secret key"}, "DD_API_KEY is no key"),
+    ({"DD_API_KEY": "secret\nkey"}, "DD_API_KEY is no key"),
+    ({"DD_API_KEY": "secret-one"}, "DD_API_KEY is not known at datadoghq.com"),
+    ({"DD_API_KEY": "secret-one", "DD_SITE": "datadoghq.eu"}, "is not known at datadoghq.eu"),
+    ({"DD_APP_KEY": "secret-two"}, "DD_APP_KEY is wrong, or must not do this"),
+    ({"DD_SITE": "https://x"}, "DD_SITE is no site"),
+    ({"DATADOG_HOST": "http://127.0.0.1:9"}, "127.0.0.1:9 cannot be reached"),
+    ({"DATADOG_HOST": "http://no.such.invalid"}, "no.such.invalid cannot be found"),
+]
+
+
+@pytest.mark.parametrize(("env", "told"), WRONG)
+def test_a_wrong_key_or_site_is_told_in_a_line_without_the_key(
+    datadog: Datadog, nightly: Book, env: dict[str, str | None], told: str
+) -> None:
+    ended = autotask("monitors", "plan", env=env)
+    assert (ended.status, ended.stdout) == (1, "")
+    assert told in ended.stderr
+    assert len(ended.stderr.splitlines()) == 1
+    assert "secret" not in ended.stderr
+
+
+def test_a_missing_permission_is_told(datadog: Datadog, nightly: Book) -> None:
+    datadog.forbidden = "POST"
+    ended = apply()
+    assert ended.status == 1
+    assert "monitors_write" in ended.stderr
+
+
+def test_keys_are_told_nowhere(datadog: Datadog, nightly: Book, swallowed: Path) -> None:
+    datadog.faults = [Fault("lost", "GET", times=1), Fault("broken", "POST", times=2)]
+    ended = apply()
+    everywhere = ended.stdout + ended.stderr + json.dumps(list(datadog.monitors.values()))
+    everywhere += "".join(path.read_text() for path in Path().rglob("*") if path.is_file())
+    everywhere += swallowed.read_text() if swallowed.exists() else ""
+    assert API_KEY not in everywhere
+    assert APP_KEY not in everywhere

@@ -1,0 +1,235 @@
+"""`autotask monitors init|export|mute|unmute` and `autotask dashboard`."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tool.datadog.server import Datadog, Fault
+from tool.journals import Book, answer, autotask
+
+from autotask.tool.datadog import config, monitors
+
+Json = dict[str, Any]
+pytestmark = pytest.mark.usefixtures("folder")
+
+# init
+
+
+def test_init_writes_what_was_learned_as_comments_that_change_nothing(nightly: Book) -> None:
+    before = answer("monitors", "export")
+    assert answer("monitors", "init") == "wrote autotask.toml with 2 tasks\n"
+    text = Path("autotask.toml").read_text()
+    assert '[task."nightly"]\n# click, service/env shop/prod, 10 runs\n' in text
+    assert "# starts every 1d00h, at most 1d00h apart\n# takes 10m00s, at most 10m00s\n" in text
+    assert config.load(None).wishes == config.Wishes()
+    assert answer("monitors", "export") == before
+
+
+def test_all_that_init_mentions_is_known() -> None:
+    answer("monitors", "init")
+    lines = Path("autotask.toml").read_text().splitlines()
+    known = [line.lstrip("# ") for line in lines if " = " in line or line.startswith("# [")]
+    Path("autotask.toml").write_text("[datadog]\n" + "\n".join(known))
+    found = config.load(None)
+    assert found.wishes_for("db.x").schedule == "15 3 * * *"
+    assert found.tags == ("team:shop",)
+
+
+def test_init_writes_over_nothing(nightly: Book) -> None:
+    Path("autotask.toml").write_text("# mine\n")
+    ended = autotask("monitors", "init")
+    assert (ended.status, ended.stderr) == (
+        1,
+        "autotask: autotask.toml is there (--force writes over it)\n",
+    )
+    assert Path("autotask.toml").read_text() == "# mine\n"
+    answer("monitors", "init", "--force")
+    assert "nightly" in Path("autotask.toml").read_text()
+
+
+# export
+
+
+def test_json_goes_to_a_file_for_each_monitor_or_is_printed(nightly: Book) -> None:
+    printed = json.loads(answer("monitors", "export"))
+    answer("monitors", "export", "-o", "out")
+    written = [json.loads(path.read_text()) for path in Path("out").glob("*.json")]
+    assert len(printed) == 8
+    assert sorted(written, key=str) == sorted(printed, key=str)
+    assert all(Path("out", f"{monitors.key_of(one)}.json").exists() for one in printed)
+
+
+def test_terraform_gets_one_file(nightly: Book) -> None:
+    answer("monitors", "export", "--format", "terraform", "-o", "out")
+    text = Path("out/monitors.tf").read_text()
+    assert text == answer("monitors", "export", "--format", "terraform")
+    assert text.count('resource "datadog_monitor_json" ') == 8
+
+
+def test_nobody_needs_keys_to_export(nightly: Book) -> None:
+    assert autotask("monitors", "export").status == 0
+    assert autotask("dashboard", "export").status == 0
+
+
+def test_without_a_task_nothing_is_made() -> None:
+    ended = autotask("monitors", "export")
+    assert ended.status == 1
+    assert "no tasks: none was seen" in ended.stderr
+
+
+def test_what_is_not_made_is_told_a_line_for_each_reason(book: Book) -> None:
+    for number in range(6):
+        book.run(f"task{number}", ago=60)
+    told = autotask("monitors", "export").stderr.splitlines()
+    assert told[0] == (
+        "autotask: 6 tasks without did_not_run (task0, task1, task2, task3, ...): "
+        "too few runs were seen: say its schedule"
+    )
+    assert len(told) == 3
+
+
+# A task that never ran.
+
+
+@pytest.mark.parametrize("patience", [1, 3])
+def test_a_task_that_never_ran_is_sent_once_as_none(
+    datadog: Datadog, nightly: Book, patience: int
+) -> None:
+    Path("autotask.toml").write_text(
+        f'[task.new]\nschedule = "0 4 * * *"\nservice = "shop"\nenv = "prod"\n'
+        f"failures_in_a_row = {patience}\n"
+        '[task.nightly]\nschedule = "0 3 * * *"\n'
+    )
+    for _ in range(2):
+        assert autotask("monitors", "apply", "--yes").status == 0
+        (sent,) = datadog.series
+        assert (sent["metric"], sent["type"]) == ("autotask.task.runs", "count")
+        assert sent["tags"] == ["task:new", "service:shop", "env:prod", "status:success"]
+        ((_, value),) = sent["points"]
+        assert value == 0
+
+
+# From Datadog.
+
+
+def test_the_tasks_may_be_those_that_datadog_has_seen(datadog: Datadog) -> None:
+    tags = ["task:far", "service:shop", "env:prod", "framework:click"]
+    hours = [[hour * 3600_000, 1.0] for hour in range(40)]
+    datadog.answers = [[{"tag_set": tags, "pointlist": hours}], []]
+    found = json.loads(autotask("monitors", "export", "--from-datadog").stdout)
+    queries = [one["query"] for one in found]
+    assert (
+        "sum(last_70m):sum:autotask.task.runs{!status:failure,task:far,service:shop,env:prod}"
+        ".as_count() < 1"
+    ) in queries
+
+
+# Muting.
+
+
+@pytest.fixture
+def watched(datadog: Datadog, nightly: Book) -> Datadog:
+    """Have the monitors of two tasks there, and some of somebody else's."""
+    datadog.add(name="cpu", query="avg(last_5m):avg:cpu{*} > 1", tags=["task:nightly"])
+    Path("autotask.toml").write_text('[task."mail*"]\nfailures_in_a_row = 2\n')
+    assert autotask("monitors", "apply", "--yes").status == 0
+    return datadog
+
+
+def silenced(datadog: Datadog) -> dict[str, Json]:
+    return {
+        one["name"]: one["options"]["silenced"]
+        for one in datadog.monitors.values()
+        if one["options"].get("silenced")
+    }
+
+
+def test_a_task_is_muted_for_a_while_and_no_other(watched: Datadog) -> None:
+    told = answer("monitors", "mute", "nightly", "--for", "2h")
+    assert told.startswith("muted 5 monitors of nightly until ")
+    found = silenced(watched)
+    assert set(found) == {
+        "autotask: a task failed: {{task.name}}",
+        "autotask: a task is failing: {{task.name}}",
+        "autotask: nightly (shop, prod) did not run",
+        "autotask: nightly (shop, prod) hangs",
+        "autotask: nightly (shop, prod) is slow",
+    }
+    for name, scopes in found.items():
+        ((scope, end),) = scopes.items()
+        assert scope == ("task:nightly" if "{{" in name else "*")
+        assert end == pytest.approx(time.time() + 7200, abs=60)
+    assert "nothing to do" in autotask("monitors", "apply", "--yes").stdout
+    assert silenced(watched) == found
+    assert answer("monitors", "unmute", "nightly") == "unmuted 5 monitors of nightly\n"
+    assert silenced(watched) == {}
+
+
+def test_a_task_of_a_section_is_muted_in_its_own_monitors(watched: Datadog) -> None:
+    answer("monitors", "mute", "mail")
+    assert len(silenced(watched)) == 4
+    assert all("mail" in name for name in silenced(watched))
+
+
+def test_a_task_that_was_not_muted_can_be_unmuted(watched: Datadog) -> None:
+    answer("monitors", "mute", "nightly")
+    for one in watched.monitors.values():
+        one["options"]["silenced"] = {}
+    assert answer("monitors", "unmute", "nightly") == "unmuted 0 monitors of nightly\n"
+
+
+# The dashboard.
+
+
+def ours(datadog: Datadog) -> list[Json]:
+    return [
+        one for one in datadog.dashboards.values() if "managed_by:" in (one["description"] or "")
+    ]
+
+
+def test_the_dashboard_is_made_once_and_changed_back(datadog: Datadog, nightly: Book) -> None:
+    datadog.dashboards["x"] = {"id": "x", "title": "mine", "description": None}
+    assert autotask("dashboard", "plan", "--exit-code").status == 2
+    told = answer("dashboard", "apply", "--yes")
+    (made,) = ours(datadog)
+    assert told == f"+ create {made['title']}\nhttps://app.datadoghq.com/dashboard/{made['id']}\n"
+    assert autotask("dashboard", "plan", "--exit-code").status == 0
+    datadog.requests.clear()
+    assert "is as it is wanted" in answer("dashboard", "apply", "--yes")
+    assert datadog.written() == []
+    made["widgets"][0]["definition"]["title"] = "mine"
+    made["author_handle"] = "y"
+    assert json.loads(answer("dashboard", "plan", "--format", "json"))["differences"] == [
+        "widgets[0].definition.title"
+    ]
+    answer("dashboard", "apply", "--yes")
+    assert ours(datadog)[0]["widgets"][0]["definition"]["title"] != "mine"
+    assert datadog.dashboards["x"]["title"] == "mine"
+
+
+@pytest.mark.parametrize("kind", ["cut", "lost", "broken", "limit"])
+def test_there_is_one_dashboard_whatever_happens(
+    datadog: Datadog, nightly: Book, kind: str
+) -> None:
+    datadog.faults = [Fault(kind, "POST", "/dashboard", 1), Fault(kind, "GET", times=2)]
+    autotask("dashboard", "apply", "--yes")
+    answer("dashboard", "apply", "--yes")
+    assert len(ours(datadog)) == 1
+
+
+def test_a_second_dashboard_of_ours_goes(datadog: Datadog, nightly: Book) -> None:
+    answer("dashboard", "apply", "--yes")
+    (made,) = ours(datadog)
+    datadog.dashboards["abc-0"] = {**made, "id": "abc-0", "created_at": "2027-01-01"}
+    assert "- delete abc-0" in answer("dashboard", "apply", "--yes")
+    assert [one["id"] for one in ours(datadog)] == [made["id"]]
+
+
+def test_terraform_gets_the_dashboard(nightly: Book) -> None:
+    hcl2 = pytest.importorskip("hcl2")
+    text = answer("dashboard", "export", "--format", "terraform")
+    assert len(hcl2.loads(text)["resource"]) == 1

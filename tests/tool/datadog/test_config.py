@@ -1,0 +1,107 @@
+"""autotask.toml and pyproject.toml: what may stand there, and what is said about the rest."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from autotask.tool.datadog import config
+from autotask.tool.errors import ToolError
+
+pytestmark = pytest.mark.usefixtures("folder")
+
+WRONG = [
+    ("[datadog", "autotask.toml: "),
+    ("[datdog]", "datdog is not known; did you mean datadog?"),
+    ("datadog = 1", "datadog must be a table"),
+    ("[datadog]\nnotfy = []", "[datadog] notfy is not known; did you mean notify?"),
+    ('[datadog]\nnotify = "@me"', "[datadog] notify must be a list of texts"),
+    ('[datadog]\nnotify = ["me"]', "notify must be a list of what Datadog notifies"),
+    ("[datadog]\npriority = 6", "priority must be a number from 1 to 5"),
+    ("[datadog]\npriority = true", "priority must be a number from 1 to 5"),
+    ('[datadog]\nwithout = ["slo"]', "without must name some of: failed, failing"),
+    ('[datadog]\ntags = ["shop"]', "tags must be a list of tags"),
+    ('[datadog]\nscope = ["!env:dev"]', "scope must be a list of tags"),
+    ('[datadog]\nschedule = "0 3 * * *"', "[datadog] schedule is not known"),
+    ("[datadog]\nfailures_in_a_row = 100", "must be a number from 1 to 99"),
+    ('[task.x]\nhung_after = "soon"', '[task."x"] hung_after must be a duration'),
+    ("[task.x]\nhung_after = 5", "hung_after must be a duration"),
+    ('[task.x]\nwithin = "7d"', "within must not be more than 6d"),
+    ('[task.x]\nschedule = "0 25 * * *"', "[task.\"x\"] schedule '0 25 * * *': hour '25'"),
+    ('[task.x]\nschedule = "@daily"\ntimezone = "Berlin"', "unknown time zone: 'Berlin'"),
+    ('[task.x]\nschedule = "@daily"\ninterval = "1d"', "either a schedule or an interval"),
+    ('[task."a?c"]\n', "only * is special"),
+    ("[task]\nx = 1", '[task."x"] must be a table'),
+]
+
+
+@pytest.mark.parametrize(("text", "told"), WRONG)
+def test_what_is_wrong_is_told_with_its_place(text: str, told: str) -> None:
+    Path("autotask.toml").write_text(text)
+    with pytest.raises(ToolError) as raised:
+        config.load(None)
+    assert told in str(raised.value)
+    assert str(raised.value).startswith("autotask.toml: ")
+
+
+def test_pyproject_does_as_well_and_autotask_toml_comes_first() -> None:
+    Path("pyproject.toml").write_text('[tool.ruff]\n[tool.autotask.datadog]\nname = "a"\n')
+    assert config.load(None).name == "a"
+    Path("autotask.toml").write_text('[datadog]\nname = "b"\n')
+    assert config.load(None).name == "b"
+    assert config.load("pyproject.toml").name == "a"
+
+
+@pytest.mark.parametrize("text", [None, "[tool.ruff]\n", "[project]\nname = 'x'\n"])
+def test_without_a_file_all_is_as_usual(text: str | None) -> None:
+    if text is not None:
+        Path("pyproject.toml").write_text(text)
+    assert config.load(None) == config.Config()
+
+
+MATCHES = [
+    ("nightly", "nightly", True),
+    ("nightly", "nightly2", False),
+    ("*", "whatever", True),
+    ("db.*", "db.migrate", True),
+    ("db.*", "adb.migrate", False),
+    ("*.migrate", "db.migrate", True),
+    ("db.*.x", "db.x", False),
+    ("db.*.x", "db.a.x", True),
+    ("a*b*c", "a1b2c", True),
+    ("a*b*c", "a1c", False),
+    ("a*a", "a", False),
+    ("db.*", "db.m*", True),
+    ("db.m*", "db.*", False),
+]
+
+
+@pytest.mark.parametrize(("pattern", "name", "expected"), MATCHES)
+def test_a_star_stands_for_anything(pattern: str, name: str, expected: bool) -> None:
+    assert config.matches(pattern, name) is expected
+
+
+def test_of_two_sections_that_match_the_later_one_wins_setting_by_setting() -> None:
+    found = config.parse(
+        {
+            "datadog": {"priority": 5, "timezone": "Europe/Berlin"},
+            "task": {
+                "db.*": {"priority": 3, "notify": ["@dba"]},
+                "DB.Migrate": {"schedule": "@daily"},
+                "*.migrate": {"priority": 1},
+            },
+        }
+    )
+    wishes = found.wishes_for("db.migrate")
+    assert (wishes.priority, wishes.notify, wishes.schedule) == (1, ("@dba",), "@daily")
+    assert wishes.timezone == "Europe/Berlin"
+    assert found.wishes_for("mail").priority == 5
+
+
+@pytest.mark.parametrize(
+    ("spelled", "pattern"),
+    [("Nightly Run", "nightly_run"), ("compile:*", "compile:*"), ("a@*b:", "a_*b")],
+)
+def test_names_are_those_that_datadog_keeps(spelled: str, pattern: str) -> None:
+    assert config.parse({"task": {spelled: {}}}).sections[0].pattern == pattern

@@ -1,0 +1,185 @@
+"""The dashboard, as Datadog's own models read it, and as people do."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from datadog_api_client.v1.model.dashboard import Dashboard
+from tool.datadog import typed
+
+from autotask.tool.datadog import dashboard
+
+TAGS = ["managed_by:autotask", "autotask_set:default", "team:shop", "cost:7"]
+DEFINITION = dashboard.definition(["nightly.py"] * 40, TAGS)
+
+FIRST = ["widgets", 0, "definition", "widgets", 0, "definition"]
+FIRST_NAMED = "body.widgets[0].definition.widgets[0].definition"
+
+# What is sent, and by which tags it can be asked.
+COMMON = {"env", "service", "version", "task", "framework"}
+METRICS = {
+    "autotask.task.runs": COMMON | {"status", "reason", "trigger"},
+    "autotask.task.duration": COMMON | {"status"},
+    "autotask.task.started": COMMON | {"trigger"},
+    "autotask.task.running_seconds": COMMON,
+}
+STATUSES = {"success", "failure", "skipped"}
+FUNCTIONS = {"default_zero", "week_before", "clamp_min", "count_nonzero"}
+QUERY = re.compile(
+    r"(?P<how>sum|max|avg|histogram):(?P<metric>[a-z_.]+)"
+    r"\{(?P<scope>[^{}]+)\}( by \{(?P<by>[a-z_,]+)\})?(?P<count>\.as_count\(\))?"
+)
+
+
+def widgets(definition: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    for widget in definition["widgets"]:
+        inside = widget["definition"]
+        yield from widgets(inside) if inside["type"] == "group" else [inside]
+
+
+def requests(definition: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    for widget in widgets(definition):
+        yield from widget.get("requests", [])
+
+
+def metric_queries(definition: dict[str, Any]) -> list[str]:
+    asked = [
+        query
+        for request in requests(definition)
+        for query in [*request.get("queries", []), request.get("query", {})]
+    ]
+    return [query["query"] for query in asked if query.get("data_source") == "metrics"]
+
+
+QUERIES = metric_queries(DEFINITION)
+
+
+@pytest.mark.parametrize("tasks", [0, 1, 40, 2000])
+def test_datadogs_models_know_all_that_is_in_it(tasks: int) -> None:
+    definition = dashboard.definition(["nightly.py"] * tasks, TAGS, ["region:eu"])
+    assert typed.problems(Dashboard, definition) == []
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "problem"),
+    [
+        (["colour"], "red", "body.colour: not known"),
+        (["default_timeframe", "colour"], "red", "body.default_timeframe.colour: not known"),
+        (["reflow_type"], "bent", "body.reflow_type: not understood"),
+        ([*FIRST, "colour"], "red", f"{FIRST_NAMED}.colour: not known"),
+        ([*FIRST, "time"], {"live_spam": "1d"}, "body.widgets[0]: not understood"),
+        ([*FIRST, "requests", 0, "q2"], "", f"{FIRST_NAMED}.requests[0].q2: not known"),
+    ],
+)
+def test_the_check_by_models_finds_what_they_do_not_know(
+    place: list[str | int], value: object, problem: str
+) -> None:
+    body = inside = dashboard.definition([], TAGS)
+    *way, last = place
+    for step in way:
+        inside = inside[step]  # type: ignore[index]
+    inside[last] = value  # type: ignore[index]
+    assert problem in typed.problems(Dashboard, body)
+
+
+@pytest.mark.parametrize("query", sorted(set(QUERIES)))
+def test_a_query_asks_only_for_what_is_sent(query: str) -> None:
+    match = QUERY.fullmatch(query)
+    assert match, query
+    known = METRICS[match["metric"]]
+    scope = match["scope"].split(",")
+    variables = {f"${name}" for name in dashboard.VARIABLES}
+    assert variables <= set(scope)
+    for term in set(scope) - variables:
+        key, _, value = term.lstrip("!").partition(":")
+        assert key in known
+        assert key != "status" or value in STATUSES
+    assert set((match["by"] or "task").split(",")) <= known
+    counted = match["metric"] in ("autotask.task.runs", "autotask.task.started")
+    assert bool(match["count"]) is counted
+    assert (match["how"] == "sum") is counted
+
+
+def test_all_that_is_sent_is_shown() -> None:
+    assert {QUERY.fullmatch(query)["metric"] for query in QUERIES} == set(METRICS)  # type: ignore[index]
+    checks = [one for one in widgets(DEFINITION) if one["type"] == "check_status"]
+    assert [one["check"] for one in checks] == ["autotask.task.status"]
+    assert set(checks[0]["group_by"]) <= COMMON
+
+
+def test_formulas_use_each_query_and_no_other() -> None:
+    for request in requests(DEFINITION):
+        names = {query["name"] for query in request.get("queries", [])}
+        formulas = [formula["formula"] for formula in request.get("formulas", [])]
+        words = set(re.findall(r"[a-z_]+", " ".join(formulas)))
+        assert words - FUNCTIONS == names
+
+
+def test_variables_narrow_the_events_and_the_checks_too() -> None:
+    variables = [f"${name}" for name in dashboard.VARIABLES]
+    (events,) = [one for one in widgets(DEFINITION) if one["type"] == "list_stream"]
+    query = events["requests"][0]["query"]["query_string"]
+    assert query.split() == ['"task', 'failed"', "status:error", *variables]
+    (checks,) = [one for one in widgets(DEFINITION) if one["type"] == "check_status"]
+    assert checks["tags"] == variables
+    assert [one["prefix"] for one in DEFINITION["template_variables"]] == [*dashboard.VARIABLES]
+    assert set(dashboard.VARIABLES) <= COMMON  # on every metric: none hides a widget's numbers
+
+
+def test_runs_that_are_not_watched_are_not_shown() -> None:
+    for query in metric_queries(dashboard.definition([], TAGS, ["region:eu"])):
+        assert "region:eu" in QUERY.fullmatch(query)["scope"].split(",")  # type: ignore[index]
+
+
+def test_the_monitors_of_the_set_are_listed_by_kind() -> None:
+    lists = [one["query"] for one in widgets(DEFINITION) if one["type"] == "manage_status"]
+    of_the_set = " ".join(f'tag:"{tag}"' for tag in TAGS)
+    assert lists == [
+        f'{of_the_set} "did not run"', f'{of_the_set} "hangs"', f'{of_the_set} "is slow"',
+    ]  # fmt: skip
+
+
+def test_the_description_holds_the_tags_that_datadog_does_not_take() -> None:
+    assert DEFINITION["tags"] == ["team:shop"]
+    assert DEFINITION["description"].endswith(" ".join(TAGS))
+
+
+def test_widgets_fill_rows_of_twelve_and_do_not_overlap() -> None:
+    bottom = 0
+    for group in DEFINITION["widgets"]:
+        layout, inside = group["layout"], group["definition"]["widgets"]
+        assert (layout["x"], layout["y"], layout["width"]) == (0, bottom, 12)
+        bottom += layout["height"]
+        taken = [cell for widget in inside for cell in cells(widget["layout"])]
+        assert len(taken) == len(set(taken))
+        assert set(taken) == {(x, y) for x in range(12) for y in range(layout["height"] - 1)}
+
+
+def cells(layout: dict[str, int]) -> list[tuple[int, int]]:
+    xs = range(layout["x"], layout["x"] + layout["width"])
+    ys = range(layout["y"], layout["y"] + layout["height"])
+    return [(x, y) for x in xs for y in ys]
+
+
+def test_each_widget_has_a_title_of_its_own_that_fits() -> None:
+    titles = [widget["title"] for widget in widgets(DEFINITION)]
+    assert len(titles) == len(set(titles))
+    assert max(map(len, titles)) < 45
+
+
+@pytest.mark.parametrize(("tasks", "height"), [(0, 8), (12, 8), (40, 20), (41, 20), (2000, 28)])
+def test_the_table_of_tasks_grows_with_them_in_steps(tasks: int, height: int) -> None:
+    definition = dashboard.definition(["nightly.py"] * tasks, TAGS)
+    (runs,) = [one for one in definition["widgets"] if one["definition"]["title"] == "Runs"]
+    assert runs["definition"]["widgets"][-1]["layout"]["height"] == height
+
+
+def test_each_call_makes_a_dashboard_of_its_own() -> None:
+    first, second = dashboard.definition([], TAGS), dashboard.definition([], TAGS)
+    assert first == second
+    for widget in widgets(first):
+        widget.clear()
+    assert second == dashboard.definition([], TAGS)

@@ -1,0 +1,93 @@
+"""What is learned of the tasks, from the journal and from Datadog."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tool.journals import DAY, HOUR, Book
+
+from autotask import journal
+from autotask.run import Run, failure
+from autotask.tool import index
+from autotask.tool.datadog import history
+from autotask.tool.datadog.history import Task
+
+
+def learned(home: Path) -> dict[str, Task]:
+    opened = index.open_index(str(home))
+    try:
+        return {task.name: task for task in history.from_index(opened)}
+    finally:
+        opened.close()
+
+
+def test_intervals_and_durations_are_learned(book: Book, home: Path) -> None:
+    for night in range(40):
+        off = 3600 if night == 20 else 0  # one that came late does not count
+        book.run("Nightly", ago=(night + 1) * DAY + off, duration=600 + night)
+    task = learned(home)["nightly"]
+    assert (task.service, task.env, task.spelled, task.runs) == ("shop", "prod", "Nightly", 40)
+    assert task.interval == pytest.approx(DAY, abs=2)
+    assert task.longest_interval == pytest.approx(DAY, abs=2)
+    assert task.usual == pytest.approx(619, abs=1)
+    assert task.longest == pytest.approx(637, abs=1)
+
+
+def test_a_few_runs_say_nothing(book: Book, home: Path) -> None:
+    for night in range(3):
+        book.run(ago=(night + 1) * DAY)
+    task = learned(home)["nightly"]
+    assert (task.interval, task.longest_interval, task.usual, task.longest) == (None,) * 4
+
+
+def test_failures_say_nothing_of_durations(book: Book, home: Path) -> None:
+    for night in range(9):
+        book.run(ago=(night + 1) * DAY, outcome=failure("exception"), duration=9000)
+    assert learned(home)["nightly"].longest is None
+
+
+def test_what_a_terminal_started_does_not_count(book: Book, home: Path) -> None:
+    run = Run("by-hand", "click")
+    run.started = time.time() - 60
+    run.trigger = "terminal"
+    place = journal.process_fields(1, "x", "h", "3.12.1", None, None, None, {})
+    book.line(journal.started_line(run, place))
+    book.finish(run)
+    assert learned(home) == {}
+
+
+def test_without_a_service_or_an_env_it_is_what_the_wire_says(book: Book, home: Path) -> None:
+    run = Run("x", "click")
+    run.started = time.time() - 60
+    place = journal.process_fields(1, "x", "h", "3.12.1", None, None, None, {})
+    book.line(journal.started_line(run, place))
+    book.finish(run)
+    task = learned(home)["x"]
+    assert (task.service, task.env) == ("unknown", "unknown")
+
+
+def test_of_a_programs_tasks_the_last_one_leads(book: Book, home: Path) -> None:
+    for night in range(5):
+        program = book.run("inv", "process", ago=(night + 1) * DAY)
+        book.run("db.backup", "invoke", ago=(night + 1) * DAY - 1, parent=program)
+        first = book.run("db.migrate", "invoke", ago=(night + 1) * DAY - 2, parent=program)
+        book.run("inner", "function", ago=(night + 1) * DAY - 3, parent=first)
+        book.run("backup.sh", "process", ago=(night + 1) * DAY)
+    leading = {name for name, task in learned(home).items() if task.leads}
+    assert leading == {"db.migrate", "backup.sh"}
+
+
+def series(tags: str, *points: tuple[float, float | None]) -> dict[str, Any]:
+    return {"tag_set": tags.split(","), "pointlist": [[at * 1000, value] for at, value in points]}
+
+
+def test_what_datadog_has_seen_is_learned_by_the_hour() -> None:
+    tags = "env:prod,framework:click,service:shop,task:nightly"
+    runs = series(tags, *((hour * HOUR, 1 if hour % 24 == 3 else None) for hour in range(14 * 24)))
+    durations = series(tags, *((day * DAY, 600.0 + day) for day in range(14)))
+    no_task = series("env:prod", (0, 1.0))
+    (task,) = history.from_series([runs, no_task], [durations])
+    assert task == Task("nightly", "shop", "prod", "click", 14, DAY, DAY, 606.0, 613.0)

@@ -1,0 +1,260 @@
+"""The monitors that are made of tasks: sound, and those that one would want."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from tool.datadog.linter import problems
+
+from autotask.tool.datadog import config, export, monitors
+from autotask.tool.datadog.history import Task
+from autotask.tool.errors import ToolError
+
+Json = dict[str, Any]
+HOUR, DAY = 3600.0, 86400.0
+
+NIGHTLY = Task("nightly", "shop", "prod", "click", 60, DAY, DAY + 30, 600, 900, spelled="Nightly")
+MAIL = Task("mail.send", "shop", "prod", "invoke", 9000, 300, 310, 4, 9, spelled="mail.send")
+WEEKLY = Task("report", "shop", "prod", "process", 8, 7 * DAY, 7 * DAY, 60, 90)
+ODD = Task("deploy", "shop", "prod", "process", 30, HOUR, 3 * DAY, 60, 90)
+RARE = Task("db.migrate", "unknown", "unknown", "invoke", 2)
+SUB = NIGHTLY._replace(name="db.backup", leads=False)
+TASKS = [NIGHTLY, MAIL, WEEKLY, ODD, RARE, SUB]
+FILE = {
+    "datadog": {
+        "notify": ["@slack-ops", "@pagerduty"],
+        "tags": ["team:Shop"],
+        "scope": ["env:prod"],
+    },
+    "task": {
+        "db.*": {"notify": ["@dba"], "hung_after": "30m"},
+        "report": {"schedule": "0 6 * * 1", "timezone": "Europe/Berlin", "within": "3h"},
+        "deploy": {"without": ["did_not_run", "slow"]},
+        "mail.*": {"failures_in_a_row": 3, "priority": 1},
+        "never/seen": {"schedule": "30 22 1 * *", "service": "shop"},
+        "often": {"schedule": "*/10 * * * *"},
+        "odd@{{name}}`": {"interval": "1d"},
+    },
+}
+
+
+def made(tasks: list[Task], document: Json | None = None) -> list[Json]:
+    return monitors.made(tasks, config.parse(document or {})).monitors
+
+
+def kinds(task: Task, **wishes: Any) -> dict[str, Json]:
+    """Return the monitors of one task by their kind."""
+    document = {"task": {task.spelled or task.name: wishes}} if wishes else {}
+    found = made([task], document)
+    return {(monitors.key_of(one) or "").partition(".")[0]: one for one in found}
+
+
+SETS = [
+    ("nothing", [], {}),
+    ("tasks", TASKS, {}),
+    ("tasks and wishes", TASKS, FILE),
+    ("wishes", [], FILE),
+]
+
+
+@pytest.mark.parametrize(("tasks", "document"), [one[1:] for one in SETS])
+def test_all_are_sound(tasks: list[Task], document: Json) -> None:
+    found = made(tasks, document)
+    assert {one["name"]: problems(one) for one in found if problems(one)} == {}
+    keys = [monitors.key_of(one) for one in found]
+    assert len(keys) == len(set(keys))
+
+
+@pytest.mark.parametrize(("tasks", "document"), [one[1:] for one in SETS])
+def test_datadogs_own_models_know_all_that_is_in_them(tasks: list[Task], document: Json) -> None:
+    pytest.importorskip("datadog_api_client")
+    from datadog_api_client.v1.model.monitor import Monitor
+    from tool.datadog import typed
+
+    assert [typed.problems(Monitor, one) for one in made(tasks, document)] == [
+        [] for _ in made(tasks, document)
+    ]
+
+
+BROKEN: list[tuple[str, Json]] = [
+    ("threshold", {"query": "sum(last_5m):sum:autotask.task.runs{a:b}.as_count() >= 2"}),
+    ("window", {"query": "sum(last_800h):sum:autotask.task.runs{env:b}.as_count() >= 1"}),
+    ("window", {"query": "sum(last_169h):sum:autotask.task.runs{env:b}.as_count() >= 1"}),
+    ("no tag", {"query": "sum(last_5m):sum:autotask.task.runs{a:b} by {pid}.as_count() >= 1"}),
+    ("nested", {"query": "sum(last_5m):sum:autotask.task.runs{status:failure}.as_count() >= 1"}),
+    ("variable", {"message": "{{#is_alert}}{{host.name}}{{/is_alert}}"}),
+    ("by accident", {"message": "mail ann@example.com {{#is_recovery}}{{/is_recovery}}"}),
+    ("option", {"options": {"notify_no_data": True}}),
+    ("whose", {"tags": ["team:shop"]}),
+    ("priority", {"priority": 0}),
+]
+
+
+@pytest.mark.parametrize(("told", "change"), BROKEN)
+def test_the_linter_sees_what_is_wrong(told: str, change: Json) -> None:
+    one = made([])[0]
+    options = {**one["options"], **change.pop("options", {})}
+    assert problems(one) == []
+    assert any(told in problem for problem in problems({**one, **change, "options": options}))
+
+
+# Which monitors there are.
+
+MAKES = [
+    (NIGHTLY, {}, "did_not_run failed failing hung slow"),
+    (NIGHTLY, {"without": ["slow", "failing"]}, "did_not_run failed hung failing"),
+    (SUB, {}, "failed failing"),
+    (SUB, {"interval": "1d", "slow_after": "1h"}, "did_not_run failed failing slow"),
+    (RARE, {}, "failed failing"),
+    (WEEKLY, {}, "failed failing hung slow"),
+    (WEEKLY, {"schedule": "0 6 * * 1"}, "did_not_run failed failing hung slow"),
+    (ODD, {}, "failed failing hung slow"),
+]
+
+
+@pytest.mark.parametrize(("task", "wishes", "expected"), MAKES)
+def test_a_task_gets_the_monitors_that_make_sense(task: Task, wishes: Json, expected: str) -> None:
+    assert set(kinds(task, **wishes)) == set(expected.split())
+
+
+def test_what_is_not_made_is_told_with_what_to_do() -> None:
+    without = monitors.made([WEEKLY, ODD, RARE], config.Config()).without
+    assert {(one.task, one.kind): one.why for one in without} == {
+        ("report", "did_not_run"): "it runs too rarely for a window of a week: say its schedule",
+        ("deploy", "did_not_run"): "it runs at odd times: say its schedule",
+        ("db.migrate", "did_not_run"): "too few runs were seen: say its schedule",
+        ("db.migrate", "hung"): "too few successes were seen: say hung_after",
+        ("db.migrate", "slow"): "too few successes were seen: say slow_after",
+    }
+
+
+WINDOWS = [
+    (NIGHTLY, {}, "last_27h"),
+    (MAIL, {}, "last_16m"),
+    (MAIL, {"within": "5m"}, "last_10m"),
+    (NIGHTLY, {"interval": "20h", "within": "4h"}, "last_1440m"),
+    (NIGHTLY, {"schedule": "0 3 * * *"}, "last_70m"),
+    (NIGHTLY._replace(longest=2 * HOUR), {"schedule": "0 3 * * *"}, "last_250m"),
+    (NIGHTLY, {"schedule": "0 3 * * *", "within": "2d"}, "last_49h"),
+    (MAIL, {"schedule": "*/5 * * * *"}, "last_16m"),
+    (NIGHTLY._replace(interval=DAY, longest_interval=3 * DAY), {}, "last_80h"),  # weekdays
+]
+
+
+@pytest.mark.parametrize(("task", "wishes", "window"), WINDOWS)
+def test_a_missing_run_is_looked_for_in_a_window_that_holds_one(
+    task: Task, wishes: Json, window: str
+) -> None:
+    assert f"sum({window}):" in kinds(task, **wishes)["did_not_run"]["query"]
+
+
+LIMITS = [
+    ("hung", NIGHTLY, {}, 2700),
+    ("hung", MAIL, {}, 600),
+    ("hung", NIGHTLY, {"hung_after": "20m"}, 1200),
+    ("slow", NIGHTLY, {}, 1800),
+    ("slow", MAIL, {}, 60),
+    ("slow", NIGHTLY, {"slow_after": "90s"}, 90),
+]
+
+
+@pytest.mark.parametrize(("kind", "task", "wishes", "limit"), LIMITS)
+def test_limits_come_from_the_file_or_from_history(
+    kind: str, task: Task, wishes: Json, limit: int
+) -> None:
+    monitor = kinds(task, **wishes)[kind]
+    assert monitor["options"]["thresholds"] == {"critical": limit}
+    assert monitor["query"].endswith(f"> {limit}")
+
+
+@pytest.mark.parametrize("more", [0.99, 1.0, 1.02])
+def test_what_was_learned_a_day_later_changes_nothing(more: float) -> None:
+    later = NIGHTLY._replace(
+        longest_interval=DAY * more, interval=DAY * more, longest=900 * more, usual=600 * more
+    )
+    assert made([later]) == made([NIGHTLY])
+
+
+def test_a_deadline_is_the_time_it_is_due_and_what_it_may_take() -> None:
+    monitor = kinds(NIGHTLY, schedule="30 23 * * 1-5", timezone="Europe/Berlin", within="2h")
+    assert monitor["did_not_run"]["options"]["scheduling_options"] == {
+        "custom_schedule": {
+            "recurrences": [
+                {
+                    "rrule": "FREQ=WEEKLY;BYDAY=TU,WE,TH,FR,SA;BYHOUR=1;BYMINUTE=30",
+                    "timezone": "Europe/Berlin",
+                }
+            ]
+        }
+    }
+
+
+def test_a_schedule_that_datadog_cannot_say_is_refused_with_the_task() -> None:
+    with pytest.raises(ToolError, match=r"nightly: schedule '0 3,15 1 \* \*'.*interval"):
+        kinds(NIGHTLY, schedule="0 3,15 1 * *")
+
+
+# Whom a failure wakes, once.
+
+
+def told(task: str, found: list[Json]) -> list[tuple[str, str]]:
+    """Return the monitors of failures that a task's failure sets off, and whom they notify."""
+    about = [one for one in found if (monitors.key_of(one) or "").startswith("fail")]
+    about = [one for one in about if monitors.is_about(one, f"task:{task}")]
+    return [
+        ((monitors.key_of(one) or "").partition(".")[0], one["message"].rpartition("}}")[2].strip())
+        for one in about
+    ]
+
+
+ALL, DBA = "@slack-ops @pagerduty", "@dba"
+TOLD = [
+    ("nightly", [("failed", ALL), ("failing", "")]),
+    ("never.seen.before", [("failed", ALL), ("failing", "")]),
+    ("db.migrate", [("failed", DBA), ("failing", "")]),
+    ("db.new", [("failed", DBA), ("failing", "")]),
+    ("mail.send", [("failing", ALL)]),
+    ("mail.new", [("failed", ALL), ("failing", "")]),  # until the next apply
+    ("report", [("failed", ALL), ("failing", "")]),
+]
+
+
+@pytest.mark.parametrize(("task", "expected"), TOLD)
+def test_each_failure_wakes_those_whom_the_last_matching_section_names_and_once(
+    task: str, expected: list[tuple[str, str]]
+) -> None:
+    assert told(task, made(TASKS, FILE)) == expected
+
+
+def test_without_failed_the_latched_one_tells() -> None:
+    document = {"datadog": {"notify": ["@a"], "without": ["failed"]}}
+    assert told("nightly", made(TASKS, document)) == [("failing", "@a")]
+
+
+def test_patience_counts_failures_in_a_row() -> None:
+    monitor = kinds(MAIL, failures_in_a_row=3)["failing"]
+    assert monitor["options"]["thresholds"]["critical"] == 3
+    assert ".last(4)." in monitor["query"]
+    assert '"task:mail.send"' in monitor["query"]
+
+
+# For other tools.
+
+
+@pytest.mark.parametrize(("tasks", "document"), [one[1:] for one in SETS])
+def test_terraform_reads_the_same_monitors(tasks: list[Task], document: Json) -> None:
+    hcl2 = pytest.importorskip("hcl2")
+    found = made(tasks, document)
+    found[0]["message"] += ' ${not} %{this} "quoted" \\ back'
+    text = export.terraform_monitors(found)
+    resources = hcl2.loads(text)["resource"]
+    assert len(resources) == len(found)
+    assert "managed_by:autotask" not in text
+    assert "$${not} %%{this}" in text
+    for one, resource in zip(found, text.split("\nresource ")):
+        inside = resource.partition("jsonencode(")[2].rpartition(")")[0]
+        read = json.loads(inside.replace("$${", "${").replace("%%{", "%{"))
+        assert {**read, "tags": one["tags"]} == one
+        assert read["tags"] == ["managed_by:terraform", *one["tags"][1:]]
