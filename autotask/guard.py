@@ -28,9 +28,15 @@ def guarded(function: Callable[P, T]) -> Callable[P, T | None]:
         try:
             return function(*args, **kwargs)
         except Exception as problem:
-            if from_signal_handler(problem):
+            theirs = False
+            try:
+                theirs = from_signal_handler(problem)
+                if not theirs:
+                    swallow(function.__qualname__, problem)
+            except (MemoryError, RecursionError):
+                pass  # as little room to look at it as there was for what we wanted
+            if theirs:
                 raise
-            swallow(function.__qualname__, problem)
             return None
 
     guard.__name__ = function.__name__
