@@ -218,7 +218,10 @@ class Wire:
             import _thread
 
             self._resolving = True
-            _thread.start_new_thread(self._resolve, ())
+            try:
+                _thread.start_new_thread(self._resolve, ())
+            except RuntimeError:  # no thread to be had: as with a name that nobody knows
+                pass
         return self._address is not None
 
     @guarded

@@ -180,7 +180,7 @@ def serve():
         if watch is not None: os.close(watch)
         with open(place + "/seen", "rb") as file: output = file.read().decode("utf-8", "replace")
         shutil.rmtree(place, ignore_errors=True)
-        output = output.replace(os.path.basename(place), "PLACE").replace(str(pid), "PID")
+        output = output.replace(os.path.basename(place), "PLACE")
         numbers = [number for number in range(count) if reached[number]]
         print(json.dumps([os.waitstatus_to_exitcode(status), output, numbers]), flush=True)
     sys.exit()

@@ -6,12 +6,13 @@ nonsense, in programs that come to it: output, exit status, results and exceptio
 
 from __future__ import annotations
 
-import textwrap
+import os
 from collections.abc import Iterator
-from pathlib import Path
+from dataclasses import dataclass
 
 import pytest
 from faults import Seen, Server, Tree, make_tree
+from support import write
 from test_imports import IN_PROCESS, MODULES
 
 KINDS = (
@@ -167,8 +168,8 @@ tasks = {
     "task_options": lambda: {"actions": [same], "params": [{"name": "n", "long": "n", "type": int, "default": 0}]},
 }
 for words in (
-    "good", "group", "same", "same", "bad", "false", "shell", "-c after", "leave", "file", "check",
-    "unsaved", "options --n=x", "options --n=2", "x", "run --what", "list", "-n 2 -P thread good",
+    "group same", "bad", "false", "shell", "-c after", "leave", "file", "check", "unsaved",
+    "options --n=x", "x", "-n 2 -P thread good",
 ):
     attempt(words, DoitMain(ModuleTaskLoader(tasks)).run, words.split())
 """
@@ -212,6 +213,8 @@ attempt("closed", closed)
 attempt("thrown", thrown)
 attempt("asteps", lambda: asyncio.run(asteps()))
 attempt("leaves", jobs.leaves)
+attempt("nested", jobs.outer, 2)
+attempt("nested", jobs.outer, 0)
 attempt("pickled", lambda: pickle.loads(pickle.dumps(jobs.plain))(2))
 attempt("pickled", lambda: pickle.loads(pickle.dumps(jobs.Shop().method))(2))
 attempt("pickled", lambda: pickle.loads(pickle.dumps(jobs.Shop.method))(jobs.Shop(), 2))
@@ -268,27 +271,16 @@ for thread in threads: thread.start()
 for thread in threads: thread.join()
 print(found)
 """
-CORE = """
-import os, sys
-from shop_lib import attempt
-import shop_jobs as jobs
-attempt("good", jobs.plain, 2)
-attempt("bad", jobs.plain, 0)
-attempt("inner", jobs.outer, 2)
-attempt("inner", jobs.outer, 0)
-attempt("leaves", jobs.leaves)
-pid = os.fork()
-if pid == 0:
-    jobs.plain(1)
-    os._exit(7)
-print(os.waitpid(pid, 0)[1])
-"""
 ENDINGS = {
     "leaves": "\nimport sys; sys.exit(3)\n",
     "raises": "\nimport shop_jobs; shop_jobs.plain(0)\n",
     "breaks off": "\nimport os, shop_jobs; shop_jobs.plain(3); os._exit(6)\n",
     "is killed": "\nimport os, shop_jobs; shop_jobs.plain(3); os.kill(os.getpid(), 15)\n",
 }
+PLUGIN = """
+def instrument(module): print("", end="")
+def broken(module): raise ValueError("broken")
+"""
 # A peer's sitecustomize that runs the next one in its own module, as New Relic's does.
 PEER = """
 import sys
@@ -320,9 +312,8 @@ ODD_ENV = {
 }
 # Programs and what is set for them: each function of ours is reached by one of them at least.
 PROGRAMS: dict[str, tuple[str, dict[str, str]]] = {
-    "core": (CORE + ENDINGS["raises"], FUNCTIONS_ENV),
-    "click": (CLICK + ENDINGS["leaves"], {}),
     "functions": (FUNCTIONS + ENDINGS["raises"], FUNCTIONS_ENV),
+    "click": (CLICK + ENDINGS["leaves"], {}),
     "process": (PROCESS + ENDINGS["breaks off"], FUNCTIONS_ENV),
     "killed": (ENDINGS["is killed"], FUNCTIONS_ENV),
     "launched": (
@@ -348,3 +339,136 @@ PROGRAMS: dict[str, tuple[str, dict[str, str]]] = {
     "doit": (DOIT + ENDINGS["leaves"], {}),
     "typer": (TYPER + ENDINGS["leaves"], {}),
 }
+
+# Where a fault cannot be kept from the program: it runs inside of us there, or gets what we return.
+# So do all functions called `autotask_...`: the one frame of ours around the application's own.
+_GUARD, _BORDER, _VALUE = "is the guard itself", "runs the program's code", "gives it to the program"
+INEVITABLE: dict[str, tuple[str, str]] = {
+    "sitecustomize:_step_aside": ("raises returns", "knows which file is the machine's own"),
+    "sitecustomize:_run_behind": ("raises", "runs the machine's own file"),
+    "sitecustomize:_start": ("raises", _GUARD),
+    "sitecustomize:_package": ("returns", "makes the package `autotask`, which it imports"),
+    "sitecustomize:_package.load": ("raises returns", _VALUE),
+    "autotask:task": ("raises returns", "is what it calls"),
+    "autotask.agent:find_spec": ("raises returns", _BORDER),
+    "autotask.agent:_is_launched.explain": ("raises", _GUARD),
+    "autotask.functions:instrument": ("returns", _VALUE),
+    "autotask.functions:_find": ("raises returns", "is what its pickles name"),
+    "autotask.functions:_BoundTask.__reduce_ex__": ("raises returns", "is what pickles it"),
+    "autotask.functions:_Task.__reduce_ex__": ("raises returns", "is what pickles it"),
+    "autotask.functions:_Task.__init__": ("returns", "leaves an object half made"),
+    "autotask.functions:_stepped": ("returns", _VALUE),
+    "autotask.functions:_step": ("returns", "makes what it calls"),
+    "autotask.functions:_Steps.__init__": ("returns", "leaves an object half made"),
+    "autotask.functions:_Steps.__iter__": ("raises returns", _VALUE),
+    "autotask.functions:_Steps.close": ("raises", _BORDER),
+    "autotask.functions:_AsyncSteps.__init__": ("returns", "leaves an object half made"),
+    "autotask.functions:_AsyncSteps.__aiter__": ("raises returns", _VALUE),
+    "autotask.functions:_AsyncSteps.__anext__": ("raises returns", _BORDER),
+    "autotask.functions:_AsyncSteps.asend": ("raises returns", _BORDER),
+    "autotask.functions:_AsyncSteps.athrow": ("raises returns", _BORDER),
+    "autotask.functions:_AsyncSteps.aclose": ("raises", _BORDER),
+    "autotask.guard:guarded": ("returns", "makes what it calls"),
+    "autotask.guard:guarded.guard": ("raises returns", _GUARD),
+    "autotask.guard:swallow": ("raises", _GUARD),
+    "autotask.guard:from_signal_handler": ("raises returns", _GUARD),
+    "autotask.program:_in_place_of": ("returns", "makes what it calls"),
+    "autotask.recorder:witness": ("returns", "makes what it calls"),
+    "autotask.threads:follow.instrument.start": ("raises returns", _BORDER),
+    "autotask.watch:find": ("raises returns", _BORDER),
+    "autotask.watch:_lend.exec_module": ("raises returns", _BORDER),
+    "autotask.watch:_tell": ("raises", _GUARD),
+    "autotask.watch:_swallow": ("raises", _GUARD),
+}
+# Of modules that are in the process, what only the launcher and the tool call.
+ELSEWHERE = {
+    "autotask.dogstatsd:Wire.running",
+    "autotask.marks:is_signed",
+    "autotask.process:is_dead",
+    "autotask.run:from_status",
+    "autotask.run:signal_name",
+}
+
+pytestmark = pytest.mark.checkout
+
+
+@dataclass(frozen=True)
+class Place:
+    """The tree with faults, the server, and what each program looks like bare and with us."""
+
+    tree: Tree
+    server: Server
+    bare: dict[str, Seen]
+    ours: dict[str, Seen]
+
+    def run(self, program: str, function: int | None = -1, kind: str = "") -> Seen:
+        return self.server.run(f"shop_{program}.py", PROGRAMS[program][1], function, kind)
+
+    def programs(self, function: int) -> list[str]:
+        """Return the programs that come to a function: its framework's own, else the first."""
+        found = [name for name, seen in self.ours.items() if function in seen.reached]
+        own = self.tree.functions[function].partition(":")[0].rpartition(".")[2]
+        if os.environ.get("FAULTS") == "everywhere":  # as long as an hour
+            return found
+        return [own] if own in found else found[:1]
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+    for name in ("click", "doit", "invoke", "typer", "wrapt"):
+        pytest.importorskip(name)
+    folder = tmp_path_factory.mktemp("faults")
+    tree = make_tree(folder / "tree", MODULES_WITH_FAULTS)
+    programs = folder / "programs"
+    write(programs / "shop_lib.py", LIBRARY.format(tree=str(tree.template.parent)))
+    write(programs / "shop_jobs.py", JOBS)
+    write(programs / "shop_plugin.py", PLUGIN)
+    write(programs / "peer" / "sitecustomize.py", PEER.format(template=str(tree.template)))
+    for name, (source, _) in PROGRAMS.items():
+        write(programs / f"shop_{name}.py", source)
+    server = Server(tree, programs)
+    made = Place(tree, server, {}, {})
+    for name in PROGRAMS:
+        made.bare[name], made.ours[name] = made.run(name, None), made.run(name)
+    yield made
+    server.close()
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_without_a_fault_a_program_looks_as_without_us(program: str, place: Place) -> None:
+    bare, ours = place.bare[program], place.ours[program]
+    assert (ours.status, ours.output) == (bare.status, bare.output)
+
+
+def test_the_programs_come_to_each_function_of_ours(place: Place) -> None:
+    reached = {number for seen in place.ours.values() for number in seen.reached}
+    missed = {name for number, name in enumerate(place.tree.functions) if number not in reached}
+    assert missed == ELSEWHERE
+
+
+@pytest.mark.parametrize("module", MODULES_WITH_FAULTS)
+def test_a_fault_in_a_function_of_ours_is_no_trouble(module: str, place: Place) -> None:
+    trouble, harmless = [], []
+    for number, name in enumerate(place.tree.functions):
+        if name.partition(":")[0] != module or name in ELSEWHERE:
+            continue
+        inevitable = INEVITABLE.get(name, ("", ""))[0].split()
+        if name.rpartition(".")[2].startswith("autotask_") or name.endswith(":autotask_call"):
+            inevitable = ["raises", "returns"]
+        changed = set()
+        for program in place.programs(number):
+            for kind in KINDS:
+                seen = place.run(program, number, kind)
+                assert number in seen.reached, f"{name} is not reached where it {kind}"
+                if not seen.looks_like(place.bare[program]):
+                    changed.add(_group(kind))
+                    if _group(kind) not in inevitable:
+                        trouble.append(f"{name}, {kind}, in {program}: {seen}")
+        harmless += [f"{name} {group}" for group in inevitable if group not in changed]
+    assert not trouble, "\n".join(trouble)
+    assert not harmless, "not inevitable any more"
+
+
+def _group(kind: str) -> str:
+    words = {"returns": "returns", "hangs": "hangs"}
+    return words.get(kind.partition(" ")[0], "raises")
