@@ -49,7 +49,8 @@ class Wire:
         self._socket: Any = None
         self._refused = False
         self._identity: tuple[int, int] | None = None
-        self._last = ("", "", "")  # task, framework, their tags: one value, for threads
+        # Task, framework, their tags: one value, for threads.
+        self._last: tuple[str | None, str, str] = (None, "", "")
         self._tags = ",".join(
             [
                 tag("env", settings.env or "unknown"),

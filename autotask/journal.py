@@ -192,7 +192,12 @@ def mapping(pairs: dict[str, str]) -> str:
     return "{" + ",".join([f"{quoted(key)}:{quoted(value)}" for key, value in pairs.items()]) + "}"
 
 
-_last_task = ("", "", "", "")  # task, framework, trigger, and their fields
+_last_task: tuple[str | None, str, str, str] = (
+    None,
+    "",
+    "",
+    "",
+)  # task, framework, trigger, and their fields
 
 
 def started_line(run: Run, place: str) -> str:

@@ -1,5 +1,4 @@
-"""Faults in our own functions: a copy of the tree in which each can be made to fail, and a server
-of processes that start in it.
+"""Faults in our own functions: a tree in which each can be made to fail, and programs run in it.
 
 Nothing is listed by hand. The copy is made from the source as it is, with one statement more at
 the beginning of each function. The server is a Python that has imported what frameworks import,
@@ -86,9 +85,9 @@ def _put_switch(function: ast.FunctionDef, number: int) -> None:
     first = 1 if ast.get_docstring(function) is not None else 0
     if len(function.body) > first and isinstance(function.body[first], (ast.Global, ast.Nonlocal)):
         first += 1
-    function.body[first:first] = ast.parse(
-        "def f():\n    " + _SWITCH.format(number=number)
-    ).body[0].body  # type: ignore[attr-defined]
+    switch = ast.parse(f"def switched():\n    {_SWITCH.format(number=number)}").body[0]
+    assert isinstance(switch, ast.FunctionDef)
+    function.body[first:first] = switch.body
 
 
 @dataclass(frozen=True)
@@ -192,7 +191,8 @@ def begin(place, program, env, kind):
     os.dup2(null, 0); os.dup2(seen, 1); os.dup2(seen, 2)
     os.closerange(3, 64)
     os.environ["AUTOTASK_HOME"] = place + "/home"
-    os.environ.update({name: value.format(pid=os.getpid(), place=place) for name, value in env.items()})
+    for name, value in env.items():
+        os.environ[name] = value.format(pid=os.getpid(), place=place)
     for name in [name for name, value in env.items() if value == ""]: del os.environ[name]
     sys.argv = [folder + "/" + program]
     sys.orig_argv = ["python", "-Bu", *sys.argv]

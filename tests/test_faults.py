@@ -1,7 +1,8 @@
 """A fault in any function of ours is no trouble of the task.
 
-Each function of the in-process part, as found in the source, is made to raise, to hang and to return
-nonsense, in programs that come to it: output, exit status, results and exceptions are as without us.
+Each function of the in-process part, as found in the source, is made to raise, to hang and to
+return nonsense, in programs that come to it: output, exit status, results and exceptions are as
+without us.
 """
 
 from __future__ import annotations
@@ -165,7 +166,9 @@ tasks = {
     "task_file": lambda: {"actions": [same], "file_dep": ["nowhere"]},
     "task_check": lambda: {"actions": [same], "uptodate": [broken]},
     "task_unsaved": lambda: {"actions": [lambda: {"a": object()}]},
-    "task_options": lambda: {"actions": [same], "params": [{"name": "n", "long": "n", "type": int, "default": 0}]},
+    "task_options": lambda: {
+        "actions": [same], "params": [{"name": "n", "long": "n", "type": int, "default": 0}],
+    },
 }
 for words in (
     "group same", "bad", "false", "shell", "-c after", "leave", "file", "check", "unsaved",
@@ -342,7 +345,11 @@ PROGRAMS: dict[str, tuple[str, dict[str, str]]] = {
 
 # Where a fault cannot be kept from the program: it runs inside of us there, or gets what we return.
 # So do all functions called `autotask_...`: the one frame of ours around the application's own.
-_GUARD, _BORDER, _VALUE = "is the guard itself", "runs the program's code", "gives it to the program"
+_GUARD, _BORDER, _VALUE = (
+    "is the guard itself",
+    "runs the program's code",
+    "gives it to the program",
+)
 INEVITABLE: dict[str, tuple[str, str]] = {
     "sitecustomize:_step_aside": ("raises returns", "knows which file is the machine's own"),
     "sitecustomize:_run_behind": ("raises", "runs the machine's own file"),

@@ -65,8 +65,11 @@ PLACES: dict[str, tuple[str, str, list[str] | None]] = {
     "another user's from the start": (f"os.setuid({NOBODY})", "", ALL),
     "another user's from then on": ("", f"os.setuid({NOBODY})", ALL),
     "no more processes or threads": (
-        "resource.setrlimit(resource.RLIMIT_NPROC, (0, 0))\n"
-        f"os.setuid({NOBODY})\nos.environ['DD_DOGSTATSD_URL'] = 'udp://LOCALHOST:9'",
+        f"""
+resource.setrlimit(resource.RLIMIT_NPROC, (0, 0))
+os.setuid({NOBODY})
+os.environ["DD_DOGSTATSD_URL"] = "udp://LOCALHOST:9"
+""",
         "",
         ALL,
     ),
@@ -195,8 +198,10 @@ MOUNTS = {
     "no /proc": ("mount -t tmpfs none /proc", ALL),
     "a read-only home": ('mount -t tmpfs -o ro none "$AUTOTASK_HOME"', []),
     "a home that is full at once": (
-        'mount -t tmpfs -o size=4k,nr_inodes=4 none "$AUTOTASK_HOME"; '
-        'head -c 4096 /dev/zero >"$AUTOTASK_HOME/filler"',
+        """
+mount -t tmpfs -o size=4k,nr_inodes=4 none "$AUTOTASK_HOME"
+head -c 4096 /dev/zero >"$AUTOTASK_HOME/filler"
+""",
         [],
     ),
     "a home without names to be had": (
@@ -279,17 +284,21 @@ for number in range({first}, {last}):
 _EPERM, _ENOSYS = 1, 38
 # Without these a Python of any kind stands still or dies, each time in another way: to write to
 # the pipe, memory, locks, threads, the return from a signal handler, the end.
+REFUSALS = {
+    "EPERM, later": (_EPERM, True, "0"),
+    "EPERM, at once": (_EPERM, False, "1"),
+    "ENOSYS, at once": (_ENOSYS, False, "0"),
+}
 _NEVER = (1, 3, 9, 10, 11, 12, 15, 60, 202, 231)
 
 
 @root
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="numbers of calls are of a machine")
-@pytest.mark.parametrize("process", ["0", "1"])
-@pytest.mark.parametrize("warm", [True, False], ids=["later", "at once"])
-@pytest.mark.parametrize("error", [_EPERM, _ENOSYS], ids=["EPERM", "ENOSYS"])
+@pytest.mark.parametrize(("error", "warm", "process"), REFUSALS.values(), ids=REFUSALS)
 def test_a_task_runs_as_ever_whichever_call_is_refused(
     error: int, warm: bool, process: str, tmp_path: Path
 ) -> None:
+    pytest.importorskip("click")
     pytest.importorskip("click")
     source = REFUSED.format(error=error, warm=warm, never=_NEVER, first=0, last=335)
     script = write(tmp_path / "shop.py", source)

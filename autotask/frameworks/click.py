@@ -254,7 +254,8 @@ def _judged(exc: BaseException) -> Outcome:
         if kind.__name__ == "Abort":
             return failure("interrupted")
         if kind.__name__ == "UsageError":  # its message holds arguments: not recorded
-            return failure("usage", exit_code=exc.exit_code)  # type: ignore[attr-defined]
+            code = exited(exc.exit_code).exit_code  # type: ignore[attr-defined]
+            return failure("usage", exit_code=code)
     return raised(exc)
 
 
