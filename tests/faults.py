@@ -218,14 +218,15 @@ def fault_of(chosen, kind):
 def throw(problem): raise problem
 
 program, function, kind = serve()
+sys.modules["__main__"] = main = type(sys)("__main__")
 if function is not None:
     sys._autotask_fault = fault_of(function, kind)
     sys.path.insert(0, template)
     if "SHOP_PEER" in os.environ: sys.path.insert(0, folder + "/peer")
     if "SHOP_IMPORTED" in os.environ: __import__(os.environ["SHOP_IMPORTED"])
     site.execsitecustomize()
-sys.modules["__main__"] = main = type(sys)("__main__")
 main.__file__ = sys.argv[0]
 with open(sys.argv[0]) as file: main.code = compile(file.read(), sys.argv[0], "exec")
 exec(main.__dict__.pop("code"), main.__dict__)
+del main.__file__  # as CPython does
 """
