@@ -49,7 +49,8 @@ class Wire:
         self._socket: Any = None
         self._refused = False
         self._identity: tuple[int, int] | None = None
-        self._last = ("", "", "")  # task, framework, their tags: one value, for threads
+        # Task, framework, their tags: one value, for threads.
+        self._last: tuple[str | None, str, str] = (None, "", "")
         self._tags = ",".join(
             [
                 tag("env", settings.env or "unknown"),
@@ -218,7 +219,10 @@ class Wire:
             import _thread
 
             self._resolving = True
-            _thread.start_new_thread(self._resolve, ())
+            try:
+                _thread.start_new_thread(self._resolve, ())
+            except RuntimeError:  # no thread to be had: as with a name that nobody knows
+                pass
         return self._address is not None
 
     @guarded

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from autotask.run import Outcome, Run
 
 _FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_CLOEXEC", 0)
+_FLAGS |= getattr(os, "O_NONBLOCK", 0)  # a FIFO of that name would keep us until it is read
+_KIND, _FILE = 0o170000, 0o100000  # of a mode; the module `stat` has these
 _ESCAPED = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
 
@@ -82,10 +84,18 @@ class Journal:
     def _open_segment(self) -> None:
         self.close()
         now = time.time()
-        self._file = above_stdio(self._open(segment(now)))
+        file = above_stdio(self._open(segment(now)))
+        try:
+            status = os.fstat(file)
+            if status.st_mode & _KIND != _FILE:  # a terminal, say, behind a symbolic link
+                raise FileExistsError("no file, but has a segment's name")
+        except BaseException:
+            os.close(file)
+            raise
+        self._file, self._identity = file, (status.st_dev, status.st_ino)
         self._hour = now // 3600 * 3600, now // 3600 * 3600 + 3600
-        status = os.fstat(self._file)
-        self._identity = (status.st_dev, status.st_ino)
+        if status.st_mode & 0o600 != 0o600:
+            _give_back(file, 0o600)
 
     def _names(self) -> int | None:
         """Return how many names our file has; 0 if it was removed.
@@ -120,6 +130,16 @@ def make_folder(path: str) -> None:
         os.mkdir(path, 0o700)
     except FileExistsError:
         return
+    _give_back(path, 0o700)
+
+
+def _give_back(path: str | int, mode: int) -> None:
+    """Give the user the rights that an odd umask has kept from what we made."""
+    try:
+        os.chmod(path, mode)
+    except OSError as problem:
+        if from_signal_handler(problem):
+            raise
 
 
 def above_stdio(file: int) -> int:
@@ -127,11 +147,13 @@ def above_stdio(file: int) -> int:
     if file > 2:
         return file
     low = [file]
-    while low[-1] <= 2:
-        low.append(os.dup(low[-1]))
-    for taken in low[:-1]:
-        os.close(taken)
-    return low[-1]
+    try:
+        while low[-1] <= 2:
+            low.append(os.dup(low[-1]))
+        return low.pop()
+    finally:
+        for taken in low:
+            os.close(taken)
 
 
 def segment(timestamp: float) -> str:
@@ -177,7 +199,12 @@ def mapping(pairs: dict[str, str]) -> str:
     return "{" + ",".join([f"{quoted(key)}:{quoted(value)}" for key, value in pairs.items()]) + "}"
 
 
-_last_task = ("", "", "", "")  # task, framework, trigger, and their fields
+_last_task: tuple[str | None, str, str, str] = (
+    None,
+    "",
+    "",
+    "",
+)  # task, framework, trigger, and their fields
 
 
 def started_line(run: Run, place: str) -> str:

@@ -72,6 +72,7 @@ def _note_exits() -> None:
     """Note the status that the program gives to its exit; the exit itself is left alone."""
     own_exit, own_quick_exit, thread = sys.exit, os._exit, get_ident()
 
+    @guarded
     def note(status: object) -> None:
         if get_ident() == thread and not _is_at_exit():  # elsewhere it ends a thread alone
             _exit_code[:] = [status]

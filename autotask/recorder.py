@@ -156,8 +156,11 @@ def begin(task: str, framework: str, key: object = None, began: float | None = N
     _current.set(run)
     try:
         _tell_start(run, here, began)
-    except BaseException:  # of a signal handler of the program's: the task will never begin
-        if run.clock:
+    except BaseException as problem:
+        if run.clock and isinstance(problem, Exception) and not from_signal_handler(problem):
+            swallow("begin", problem)  # the wire's trouble: the line stands, the task goes on
+            return run
+        if run.clock:  # of a signal handler of the program's: the task will never begin
             _end(run, failure("exception"))
         else:
             _open.pop(run.id, None)
