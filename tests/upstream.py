@@ -1,0 +1,242 @@
+"""Run the frameworks' own test suites bare and under the agent: `make upstream`.
+
+No test may change its outcome. The suites are those of the released source distributions, from the
+package index; each has an environment of its own in build/upstream, made once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import platform
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from matrix import pythons
+from outcomes import LIMIT, ROOT, ROUNDS, CannotRunError, Comparison, Environment, compare
+
+import autotask
+from autotask.tool.supported import FRAMEWORKS
+
+PLACE = ROOT / "build" / "upstream"
+PAGE = ROOT / "docs" / "evidence.md"
+
+
+class Suite(NamedTuple):
+    """A release whose suite is run, and what it wants: the first of the Pythons that is there."""
+
+    framework: str
+    release: str
+    pythons: tuple[str, ...]
+    tools: tuple[str, ...]
+    options: tuple[str, ...] = ()
+    environ: tuple[tuple[str, str], ...] = ()
+
+
+_OLD = ("3.9", "3.10")
+_MIDDLE = ("3.11", "3.10", "3.9", "3.12")
+_NEW = ("3.13", "3.12", "3.11", "3.10")
+_INVOKE = ("pytest-relaxed==2.*", "icecream")
+_NO_CAPTURE = ("--capture=no",)  # Invoke's suite reads and writes the terminal
+_DOIT = ("pytest", "pyflakes", "doit-py")
+_TYPER = ("pytest", "coverage", "rich", "shellingham")
+# As its scripts/test.sh has it.
+_WIDE = (("TERMINAL_WIDTH", "3000"), ("_TYPER_FORCE_DISABLE_TERMINAL", "1"))
+
+
+def _oldest(framework: str) -> str:
+    return f"{FRAMEWORKS[framework].oldest}.*"
+
+
+def _newest(framework: str) -> str:
+    return f"{FRAMEWORKS[framework].newest}.*"
+
+
+# Invoke 1.7 does not work from Python 3.11 on; its suite is written as for nose, which pytest knew
+# up to 7. pytest-relaxed does not work with pytest 9.
+SUITES = (
+    Suite("click", _oldest("click"), _OLD, ("pytest",)),
+    Suite("click", "8.1.*", _MIDDLE, ("pytest<9",)),
+    Suite("click", _newest("click"), _NEW, ("pytest",)),
+    Suite("typer", _oldest("typer"), _OLD, _TYPER, environ=_WIDE),
+    Suite("typer", _newest("typer"), _NEW, _TYPER, environ=_WIDE),
+    Suite("invoke", _oldest("invoke"), _OLD, ("pytest<8", "mock", "six", *_INVOKE), _NO_CAPTURE),
+    Suite("invoke", "2.2.*", _MIDDLE, ("pytest<9", *_INVOKE), _NO_CAPTURE),
+    Suite("invoke", _newest("invoke"), _NEW, ("pytest<9", *_INVOKE), _NO_CAPTURE),
+    Suite("doit", _oldest("doit"), _OLD, _DOIT),
+    Suite("doit", "0.36.*", _MIDDLE, _DOIT),
+    Suite("doit", _newest("doit"), _NEW, _DOIT),
+)
+
+
+def set_up(suite: Suite) -> Environment:
+    """Make a suite's environment, as far as it is not there yet."""
+    version, python = next(pythons(suite.pythons), ("", ""))
+    if not python:
+        raise CannotRunError(f"wants a Python {' or '.join(suite.pythons)}")
+    place = PLACE / f"{suite.framework}-{suite.release.rstrip('.*')}-{version}"
+    own, ready = place / "venv" / "bin" / "python", place / "ready"
+    wanted = "\n".join((python, suite.framework + suite.release, *suite.tools))
+    if not ready.exists() or ready.read_text() != wanted:
+        shutil.rmtree(place, ignore_errors=True)
+        _call(python, "-m", "venv", str(place / "venv"))
+        pip = (str(own), "-m", "pip")
+        fetch = ("download", "-qq", "--no-deps", "--no-binary", suite.framework)
+        _call(*pip, *fetch, "-d", str(place), f"{suite.framework}=={suite.release}")
+        _call(*pip, "install", "-qq", *suite.tools, str(_archive(place)))
+        ready.write_text(wanted)
+    return Environment(own, _archive(place), place, suite.options, dict(suite.environ))
+
+
+def _archive(place: Path) -> Path:
+    (found,) = place.glob("*.tar.gz")
+    return found
+
+
+def _call(*command: str) -> str:
+    done = subprocess.run(
+        command,
+        cwd=PLACE,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise CannotRunError(f"{' '.join(command)}: status {done.returncode}\n{done.stdout}")
+    return done.stdout
+
+
+class Tested(NamedTuple):
+    """A suite with what was found, or with what kept it from being run."""
+
+    title: str  # the framework with its version
+    python: str
+    found: Comparison | None
+    trouble: str = ""
+
+    @property
+    def is_good(self) -> bool:
+        return self.found is not None and self.found.is_good
+
+
+def run_suite(suite: Suite, rounds: int, limit: float) -> Tested:
+    """Run one suite as often as it takes."""
+    title, python = f"{suite.framework} {suite.release}", ""
+    try:
+        environment = set_up(suite)
+        title = environment.source.name[: -len(".tar.gz")].replace("-", " ")
+        python = _call(str(environment.python), "-c", _TELL_VERSION).strip()
+        return Tested(title, python, compare(environment, rounds, limit))
+    except CannotRunError as problem:
+        return Tested(title, python, None, str(problem))
+
+
+_TELL_VERSION = "import platform; print(platform.python_version())"
+
+
+def lines(tested: Tested) -> Iterator[str]:
+    """Tell people what became of a suite."""
+    found = tested.found
+    if found is None:
+        yield f"FAIL {tested.title:<14} {tested.trouble}"
+        return
+    yield (
+        f"{'ok  ' if found.is_good else 'FAIL'} {tested.title:<14} Python {tested.python:<8}"
+        f"{len(found.bare[0]):>5} tests, {len(found.changed)} changed, {len(found.flaky)} flaky,"
+        f" {sum(found.runs.values())} runs told of, {len(found.bare)} rounds"
+    )
+    yield from (f"     changed: {name}: {how}" for name, how in found.changed.items())
+    yield from (f"     flaky: {name}: {how}" for name, how in found.flaky.items())
+    yield from (f"     fault of ours: {fault}" for fault in dict.fromkeys(found.faults))
+    if not found.runs:
+        yield "     the agent has told of no run"
+
+
+_HEADER = """\
+| suite | Python | tests | passed | failed | skipped | changed | flaky | runs told of |
+| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |"""
+
+
+def table(all_tested: list[Tested]) -> str:
+    """Return the section of the page of evidence."""
+    today = time.strftime("%d %B %Y").lstrip("0")
+    system = f"{platform.system()} {platform.release()} on {platform.machine()}"
+    rows = [
+        _row(tested.title, tested.python, tested.found) for tested in all_tested if tested.found
+    ]
+    notes = [f"- {note}" for tested in all_tested for note in _notes(tested)]
+    told = f"autotask {autotask.__version__}, {today}, {system}; by `make upstream`."
+    return "\n".join([_HEADER, *rows, "", told, *([""] if notes else []), *notes])
+
+
+def _row(title: str, python: str, found: Comparison) -> str:
+    counts = (
+        len(found.bare[0]),
+        found.count("passed"),
+        found.count("failure") + found.count("error"),
+        found.count("skipped") + found.count("xfailed"),
+        len(found.changed),
+        len(found.flaky),
+        sum(found.runs.values()),
+    )
+    return " | ".join((f"| {title}", python, *map(str, counts))) + " |"
+
+
+def _notes(tested: Tested) -> Iterator[str]:
+    found = tested.found
+    if found is None:
+        yield f"{tested.title}: not run"
+        return
+    for name, how in found.changed.items():
+        yield f"{tested.title}, `{name}`: {how}"
+    for name, how in found.flaky.items():
+        yield f"{tested.title}, `{name}` is flaky without the agent: {how}"
+
+
+def write_section(page: Path, name: str, text: str) -> None:
+    """Put a text between the marks of its name on a page."""
+    begin, end = f"<!-- {name} -->\n", f"<!-- /{name} -->\n"
+    before, found, rest = page.read_text().partition(begin)
+    _, closed, after = rest.partition(end)
+    if not (found and closed):
+        raise SystemExit(f"{page} has no marks {begin.strip()} and {end.strip()}")
+    page.write_text(f"{before}{begin}{text}\n{end}{after}")
+
+
+def progress(text: str) -> None:
+    """Say on a terminal what goes on, in a line that goes again."""
+    if sys.stdout.isatty():
+        print(f"\r\033[K{text}", end="", flush=True)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    known = list(dict.fromkeys(suite.framework for suite in SUITES))
+    parser.add_argument("--framework", action="append", choices=known, help="only this one")
+    parser.add_argument("--rounds", type=int, default=ROUNDS, help="at most (default: %(default)s)")
+    parser.add_argument(
+        "--limit", type=float, default=LIMIT, help="seconds for a run (default: %(default)s)"
+    )
+    options = parser.parse_args()
+    PLACE.mkdir(parents=True, exist_ok=True)
+    all_tested = []
+    for suite in SUITES:
+        if suite.framework in (options.framework or known):
+            progress(f"     {suite.framework} {suite.release} ...")
+            all_tested.append(run_suite(suite, options.rounds, options.limit))
+            progress("")
+            print("\n".join(lines(all_tested[-1])), flush=True)
+    if not options.framework:
+        write_section(PAGE, "upstream", table(all_tested))
+        print(f"written into {PAGE.relative_to(ROOT)}")
+    return 0 if all(tested.is_good for tested in all_tested) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
