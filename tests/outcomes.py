@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tarfile
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from xml.etree import ElementTree
@@ -25,6 +25,8 @@ ROUNDS = 4  # how often a suite is run both ways, at most, until what differs is
 LIMIT = 600  # seconds for one run of a suite
 
 Outcomes = dict[str, str]  # of each test, by its name
+_BAD = ("failure", "error")
+_KIND = re.compile(r'(?:failed on \w+ with ")?([\w.]+)')  # of an exception, at a message's begin
 
 # Outside of the environment that is tested; hangs up when it is killed.
 _ON_A_TERMINAL = "import os, pty, sys; sys.exit(os.waitstatus_to_exitcode(pty.spawn(sys.argv[1:])))"
@@ -84,7 +86,8 @@ class Environment:
         place = self.place / "source"
         shutil.rmtree(place, ignore_errors=True)
         with tarfile.open(self.source) as archive:
-            archive.extractall(place, filter="data")
+            archive.extraction_filter = getattr(tarfile, "data_filter", None)  # 3.9.17
+            archive.extractall(place)
         (tree,) = place.iterdir()
         (place / "pytest.ini").write_text("[pytest]\n")  # where pytest's search upwards ends
         return tree
@@ -104,9 +107,9 @@ def _told(case: ElementTree.Element) -> list[str]:
     for part in case:
         if part.tag == "skipped":
             told.append("xfailed" if part.get("type") == "pytest.xfail" else "skipped")
-        elif part.tag in ("failure", "error"):
-            kind = re.match(r"[\w.]*", part.get("message") or "")
-            told.append(f"{part.tag} {kind[0] if kind else ''}".rstrip())
+        elif part.tag in _BAD:
+            kind = _KIND.match(part.get("message") or "")
+            told.append(f"{part.tag} {kind[1] if kind else ''}".rstrip())
     return told
 
 
@@ -136,12 +139,14 @@ class Agent:
         return dict(Counter(line["framework"] for line in self._told("started")))
 
     def faults(self) -> list[str]:
-        """Return what went wrong inside of us, unseen: errors swallowed, runs ended twice."""
+        """Return what went wrong inside of us, unseen: errors swallowed, runs not ended once."""
         log = self._debug.read_text(errors="replace") if self._debug.exists() else ""
         swallowed = [line for line in log.splitlines() if "autotask: swallowed" in line]
         ends = Counter(line["run"] for line in self._told("finished"))
         return swallowed + [
-            f"run {run} ended {times} times" for run, times in ends.items() if times > 1
+            f"a run of {line['task']} ended {ends[line['run']]} times"
+            for line in self._told("started")
+            if ends[line["run"]] != 1
         ]
 
     def close(self) -> None:
@@ -179,13 +184,17 @@ class Comparison:
         return {name: _several(bare) for name, bare, _ in self._both() if len(set(bare)) > 1}
 
     @property
-    def is_good(self) -> bool:
-        """Tell whether nothing changed, with an agent that was there."""
-        return not self.changed and not self.faults and bool(self.runs)
+    def failing(self) -> dict[str, str]:
+        """The tests that fail in the same way, bare and under the agent."""
+        return {
+            name: bare[0]
+            for name, bare, ours in self._both()
+            if bare[0].startswith(_BAD) and set(bare) == set(ours) == {bare[0]}
+        }
 
-    def count(self, outcome: str) -> int:
-        """Count the tests of the first run that ended so."""
-        return sum(found.startswith(outcome) for found in self.bare[0].values())
+    def count(self, *outcomes: str) -> int:
+        """Count the tests that ended so the first time, without the agent."""
+        return sum(found.startswith(outcomes) for found in self.bare[0].values())
 
     def _both(self) -> Iterator[tuple[str, list[str], list[str]]]:
         names = {name: None for outcomes in self.bare + self.ours for name in outcomes}
@@ -203,18 +212,25 @@ def _several(outcomes: Sequence[str]) -> str:
     return " / ".join(f"{outcome} ({times}x)" for outcome, times in counted.items())
 
 
-def compare(environment: Environment, rounds: int = ROUNDS, limit: float = LIMIT) -> Comparison:
+def compare(
+    environment: Environment,
+    rounds: int = ROUNDS,
+    limit: float = LIMIT,
+    tell: Callable[[str], None] = lambda _: None,
+) -> Comparison:
     """Run a suite bare and under the agent, again as long as something seems to have changed."""
     found = Comparison()
     for number in range(1, rounds + 1):
+        tell(f"bare, round {number}")
         found.bare.append(environment.run(f"bare-{number}", {}, limit))
+        tell(f"under the agent, round {number}")
         agent = Agent(environment.place)
         try:
             found.ours.append(environment.run(f"agent-{number}", agent.environ, limit))
-            found.runs, faults = agent.runs(), agent.faults()
+            found.runs = agent.runs()
+            found.faults += agent.faults()
         finally:
             agent.close()
-        found.faults += faults
         if not found.changed:
             break
     return found

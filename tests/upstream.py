@@ -43,8 +43,8 @@ _NEW = ("3.13", "3.12", "3.11", "3.10")
 _INVOKE = ("pytest-relaxed==2.*", "icecream")
 _NO_CAPTURE = ("--capture=no",)  # Invoke's suite reads and writes the terminal
 _DOIT = ("pytest", "pyflakes", "doit-py")
-_TYPER = ("pytest", "coverage", "rich", "shellingham")
-# As its scripts/test.sh has it.
+_TYPER = ("pytest", "pytest-xdist", "coverage", "rich", "shellingham")
+_PARALLEL = ("--numprocesses=auto",)  # as in its scripts/test.sh
 _WIDE = (("TERMINAL_WIDTH", "3000"), ("_TYPER_FORCE_DISABLE_TERMINAL", "1"))
 
 
@@ -62,8 +62,8 @@ SUITES = (
     Suite("click", _oldest("click"), _OLD, ("pytest",)),
     Suite("click", "8.1.*", _MIDDLE, ("pytest<9",)),
     Suite("click", _newest("click"), _NEW, ("pytest",)),
-    Suite("typer", _oldest("typer"), _OLD, _TYPER, environ=_WIDE),
-    Suite("typer", _newest("typer"), _NEW, _TYPER, environ=_WIDE),
+    Suite("typer", _oldest("typer"), _OLD, _TYPER, _PARALLEL, _WIDE),
+    Suite("typer", _newest("typer"), _NEW, _TYPER, _PARALLEL, _WIDE),
     Suite("invoke", _oldest("invoke"), _OLD, ("pytest<8", "mock", "six", *_INVOKE), _NO_CAPTURE),
     Suite("invoke", "2.2.*", _MIDDLE, ("pytest<9", *_INVOKE), _NO_CAPTURE),
     Suite("invoke", _newest("invoke"), _NEW, ("pytest<9", *_INVOKE), _NO_CAPTURE),
@@ -98,79 +98,88 @@ def _archive(place: Path) -> Path:
 
 
 def _call(*command: str) -> str:
-    done = subprocess.run(
-        command,
-        cwd=PLACE,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        raise CannotRunError(f"{' '.join(command)}: status {done.returncode}\n{done.stdout}")
-    return done.stdout
+    try:
+        return subprocess.run(
+            command,
+            cwd=PLACE,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=LIMIT,
+            check=True,
+        ).stdout
+    except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as problem:
+        raise CannotRunError(f"{problem}\n{problem.stdout!s}") from None
 
 
-class Tested(NamedTuple):
+class Result(NamedTuple):
     """A suite with what was found, or with what kept it from being run."""
 
+    suite: Suite
     title: str  # the framework with its version
     python: str
     found: Comparison | None
     trouble: str = ""
 
     @property
+    def was_seen(self) -> bool:
+        """Tell whether the agent has told of runs of that framework."""
+        return self.found is not None and self.suite.framework in self.found.runs
+
+    @property
     def is_good(self) -> bool:
-        return self.found is not None and self.found.is_good
+        """Tell whether nothing changed, with an agent that was there."""
+        found = self.found
+        return found is not None and not found.changed and not found.faults and self.was_seen
 
 
-def run_suite(suite: Suite, rounds: int, limit: float) -> Tested:
+def run_suite(suite: Suite, rounds: int, limit: float) -> Result:
     """Run one suite as often as it takes."""
     title, python = f"{suite.framework} {suite.release}", ""
     try:
+        progress(title, "environment")
         environment = set_up(suite)
         title = environment.source.name[: -len(".tar.gz")].replace("-", " ")
         python = _call(str(environment.python), "-c", _TELL_VERSION).strip()
-        return Tested(title, python, compare(environment, rounds, limit))
+        found = compare(environment, rounds, limit, lambda name: progress(title, name))
+        return Result(suite, title, python, found)
     except CannotRunError as problem:
-        return Tested(title, python, None, str(problem))
+        return Result(suite, title, python, None, str(problem))
 
 
 _TELL_VERSION = "import platform; print(platform.python_version())"
 
 
-def lines(tested: Tested) -> Iterator[str]:
+def lines(result: Result) -> Iterator[str]:
     """Tell people what became of a suite."""
-    found = tested.found
+    found = result.found
     if found is None:
-        yield f"FAIL {tested.title:<14} {tested.trouble}"
+        yield f"FAIL {result.title:<14} {result.trouble}"
         return
     yield (
-        f"{'ok  ' if found.is_good else 'FAIL'} {tested.title:<14} Python {tested.python:<8}"
+        f"{'ok  ' if result.is_good else 'FAIL'} {result.title:<14} Python {result.python:<8}"
         f"{len(found.bare[0]):>5} tests, {len(found.changed)} changed, {len(found.flaky)} flaky,"
         f" {sum(found.runs.values())} runs told of, {len(found.bare)} rounds"
     )
     yield from (f"     changed: {name}: {how}" for name, how in found.changed.items())
     yield from (f"     flaky: {name}: {how}" for name, how in found.flaky.items())
     yield from (f"     fault of ours: {fault}" for fault in dict.fromkeys(found.faults))
-    if not found.runs:
-        yield "     the agent has told of no run"
+    if not result.was_seen:
+        yield "     the agent has told of no run of it"
 
 
 _HEADER = """\
-| suite | Python | tests | passed | failed | skipped | changed | flaky | runs told of |
-| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |"""
+| suite | Python | tests | passed | failed | skipped | changed | flaky | runs told of | own faults |
+| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |"""
 
 
-def table(all_tested: list[Tested]) -> str:
+def table(results: list[Result]) -> str:
     """Return the section of the page of evidence."""
     today = time.strftime("%d %B %Y").lstrip("0")
     system = f"{platform.system()} {platform.release()} on {platform.machine()}"
-    rows = [
-        _row(tested.title, tested.python, tested.found) for tested in all_tested if tested.found
-    ]
-    notes = [f"- {note}" for tested in all_tested for note in _notes(tested)]
+    rows = [_row(result.title, result.python, result.found) for result in results if result.found]
+    notes = [f"- {note}" for result in results for note in _notes(result)]
     told = f"autotask {autotask.__version__}, {today}, {system}; by `make upstream`."
     return "\n".join([_HEADER, *rows, "", told, *([""] if notes else []), *notes])
 
@@ -179,24 +188,27 @@ def _row(title: str, python: str, found: Comparison) -> str:
     counts = (
         len(found.bare[0]),
         found.count("passed"),
-        found.count("failure") + found.count("error"),
-        found.count("skipped") + found.count("xfailed"),
+        found.count("failure", "error"),
+        found.count("skipped", "xfailed"),
         len(found.changed),
         len(found.flaky),
         sum(found.runs.values()),
+        len(found.faults),
     )
     return " | ".join((f"| {title}", python, *map(str, counts))) + " |"
 
 
-def _notes(tested: Tested) -> Iterator[str]:
-    found = tested.found
+def _notes(result: Result) -> Iterator[str]:
+    found = result.found
     if found is None:
-        yield f"{tested.title}: not run"
+        yield f"{result.title}: not run"
         return
+    for name, how in found.failing.items():
+        yield f"{result.title}, `{name}` fails both ways: {how.partition(' ')[2]}"
     for name, how in found.changed.items():
-        yield f"{tested.title}, `{name}`: {how}"
+        yield f"{result.title}, `{name}`: {how}"
     for name, how in found.flaky.items():
-        yield f"{tested.title}, `{name}` is flaky without the agent: {how}"
+        yield f"{result.title}, `{name}` is flaky without the agent: {how}"
 
 
 def write_section(page: Path, name: str, text: str) -> None:
@@ -209,10 +221,10 @@ def write_section(page: Path, name: str, text: str) -> None:
     page.write_text(f"{before}{begin}{text}\n{end}{after}")
 
 
-def progress(text: str) -> None:
+def progress(*words: str) -> None:
     """Say on a terminal what goes on, in a line that goes again."""
     if sys.stdout.isatty():
-        print(f"\r\033[K{text}", end="", flush=True)
+        print("\r\033[K", *words, end="", flush=True)
 
 
 def main() -> int:
@@ -225,17 +237,16 @@ def main() -> int:
     )
     options = parser.parse_args()
     PLACE.mkdir(parents=True, exist_ok=True)
-    all_tested = []
+    results = []
     for suite in SUITES:
         if suite.framework in (options.framework or known):
-            progress(f"     {suite.framework} {suite.release} ...")
-            all_tested.append(run_suite(suite, options.rounds, options.limit))
-            progress("")
-            print("\n".join(lines(all_tested[-1])), flush=True)
+            results.append(run_suite(suite, options.rounds, options.limit))
+            progress()
+            print("\n".join(lines(results[-1])), flush=True)
     if not options.framework:
-        write_section(PAGE, "upstream", table(all_tested))
+        write_section(PAGE, "upstream", table(results))
         print(f"written into {PAGE.relative_to(ROOT)}")
-    return 0 if all(tested.is_good for tested in all_tested) else 1
+    return 0 if all(result.is_good for result in results) else 1
 
 
 if __name__ == "__main__":
