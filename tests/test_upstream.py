@@ -192,6 +192,30 @@ def test_a_suite_has_a_terminal(tmp_path: Path) -> None:
     assert list(found.values()) == ["passed"]
 
 
+def test_each_run_of_a_suite_finds_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "pytest.ini").write_text("[pytest]\naddopts = --strange\n")
+    monkeypatch.setenv("PYTEST_ADDOPTS", "--strange")
+    monkeypatch.setenv("AUTOTASK_NAME", "strange")
+    (tmp_path / "place").mkdir()
+    environment = _environment(
+        tmp_path / "place",
+        """
+        import os
+        from pathlib import Path
+
+        def test_leaves_something():
+            Path("left").mkdir()
+
+        def test_environment():
+            assert "AUTOTASK_NAME" not in os.environ
+        """,
+    )
+    for _ in range(2):
+        assert set(environment.run("bare", {}).values()) == {"passed"}
+
+
 def test_only_its_own_section_of_the_page_is_written(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text("above\n<!-- upstream -->\nold\n<!-- /upstream -->\nbelow\n")
