@@ -62,14 +62,14 @@ SUITES = (
     Suite("click", _oldest("click"), _OLD, ("pytest",)),
     Suite("click", "8.1.*", _MIDDLE, ("pytest<9",)),
     Suite("click", _newest("click"), _NEW, ("pytest",)),
-    Suite("typer", _oldest("typer"), _OLD, _TYPER, _PARALLEL, _WIDE),
-    Suite("typer", _newest("typer"), _NEW, _TYPER, _PARALLEL, _WIDE),
     Suite("invoke", _oldest("invoke"), _OLD, ("pytest<8", "mock", "six", *_INVOKE), _NO_CAPTURE),
     Suite("invoke", "2.2.*", _MIDDLE, ("pytest<9", *_INVOKE), _NO_CAPTURE),
     Suite("invoke", _newest("invoke"), _NEW, ("pytest<9", *_INVOKE), _NO_CAPTURE),
     Suite("doit", _oldest("doit"), _OLD, _DOIT),
     Suite("doit", "0.36.*", _MIDDLE, _DOIT),
     Suite("doit", _newest("doit"), _NEW, _DOIT),
+    Suite("typer", _oldest("typer"), _OLD, _TYPER, _PARALLEL, _WIDE),
+    Suite("typer", _newest("typer"), _NEW, _TYPER, _PARALLEL, _WIDE),
 )
 
 
