@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from outcomes import CannotRunError, Comparison, Environment, Outcomes, compare
-from upstream import PAGE, SUITES, Result, Suite, lines, table, write_section
+from upstream import PAGE, SUITES, Result, Suite, report, section, write_section
 
 from autotask.tool import supported
 
@@ -145,7 +145,7 @@ def test_a_suite_is_run_again_until_it_is_clear_whose_fault_it_is(
     assert [name.rpartition("test_")[2] for name in found.flaky] == flaky
     assert found.runs == {"process": 1, "click": 1}
     assert result.is_good == (not changed)
-    assert ("FAIL" in next(lines(result))) == bool(changed)
+    assert ("FAIL" in next(report(result))) == bool(changed)
 
 
 def test_a_suite_in_which_the_agent_saw_no_task_proves_nothing(tmp_path: Path) -> None:
@@ -153,7 +153,7 @@ def test_a_suite_in_which_the_agent_saw_no_task_proves_nothing(tmp_path: Path) -
     assert result.found is not None
     assert not result.found.changed
     assert not result.is_good
-    assert "no run" in "\n".join(lines(result))
+    assert "no run" in "\n".join(report(result))
 
 
 @pytest.mark.swallows
@@ -219,30 +219,36 @@ def test_each_run_of_a_suite_finds_the_same(
 def test_only_its_own_section_of_the_page_is_written(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text("above\n<!-- upstream -->\nold\n<!-- /upstream -->\nbelow\n")
-    write_section(page, "upstream", "new")
-    assert page.read_text() == "above\n<!-- upstream -->\nnew\n<!-- /upstream -->\nbelow\n"
+    write_section(page, "upstream", lambda before: before.upper() + "new")
+    assert page.read_text() == ("above\n<!-- upstream -->\nOLD\nnew\n<!-- /upstream -->\nbelow\n")
     with pytest.raises(SystemExit):
-        write_section(page, "others", "new")
+        write_section(page, "others", str)
 
 
-def test_the_page_has_what_happened_in_each_suite(tmp_path: Path) -> None:
+def test_the_page_has_what_happened_in_each_suite() -> None:
+    click, _, newest = (suite for suite in SUITES if suite.framework == "click")
     bare = {"a": "passed", "b": "failure KeyError", "c": "skipped", "d": "xfailed", "e": "passed"}
-    ours = {**bare, "e": "absent"}
     runs = {"click": 3, "process": 1}
-    suite = Suite("click", "1.0", (), ())
-    section = table(
+    comparison = Comparison([bare], [{**bare, "e": "absent"}], runs, ["fault"])
+    before = (
+        "| click 7.1.0 | old |\n| click 8.1.7 | old |\n\n- click 8.1.7, old\n- click 7.1.0, old"
+    )
+    lines = section(
         [
-            Result(suite, "click 1.0", "3.9.1", Comparison([bare], [ours], runs, ["fault"])),
-            Result(suite, "click 2.0", "3.9.1", None, "why"),
-        ]
-    )
-    assert "| click 1.0 | 3.9.1 | 5 | 2 | 1 | 2 | 1 | 0 | 4 | 1 |" in section
-    assert section.endswith(
-        """
-- click 1.0, `b` fails both ways: KeyError
-- click 1.0, `e`: passed bare, absent under the agent
-- click 2.0: not run"""
-    )
+            Result(click, "click 7.1.1", "3.9.1", comparison),
+            Result(newest, "click 8.5.*", "", None),
+        ],
+        before,
+    ).splitlines()[2:]
+    assert lines[0].startswith("| click 7.1.1 | 3.9.1 | 5 | 2 | 1 | 2 | 1 | 0 | 4 | 1 | 20")
+    assert lines[1:] == [
+        "| click 8.1.7 | old |",  # did not run this time
+        "",
+        "- click 7.1.1, `b` fails both ways: KeyError",
+        "- click 7.1.1, `e`: passed bare, absent under the agent",
+        "- click 8.1.7, old",
+        "- click 8.5.* could not be run",
+    ]
 
 
 def test_the_oldest_and_the_newest_supported_releases_are_tested_and_on_the_page() -> None:

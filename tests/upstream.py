@@ -7,19 +7,17 @@ package index; each has an environment of its own in build/upstream, made once.
 from __future__ import annotations
 
 import argparse
-import platform
 import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 from matrix import pythons
 from outcomes import LIMIT, ROOT, ROUNDS, CannotRunError, Comparison, Environment, compare
 
-import autotask
 from autotask.tool.supported import FRAMEWORKS
 
 PLACE = ROOT / "build" / "upstream"
@@ -151,7 +149,7 @@ def run_suite(suite: Suite, rounds: int, limit: float) -> Result:
 _TELL_VERSION = "import platform; print(platform.python_version())"
 
 
-def lines(result: Result) -> Iterator[str]:
+def report(result: Result) -> Iterator[str]:
     """Tell people what became of a suite."""
     found = result.found
     if found is None:
@@ -170,21 +168,29 @@ def lines(result: Result) -> Iterator[str]:
 
 
 _HEADER = """\
-| suite | Python | tests | passed | failed | skipped | changed | flaky | runs told of | own faults |
-| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |"""
+| suite | Python | tests | passed | failed | skipped | changed | flaky | runs told | faults | on |
+| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | --- |"""
 
 
-def table(results: list[Result]) -> str:
-    """Return the section of the page of evidence."""
-    today = time.strftime("%d %B %Y").lstrip("0")
-    system = f"{platform.system()} {platform.release()} on {platform.machine()}"
-    rows = [_row(result.title, result.python, result.found) for result in results if result.found]
-    notes = [f"- {note}" for result in results for note in _notes(result)]
-    told = f"autotask {autotask.__version__}, {today}, {system}; by `make upstream`."
-    return "\n".join([_HEADER, *rows, "", told, *([""] if notes else []), *notes])
+def section(results: list[Result], before: str) -> str:
+    """Return the section of the page of evidence; of suites that did not run, as it was before."""
+    said = {result.suite: [*_rows(result), *_notes(result)] for result in results}
+    known = before.splitlines()
+    lines = [line for suite in SUITES for line in said.get(suite, _about(suite, known))]
+    rows = [line for line in lines if line.startswith("|")]
+    notes = [line for line in lines if line.startswith("-")]
+    return "\n".join([_HEADER, *rows, "", *notes])
 
 
-def _row(title: str, python: str, found: Comparison) -> str:
+def _about(suite: Suite, known: list[str]) -> list[str]:
+    name = f"{suite.framework} {suite.release.rstrip('*')}"
+    return [line for line in known if line.startswith((f"| {name}", f"- {name}"))]
+
+
+def _rows(result: Result) -> Iterator[str]:
+    found = result.found
+    if found is None:
+        return
     counts = (
         len(found.bare[0]),
         found.count("passed"),
@@ -195,30 +201,31 @@ def _row(title: str, python: str, found: Comparison) -> str:
         sum(found.runs.values()),
         len(found.faults),
     )
-    return " | ".join((f"| {title}", python, *map(str, counts))) + " |"
+    today = time.strftime("%Y-%m-%d")
+    yield " | ".join((f"| {result.title}", result.python, *map(str, counts), today)) + " |"
 
 
 def _notes(result: Result) -> Iterator[str]:
     found = result.found
     if found is None:
-        yield f"{result.title}: not run"
+        yield f"- {result.title} could not be run"
         return
     for name, how in found.failing.items():
-        yield f"{result.title}, `{name}` fails both ways: {how.partition(' ')[2]}"
+        yield f"- {result.title}, `{name}` fails both ways: {how.partition(' ')[2]}"
     for name, how in found.changed.items():
-        yield f"{result.title}, `{name}`: {how}"
+        yield f"- {result.title}, `{name}`: {how}"
     for name, how in found.flaky.items():
-        yield f"{result.title}, `{name}` is flaky without the agent: {how}"
+        yield f"- {result.title}, `{name}` is flaky without the agent: {how}"
 
 
-def write_section(page: Path, name: str, text: str) -> None:
-    """Put a text between the marks of its name on a page."""
+def write_section(page: Path, name: str, write: Callable[[str], str]) -> None:
+    """Write what stands between the marks of a name on a page anew, from what stands there."""
     begin, end = f"<!-- {name} -->\n", f"<!-- /{name} -->\n"
-    before, found, rest = page.read_text().partition(begin)
-    _, closed, after = rest.partition(end)
+    above, found, rest = page.read_text().partition(begin)
+    before, closed, below = rest.partition(end)
     if not (found and closed):
         raise SystemExit(f"{page} has no marks {begin.strip()} and {end.strip()}")
-    page.write_text(f"{before}{begin}{text}\n{end}{after}")
+    page.write_text(f"{above}{begin}{write(before)}\n{end}{below}")
 
 
 def progress(*words: str) -> None:
@@ -230,7 +237,7 @@ def progress(*words: str) -> None:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     known = list(dict.fromkeys(suite.framework for suite in SUITES))
-    parser.add_argument("--framework", action="append", choices=known, help="only this one")
+    parser.add_argument("--framework", action="append", choices=known, help="only this one's")
     parser.add_argument("--rounds", type=int, default=ROUNDS, help="at most (default: %(default)s)")
     parser.add_argument(
         "--limit", type=float, default=LIMIT, help="seconds for a run (default: %(default)s)"
@@ -242,10 +249,9 @@ def main() -> int:
         if suite.framework in (options.framework or known):
             results.append(run_suite(suite, options.rounds, options.limit))
             progress()
-            print("\n".join(lines(results[-1])), flush=True)
-    if not options.framework:
-        write_section(PAGE, "upstream", table(results))
-        print(f"written into {PAGE.relative_to(ROOT)}")
+            print("\n".join(report(results[-1])), flush=True)
+    write_section(PAGE, "upstream", lambda before: section(results, before))
+    print(f"written into {PAGE.relative_to(ROOT)}")
     return 0 if all(result.is_good for result in results) else 1
 
 
