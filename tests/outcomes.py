@@ -22,7 +22,7 @@ from xml.etree import ElementTree
 
 ROOT = Path(__file__).resolve().parent.parent
 ROUNDS = 4  # how often a suite is run both ways, at most, until what differs is understood
-LIMIT = 600  # seconds for one run of a suite
+LIMIT = 1200  # seconds for one run of a suite
 
 Outcomes = dict[str, str]  # of each test, by its name
 _BAD = ("failure", "error")
