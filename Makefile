@@ -41,6 +41,10 @@ bench: $(VENV)/.ready  ## measure what autotask costs beside its budgets (ARGS="
 matrix: $(VENV)/.ready  ## test oldest and newest frameworks on every Python found (ARGS="--python 3.9")
 	$(BIN)/python tests/matrix.py $(ARGS)
 
+.PHONY: upstream
+upstream: $(VENV)/.ready  ## run the frameworks' own tests bare and under the agent (ARGS="--framework click")
+	$(BIN)/python tests/upstream.py $(ARGS)
+
 .PHONY: wheel
 wheel: $(VENV)/.ready  ## build the wheel and the source distribution into dist/
 	$(BIN)/hatchling build
