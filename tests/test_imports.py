@@ -24,7 +24,9 @@ AROUND = frozenset(f"autotask.{name}" for name in "closing command launch lines 
 # Of the standard library, what each task may have to load, and what only rare ways lead to.
 ALWAYS = frozenset("__future__ _thread os sys time".split())
 RARELY = frozenset("_signal atexit fnmatch re".split())
-UNSEEN = frozenset("_contextvars _socket atexit pwd resource".split())  # by `standard`
+UNSEEN = frozenset(  # by `standard`
+    "_contextvars _interpreters _socket _xxsubinterpreters atexit pwd resource".split()
+)
 OF_ONE = {
     "autotask.failures": frozenset(("re",)),  # itself imported only when something failed
     # and this one when asked for
