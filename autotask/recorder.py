@@ -40,6 +40,8 @@ else:
 
 _current: ContextVar[Run | None] = ContextVar("autotask_run", default=None)
 _wrappers: set[CodeType] = set()  # of functions that keep their run in a local `run`
+_MANY = 1000 if sys.platform == "linux" else sys.maxsize
+_names = 0  # that the environment has had
 _open: dict[str, Run] = {}  # this process's runs that have not ended
 
 
@@ -357,13 +359,33 @@ def _place(run: Run, here: _Process) -> None:
 
 def _hand_on(run: Run | None, here: _Process) -> None:
     """Name in the environment the run under which the programs started from now on hang."""
+    global _names
     here.handed_on = run
+    value = None
     if run is not None:
-        os.environ[PARENT] = f"{run.id}:{run.root}:{run.trigger}"
+        value = f"{run.id}:{run.root}:{run.trigger}"
     elif here.parent:
-        os.environ[PARENT] = f"{here.parent}:{here.root}:{here.trigger}"
+        value = f"{here.parent}:{here.root}:{here.trigger}"
+    _names += 1
+    if _names > _MANY:
+        _name_late(value, here)
+    elif value is not None:
+        os.environ[PARENT] = value
     else:
         os.environ.pop(PARENT, None)
+
+
+def _name_late(value: str | None, here: _Process) -> None:
+    """Name a run as is done in a long process: see `autotask.inheriting`."""
+    from autotask import inheriting
+
+    if _names == _MANY + 1:
+        around = _program if _program and _program.ended is None else None
+        if around is not None:
+            inheriting.begin(f"{around.id}:{around.root}:{around.trigger}")
+        else:
+            inheriting.begin(here.parent and f"{here.parent}:{here.root}:{here.trigger}")
+    inheriting.name(value)
 
 
 def _end(run: Run, outcome: Outcome) -> None:
