@@ -338,8 +338,8 @@ end received it, for New Relic its log of what is sent, for autotask `autotask r
 A record is right that names the command once, with success or failure as it was, and no wrong exit
 status. ddtrace, New Relic and Elastic have no integration of Click: a program has to be changed for
 more than its outgoing calls and web requests to be recorded (ddtrace reports an exception that
-nobody catches as a crash, which is none of these endings). Of a start without an end Sentry's server
-can say later that its time is over, where the monitor was given one.
+nobody catches as a crash, which is none of these endings). Of a start without an end Sentry's
+server can say later that its time is over, where the monitor was given one.
 
 {endings}
 """
