@@ -30,7 +30,10 @@ def begin(around: str | None) -> None:
     """From now on, tell C when it matters; *around* is the value of the variable in between."""
     global _around
     _around = around
-    sys.addaudithook(_hear)
+    try:
+        sys.addaudithook(_unheard.pop())
+    except IndexError:  # two threads have come here
+        return
 
 
 def name(value: str | None) -> None:
@@ -49,6 +52,9 @@ def name(value: str | None) -> None:
 def _hear(event: str, _: object) -> None:
     if event in _STARTS and not _is_told:
         _tell()
+
+
+_unheard = [_hear]  # until the interpreter has it
 
 
 @guarded

@@ -42,6 +42,8 @@ _current: ContextVar[Run | None] = ContextVar("autotask_run", default=None)
 _wrappers: set[CodeType] = set()  # of functions that keep their run in a local `run`
 _MANY = 1000 if sys.platform == "linux" else sys.maxsize
 _names = 0  # that the environment has had
+_inheriting: Any = None  # our module, once there have been many
+_is_over = False  # the interpreter ends
 _open: dict[str, Run] = {}  # this process's runs that have not ended
 
 
@@ -377,15 +379,19 @@ def _hand_on(run: Run | None, here: _Process) -> None:
 
 def _name_late(value: str | None, here: _Process) -> None:
     """Name a run as is done in a long process: see `autotask.inheriting`."""
-    from autotask import inheriting
+    global _inheriting
+    if _inheriting is None:
+        if _is_over:  # a daemon thread may have been cut off in the middle of that very import
+            return
+        from autotask import inheriting
 
-    if _names == _MANY + 1:
         around = _program if _program and _program.ended is None else None
         if around is not None:
             inheriting.begin(f"{around.id}:{around.root}:{around.trigger}")
         else:
             inheriting.begin(here.parent and f"{here.parent}:{here.root}:{here.trigger}")
-    inheriting.name(value)
+        _inheriting = inheriting
+    _inheriting.name(value)
 
 
 def _end(run: Run, outcome: Outcome) -> None:
@@ -443,9 +449,11 @@ def _step_back(run: Run, here: _Process) -> None:
 @guarded
 def _finish() -> None:
     """Close what the end of the interpreter has cut off, and take this process's mark back."""
+    global _is_over
     pid = os.getpid()
     if _process is None or _process.pid != pid:
         return
+    _is_over = True
     if _process.journal:
         _process.journal.keep_to_this_thread()
     for run in reversed(list(_open.values())):
