@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import os
 import time
-from _thread import RLock
+from _thread import RLock, get_ident
 
 from autotask.guard import debug, from_signal_handler
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from autotask.run import Outcome, Run
 
 _FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_CLOEXEC", 0)
@@ -30,30 +32,43 @@ class Journal:
         # Against another thread's closing of our file between our look at it and our writing. A
         # signal handler's task may come between, too: its thread has the lock already.
         self._lock = RLock()
+        self._only = 0  # the one thread that may still write
         self._file = -1
         self._hour = (0.0, 0.0)  # of our file: POSIX seconds of its begin and end
         self._identity: tuple[int, int] | None = None  # what our descriptor must still lead to
         self._torn = False
         self._refused = False  # the last line was
 
-    def append(self, line: str, tried: list[bool] | None = None) -> bool:
+    def append(self, line: str, claim: Callable[[], object] = lambda: True) -> bool | None:
         """Write one line (ASCII, without its end); False where the disk does not take it.
 
-        *tried* becomes [True] with nothing between that and the writing: for a caller that an
-        exception of a signal handler reaches from in here.
+        None where we take no more from this thread, or *claim* gives nothing: it is called at
+        once before, when no other thread can come between.
         """
+        if self._only:
+            return self._append(line, claim) if self._only == get_ident() else None
+        with self._lock:
+            return None if self._only else self._append(line, claim)
+
+    def keep_to_this_thread(self) -> None:
+        """Take no more lines from others: the interpreter's end may cut them off anywhere.
+
+        One that has the lock then never gives it back, so that we go on without it.
+        """
+        with self._lock:
+            self._only = get_ident()
+
+    def _append(self, line: str, claim: Callable[[], object]) -> bool | None:
         data = (line + "\n").encode("ascii")
         if self._torn:  # end the line that a full disk has cut
             data = b"\n" + data
         try:
-            with self._lock:
-                begin, end = self._hour
-                if not (self._names() and begin <= time.time() < end):
-                    self._open_segment()
-                write, file = os.write, self._file
-                if tried is not None:
-                    tried[0] = True
-                written = write(file, data)
+            begin, end = self._hour
+            if not (self._names() and begin <= time.time() < end):
+                self._open_segment()
+            if not claim():
+                return None
+            written = os.write(self._file, data)
         except OSError as problem:
             if from_signal_handler(problem):  # a TimeoutError of the program's
                 raise
