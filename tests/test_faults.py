@@ -177,7 +177,7 @@ for words in (
     attempt(words, DoitMain(ModuleTaskLoader(tasks)).run, words.split())
 """
 FUNCTIONS = """
-import asyncio, os, pickle
+import asyncio, copy, os, pickle
 import shop_jobs as jobs
 from shop_lib import attempt
 def steps(): return [*jobs.steps(3)]
@@ -219,6 +219,9 @@ attempt("leaves", jobs.leaves)
 attempt("nested", jobs.outer, 2)
 attempt("nested", jobs.outer, 0)
 attempt("pickled", lambda: pickle.loads(pickle.dumps(jobs.plain))(2))
+for take in (copy.copy, copy.deepcopy):
+    attempt("copied", lambda: take(jobs.plain)(2))
+    attempt("copied", lambda: take(jobs.Shop().method)(2))
 attempt("pickled", lambda: pickle.loads(pickle.dumps(jobs.Shop().method))(2))
 attempt("pickled", lambda: pickle.loads(pickle.dumps(jobs.Shop.method))(jobs.Shop(), 2))
 """
@@ -361,6 +364,10 @@ INEVITABLE: dict[str, tuple[str, str]] = {
     "autotask.agent:_is_launched.explain": ("raises", _GUARD),
     "autotask.functions:instrument": ("returns", _VALUE),
     "autotask.functions:_find": ("raises returns", "is what its pickles name"),
+    "autotask.functions:_BoundTask.__copy__": ("raises returns", "is what copies it"),
+    "autotask.functions:_BoundTask.__deepcopy__": ("raises returns", "is what copies it"),
+    "autotask.functions:_Task.__copy__": ("raises returns", "is what copies it"),
+    "autotask.functions:_Task.__deepcopy__": ("raises returns", "is what copies it"),
     "autotask.functions:_BoundTask.__reduce_ex__": ("raises returns", "is what pickles it"),
     "autotask.functions:_Task.__reduce_ex__": ("raises returns", "is what pickles it"),
     "autotask.functions:_Task.__init__": ("returns", "leaves an object half made"),
@@ -383,6 +390,7 @@ INEVITABLE: dict[str, tuple[str, str]] = {
     "autotask.recorder:witness": ("returns", "makes what it calls"),
     "autotask.threads:follow.instrument.start": ("raises returns", _BORDER),
     "autotask.watch:find": ("raises returns", _BORDER),
+    "autotask.watch:_found": ("raises returns", _BORDER),
     "autotask.watch:_lend.exec_module": ("raises returns", _BORDER),
     "autotask.watch:_tell": ("raises", _GUARD),
     "autotask.watch:_swallow": ("raises", _GUARD),
@@ -415,7 +423,9 @@ class Place:
         """Return the programs that come to a function: its framework's own, else the first."""
         found = [name for name, seen in self.ours.items() if function in seen.reached]
         own = self.tree.functions[function].partition(":")[0].rpartition(".")[2]
-        own = "click" if own == "guard" else own  # which has most guards
+        if own in ("guard", "watch"):  # who do not show each of their ways in one
+            several = ("functions", "process", "click", "plugins")
+            return [name for name in several if name in found] or found[:1]
         if os.environ.get("FAULTS") == "everywhere":  # as long as an hour
             return found
         return [own] if own in found else found[:1]
