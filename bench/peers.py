@@ -283,7 +283,7 @@ def ends(contest: Contest, quick: bool) -> Iterator[tuple[str, list[str]]]:
         columns = contest.columns
         found = dict(zip(columns, contest.measure(measure.way_out, times, _OUT, mood, min)))
         swift = [column for column, one in found.items() if one < _SWIFT]
-        more = contest.measure(measure.way_out, times * 10, _OUT, mood, min, swift)
+        more = contest.measure(measure.way_out, times * 5, _OUT, mood, min, swift)
         found |= dict(zip(swift, map(min, more, (found[column] for column in swift))))
         yield f"back end {mood}, ms", [f"{found[column]:.1f}" for column in columns]
 
