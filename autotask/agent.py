@@ -75,7 +75,8 @@ def find_spec(
     name: str, path: "Sequence[str] | None" = None, target: "ModuleType | None" = None
 ) -> "ModuleSpec | None":
     """Find a module that is watched; leave all others to the finders behind us."""
-    if name not in TABLE and name not in hooks:
+    others = name[:9] != "autotask." or name == "autotask.watch"
+    if others and name not in TABLE and name not in hooks:
         return None
     try:
         from autotask import watch

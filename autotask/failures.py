@@ -22,7 +22,10 @@ _LONGEST_READ = 20_000  # characters of it that are searched for secrets
 
 def describe(exc: BaseException) -> dict[str, str]:
     """Return an exception's type, masked message and, where known, the place it came from."""
-    error = {"type": type(exc).__name__, "message": masked(_message(exc))}
+    message = _message(exc)
+    if type(exc).__name__ == "UnexpectedExit":  # Invoke's goes on with what the command has said
+        message = message.partition("\n\nStdout:")[0]
+    error = {"type": type(exc).__name__, "message": masked(message)}
     where = place(exc.__traceback__)
     if where:
         error["where"] = where
@@ -47,14 +50,17 @@ def masked(text: str) -> str:
         text,
     )
     text = re.sub(
-        r"(?i)((?:key|token|password|passwd|passphrase|pwd|secret)[\"']?\s*[=:]\s*)"
+        r"(?i)((?:key|token|password|passwd|passphrase|pwd|secret|(?<![a-z])pass)[\"']?\s*[=:]\s*)"
         r"(?:b?\"(?:[^\"\\]|\\.)*\"?|b?'(?:[^'\\]|\\.)*'?|[^\s,;&\"')\]}]+)",
         r"\1***",
         text,
     )
+    # Options and their values, in a line for a shell or in a list of words.
     text = re.sub(
-        r"(?i)(\s--?[\w-]*(?:key|token|password|passwd|passphrase|secret)\s+|"
-        r"\b(?:mysql|mariadb)[\w-]*\s[^;|&\n]*?-p|\bsshpass -p ?)(?![\s-])[^\s;|&\"']+",
+        r"(?i)([\s'\"]--?[\w-]*(?:key|token|password|passwd|passphrase|secret)['\"]?,?\s+['\"]?|"
+        r"\b(?:mysql|mariadb)[\w-]*(?=[\s'\"])[^;|&\n]{0,200}?[\s'\"]-p|\bsshpass[\s'\",]+-p[\s'\",]*|"
+        r"\bcurl\b[^;|&\n]{0,200}?\s-u\s*[^\s:'\"]+:|\bbearer\s+(?=\S{16}))(?![\s'\"-])"
+        r"[^\s;|&\"',\]]+",
         r"\1***",
         text,
     )

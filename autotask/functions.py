@@ -100,6 +100,14 @@ class _BoundTask(BoundFunctionWrapper):  # type: ignore[type-arg]
             return _find, (self.__module__, self.__qualname__)
         return getattr, (bound_to, self.__name__)
 
+    def __copy__(self) -> Any:
+        return self
+
+    def __deepcopy__(self, memo: Any) -> Any:
+        from copy import deepcopy
+
+        return getattr(deepcopy(self.__self__, memo), self.__name__)
+
 
 class _Task(FunctionWrapper):  # type: ignore[type-arg]
     """A function whose calls are runs; pickled by its name, as functions are."""
@@ -112,6 +120,12 @@ class _Task(FunctionWrapper):  # type: ignore[type-arg]
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         return self.__qualname__
+
+    def __copy__(self) -> Any:
+        return self  # as functions are
+
+    def __deepcopy__(self, memo: Any) -> Any:
+        return self
 
 
 def _runs_later(wrapped: Any) -> bool:
@@ -173,7 +187,8 @@ def _step(method: str, *given: Any) -> Any:
         except BaseException:
             recorder.fail(run, recorder.passing())
             raise
-        self._self_span.step_out()
+        finally:
+            self._self_span.step_out()
         return result
 
     return autotask_step
@@ -243,5 +258,6 @@ class _AsyncSteps(ObjectProxy):  # type: ignore[type-arg]
         except BaseException:
             recorder.fail(run, recorder.passing())
             raise
-        self._self_span.step_out()
+        finally:
+            self._self_span.step_out()
         return result

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 
 _OURS = ("autotask", "autotask.frameworks")
+_RAISED_BY_US = ("builtins", "socket", "re", "autotask")  # modules of exceptions
 
 
 def guarded(function: Callable[P, T]) -> Callable[P, T | None]:
@@ -82,17 +83,19 @@ def _trail(problem: BaseException) -> str:
 def from_signal_handler(problem: BaseException) -> bool:
     """Tell whether an exception came out of a signal handler, which Python runs in any frame.
 
-    A handler is given the frame that it has interrupted, which else nobody below us is.
+    A handler is given the frame that it has interrupted, which else nobody below us is. And none of
+    our own frames raises what is neither built in nor ours: another thread has put that into it.
     """
-    step = problem.__traceback__
+    step, ours = problem.__traceback__, False
     while step is not None:
         frame, step = step.tb_frame, step.tb_next
         interrupted = frame.f_back
         # None of ours is a handler, and to look into a frame makes all around it live on.
-        if interrupted is None or frame.f_globals.get("__package__") in _OURS:
+        ours = frame.f_globals.get("__package__") in _OURS
+        if interrupted is None or ours:
             continue
         for value in frame.f_locals.values():
             given = value if type(value) is tuple else (value,)
             if any(item is interrupted for item in given):
                 return True
-    return False
+    return ours and type(problem).__module__ not in _RAISED_BY_US

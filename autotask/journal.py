@@ -34,8 +34,12 @@ class Journal:
         self._torn = False
         self._refused = False  # the last line was
 
-    def append(self, line: str) -> bool:
-        """Write one line (ASCII, without its end); False where the disk does not take it."""
+    def append(self, line: str, tried: list[bool] | None = None) -> bool:
+        """Write one line (ASCII, without its end); False where the disk does not take it.
+
+        *tried* becomes [True] with nothing between that and the writing: for a caller that an
+        exception of a signal handler reaches from in here.
+        """
         data = (line + "\n").encode("ascii")
         if self._torn:  # end the line that a full disk has cut
             data = b"\n" + data
@@ -44,7 +48,10 @@ class Journal:
                 begin, end = self._hour
                 if not (self._names() and begin <= time.time() < end):
                     self._open_segment()
-                written = os.write(self._file, data)
+                write, file = os.write, self._file
+                if tried is not None:
+                    tried[0] = True
+                written = write(file, data)
         except OSError as problem:
             if from_signal_handler(problem):  # a TimeoutError of the program's
                 raise

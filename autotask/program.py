@@ -15,7 +15,7 @@ from _thread import get_ident
 from autotask import recorder
 from autotask.guard import guarded
 from autotask.naming import process_name
-from autotask.run import Outcome, exited
+from autotask.run import Outcome, exited, passed_on, raised
 from autotask.standard import standard
 
 TYPE_CHECKING = False
@@ -85,8 +85,8 @@ def _note_exits() -> None:
             _cut_off(status)
         own_quick_exit(status)
 
-    sys.exit = _in_place_of(own_exit, autotask_exit)
-    os._exit = _in_place_of(own_quick_exit, autotask_quick_exit)
+    sys.exit = _builtin(_in_place_of(own_exit, autotask_exit))
+    os._exit = _builtin(_in_place_of(own_quick_exit, autotask_quick_exit))
     quitter = getattr(sys.modules.get("_sitebuiltins"), "Quitter", None)  # of exit() and quit()
     if quitter is not None:
         own_call = quitter.__call__
@@ -109,6 +109,11 @@ def _is_at_exit() -> bool:
     if "greenlet" in sys.modules:  # each has a bottom of its own
         return False
     return frame.f_code.co_name not in ("<module>", "_run_module_as_main", "entry_point")
+
+
+def _builtin(function: Any) -> Any:
+    """Make a function that is no method, whatever class it becomes an attribute of."""
+    return staticmethod(function) if sys.version_info >= (3, 10) else function
 
 
 def _in_place_of(original: Any, function: Any) -> Any:
@@ -142,11 +147,12 @@ def _outcome(run: Run, script: ModuleType | None) -> Outcome:
     exc = last_exception()
     if exc is not None and not (_exit_code and _was_caught(exc)):
         return recorder.judged(exc, run)
-    outcome = exited(_status(script))
-    if outcome.status != "failure":
-        return outcome
-    inner = recorder.failed_inside(run, outcome.exit_code)
-    return recorder.nested(inner, outcome) if inner is not None else outcome
+    status = _status(script)
+    if isinstance(status, (int, type(None))):
+        outcome = exited(status)
+        cause = recorder.failed_inside(run, outcome.exit_code)
+        return passed_on(outcome, cause) if outcome.status == "failure" and cause else outcome
+    return raised(SystemExit(status))  # a text of its own: no task inside has ended it so
 
 
 def _status(script: ModuleType | None) -> object:

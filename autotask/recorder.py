@@ -235,7 +235,11 @@ def judged(exc: BaseException, run: Run | None = None, outcome: Outcome | None =
 
 def nested(inner: Run, outcome: Outcome) -> Outcome:
     """Return the outcome of a run whose only trouble is that a run inside it failed."""
-    return passed_on(outcome, (inner.ended.caused_by if inner.ended else None) or inner.id)
+    return passed_on(outcome, _cause(inner))
+
+
+def _cause(failed: Run) -> str:
+    return (failed.ended.caused_by if failed.ended else None) or failed.id
 
 
 def run_behind(exc: BaseException, outer: Run | None = None) -> Run | None:
@@ -259,14 +263,13 @@ def _has_failed(run: Run) -> bool:
     return run.ended is not None and run.ended.status == "failure"
 
 
-def failed_inside(run: Run, exit_code: int | None) -> Run | None:
-    """Return the failed run directly under *run* that may be why it ends with an exit code."""
-    inner = run.failed
-    if inner is None or inner.ended is None:
+def failed_inside(run: Run, exit_code: int | None) -> str | None:
+    """Return the id of the failed run inside *run* that may be why it ends with an exit code."""
+    if run.failed is None:
         return None
+    framework, its_code, cause = run.failed
     # doit has statuses of its own, whatever its command's was.
-    explains = inner.framework == "doit" or inner.ended.exit_code in (None, exit_code)
-    return inner if explains else None
+    return cause if framework == "doit" or its_code in (None, exit_code) else None
 
 
 def start_program(task: str) -> Run | None:
@@ -360,18 +363,28 @@ def _end(run: Run, outcome: Outcome) -> None:
     if run.pid != os.getpid() or _open.pop(run.id, None) is None:
         return
     here = _process or _here(run.id)
-    duration = time.monotonic() - run.clock
     run.ended, run.key = outcome, None
-    if here.journal:
+    duration, tried = time.monotonic() - run.clock, [False]
+    try:
+        _journal_end(run, here, duration, tried)
+        if here.wire:
+            here.wire.finished(run.task, run.framework, run.trigger, outcome, duration, here.host)
+        if here.settings.debug:
+            debug(f"run {run.id} ended: {outcome.status} {outcome.reason or ''}".rstrip())
+    except BaseException:  # of a signal handler of the program's: nobody else will tell of it
+        if not tried[0]:
+            _journal_end(run, here, duration, tried)
+        raise
+    finally:
+        _step_back(run, here)
+
+
+def _journal_end(run: Run, here: _Process, duration: float, tried: list[bool]) -> None:
+    if here.journal and run.ended:
         cpu = time.process_time() - run.cpu
-        here.journal.append(
-            journal.finished_line(run.id, run.root, time.time(), outcome, duration, cpu, _max_rss())
-        )
-    if here.wire:
-        here.wire.finished(run.task, run.framework, run.trigger, outcome, duration, here.host)
-    if here.settings.debug:
-        debug(f"run {run.id} ended: {outcome.status} {outcome.reason or ''}".rstrip())
-    _step_back(run, here)
+        now = time.time()
+        line = journal.finished_line(run.id, run.root, now, run.ended, duration, cpu, _max_rss())
+        here.journal.append(line, tried)
 
 
 def _step_back(run: Run, here: _Process) -> None:
@@ -382,7 +395,7 @@ def _step_back(run: Run, here: _Process) -> None:
     if outer is not None:
         outer.crowd -= 1
         if run.ended is not None and run.ended.status == "failure":
-            outer.failed = run
+            outer.failed = run.framework, run.ended.exit_code, _cause(run)
     if here.handed_on is run:
         _hand_on(outer, here)
 

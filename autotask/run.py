@@ -25,7 +25,8 @@ class Run:
         self.cpu = 0.0  # seconds of the process by then
         self.ended: Outcome | None = None
         self.crowd = 0  # open runs directly under it, in this process
-        self.failed: Run | None = None  # the last run directly under it that failed
+        # Of the last run directly under it that failed: framework, exit code, and which run is why.
+        self.failed: tuple[str, int | None, str] | None = None
 
 
 class Outcome:

@@ -14,6 +14,8 @@ _bootstrap: "Any" = sys.modules["_frozen_importlib"]
 _external: "Any" = sys.modules["_frozen_importlib_external"]
 
 
+_made: "dict[str, Any]" = {}  # by us; to make one anew takes time and memory, and waits for locks
+
 # Up to 3.9 what is registered goes with the module: there must be one of it, and it must stay.
 ATEXIT_IS_THE_INTERPRETERS = sys.version_info >= (3, 10) and sys.implementation.name == "cpython"
 
@@ -23,6 +25,8 @@ def standard(name: str) -> "Any":
 
     Raises ImportError where there is none.
     """
+    if name in _made:
+        return _made[name]
     spec = _find(name)
     if spec is None or (name == "atexit" and not ATEXIT_IS_THE_INTERPRETERS):
         return __import__(name)  # a frozen program, say
@@ -38,6 +42,7 @@ def standard(name: str) -> "Any":
                 sys.modules[name] = there
             else:
                 sys.modules.pop(name, None)
+        _made[name] = module
         return module
 
 

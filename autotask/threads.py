@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 
+from autotask.guard import guarded
 from autotask.watch import when_imported
 
 TYPE_CHECKING = False
@@ -29,10 +30,14 @@ def follow(current: Callable[[], Run | None]) -> None:
         if hasattr(original, "__wrapped__"):
             return
 
-        def start(thread: Any, *args: Any, **kwargs: Any) -> Any:
+        @guarded
+        def note(thread: Any) -> None:
             run = current()
             if run is not None:
                 thread.__dict__[_NOTE] = run
+
+        def start(thread: Any, *args: Any, **kwargs: Any) -> Any:
+            note(thread)
             return original(thread, *args, **kwargs)
 
         start.__wrapped__ = original  # type: ignore[attr-defined]
@@ -51,4 +56,4 @@ def starter() -> Run | None:
         return None
     # threading's own get_ident: gevent, which may come after us, puts another in its place
     thread = getattr(threading, "_active", {}).get(threading.get_ident())
-    return getattr(thread, _NOTE, None)
+    return None if thread is None else thread.__dict__.get(_NOTE)  # it may have a __getattr__

@@ -91,15 +91,28 @@ def find(
     name: str, path: "Sequence[str] | None", target: "ModuleType | None"
 ) -> "ModuleSpec | None":
     """Find a module by the finders behind us, and lend its loader our ear."""
+    spec = _found(name, path, target)
+    if name[:9] == "autotask.":
+        if spec is None:  # of the program's own `autotask`, which is to be there before
+            getattr(sys.modules["autotask"], "__all__", None)
+            spec = _found(name, [(entry or ".") + "/autotask" for entry in sys.path], target)
+    elif spec is not None and _takes_part(spec.loader):
+        _lend(name, spec.loader)
+    return spec
+
+
+def _takes_part(loader: object) -> bool:
+    return hasattr(loader, "exec_module") and not isinstance(loader, type)
+
+
+def _found(
+    name: str, path: "Sequence[str] | None", target: "ModuleType | None"
+) -> "ModuleSpec | None":
     finders = list(sys.meta_path)
     for finder in finders[finders.index(_agent) + 1 :] if _agent in finders else finders:
         find_spec = getattr(finder, "find_spec", None)
-        if find_spec is None:
-            continue
-        spec: ModuleSpec | None = find_spec(name, path, target)
+        spec: ModuleSpec | None = find_spec(name, path, target) if find_spec is not None else None
         if spec is not None:
-            if hasattr(spec.loader, "exec_module") and not isinstance(spec.loader, type):
-                _lend(name, spec.loader)
             return spec
     return None
 

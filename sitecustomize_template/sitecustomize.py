@@ -58,13 +58,20 @@ def _load(place):
 
 
 def _package(place):
-    """Make the package, whose own file is executed only when somebody asks for what is in it."""
+    """Make the package, whose own file is executed only when somebody asks for what is in it.
+
+    Where the program has an `autotask` of its own, that moves in then.
+    """
     package = _module("autotask", place + "/__init__.py", [place])
 
     def load(name):
-        if name not in ("task", "__all__"):  # all else that is asked for are its modules
-            raise AttributeError(name)
+        if os.path.exists(place + "/" + name + ".py") or name == "tool":
+            raise AttributeError(name)  # one of our modules: the import system looks for it next
         del package.__getattr__
+        theirs = sys.modules["_frozen_importlib_external"].PathFinder.find_spec("autotask")
+        if theirs and theirs.loader and not os.path.exists(theirs.origin[:-11] + "agent.py"):
+            package.__spec__, package.__file__ = theirs, theirs.origin
+            package.__path__ = list(theirs.submodule_search_locations or ()) + [place]  # noqa: RUF005
         package.__spec__.loader.exec_module(package)
         return getattr(package, name)
 

@@ -49,6 +49,11 @@ HIDDEN = {
         "mysqldump -u root -p*** shop",
     ),
     "sshpass": ("sshpass -p hunter2 ssh ann@db", "sshpass -p *** ssh ann@db"),
+    "a list of words": ("['run', '--password', 'hunter2', '-v']", "'--password', '***', '-v'"),
+    "a short option in a list": ("['mysql', '-u', 'root', '-phunter2']", "'-u', 'root', '-p***'"),
+    "curl": ("curl -s -u admin:hunter2 https://db/x", "-u admin:*** https://db/x"),
+    "a variable": ("DB_PASS=hunter2 make", "DB_PASS=*** make"),
+    "a bearer's token": ("Bearer hunter2.hunter2.hunter2 x", "Bearer *** x"),
     "a passphrase": ("passphrase=hunter2", "passphrase=***"),
     "several lines": ("user=ann\npassword=hunter2\nhost=db", "password=***\nhost=db"),
     "spaces around": ("password  =  hunter2 x", "password  =  *** x"),
@@ -80,6 +85,7 @@ def test_so_is_one_that_is_written_otherwise(text: str) -> None:
 
 
 HARMLESS = [
+    *("compass: north", "the bearer of news", "mysql -h db --port 3", "cp -p a b", "curl -u"),
     *("no stock", "", "monkey business", "KeyError: 'shop'", "the password is wrong"),
     *("http://x.org:8080/a@b", "mail ann@x.org: no", "see https://x.org/?a=1&b=2", "a:b@c"),
     *("tokens are counted", "x" * 500, "line one\nline two", "/a/b:c", "C:\\keys\\file"),

@@ -45,7 +45,8 @@ def instrument(core: ModuleType) -> None:
     if hasattr(core, "Group"):  # Typer's copy has none
         for owner in _own_classes(core.Group):
             replace(owner, "invoke", _around_group_invoke)
-    replace(core.Context, "invoke", _around_context_invoke)
+    commands = _own_classes(core.Command)[-1]
+    replace(core.Context, "invoke", lambda own: _around_context_invoke(own, commands))
 
 
 def instrument_typer(core: ModuleType) -> None:
@@ -132,10 +133,10 @@ def _left_parsing(
 
 def _around_invoke(original: Any) -> Any:
     @recorder.witness
-    def autotask_invoke(self: Any, ctx: Any) -> Any:
-        run = _setup(self, ctx)
+    def autotask_invoke(self: Any, *args: Any, **kwargs: Any) -> Any:
+        run = _setup(self, *args, **kwargs)
         try:
-            result = original(self, ctx)
+            result = original(self, *args, **kwargs)
         except BaseException:
             _failed(run, passing())
             raise
@@ -146,8 +147,14 @@ def _around_invoke(original: Any) -> Any:
 
 
 @guarded
-def _setup(command: Any, ctx: Any) -> Run | None:
-    """Open the run of a command that works; a group that only hands on is none."""
+def _setup(command: Any, *args: Any, **kwargs: Any) -> Run | None:
+    """Open the run of a command that works; a group that only hands on is none.
+
+    A class of the user's own may have an `invoke` with other names and more of them.
+    """
+    ctx: Any = args[0] if args else next(iter(kwargs.values()), None)
+    if not hasattr(ctx, "invoked_subcommand"):
+        return None
     if ctx.invoked_subcommand is not None and _is_group(command):
         return None
     current = recorder.current()
@@ -169,29 +176,32 @@ def _failed(run: Run | None, exc: BaseException) -> None:
 
 def _around_group_invoke(original: Any) -> Any:
     @recorder.witness
-    def autotask_invoke(self: Any, ctx: Any) -> Any:
+    def autotask_invoke(self: Any, *args: Any, **kwargs: Any) -> Any:
         began, run = time.monotonic(), None
         try:
-            return original(self, ctx)
+            return original(self, *args, **kwargs)
         except BaseException:
-            run = _left_group(self, ctx, passing(), began)  # noqa: F841  run_behind reads it
+            run = _left_group(self, passing(), began, *args, **kwargs)  # noqa: F841  run_behind reads it
             raise
 
     return autotask_invoke
 
 
 @guarded
-def _left_group(command: Any, ctx: Any, exc: BaseException, began: float) -> Run | None:
+def _left_group(
+    command: Any, exc: BaseException, began: float, *args: Any, **kwargs: Any
+) -> Run | None:
     """Report a group that failed before or after its commands ran, or knew no such command."""
-    if recorder.run_behind(exc) is not None:
+    ctx = args[0] if args else next(iter(kwargs.values()), None)
+    if recorder.run_behind(exc) is not None or not hasattr(ctx, "invoked_subcommand"):
         return None
     return _report(_path(ctx), command, exc, began)
 
 
-def _around_context_invoke(original: Any) -> Any:
+def _around_context_invoke(original: Any, commands: type) -> Any:
     @recorder.witness
     def autotask_invoke(*args: Any, **kwargs: Any) -> Any:
-        if len(args) < 2 or not hasattr(args[1], "make_context"):
+        if len(args) < 2 or not issubclass(type(args[1]), commands):
             return original(*args, **kwargs)  # a plain function: Command.invoke's own way to it
         run = _setup_called(args[0], args[1])
         try:
