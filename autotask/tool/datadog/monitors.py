@@ -76,15 +76,11 @@ def key_tag(key: str) -> str:
 
 def is_about(monitor: Monitor, task_tag: str) -> bool:
     """Tell whether a monitor can alert because of a task: its own, or one of many tasks."""
-    if task_tag in monitor["tags"]:
-        return True
-    if any(tag.startswith("task:") for tag in monitor["tags"]):
-        return False
     return _takes(str(monitor["query"]), task_tag[len("task:") :])
 
 
 def _takes(query: str, name: str) -> bool:
-    """Tell whether a query that is grouped by task takes this one in."""
+    """Tell whether a query takes a task in: because it names no task, or this one."""
     over, _, excluded = query.partition(".exclude(")
     refused = re.findall(r"!task:([^,}]*)", over) + re.findall(r'"task:([^"]*)"', excluded)
     wanted = re.findall(r'(?<!!)task:([^,}"]*)', over)

@@ -23,7 +23,7 @@ _OPTIONS = {
     "thresholds": {},
 }
 SIGNS = {"create": "+", "change": "~", "replace": "±", "delete": "-"}
-_FOREIGN = ("service check", "event alert", "event-v2 alert", "composite")  # no missing data there
+_WITHOUT_MISSING_DATA = ("service check",)
 
 
 class Difference(NamedTuple):
@@ -102,10 +102,7 @@ def _why_anew(wanted: Monitor, found: Monitor) -> str:
     """Say why a monitor has to be made anew: what Datadog lets nobody change later."""
     if _type(wanted) != _type(found):
         return f"it is a {found['type']}, and types cannot be changed"
-    schedules = [
-        bool(_option(one, "scheduling_options").get("custom_schedule")) for one in (wanted, found)
-    ]
-    if schedules[0] != schedules[1]:
+    if _scheduled(wanted) != _scheduled(found):
         return "a schedule can be given only to a new monitor, and not be taken away"
     return ""
 
@@ -124,7 +121,10 @@ def _differences(wanted: Monitor, found: Monitor) -> Iterator[Difference]:
         if ours != theirs:
             yield Difference(field, theirs, ours)
     for name in _OPTIONS:
-        if name in ("on_missing_data", "require_full_window") and _type(wanted) in _FOREIGN:
+        if (
+            name in ("on_missing_data", "require_full_window")
+            and _type(wanted) in _WITHOUT_MISSING_DATA
+        ):
             continue
         ours, theirs = (_normal(name, _option(one, name)) for one in (wanted, found))
         if ours != theirs:

@@ -55,6 +55,8 @@ class Datadog:
     forbidden: str = ""  # a method that the application key must not use
     number: int = 1000
     most_at_once: int = 0
+    limited_until: float = 0  # on the monotonic clock
+    impatient: int = 0  # requests that came before
     url: str = ""
     called: Callable[[str, str], None] = lambda *_: None  # with each request
 
@@ -107,6 +109,7 @@ class Datadog:
         """Count the requests that are being answered."""
         with self._lock:
             self._now += by
+            self.impatient += by > 0 and time.monotonic() < self.limited_until
             self.most_at_once = max(self.most_at_once, self._now)
 
     def _routed(self, method: str, path: str, query: dict[str, str], body: Any) -> Any:
@@ -284,6 +287,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
             return
         if kind == "limit":
+            self.knows.limited_until = time.monotonic() + 0.95
             reset = {"X-RateLimit-Reset": "1", "X-RateLimit-Remaining": "0"}
             self._send(429, {"errors": ["Too many requests"]}, reset)
             return

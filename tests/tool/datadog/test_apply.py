@@ -367,6 +367,12 @@ def test_what_datadog_does_not_take_is_not_written_and_the_rest_is(
     assert "is invalid (400)" in ended.stderr
 
 
+def test_the_end_of_a_rate_limit_is_waited_for(datadog: Datadog) -> None:
+    datadog.faults = [Fault("limit", times=2)]
+    assert api.Api(os.environ).monitors([]) == []
+    assert (datadog.faults[0].times, datadog.impatient) == (0, 0)
+
+
 def test_the_waiting_has_a_bound(
     datadog: Datadog, nightly: Book, monkeypatch: pytest.MonkeyPatch
 ) -> None:
