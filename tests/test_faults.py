@@ -317,11 +317,22 @@ ODD_ENV = {
     "AUTOTASK_DEBUG": "{place}/debug",
 }
 # Programs and what is set for them: each function of ours is reached by one of them at least.
+LONG = """
+import subprocess, sys, autotask
+@autotask.task(name="one")
+def one(): pass
+@autotask.task(name="starts")
+def starts(): subprocess.run([sys.executable, "-S", "-c", "pass"], check=True)
+for _ in range(1100): one()
+starts(); one(); starts()
+print("long")
+"""
 PROGRAMS: dict[str, tuple[str, dict[str, str]]] = {
     "functions": (FUNCTIONS + ENDINGS["raises"], FUNCTIONS_ENV),
     "click": (CLICK + ENDINGS["leaves"], {}),
     "process": (PROCESS + ENDINGS["breaks off"], FUNCTIONS_ENV),
     "killed": (ENDINGS["is killed"], FUNCTIONS_ENV),
+    "long": (LONG + ENDINGS["leaves"], {}),
     "launched": (
         ENDINGS["raises"],
         {"AUTOTASK_PROCESS_RUN": "0123456789abcdef:{pid}", "AUTOTASK_DEBUG": "{place}/debug"},
@@ -387,6 +398,9 @@ INEVITABLE: dict[str, tuple[str, str]] = {
     "autotask.guard:swallow": ("raises", _GUARD),
     "autotask.guard:from_signal_handler": ("raises returns", _GUARD),
     "autotask.program:_in_place_of": ("returns", "makes what it calls"),
+    "autotask.inheriting:_hear": ("raises", _BORDER),
+    "autotask.program:_builtin": ("returns", "makes what it calls"),
+    "autotask.recorder:passing": ("raises", _BORDER),
     "autotask.recorder:witness": ("returns", "makes what it calls"),
     "autotask.threads:follow.instrument.start": ("raises returns", _BORDER),
     "autotask.watch:find": ("raises returns", _BORDER),
@@ -395,8 +409,10 @@ INEVITABLE: dict[str, tuple[str, str]] = {
     "autotask.watch:_tell": ("raises", _GUARD),
     "autotask.watch:_swallow": ("raises", _GUARD),
 }
-# Of modules that are in the process, what only the launcher and the tool call.
+# Of modules that are in the process, what only the launcher and the tool call, and subinterpreters.
 ELSEWHERE = {
+    "autotask.dogstatsd:Wire.close",
+    "autotask.program:_is_main_interpreter",
     "autotask.dogstatsd:Wire.running",
     "autotask.marks:is_signed",
     "autotask.process:is_dead",
