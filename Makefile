@@ -37,9 +37,21 @@ lint: $(VENV)/.ready  ## check style and types
 bench: $(VENV)/.ready  ## measure what autotask costs beside its budgets (ARGS="--quick", "--gate", "--million")
 	$(BIN)/python bench/bench.py $(ARGS)
 
+.PHONY: bench-long
+bench-long: $(VENV)/.ready  ## measure a million runs in one process, into docs/evidence.md
+	$(BIN)/python bench/long.py $(ARGS)
+
+.PHONY: bench-peers
+bench-peers: $(VENV)/.ready  ## measure the peers beside us, into docs/evidence.md (ARGS="--quick")
+	$(BIN)/python bench/peers.py $(ARGS)
+
 .PHONY: matrix
 matrix: $(VENV)/.ready  ## test oldest and newest frameworks on every Python found (ARGS="--python 3.9")
 	$(BIN)/python tests/matrix.py $(ARGS)
+
+.PHONY: upstream
+upstream: $(VENV)/.ready  ## run the frameworks' own tests bare and under the agent (ARGS="--framework click")
+	$(BIN)/python tests/upstream.py $(ARGS)
 
 .PHONY: wheel
 wheel: $(VENV)/.ready  ## build the wheel and the source distribution into dist/

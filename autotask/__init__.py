@@ -34,12 +34,12 @@ else:
             from autotask import watch
 
             watch.load("functions")
+            return sys.modules["autotask.functions"].instrument(function, name) or function
         except Exception as problem:  # no wrapt in reach
             from autotask.guard import swallow
 
             swallow("task", problem)
             return function
-        return sys.modules["autotask.functions"].instrument(function, name) or function
 
 
 __all__ = ["task"]

@@ -108,8 +108,10 @@ def _is_launched(process_run: str) -> bool:
 
     def explain() -> None:
         if hasattr(sys, "last_value"):
-            from autotask import program
-
+            try:
+                from autotask import program
+            except Exception:  # a broken installation of ours is no trouble of the program's
+                return
             program.explain(run)
 
     atexit.register(explain)

@@ -88,7 +88,9 @@ class Story:
 
     def _end(self, run: str, event: Event) -> None:
         ended = self.open.pop(run, None)
-        if ended is not None and event.get("status") == "failure" and ended.parent in self.open:
+        if ended is None or event.get("reason") == "lost":  # cut off by the end, no cause of it
+            return
+        if event.get("status") == "failure" and ended.parent in self.open:
             if ended.framework == "doit":  # has statuses of its own, whatever its command's was
                 event = {**event, "exit_code": None}
             self.open[ended.parent].failed = event

@@ -164,7 +164,7 @@ class Settings:
     def _entity_id(self) -> str | None:
         """Return what the Agent finds a container by: a tag's value, and no more than that."""
         text = self._environ.get("DD_ENTITY_ID", "")
-        if not text or not any(mark in text for mark in ",|#\n"):
+        if text.isascii() and not any(mark in text for mark in ",|#\n"):
             return text or None
         self.problems.append(f"DD_ENTITY_ID: {text!r} is no id")
         return None

@@ -7,7 +7,7 @@ because importing the `datadog` package costs ten bare interpreters and brings `
 from __future__ import annotations
 
 import os
-from _thread import RLock
+from _thread import RLock, get_ident
 
 from autotask.guard import from_signal_handler, guarded
 from autotask.journal import above_stdio
@@ -43,13 +43,16 @@ class Wire:
         self._size = _UDP_SIZE if self._family == "udp" else _UNIX_SIZE
         self._events = settings.events
         self._lock = RLock()  # threads share the socket; a signal handler's task may come between
+        self._only = 0  # the one thread that may still send
         self._address: Any = None  # what connect takes
         self._resolving = False
         self._waiting: list[bytes] = []
+        self._module: Any = None
         self._socket: Any = None
         self._refused = False
         self._identity: tuple[int, int] | None = None
-        self._last = ("", "", "")  # task, framework, their tags: one value, for threads
+        # Task, framework, their tags: one value, for threads.
+        self._last: tuple[str | None, str, str] = (None, "", "")
         self._tags = ",".join(
             [
                 tag("env", settings.env or "unknown"),
@@ -126,8 +129,18 @@ class Wire:
         self._send_packet(packet)
 
     def _send_packet(self, packet: bytes) -> None:
+        if self._only:
+            if self._only == get_ident():
+                self._send_alone(packet)
+            return
         with self._lock:
-            self._send_alone(packet)
+            if not self._only:  # by now
+                self._send_alone(packet)
+
+    def keep_to_this_thread(self) -> None:
+        """Take no more from other threads, as the journal does at the interpreter's end."""
+        with self._lock:
+            self._only = get_ident()
 
     def _send_alone(self, packet: bytes) -> None:
         if self._address is None and not self._find_address():
@@ -146,11 +159,11 @@ class Wire:
         except OSError as problem:
             if from_signal_handler(problem):  # a TimeoutError of the program's
                 raise
-            self.close()
+            self.close_alone()
 
     def _retry(self, packet: bytes) -> None:
         if self._family == "unix":
-            self.close()  # an Agent that was restarted has made another socket file
+            self.close_alone()  # an Agent that was restarted has made another socket file
         try:
             self._write(packet)
         except OSError as problem:
@@ -163,7 +176,7 @@ class Wire:
         self._socket.send(packet)
 
     def _open(self) -> None:
-        _socket = standard("_socket")
+        self._module = _socket = self._module or standard("_socket")  # no import at the very end
         if self._family == "unix":
             family = _socket.AF_UNIX
         else:
@@ -218,7 +231,10 @@ class Wire:
             import _thread
 
             self._resolving = True
-            _thread.start_new_thread(self._resolve, ())
+            try:
+                _thread.start_new_thread(self._resolve, ())
+            except RuntimeError:  # no thread to be had: as with a name that nobody knows
+                pass
         return self._address is not None
 
     @guarded

@@ -47,7 +47,8 @@ def replace(module: ModuleType, qualname: str, name: str) -> None:
     found = next((place[last] for place in places if last in place), None)
     if found is None:
         raise LookupError(f"AUTOTASK_FUNCTIONS: {module.__name__} has no {qualname}")
-    setattr(owner, last, instrument(found, name))
+    task = instrument(found, name)
+    setattr(owner, last, found if task is None else task)
 
 
 def _name_of(function: Any) -> str:
@@ -76,7 +77,8 @@ def autotask_call(self: Any, /, *args: Any, **kwargs: Any) -> Any:
     """Call what is wrapped, as a run: past wrapt's own way, which adds a frame to tracebacks."""
     wrapped, name = self.__wrapped__, self._self_wrapper
     if _runs_later(wrapped):
-        return _stepped(wrapped(*args, **kwargs), name, None)
+        result = wrapped(*args, **kwargs)
+        return _stepped(result, name, None) or result
     run = recorder.start(name, "function")
     try:
         result = wrapped(*args, **kwargs)
@@ -84,7 +86,7 @@ def autotask_call(self: Any, /, *args: Any, **kwargs: Any) -> Any:
         recorder.fail(run, recorder.passing())
         raise
     if type(result) in (CoroutineType, GeneratorType, AsyncGeneratorType):
-        return _stepped(result, name, run)  # a decorator's, round a function of that kind
+        return _stepped(result, name, run) or result  # a decorator's, round one of that kind
     recorder.succeed(run)
     return result
 
@@ -128,6 +130,7 @@ class _Task(FunctionWrapper):  # type: ignore[type-arg]
         return self
 
 
+@guarded
 def _runs_later(wrapped: Any) -> bool:
     """Tell a function whose call only makes what is then awaited or iterated over."""
     return (
@@ -137,6 +140,7 @@ def _runs_later(wrapped: Any) -> bool:
     )
 
 
+@guarded
 def _stepped(result: Any, name: str, run: Run | None) -> Any:
     kind = _AsyncSteps if isinstance(result, AsyncGeneratorType) else _Steps
     return kind(result, _Span(name, run))
@@ -215,6 +219,7 @@ class _Steps(ObjectProxy):  # type: ignore[type-arg]
         finally:
             self._self_span.close()
 
+    @guarded
     def __del__(self) -> None:
         self._self_span.close()
 
@@ -244,6 +249,7 @@ class _AsyncSteps(ObjectProxy):  # type: ignore[type-arg]
         finally:
             self._self_span.close()
 
+    @guarded
     def __del__(self) -> None:
         self._self_span.close()
 

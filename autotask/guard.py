@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import os
 
+_FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_CLOEXEC", 0)
+_FLAGS |= getattr(os, "O_NONBLOCK", 0)  # nobody may read the FIFO that is our log
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,9 +31,15 @@ def guarded(function: Callable[P, T]) -> Callable[P, T | None]:
         try:
             return function(*args, **kwargs)
         except Exception as problem:
-            if from_signal_handler(problem):
+            theirs = False
+            try:
+                theirs = from_signal_handler(problem)
+                if not theirs:
+                    swallow(function.__qualname__, problem)
+            except (MemoryError, RecursionError):
+                pass  # as little room to look at it as there was for what we wanted
+            if theirs:
                 raise
-            swallow(function.__qualname__, problem)
             return None
 
     guard.__name__ = function.__name__
@@ -59,7 +68,7 @@ def debug(text: str) -> None:
         if wanted == "1":
             os.write(2, line)
             return
-        file = os.open(wanted, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        file = os.open(wanted, _FLAGS, 0o600)
         try:
             os.write(file, line)
         finally:

@@ -8,15 +8,19 @@ from __future__ import annotations
 
 import os
 import time
-from _thread import RLock
+from _thread import RLock, get_ident
 
 from autotask.guard import debug, from_signal_handler
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from autotask.run import Outcome, Run
 
 _FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_CLOEXEC", 0)
+_FLAGS |= getattr(os, "O_NONBLOCK", 0)  # a FIFO of that name would keep us until it is read
+_KIND, _FILE = 0o170000, 0o100000  # of a mode; the module `stat` has these
 _ESCAPED = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
 
@@ -28,30 +32,43 @@ class Journal:
         # Against another thread's closing of our file between our look at it and our writing. A
         # signal handler's task may come between, too: its thread has the lock already.
         self._lock = RLock()
+        self._only = 0  # the one thread that may still write
         self._file = -1
         self._hour = (0.0, 0.0)  # of our file: POSIX seconds of its begin and end
         self._identity: tuple[int, int] | None = None  # what our descriptor must still lead to
         self._torn = False
         self._refused = False  # the last line was
 
-    def append(self, line: str, tried: list[bool] | None = None) -> bool:
+    def append(self, line: str, claim: Callable[[], object] = lambda: True) -> bool | None:
         """Write one line (ASCII, without its end); False where the disk does not take it.
 
-        *tried* becomes [True] with nothing between that and the writing: for a caller that an
-        exception of a signal handler reaches from in here.
+        None where we take no more from this thread, or *claim* gives nothing: it is called at
+        once before, when no other thread can come between.
         """
+        if self._only:
+            return self._append(line, claim) if self._only == get_ident() else None
+        with self._lock:
+            return None if self._only else self._append(line, claim)
+
+    def keep_to_this_thread(self) -> None:
+        """Take no more lines from others: the interpreter's end may cut them off anywhere.
+
+        One that has the lock then never gives it back, so that we go on without it.
+        """
+        with self._lock:
+            self._only = get_ident()
+
+    def _append(self, line: str, claim: Callable[[], object]) -> bool | None:
         data = (line + "\n").encode("ascii")
         if self._torn:  # end the line that a full disk has cut
             data = b"\n" + data
         try:
-            with self._lock:
-                begin, end = self._hour
-                if not (self._names() and begin <= time.time() < end):
-                    self._open_segment()
-                write, file = os.write, self._file
-                if tried is not None:
-                    tried[0] = True
-                written = write(file, data)
+            begin, end = self._hour
+            if not (self._names() and begin <= time.time() < end):
+                self._open_segment()
+            if not claim():
+                return None
+            written = os.write(self._file, data)
         except OSError as problem:
             if from_signal_handler(problem):  # a TimeoutError of the program's
                 raise
@@ -82,10 +99,18 @@ class Journal:
     def _open_segment(self) -> None:
         self.close()
         now = time.time()
-        self._file = above_stdio(self._open(segment(now)))
+        file = above_stdio(self._open(segment(now)))
+        try:
+            status = os.fstat(file)
+            if status.st_mode & _KIND != _FILE:  # a terminal, say, behind a symbolic link
+                raise FileExistsError("no file, but has a segment's name")
+        except BaseException:
+            os.close(file)
+            raise
+        self._file, self._identity = file, (status.st_dev, status.st_ino)
         self._hour = now // 3600 * 3600, now // 3600 * 3600 + 3600
-        status = os.fstat(self._file)
-        self._identity = (status.st_dev, status.st_ino)
+        if status.st_mode & 0o600 != 0o600:
+            _give_back(file, 0o600)
 
     def _names(self) -> int | None:
         """Return how many names our file has; 0 if it was removed.
@@ -120,6 +145,16 @@ def make_folder(path: str) -> None:
         os.mkdir(path, 0o700)
     except FileExistsError:
         return
+    _give_back(path, 0o700)
+
+
+def _give_back(path: str | int, mode: int) -> None:
+    """Give the user the rights that an odd umask has kept from what we made."""
+    try:
+        os.chmod(path, mode)
+    except OSError as problem:
+        if from_signal_handler(problem):
+            raise
 
 
 def above_stdio(file: int) -> int:
@@ -127,11 +162,13 @@ def above_stdio(file: int) -> int:
     if file > 2:
         return file
     low = [file]
-    while low[-1] <= 2:
-        low.append(os.dup(low[-1]))
-    for taken in low[:-1]:
-        os.close(taken)
-    return low[-1]
+    try:
+        while low[-1] <= 2:
+            low.append(os.dup(low[-1]))
+        return low.pop()
+    finally:
+        for taken in low:
+            os.close(taken)
 
 
 def segment(timestamp: float) -> str:
@@ -177,7 +214,12 @@ def mapping(pairs: dict[str, str]) -> str:
     return "{" + ",".join([f"{quoted(key)}:{quoted(value)}" for key, value in pairs.items()]) + "}"
 
 
-_last_task = ("", "", "", "")  # task, framework, trigger, and their fields
+_last_task: tuple[str | None, str, str, str] = (
+    None,
+    "",
+    "",
+    "",
+)  # task, framework, trigger, and their fields
 
 
 def started_line(run: Run, place: str) -> str:

@@ -12,6 +12,7 @@ from autotask.guard import from_signal_handler
 from autotask.journal import Journal, above_stdio, make_folder, quoted
 
 _FLAGS = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_CLOEXEC", 0)
+_FLAGS |= getattr(os, "O_NONBLOCK", 0)
 
 
 def marks_folder(home: str) -> str:

@@ -13,6 +13,7 @@ import sys
 from _thread import get_ident
 
 from autotask import recorder
+from autotask.config import PARENT
 from autotask.guard import guarded
 from autotask.naming import process_name
 from autotask.run import Outcome, exited, passed_on, raised
@@ -30,12 +31,27 @@ _exit_code: list[object] = []
 
 def begin() -> None:
     """Open this process's own run, if it is one: a root process with a script or a module."""
-    task = process_name(recorder.settings())
+    wanted = recorder.settings()
+    if PARENT in os.environ and (wanted.process == "auto" or not _is_main_interpreter()):
+        return  # it is inside another one
+    task = process_name(wanted)
     run = recorder.start_program(task) if task is not None else None
     if run is not None:
         _note_exits()
         script = sys.modules.get("__main__") if _is_script() else None
         standard("atexit").register(_finish, run, script)
+
+
+def _is_main_interpreter() -> bool:
+    """Tell whether this is the process's first interpreter, which has the program's one run."""
+    try:
+        if sys.version_info >= (3, 13):
+            interpreters = standard("_interpreters")
+        else:
+            interpreters = standard("_xxsubinterpreters")
+    except ImportError:
+        return True
+    return bool(interpreters.get_current() == interpreters.get_main())
 
 
 @guarded
@@ -72,6 +88,7 @@ def _note_exits() -> None:
     """Note the status that the program gives to its exit; the exit itself is left alone."""
     own_exit, own_quick_exit, thread = sys.exit, os._exit, get_ident()
 
+    @guarded
     def note(status: object) -> None:
         if get_ident() == thread and not _is_at_exit():  # elsewhere it ends a thread alone
             _exit_code[:] = [status]

@@ -40,6 +40,10 @@ else:
 
 _current: ContextVar[Run | None] = ContextVar("autotask_run", default=None)
 _wrappers: set[CodeType] = set()  # of functions that keep their run in a local `run`
+_MANY = 1000 if sys.platform == "linux" else sys.maxsize
+_names = 0  # that the environment has had
+_inheriting: Any = None  # our module, once there have been many
+_is_over = False  # the interpreter ends
 _open: dict[str, Run] = {}  # this process's runs that have not ended
 
 
@@ -156,8 +160,11 @@ def begin(task: str, framework: str, key: object = None, began: float | None = N
     _current.set(run)
     try:
         _tell_start(run, here, began)
-    except BaseException:  # of a signal handler of the program's: the task will never begin
-        if run.clock:
+    except BaseException as problem:
+        if run.clock and isinstance(problem, Exception) and not from_signal_handler(problem):
+            swallow("begin", problem)  # the wire's trouble: the line stands, the task goes on
+            return run
+        if run.clock:  # of a signal handler of the program's: the task will never begin
             _end(run, failure("exception"))
         else:
             _open.pop(run.id, None)
@@ -173,9 +180,16 @@ def _tell_start(run: Run, here: _Process, began: float | None) -> None:
     """Journal and send a start; the run's clock tells from which moment on that stands."""
     run.started = time.time() if began is None else time.time() - time.monotonic() + began
     run.cpu = time.process_time()
-    if here.journal:
-        here.journal.append(journal.started_line(run, here.fields))
-    run.clock = time.monotonic()
+
+    def claim() -> float:
+        run.clock = time.monotonic()
+        return run.clock
+
+    if not here.journal:
+        claim()
+    elif here.journal.append(journal.started_line(run, here.fields), claim) is None:
+        _open.pop(run.id, None)  # a daemon thread's, which the end of the interpreter cuts off
+        return
     if here.wire:
         here.wire.started(run.task, run.framework, run.trigger)
     run.clock = time.monotonic() if began is None else began
@@ -350,41 +364,76 @@ def _place(run: Run, here: _Process) -> None:
 
 def _hand_on(run: Run | None, here: _Process) -> None:
     """Name in the environment the run under which the programs started from now on hang."""
+    global _names
     here.handed_on = run
+    value = None
     if run is not None:
-        os.environ[PARENT] = f"{run.id}:{run.root}:{run.trigger}"
+        value = f"{run.id}:{run.root}:{run.trigger}"
     elif here.parent:
-        os.environ[PARENT] = f"{here.parent}:{here.root}:{here.trigger}"
+        value = f"{here.parent}:{here.root}:{here.trigger}"
+    _names += 1
+    if _names > _MANY:
+        _name_late(value, here)
+    elif value is not None:
+        os.environ[PARENT] = value
     else:
         os.environ.pop(PARENT, None)
 
 
+def _name_late(value: str | None, here: _Process) -> None:
+    """Name a run as is done in a long process: see `autotask.inheriting`."""
+    global _inheriting
+    if _inheriting is None:
+        if _is_over:  # a daemon thread may have been cut off in the middle of that very import
+            return
+        from autotask import inheriting
+
+        around = _program if _program and _program.ended is None else None
+        if around is not None:
+            inheriting.begin(f"{around.id}:{around.root}:{around.trigger}")
+        else:
+            inheriting.begin(here.parent and f"{here.parent}:{here.root}:{here.trigger}")
+        _inheriting = inheriting
+    _inheriting.name(value)
+
+
 def _end(run: Run, outcome: Outcome) -> None:
-    if run.pid != os.getpid() or _open.pop(run.id, None) is None:
+    if run.pid != os.getpid() or run.id not in _open:
         return
     here = _process or _here(run.id)
     run.ended, run.key = outcome, None
-    duration, tried = time.monotonic() - run.clock, [False]
+    duration = time.monotonic() - run.clock
     try:
-        _journal_end(run, here, duration, tried)
-        if here.wire:
-            here.wire.finished(run.task, run.framework, run.trigger, outcome, duration, here.host)
-        if here.settings.debug:
-            debug(f"run {run.id} ended: {outcome.status} {outcome.reason or ''}".rstrip())
+        _tell_end(run, here, outcome, duration)
     except BaseException:  # of a signal handler of the program's: nobody else will tell of it
-        if not tried[0]:
-            _journal_end(run, here, duration, tried)
+        if run.id in _open:
+            _journal_end(run, here, outcome, duration)
         raise
-    finally:
+    finally:  # what is around it goes on, at the limit of recursion too
         _step_back(run, here)
 
 
-def _journal_end(run: Run, here: _Process, duration: float, tried: list[bool]) -> None:
-    if here.journal and run.ended:
-        cpu = time.process_time() - run.cpu
-        now = time.time()
-        line = journal.finished_line(run.id, run.root, now, run.ended, duration, cpu, _max_rss())
-        here.journal.append(line, tried)
+def _tell_end(run: Run, here: _Process, outcome: Outcome, duration: float) -> None:
+    """Journal and send an end, unless another thread has told it."""
+    if not _journal_end(run, here, outcome, duration):
+        return
+    if here.wire:
+        here.wire.finished(run.task, run.framework, run.trigger, outcome, duration, here.host)
+    if here.settings.debug:
+        debug(f"run {run.id} ended: {outcome.status} {outcome.reason or ''}".rstrip())
+
+
+def _journal_end(run: Run, here: _Process, outcome: Outcome, duration: float) -> bool:
+    """Journal an end; what is not written (no room at the limit of recursion) `_finish` will."""
+
+    def claim() -> Run | None:
+        return _open.pop(run.id, None)
+
+    if not here.journal:
+        return claim() is not None
+    cpu, now = time.process_time() - run.cpu, time.time()
+    line = journal.finished_line(run.id, run.root, now, outcome, duration, cpu, _max_rss())
+    return here.journal.append(line, claim) is not None
 
 
 def _step_back(run: Run, here: _Process) -> None:
@@ -403,16 +452,21 @@ def _step_back(run: Run, here: _Process) -> None:
 @guarded
 def _finish() -> None:
     """Close what the end of the interpreter has cut off, and take this process's mark back."""
+    global _is_over
     pid = os.getpid()
     if _process is None or _process.pid != pid:
         return
+    _is_over = True
+    if _process.journal:
+        _process.journal.keep_to_this_thread()
     for run in reversed(list(_open.values())):
-        if run.pid == pid and run is not _program:
-            _end(run, failure("lost"))
-    if not any(run.pid == pid for run in _open.values()):
+        if run.pid == pid and run is not _program and run.clock:  # else its start is untold
+            _end(run, run.ended or failure("lost"))
+    if _program is None or _program.pid != pid or _program.ended:
         _process.take_mark_back()
     if _process.wire:
-        _process.wire.close()
+        _process.wire.keep_to_this_thread()
+        _process.wire.close_alone()
 
 
 def _max_rss() -> int | None:

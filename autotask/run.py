@@ -80,7 +80,8 @@ def exited(code: object, error: dict[str, str] | None = None) -> Outcome:
     """Judge what `sys.exit(code)` means: None and 0 are success, a text is status 1."""
     if code is None:
         return SUCCESS
-    status = code & 0xFF if isinstance(code, int) else 1  # 256 is 0 to whoever waits
+    # 256 is 0 to whoever waits; a class of the program's own may have another `&`.
+    status = int.__and__(code, 0xFF) if isinstance(code, int) else 1
     return failure("exit", exit_code=status, error=error) if status else SUCCESS
 
 

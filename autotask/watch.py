@@ -96,8 +96,12 @@ def find(
         if spec is None:  # of the program's own `autotask`, which is to be there before
             getattr(sys.modules["autotask"], "__all__", None)
             spec = _found(name, [(entry or ".") + "/autotask" for entry in sys.path], target)
-    elif spec is not None and _takes_part(spec.loader):
-        _lend(name, spec.loader)
+    elif spec is not None:
+        try:
+            if _takes_part(spec.loader):
+                _lend(name, spec.loader)
+        except Exception as problem:  # it may take no attribute: unwatched, and as it was
+            _swallow("_lend", problem)
     return spec
 
 
@@ -145,10 +149,7 @@ def _lend(name: str, loader: "Any") -> None:
         co_filename="<frozen importlib._bootstrap_external>", co_name="_call_with_frames_removed"
     )
     exec_module.autotask_names = names  # type: ignore[attr-defined]
-    try:
-        loader.exec_module = exec_module
-    except Exception as problem:  # a loader that takes no attribute: unwatched, and as it was
-        _swallow("_lend", problem)
+    loader.exec_module = exec_module
 
 
 def _tell(hook: "Hook", module: "ModuleType") -> None:

@@ -13,7 +13,7 @@ _BUNDLED = False  # `autotask bundle` says True: then the agent lies inside this
 def _step_aside():
     """Leave no trace on the path; return our folder and what stands on the path behind it."""
     folder, behind = __file__.rpartition("/")[0] or ".", sys.path
-    for entry in [entry for entry in sys.path if entry.rstrip("/") == folder]:
+    for entry in [entry for entry in sys.path if str(entry).rstrip("/") == folder]:
         behind = sys.path[sys.path.index(entry) + 1 :]
         sys.path.remove(entry)
     for entry in list(sys.path_importer_cache):  # up to 3.10 as PYTHONPATH spells it

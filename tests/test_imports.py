@@ -15,8 +15,8 @@ from support import INSTALLED, run_program, write
 IN_PROCESS = frozenset(
     f"autotask.{name}"
     for name in (
-        "agent config dogstatsd failures frameworks functions guard journal marks naming"
-        " process program recorder run standard threads trigger watch wrapt"
+        "agent config dogstatsd failures frameworks functions guard inheriting journal marks"
+        " naming process program recorder run standard threads trigger watch wrapt"
     ).split()
 )
 AROUND = frozenset(f"autotask.{name}" for name in "closing command launch lines supervise".split())
@@ -24,7 +24,10 @@ AROUND = frozenset(f"autotask.{name}" for name in "closing command launch lines 
 # Of the standard library, what each task may have to load, and what only rare ways lead to.
 ALWAYS = frozenset("__future__ _thread os sys time".split())
 RARELY = frozenset("_signal atexit fnmatch re".split())
-UNSEEN = frozenset("_contextvars _socket atexit pwd resource".split())  # by `standard`
+UNSEEN = frozenset(  # by `standard`
+    "_contextvars _interpreters _socket _xxsubinterpreters atexit pwd resource".split()
+)
+RARE = ("failures", "functions", "inheriting", "wrapt")  # modules of ours
 OF_ONE = {
     "autotask.failures": frozenset(("re",)),  # itself imported only when something failed
     # and this one when asked for
@@ -180,7 +183,7 @@ def test_a_task_carries_our_modules_and_nothing_else(tmp_path: Path, home: Path)
     assert (home / "journal").exists()
     assert found - {"atexit"} == {  # that up to 3.9
         "autotask",
-        *(IN_PROCESS - {"autotask.failures", "autotask.functions", "autotask.wrapt"}),
+        *(IN_PROCESS - {f"autotask.{name}" for name in RARE}),
         "autotask.frameworks.click",
     }
 

@@ -507,7 +507,7 @@ def test_a_home_of_somebody_else_is_left_alone(tmp_path: Path, home: Path) -> No
     child = os.fork()
     if child == 0:
         os.setuid(54321)
-        os._exit(Journal(str(home)).append("a line"))
+        os._exit(bool(Journal(str(home)).append("a line")))
     assert os.waitpid(child, 0)[1] == 0
     assert list(home.iterdir()) == []
 

@@ -75,7 +75,7 @@ def _is_function(value: object) -> bool:
 def _around_main(original: Any) -> Any:
     @recorder.witness
     def autotask_main(self: Any, *args: Any, **kwargs: Any) -> Any:
-        outer, program, began = _program.get(), _Program(), time.monotonic()
+        outer, program, began = _program.get(), _entered(), time.monotonic()
         _program.set(program)
         run = None
         try:
@@ -89,12 +89,17 @@ def _around_main(original: Any) -> Any:
     return autotask_main
 
 
+_entered = guarded(_Program)
+
+
 @guarded
-def _left_main(command: Any, program: _Program, exc: BaseException, began: float) -> Run | None:
+def _left_main(
+    command: Any, program: _Program | None, exc: BaseException, began: float
+) -> Run | None:
     """Report what went wrong outside of every command: in a callback at the end, mostly."""
     if type(exc) is SystemExit and not exc.code:
         return None  # each success ends by an exit, too
-    if program.settled or recorder.run_behind(exc) is not None:
+    if program is None or program.settled or recorder.run_behind(exc) is not None:
         return None
     name = _program_name(os.path.basename(sys.argv[0]) if sys.argv else command.name or "")
     return _report([name], command, exc, began)
@@ -249,7 +254,8 @@ def _judged(exc: BaseException) -> Outcome:
         if kind.__name__ == "Abort":
             return failure("interrupted")
         if kind.__name__ == "UsageError":  # its message holds arguments: not recorded
-            return failure("usage", exit_code=exc.exit_code)  # type: ignore[attr-defined]
+            code = exited(exc.exit_code).exit_code  # type: ignore[attr-defined]
+            return failure("usage", exit_code=code)
     return raised(exc)
 
 

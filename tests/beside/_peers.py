@@ -43,7 +43,7 @@ _OURS = re.compile(r'  File "[^"]*/autotask/[^"]*", line \d+, in autotask_\w+\n(
 
 def environment(peer: str) -> dict[str, str | None]:
     """Return the variables with which a program finds *peer* and Click; skip without them."""
-    problem = _build(peer)
+    problem = build(folder(peer), f"click {PEERS[peer]}")
     if problem:
         pytest.skip(f"{peer} cannot be installed: {problem}")
     return {"PATH": f"{folder(peer) / 'bin'}{os.pathsep}{os.environ['PATH']}"}
@@ -60,11 +60,10 @@ def folder(peer: str) -> Path:
 
 
 @cache
-def _build(peer: str) -> str:
-    """Build a peer's environment, if it is not there yet; return what is in the way of that."""
-    place, wanted = folder(peer), f"click {PEERS[peer]}"
+def build(place: Path, wanted: str) -> str:
+    """Build an environment, if it is not there yet; return what is in the way of that."""
     stamp, python = place / ".ready", place / "bin" / "python"
-    with _lock(peer):
+    with _lock(place):
         if stamp.exists() and stamp.read_text() == wanted and python.exists():
             return ""
         shutil.rmtree(place, ignore_errors=True)
@@ -76,10 +75,10 @@ def _build(peer: str) -> str:
 
 
 @contextmanager
-def _lock(peer: str) -> Iterator[None]:
+def _lock(place: Path) -> Iterator[None]:
     """Keep the other workers of pytest-xdist waiting."""
-    PLACE.mkdir(parents=True, exist_ok=True)
-    with open(PLACE / f"{peer}.lock", "w") as lock:
+    place.parent.mkdir(parents=True, exist_ok=True)
+    with open(f"{place}.lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 

@@ -1,0 +1,232 @@
+"""Faults in our own functions: a tree in which each can be made to fail, and programs run in it.
+
+Nothing is listed by hand. The copy is made from the source as it is, with one statement more at
+the beginning of each function. The server is a Python that has imported what frameworks import,
+but neither them nor us; each of its forks begins as a Python does (sitecustomize), runs a program,
+and ends as a Python does.
+"""
+
+from __future__ import annotations
+
+import ast
+import compileall
+import json
+import py_compile
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from support import INSTALLED, PYTHON, TEMPLATE, environment
+
+_SWITCH = "if (fault := __import__('sys')._autotask_fault({number})): return fault()"
+# The interpreter runs this before any function of ours; the server puts its own in its place.
+_BEGINNING = "__import__('sys').__dict__.setdefault('_autotask_fault', lambda number: None)"
+
+
+@dataclass
+class Tree:
+    """A copy of what is installed, with a switch in each function of the in-process part."""
+
+    template: Path
+    functions: list[str] = field(default_factory=list)  # `module:qualname`, by number
+
+    def of(self, module: str) -> list[str]:
+        return [name for name in self.functions if name.partition(":")[0] == module]
+
+
+def make_tree(place: Path, modules: list[str]) -> Tree:
+    """Copy what is installed, put a switch into the functions of *modules*, and compile it."""
+    for part in (TEMPLATE, INSTALLED / "autotask"):
+        shutil.copytree(part, place / part.name, ignore=shutil.ignore_patterns("__pycache__"))
+    tree = Tree(place / TEMPLATE.name)
+    for module in modules:
+        path = _path(place, module)
+        body = ast.parse(path.read_text(encoding="utf-8"))
+        for qualname, function in sorted(_functions(body, ""), key=lambda pair: pair[1].lineno):
+            _put_switch(function, len(tree.functions))
+            tree.functions.append(f"{module}:{qualname}")
+        if module == "sitecustomize":
+            body.body.insert(0, ast.parse(_BEGINNING).body[0])
+        path.write_text(ast.unparse(ast.fix_missing_locations(body)), encoding="utf-8")
+    compileall.compile_dir(place, quiet=2)
+    # Of the kind that images have, as one: its header is read otherwise.
+    unchecked = py_compile.PycInvalidationMode.UNCHECKED_HASH
+    compileall.compile_file(
+        _path(place, "autotask.trigger"), quiet=2, force=True, invalidation_mode=unchecked
+    )
+    return tree
+
+
+def _path(place: Path, module: str) -> Path:
+    if module == "sitecustomize":
+        return place / TEMPLATE.name / "sitecustomize.py"
+    path = place.joinpath(*module.split("."))
+    return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+
+
+def _functions(node: ast.AST, above: str) -> Iterator[tuple[str, Any]]:
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING":
+            for statement in child.orelse:
+                yield from _functions(ast.Module([statement], []), above)
+        elif isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+            if not isinstance(child, ast.ClassDef):
+                yield above + child.name, child
+            yield from _functions(child, f"{above}{child.name}.")
+        else:
+            yield from _functions(child, above)
+
+
+def _put_switch(function: ast.FunctionDef, number: int) -> None:
+    first = 1 if ast.get_docstring(function) is not None else 0
+    if len(function.body) > first and isinstance(function.body[first], (ast.Global, ast.Nonlocal)):
+        first += 1
+    switch = ast.parse(f"def switched():\n    {_SWITCH.format(number=number)}").body[0]
+    assert isinstance(switch, ast.FunctionDef)
+    function.body[first:first] = switch.body
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What there was to be seen of a program, and which of our functions it has come to."""
+
+    status: int
+    output: str
+    reached: frozenset[int]
+
+    def looks_like(self, other: Seen) -> bool:
+        return (self.status, self.output) == (other.status, other.output)
+
+
+class Server:
+    """Runs programs of a folder in forks of a warm Python: bare, or with a fault in one of ours."""
+
+    def __init__(self, tree: Tree, folder: Path) -> None:
+        self._tree = tree
+        words = [PYTHON, "-c", SERVER, str(tree.template), str(len(tree.functions)), str(folder)]
+        env = environment("bare", {"PYTHONHASHSEED": "0", "AUTOTASK_DEBUG": None})
+        self._process = subprocess.Popen(
+            words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=env, cwd=folder
+        )
+
+    def run(
+        self, program: str, env: dict[str, str], function: int | None = -1, kind: str = ""
+    ) -> Seen:
+        """Run a program with a fault in a function, by its number: -1 is in none, None is bare."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        request = [program, env, function, kind]
+        self._process.stdin.write(json.dumps(request).encode() + b"\n")
+        self._process.stdin.flush()
+        status, output, reached = json.loads(self._process.stdout.readline())
+        return Seen(status, _without_our_frames(output, self._tree), frozenset(reached))
+
+    def close(self) -> None:
+        self._process.communicate(timeout=60)
+
+
+def _without_our_frames(output: str, tree: Tree) -> str:
+    """Take the frames of our wrappers out of the tracebacks of a program."""
+    kept, ours = [], False
+    for line in output.splitlines(keepends=True):
+        if line.startswith("  File "):
+            ours = str(tree.template.parent) in line
+        elif not line.startswith("    "):
+            ours = False
+        if not ours:
+            kept.append(line)
+    return re.sub("0x[0-9a-f]+", "0x", "".join(kept))
+
+
+# Each fork goes on behind `serve()`: what is on the stack there is the same for all of them.
+SERVER = r"""
+import json, mmap, os, select, shutil, site, sys, tempfile, time
+# What frameworks import; not they themselves, whose import we watch.
+import asyncio, concurrent.futures, importlib.resources, inspect, multiprocessing, pickle, sqlite3
+import threading, unittest.mock
+OWN = ("click", "typer", "invoke", "doit", "wrapt", "shop")
+for name in OWN[:4]:
+    try: __import__(name + (".doit_cmd" if name == "doit" else ".core" if name == "typer" else ""))
+    except ImportError: pass
+for name in [name for name in sys.modules if name.partition(".")[0] in OWN]:
+    if not name.startswith("invoke.vendor."): del sys.modules[name]
+import gc; gc.collect(); gc.freeze()
+sys.modules.pop("sitecustomize", None)
+template, count, folder = sys.argv[1], int(sys.argv[2]), sys.argv[3]
+reached = mmap.mmap(-1, max(count, 1))
+asked = iter(sys.stdin.buffer.readline, b"")
+
+def serve():
+    for line in asked:
+        program, env, function, kind = json.loads(line)
+        reached[:] = bytes(len(reached))
+        place = tempfile.mkdtemp(dir=folder)
+        sys.stdout.flush()
+        pid = os.fork()
+        if pid == 0:
+            begin(place, program, env, kind)
+            return program, function, kind
+        end = time.monotonic() + 30
+        status = None
+        watch = os.pidfd_open(pid) if hasattr(os, "pidfd_open") else None
+        if watch is not None and not select.select([watch], [], [], 30)[0]:
+            os.kill(pid, 9)
+        status = os.waitpid(pid, 0)[1]
+        if watch is not None: os.close(watch)
+        with open(place + "/seen", "rb") as file: output = file.read().decode("utf-8", "replace")
+        shutil.rmtree(place, ignore_errors=True)
+        output = output.replace(os.path.basename(place), "PLACE")
+        numbers = [number for number in range(count) if reached[number]]
+        print(json.dumps([os.waitstatus_to_exitcode(status), output, numbers]), flush=True)
+    sys.exit()
+
+def begin(place, program, env, kind):
+    os.chdir(place)
+    seen = os.open("seen", os.O_RDWR | os.O_CREAT | os.O_APPEND)
+    null = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(null, 0); os.dup2(seen, 1); os.dup2(seen, 2)
+    os.closerange(3, 64)
+    os.environ["AUTOTASK_HOME"] = place + "/home"
+    for name, value in env.items():
+        os.environ[name] = value.format(pid=os.getpid(), place=place)
+    for name in [name for name, value in env.items() if value == ""]: del os.environ[name]
+    sys.argv = [folder + "/" + program]
+    sys.orig_argv = ["python", "-Bu", *sys.argv]
+    sys.path[0] = folder
+    site.ENABLE_USER_SITE = False
+
+def fault_of(chosen, kind):
+    def fault(number):
+        reached[number] = 1
+        if number != chosen or (kind == "raises once" and state): return None
+        state.append(1)
+        if kind == "hangs":
+            if len(state) == 1: time.sleep(0.02)
+            return None
+        if kind.startswith("returns"):
+            value = {"None": None, "an object": object(), "a text": "|#\n\ud800"}[kind[8:]]
+            return lambda: value
+        problem = {"Exception": Exception, "OSError": lambda text: OSError(5, text)}.get(kind)
+        return lambda: throw((problem or getattr(__import__("builtins"), kind, Exception))("fault"))
+    state = []
+    return fault
+
+def throw(problem): raise problem
+
+program, function, kind = serve()
+sys.modules["__main__"] = main = type(sys)("__main__")
+if function is not None:
+    sys._autotask_fault = fault_of(function, kind)
+    sys.path.insert(0, template)
+    if "SHOP_PEER" in os.environ: sys.path.insert(0, folder + "/peer")
+    if "SHOP_IMPORTED" in os.environ: __import__(os.environ["SHOP_IMPORTED"])
+    site.execsitecustomize()
+main.__file__ = sys.argv[0]
+with open(sys.argv[0]) as file: main.code = compile(file.read(), sys.argv[0], "exec")
+exec(main.__dict__.pop("code"), main.__dict__)
+del main.__file__  # as CPython does
+"""

@@ -1,0 +1,251 @@
+"""Whatever the input: a line is valid, it is one line, and nothing raises."""
+
+from __future__ import annotations
+
+import enum
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("hypothesis")
+
+from hypothesis import HealthCheck, assume, example, given, settings
+from hypothesis import strategies as st
+from support import Datagrams
+from test_wire import read
+
+from autotask import config, dogstatsd, failures, journal, naming
+from autotask.guard import guarded
+from autotask.run import Outcome, Run, exited, failure, raised
+
+settings.register_profile(
+    "autotask",
+    deadline=None,  # nothing depends on speed
+    max_examples=100,
+    database=None,
+    derandomize=bool(os.environ.get("CI")),
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+settings.load_profile("autotask")
+
+# Texts that make trouble, more often than chance would: marks of the protocol and of JSON.
+FORGERIES = ["\n", "\r", "|", "#", ",", ":", '"', "\\", "\0", "|c|#a:b\n_sc|x|0", '"}\n{"run":"']
+TEXT = st.text() | st.lists(st.sampled_from(FORGERIES) | st.text(max_size=9)).map("".join)
+TEXT |= st.text(st.characters(min_codepoint=0xD7F0, max_codepoint=0xE010, categories=["Cs", "Co"]))
+LONG = st.builds(lambda text, times: text * times, st.text(max_size=5), st.integers(1, 900))
+ANY = TEXT | LONG
+SECONDS = st.floats(0, 4e9)  # until 2096
+TAGS = st.dictionaries(TEXT, TEXT, max_size=4)
+ERROR = st.none() | st.dictionaries(st.sampled_from(["type", "message", "where"]), ANY)
+REASONS = st.sampled_from("exception exit usage interrupted signal oom timeout lost nested".split())
+FAILURES = st.builds(
+    lambda reason, code, name, error: failure(reason, exit_code=code, signal=name, error=error),
+    *(REASONS, st.none() | st.integers(), st.none() | TEXT, ERROR),
+)
+OUTCOMES = FAILURES | st.sampled_from([Outcome("success"), Outcome("skipped")])
+
+
+def whole(text: str) -> str:
+    """Return a text as JSON gives it back: two halves of a character that meet are one."""
+    return json.loads(json.dumps(text))  # type: ignore[no-any-return]
+
+
+def only_line(line: str) -> dict[str, Any]:
+    assert line.isascii()
+    assert line.isprintable()
+    found = json.loads(line)
+    assert json.loads(line, object_pairs_hook=len) == len(found), "a field twice"
+    return found  # type: ignore[no-any-return]
+
+
+# --- the journal ---------------------------------------------------------------------------------
+
+
+@given(ANY, TEXT, TEXT, TEXT, TAGS, TEXT, SECONDS)
+def test_a_start_is_one_line_that_says_what_was_given(
+    task: str, framework: str, trigger: str, host: str, tags: dict[str, str], env: str, at: float
+) -> None:
+    run = Run(task, framework)
+    run.trigger, run.started = trigger, at
+    place = journal.process_fields(1, host, host, "3.12.1", env, env, env, tags)
+    found = only_line(journal.started_line(run, place))
+    assert found["event"] == "started"
+    told = [found[name] for name in ("task", "framework", "trigger", "host", "process")]
+    assert told == [whole(text) for text in (task, framework, trigger, host, host)]
+    assert found.get("env", "") == whole(env)
+    assert found.get("tags", {}) == {whole(key): whole(value) for key, value in tags.items()}
+
+
+@given(OUTCOMES, SECONDS, st.none() | SECONDS, st.none() | SECONDS, st.none() | st.integers(0))
+def test_an_end_is_one_line_that_says_what_was_given(
+    outcome: Outcome, at: float, duration: float | None, cpu: float | None, max_rss: int | None
+) -> None:
+    line = journal.finished_line("0" * 16, "1" * 16, at, outcome, duration, cpu, max_rss)
+    for found in (only_line(line), only_line(journal.raised_line("0" * 16, "1" * 16, at, outcome))):
+        told = {name: found.get(name) for name in ("reason", "exit_code", "signal")}
+        signal = whole(outcome.signal) if outcome.signal else None
+        assert told == {
+            "reason": outcome.reason,
+            "exit_code": outcome.exit_code,
+            "signal": signal,
+        }
+        error = {name: whole(text) for name, text in (outcome.error or {}).items()}
+        assert found.get("error", {}) == error
+
+
+@given(st.lists(st.tuples(ANY, OUTCOMES), max_size=5))
+def test_as_many_lines_are_read_as_were_written(runs: list[tuple[str, Outcome]]) -> None:
+    with tempfile.TemporaryDirectory() as home:
+        notes = journal.Journal(home)
+        for task, outcome in runs:
+            run = Run(task, "click")
+            assert notes.append(journal.started_line(run, '"pid":1'))
+            line = journal.finished_line(run.id, run.root, 0, outcome, None, None, None)
+            assert notes.append(line)
+        notes.close()
+        found = b"".join(path.read_bytes() for path in sorted(Path(notes.folder).glob("*")))
+    assert found.count(b"\n") == len(found.splitlines()) == 2 * len(runs)
+    tasks = [json.loads(line).get("task") for line in found.splitlines()]
+    assert tasks[::2] == [whole(task) for task, _ in runs]
+
+
+class Flag(enum.IntFlag):
+    ONE = 1
+
+
+class Odd(int):
+    """A number that looks like none."""
+
+    def __repr__(self) -> str:
+        return 'odd","status":"success'
+
+    __str__ = __repr__
+
+    def __format__(self, how: str) -> str:
+        return repr(self)
+
+    def __and__(self, other: int) -> int:
+        return self
+
+
+@given(st.none() | st.booleans() | st.integers() | TEXT | st.floats() | st.just(Flag.ONE))
+@example(Odd(3))
+@example(10**400)
+@example(-(10**400))
+@example(256)
+def test_whatever_is_given_to_an_exit_its_line_has_a_status_of_the_system(code: Any) -> None:
+    outcome = exited(code)
+    line = journal.finished_line("0" * 16, "1" * 16, 0, outcome, None, None, None)
+    found = only_line(line)
+    assert found["status"] == outcome.status
+    assert found.get("exit_code") in (None, *range(1, 256))
+
+
+# --- the wire ------------------------------------------------------------------------------------
+
+ENVIRON = {
+    name: st.none() | TEXT
+    for name in (
+        *("AUTOTASK_TAGS", "DD_TAGS", "DD_ENV", "DD_SERVICE", "DD_VERSION", "DD_ENTITY_ID"),
+        *("AUTOTASK_IGNORE", "AUTOTASK_FRAMEWORKS", "AUTOTASK_FUNCTIONS", "AUTOTASK_PLUGINS"),
+        *("AUTOTASK_PROCESS", "AUTOTASK_DEBUG", "AUTOTASK_EVENTS", "AUTOTASK_PARENT"),
+        *("AUTOTASK_HOME", "DD_AGENT_HOST", "DD_DOGSTATSD_PORT", "DD_DOGSTATSD_URL"),
+    )
+}
+TAGGED = st.dictionaries(st.sampled_from([*ENVIRON][:6]), TEXT, max_size=3)
+ENVIRONS = st.fixed_dictionaries(ENVIRON).map(
+    lambda found: {name: text for name, text in found.items() if text is not None}
+)
+
+
+@given(TAGGED, ANY, TEXT, TEXT, OUTCOMES, SECONDS)
+def test_an_ending_is_sent_in_lines_of_its_kinds_and_no_others(
+    datagrams: Datagrams,
+    environ: dict[str, str],
+    task: str,
+    framework: str,
+    host: str,
+    outcome: Outcome,
+    duration: float,
+) -> None:
+    wanted = config.Settings({**environ, "DD_DOGSTATSD_URL": datagrams.url, "AUTOTASK_EVENTS": "1"})
+    wire = dogstatsd.Wire(wanted)
+    datagrams.forget()
+    try:
+        wire.started(task, framework, "cron")
+        wire.running(task, framework, duration)
+        wire.finished(task, framework, "cron", outcome, duration, host)
+    finally:
+        wire.close()
+    packets = datagrams.received()
+    assert all(len(packet) <= 1432 or b"\n" not in packet for packet in packets)
+    found = [read(line) for packet in packets for line in packet.decode().split("\n")]
+    kinds = ["count", "gauge", "count"]
+    if outcome.status != "skipped":
+        kinds += ["distribution"]
+        if outcome.reason != "nested":
+            kinds += ["check"] + ["event"] * (outcome.status == "failure")
+    assert [line.kind for line in found] == kinds
+    for line in found:
+        tags = [tag for tag in line.tags if not tag.startswith("dd.internal.")]  # as it was given
+        assert all(len(tag) <= 200 and tag == tag.lower() for tag in tags)
+
+
+# --- what is read from the environment and the command line --------------------------------------
+
+
+@given(ENVIRONS)
+def test_no_environment_is_an_error(environ: dict[str, str]) -> None:
+    found = config.Settings(environ)
+    assert found.destination[0] in ("udp", "unix")
+    assert found.process in ("auto", "0", "1")
+    found.uses("click")
+    found.ignores("nightly")
+    run, root, trigger = config.parent_of(environ)
+    assert all(len(word) == 16 and word.isalnum() for word in (run, root) if word is not None)
+    assert (run is None) == (trigger is None)
+
+
+@given(st.lists(st.sampled_from(["-", "--", "-c", "-m", "-Wd", "-X", "-Bm"]) | TEXT, max_size=6))
+def test_no_command_line_is_an_error(words: list[str]) -> None:
+    naming.task_name(words)
+    naming.python_program(words)
+
+
+# --- errors --------------------------------------------------------------------------------------
+
+SECRET = st.text("abcdefghijkmnopqrstuvwxyz0123456789", min_size=9, max_size=20)
+LEAKS = st.sampled_from(
+    [
+        "postgres://shop:{}@db/orders",
+        "redis://:{}@cache",
+        "https://{}@host/path",
+        "password={}",
+        "api_key: '{}'",
+        '{{"token": "{}"}}',
+        "Authorization: Bearer {}",
+        "mysql -u shop -p{} orders",
+        "tool --secret {}",
+    ]
+)
+
+
+@given(ANY, ANY, LEAKS, SECRET)
+def test_a_secret_in_a_message_is_hidden_whatever_stands_around_it(
+    before: str, after: str, leak: str, secret: str
+) -> None:
+    assume(secret not in before + after)
+    said = failures.masked(f"{before} {leak.format(secret)} {after}")
+    assert secret not in said
+    assert len(said) <= failures.LONGEST_MESSAGE
+
+
+@given(st.sampled_from([ValueError, OSError, KeyError, UnicodeError, SystemExit]), st.lists(ANY))
+def test_every_exception_has_an_outcome(kind: type[BaseException], words: list[str]) -> None:
+    outcome = guarded(raised)(kind(*words))
+    assert outcome is not None, "swallowed an error of ours"
+    assert outcome.status in ("success", "failure")
