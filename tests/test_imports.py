@@ -31,7 +31,7 @@ RARE = ("failures", "functions", "inheriting", "wrapt")  # modules of ours
 OF_ONE = {
     "autotask.failures": frozenset(("re",)),  # itself imported only when something failed
     # and this one when asked for
-    "autotask.functions": frozenset(("autotask.wrapt.wrappers", "inspect", "types")),
+    "autotask.functions": frozenset(("autotask.wrapt.wrappers", "copy", "inspect", "types")),
 }
 
 
