@@ -162,11 +162,10 @@ def _applied(api: Api, todo: plan.Plan, tasks: Sequence[Task], form: str) -> int
         with _progress("asking Datadog", len(todo.changes)) as advance:
             checked = applying.validated(api, todo.changes, advance)
         refused = [one for one in checked if one.error]
-        good = {id(one.change) for one in checked if not one.error}
+        good = [one.change for one in checked if not one.error]
+        seeded = _seeded(api, good, tasks)
         with _progress("writing", len(good)) as advance:
-            writable = [change for change in todo.changes if id(change) in good]
-            applying.apply(api, writable, done, advance)
-        _seed(api, done, tasks)
+            applying.apply(api, good, done, advance)
     finally:
         if form == "text":
             print(_told(done))
@@ -176,7 +175,7 @@ def _applied(api: Api, todo: plan.Plan, tasks: Sequence[Task], form: str) -> int
     else:
         for one in failed:
             output.notice(f"{one.change.name}: {one.error}")
-    return 1 if failed else 0
+    return 0 if seeded and not failed else 1
 
 
 def _told(done: Sequence[applying.Done]) -> str:
@@ -192,16 +191,20 @@ def _record(one: applying.Done) -> dict[str, object]:
     return {"action": one.change.action, "name": one.change.name, "error": one.error}
 
 
-def _seed(api: Api, done: Sequence[applying.Done], tasks: Sequence[Task]) -> None:
-    """Let Datadog know the series of tasks that never ran: what it never saw it does not miss."""
+def _seeded(api: Api, changes: Sequence[plan.Change], tasks: Sequence[Task]) -> bool:
+    """Let Datadog know the series of tasks that never ran: what it never saw it does not miss.
+
+    That goes first: an `apply` that is cut off does it again.
+    """
     seen_tags = {f"task:{task.name}" for task in tasks}
-    made = [
-        one.change.wanted
-        for one in done
-        if not one.error and one.change.action in ("create", "replace") and one.change.wanted
-    ]
-    awaited = [monitors.awaited(one) for one in made if seen_tags.isdisjoint(one["tags"])]
-    api.seed("autotask.task.runs", [tags for tags in awaited if tags])
+    new = [one.wanted for one in changes if one.action in ("create", "replace") and one.wanted]
+    awaited = [monitors.awaited(one) for one in new if seen_tags.isdisjoint(one["tags"])]
+    try:
+        api.seed("autotask.task.runs", [tags for tags in awaited if tags])
+    except ToolError as problem:
+        output.notice(f"what never ran could not be announced: {problem}")
+        return False
+    return True
 
 
 def _mute(arguments: argparse.Namespace) -> None:

@@ -54,10 +54,12 @@ class Plan(NamedTuple):
 
 
 def plan(wanted: Sequence[Monitor], found: Iterable[Monitor], prune: bool = False) -> Plan:
-    """Compare; *found* are monitors of ours, by tag."""
+    """Compare; *found* are monitors of ours, by tag. Those without a key are somebody's copies."""
     by_key: dict[str, list[Monitor]] = {}
     for monitor in found:
-        by_key.setdefault(key_of(monitor) or f"no key, {monitor['id']}", []).append(monitor)
+        key = key_of(monitor)
+        if key is not None:
+            by_key.setdefault(key, []).append(monitor)
     changes: list[Change] = []
     same = 0
     for monitor in wanted:

@@ -52,10 +52,10 @@ def ours(datadog: Datadog) -> dict[str, Json]:
     """Return the monitors of ours by key; no key is there twice."""
     found: dict[str, Json] = {}
     for monitor in datadog.monitors.values():
-        if {"managed_by:autotask", "autotask_set:default"} <= set(monitor["tags"]):
-            (key,) = [tag[13:] for tag in monitor["tags"] if tag.startswith("autotask_key:")]
-            assert key not in found
-            found[key] = monitor
+        keys = [tag[13:] for tag in monitor["tags"] if tag.startswith("autotask_key:")]
+        if {"managed_by:autotask", "autotask_set:default"} <= set(monitor["tags"]) and keys:
+            assert keys[0] not in found
+            found[keys[0]] = monitor
     return found
 
 
@@ -221,6 +221,7 @@ def foreign(datadog: Datadog, count: int) -> dict[int, Json]:
         {"name": "autotask: a task failed: {{task.name}}", "tags": ["managed_by:terraform"]},
         {"name": "x", "tags": ["managed_by:autotask", "autotask_set:other", "autotask_key:slow.1"]},
         {"name": "y", "tags": ["autotask_key:failed.684888c0ebb1"]},
+        {"name": "a copy", "tags": ["managed_by:autotask", "autotask_set:default"]},
         {"name": "z", "tags": []},
     ]
     for number in range(count):

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tool.datadog.server import Datadog, Fault
+from tool.datadog.server import Datadog, Fault, NoError
 from tool.journals import Book, answer, autotask
 
 from autotask.tool.datadog import config, monitors
@@ -111,6 +111,20 @@ def test_a_task_that_never_ran_is_sent_once_as_none(
         assert sent["tags"] == ["task:new", "service:shop", "env:prod", "status:success"]
         ((_, value),) = sent["points"]
         assert value == 0
+
+
+def test_the_monitors_are_made_also_where_that_fails(datadog: Datadog, nightly: Book) -> None:
+    Path("autotask.toml").write_text('[task.new]\nschedule = "0 4 * * *"\n')
+
+    def called(method: str, path: str) -> None:
+        if path == "/series":
+            raise NoError(400, "no series today")
+
+    datadog.called = called
+    ended = autotask("monitors", "apply", "--yes")
+    assert ended.status == 1
+    assert "9 created" in ended.stdout
+    assert "what never ran could not be announced: no series today (400)" in ended.stderr
 
 
 # From Datadog.
