@@ -168,8 +168,10 @@ def _outcome(run: Run, script: ModuleType | None) -> Outcome:
     if isinstance(status, (int, type(None))):
         outcome = exited(status)
         cause = recorder.failed_inside(run, outcome.exit_code)
-        return passed_on(outcome, cause) if outcome.status == "failure" and cause else outcome
-    return raised(SystemExit(status))  # a text of its own: no task inside has ended it so
+    else:  # a text of its own: only a task that has given one can be why
+        outcome = raised(SystemExit(status))
+        cause = recorder.failed_inside(run, 1) if run.failed and run.failed[1] == 1 else None
+    return passed_on(outcome, cause) if outcome.status == "failure" and cause else outcome
 
 
 def _status(script: ModuleType | None) -> object:
