@@ -7,7 +7,7 @@ because importing the `datadog` package costs ten bare interpreters and brings `
 from __future__ import annotations
 
 import os
-from _thread import RLock, get_ident
+from _thread import RLock, get_ident, start_new_thread
 
 from autotask.guard import from_signal_handler, guarded
 from autotask.journal import above_stdio
@@ -47,7 +47,6 @@ class Wire:
         self._address: Any = None  # what connect takes
         self._resolving = False
         self._waiting: list[bytes] = []
-        self._module: Any = None
         self._socket: Any = None
         self._refused = False
         self._identity: tuple[int, int] | None = None
@@ -176,7 +175,7 @@ class Wire:
         self._socket.send(packet)
 
     def _open(self) -> None:
-        self._module = _socket = self._module or standard("_socket")  # no import at the very end
+        _socket = standard("_socket")
         if self._family == "unix":
             family = _socket.AF_UNIX
         else:
@@ -228,11 +227,9 @@ class Wire:
         elif self._host.replace(".", "").isdigit() or ":" in self._host:
             self._address = (self._host, self._port)
         elif not self._resolving:
-            import _thread
-
             self._resolving = True
             try:
-                _thread.start_new_thread(self._resolve, ())
+                start_new_thread(self._resolve, ())
             except RuntimeError:  # no thread to be had: as with a name that nobody knows
                 pass
         return self._address is not None

@@ -214,12 +214,8 @@ def mapping(pairs: dict[str, str]) -> str:
     return "{" + ",".join([f"{quoted(key)}:{quoted(value)}" for key, value in pairs.items()]) + "}"
 
 
-_last_task: tuple[str | None, str, str, str] = (
-    None,
-    "",
-    "",
-    "",
-)  # task, framework, trigger, and their fields
+# Task, framework, trigger, and their fields.
+_last_task: tuple[str | None, str, str, str] = (None, "", "", "")
 
 
 def started_line(run: Run, place: str) -> str:

@@ -366,11 +366,7 @@ def _hand_on(run: Run | None, here: _Process) -> None:
     """Name in the environment the run under which the programs started from now on hang."""
     global _names
     here.handed_on = run
-    value = None
-    if run is not None:
-        value = f"{run.id}:{run.root}:{run.trigger}"
-    elif here.parent:
-        value = f"{here.parent}:{here.root}:{here.trigger}"
+    value = _parent_value(run, here)
     _names += 1
     if _names > _MANY:
         _name_late(value, here)
@@ -378,6 +374,13 @@ def _hand_on(run: Run | None, here: _Process) -> None:
         os.environ[PARENT] = value
     else:
         os.environ.pop(PARENT, None)
+
+
+def _parent_value(run: Run | None, here: _Process) -> str | None:
+    """Write what `parent_of` reads: a run, else the one that this process hangs under."""
+    if run is not None:
+        return f"{run.id}:{run.root}:{run.trigger}"
+    return f"{here.parent}:{here.root}:{here.trigger}" if here.parent else None
 
 
 def _name_late(value: str | None, here: _Process) -> None:
@@ -389,10 +392,7 @@ def _name_late(value: str | None, here: _Process) -> None:
         from autotask import inheriting
 
         around = _program if _program and _program.ended is None else None
-        if around is not None:
-            inheriting.begin(f"{around.id}:{around.root}:{around.trigger}")
-        else:
-            inheriting.begin(here.parent and f"{here.parent}:{here.root}:{here.trigger}")
+        inheriting.begin(_parent_value(around, here))
         _inheriting = inheriting
     _inheriting.name(value)
 

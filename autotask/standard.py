@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 _bootstrap: "Any" = sys.modules["_frozen_importlib"]
 _external: "Any" = sys.modules["_frozen_importlib_external"]
 
-
-_made: "dict[str, Any]" = {}  # by us; to make one anew takes time and memory, and waits for locks
+# Found once: to find or make one anew takes time and memory, and waits for locks.
+_made: "dict[str, Any]" = {}
 
 # Up to 3.9 what is registered goes with the module: there must be one of it, and it must stay.
 ATEXIT_IS_THE_INTERPRETERS = sys.version_info >= (3, 10) and sys.implementation.name == "cpython"
@@ -33,7 +33,7 @@ def standard(name: str) -> "Any":
     with _bootstrap._ModuleLockManager(name):
         there = sys.modules.get(name)
         if there is not None and getattr(there.__spec__, "origin", None) == spec.origin:
-            return there
+            return _made.setdefault(name, there)
         try:
             module = _bootstrap.module_from_spec(spec)
             spec.loader.exec_module(module)
@@ -42,8 +42,7 @@ def standard(name: str) -> "Any":
                 sys.modules[name] = there
             else:
                 sys.modules.pop(name, None)
-        _made[name] = module
-        return module
+        return _made.setdefault(name, module)
 
 
 def _find(name: str) -> "Any":

@@ -157,7 +157,7 @@ def _setup(command: Any, *args: Any, **kwargs: Any) -> Run | None:
 
     A class of the user's own may have an `invoke` with other names and more of them.
     """
-    ctx: Any = args[0] if args else next(iter(kwargs.values()), None)
+    ctx = _given(args, kwargs)
     if not hasattr(ctx, "invoked_subcommand"):
         return None
     if ctx.invoked_subcommand is not None and _is_group(command):
@@ -169,6 +169,11 @@ def _setup(command: Any, *args: Any, **kwargs: Any) -> Run | None:
     if not recorder.settings().uses(framework):
         return None  # before the name is put together
     return recorder.begin(".".join(_path(ctx)), framework, ctx)
+
+
+def _given(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Return the context that an `invoke` was given, by whatever name."""
+    return args[0] if args else next(iter(kwargs.values()), None)
 
 
 @guarded
@@ -197,7 +202,7 @@ def _left_group(
     command: Any, exc: BaseException, began: float, *args: Any, **kwargs: Any
 ) -> Run | None:
     """Report a group that failed before or after its commands ran, or knew no such command."""
-    ctx = args[0] if args else next(iter(kwargs.values()), None)
+    ctx = _given(args, kwargs)
     if recorder.run_behind(exc) is not None or not hasattr(ctx, "invoked_subcommand"):
         return None
     return _report(_path(ctx), command, exc, began)
