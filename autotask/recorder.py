@@ -43,6 +43,9 @@ _wrappers: set[CodeType] = set()  # of functions that keep their run in a local 
 _MANY = 1000 if sys.platform == "linux" else sys.maxsize
 _names = 0  # that the environment has had
 _inheriting: Any = None  # our module, once there have been many
+# Whoever loads it may be cut off: in a child that another thread has forked meanwhile, or a daemon
+# thread at the interpreter's end. Nobody waits for that; the environment takes the names as before.
+_is_loading = False
 _is_over = False  # the interpreter ends
 _open: dict[str, Run] = {}  # this process's runs that have not ended
 
@@ -368,7 +371,7 @@ def _hand_on(run: Run | None, here: _Process) -> None:
     here.handed_on = run
     value = _parent_value(run, here)
     _names += 1
-    if _names > _MANY:
+    if _inheriting is not None or (_names > _MANY and not (_is_loading or _is_over)):
         _name_late(value, here)
     elif value is not None:
         os.environ[PARENT] = value
@@ -385,10 +388,9 @@ def _parent_value(run: Run | None, here: _Process) -> str | None:
 
 def _name_late(value: str | None, here: _Process) -> None:
     """Name a run as is done in a long process: see `autotask.inheriting`."""
-    global _inheriting
+    global _inheriting, _is_loading
     if _inheriting is None:
-        if _is_over:  # a daemon thread may have been cut off in the middle of that very import
-            return
+        _is_loading = True
         from autotask import inheriting
 
         around = _program if _program and _program.ended is None else None
