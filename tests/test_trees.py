@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
 from frameworks._own import told
-from support import LAUNCHER, Under, run_program, runs, write
+from support import INSTALLED, LAUNCHER, TEMPLATE, Under, run_program, runs, write
 
 _TASKS = """
 import asyncio, os, subprocess, sys, threading
@@ -252,6 +253,36 @@ print("done")
     ended = run_program("-W", "ignore", script, env={"AUTOTASK_PROCESS": "0"})
     assert (ended.status, ended.stdout) == (0, "done\n")
     assert {run["status"] for run in runs(home)} == {"success"}
+
+
+def test_a_fork_while_a_process_gets_long_waits_for_no_other_thread(
+    tmp_path: Path, home: Path
+) -> None:
+    place = tmp_path / "installed"
+    for part in (TEMPLATE, INSTALLED / "autotask"):
+        shutil.copytree(part, place / part.name, ignore=shutil.ignore_patterns("__pycache__"))
+    slow = place / "autotask" / "inheriting.py"
+    future = "from __future__ import annotations\n"
+    slow.write_text(slow.read_text().replace(future, f"{future}import time; time.sleep(1)\n"))
+    script = write(
+        tmp_path / "shop.py",
+        f"""{_TASKS}
+def many():
+    for _ in range(1100): inner()
+thread = threading.Thread(target=many)
+thread.start()
+while "autotask.inheriting" not in sys.modules: pass
+child = os.fork()
+if child == 0:
+    inner()
+    os._exit(0)
+print(os.waitpid(child, 0)[1])
+thread.join()
+""",
+    )
+    env = {"PYTHONPATH": str(place / TEMPLATE.name), "AUTOTASK_PROCESS": "0"}
+    ended = run_program("-W", "ignore", script, under="bare", env=env, timeout=30)
+    assert (ended.status, ended.stdout) == (0, "0\n")
 
 
 def _script(folder: Path, body: str) -> Path:
