@@ -209,12 +209,19 @@ class TestAsProcess1:
         assert done.status == 9
 
 
-@pytest.fixture
-def talker(tmp_path: Path) -> str:
-    return f"'{LAUNCHER}' '{PYTHON}' '{write(tmp_path / 'talker.py', TALKER)}'"
+PARENTS = {
+    "autotask-run": f"'{LAUNCHER}'",
+    "its own": f"AUTOTASK_SUPERVISE=1 PYTHONPATH='{TEMPLATE}'",
+}
 
 
-def test_ctrl_c_reaches_the_command_once(terminal: Terminal, talker: str) -> None:
+@pytest.fixture(params=list(PARENTS.values()), ids=list(PARENTS))
+def talker(tmp_path: Path, request: pytest.FixtureRequest) -> str:
+    """Give a command that talks, with either parent that it may have."""
+    return f"{request.param} '{PYTHON}' '{write(tmp_path / 'talker.py', TALKER)}'"
+
+
+def test_ctrl_c_reaches_the_command_once(terminal: Terminal, talker: str, home: Path) -> None:
     terminal.type(f"{talker}; echo status $?\n")
     terminal.expect("pid ")
     terminal.expect("\r\n")
@@ -224,6 +231,7 @@ def test_ctrl_c_reaches_the_command_once(terminal: Terminal, talker: str) -> Non
     assert "got" not in terminal.expect("read one\r\n")
     terminal.type("\x04")
     terminal.expect("status 0\r\n")
+    assert only_run(home)["trigger"] == "terminal"
 
 
 def test_ctrl_c_kills_a_command_that_does_not_mind_it(terminal: Terminal, home: Path) -> None:

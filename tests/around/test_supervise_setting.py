@@ -27,7 +27,7 @@ from support import (
     wait_until,
     write,
 )
-from terminal import TALKER, Terminal
+from terminal import Terminal
 from test_bootstrap import LOOK
 
 
@@ -367,25 +367,6 @@ def test_it_dies_as_the_program_died(name: str, tmp_path: Path, home: Path) -> N
     assert only_run(home)["signal"] == f"SIG{name}"
 
 
-@pytest.fixture
-def talker(tmp_path: Path) -> str:
-    script = write(tmp_path / "talker.py", TALKER)
-    return f"PYTHONPATH='{TEMPLATE}' '{PYTHON}' '{script}'"
-
-
-def test_ctrl_c_reaches_the_program_once(terminal: Terminal, talker: str, home: Path) -> None:
-    terminal.type(f"{talker}; echo status $?\n")
-    terminal.expect("pid ")
-    terminal.expect("\r\n")
-    terminal.type("\x03")
-    terminal.expect("got SIGINT\r\n")
-    terminal.type("one\n")
-    assert "got" not in terminal.expect("read one\r\n")
-    terminal.type("\x04")
-    terminal.expect("status 0\r\n")
-    assert only_run(home)["trigger"] == "terminal"
-
-
 def test_ctrl_c_interrupts_a_program_that_does_not_mind_it(
     terminal: Terminal, tmp_path: Path, home: Path
 ) -> None:
@@ -398,34 +379,6 @@ def test_ctrl_c_interrupts_a_program_that_does_not_mind_it(
     terminal.type("echo sta''tus $?\n")
     terminal.expect("status 130\r\n")
     assert only_run(home)["reason"] == "interrupted"
-
-
-def test_ctrl_z_stops_it_and_fg_continues_it(terminal: Terminal, talker: str) -> None:
-    terminal.type(f"{talker}\n")
-    terminal.expect("pid ")
-    terminal.expect("\r\n")
-    terminal.type("\x1a")
-    terminal.expect("Stopped")
-    terminal.type("echo sta''tus $?\n")
-    terminal.expect("status 148\r\n")  # 128 + SIGTSTP
-    terminal.type("fg\n")
-    terminal.expect("got SIGCONT\r\n")
-    terminal.type("one\n")
-    assert "got" not in terminal.expect("read one\r\n")
-    terminal.type("\x04")
-    terminal.type("echo sta''tus $?\n")
-    terminal.expect("status 0\r\n")
-
-
-def test_in_the_background_it_stops_where_it_reads(terminal: Terminal, talker: str) -> None:
-    terminal.type(f"{talker} &\n")
-    terminal.expect("pid ")
-    terminal.type("while [ -z \"$(jobs -s)\" ]; do sleep 0.05; done; echo sto''pped\n")
-    terminal.expect("stopped\r\n")
-    terminal.type("fg\n")
-    terminal.expect("got SIGCONT\r\n")
-    terminal.type("one\n")
-    terminal.expect("read one\r\n")
 
 
 class TestAsProcess1:

@@ -349,15 +349,22 @@ def _did_not_succeed(
     )
 
 
-def _hung(task: Task, wishes: Wishes, config: Config) -> Monitor | str | None:
-    limit = wishes.hung_after
-    if limit is None:
+def _limit(setting: str, wishes: Wishes, task: Task, times: int, least: float) -> int | str | None:
+    """Return a setting's seconds, else so many times the usual longest; or why there are none."""
+    wanted: float | None = getattr(wishes, setting)
+    if wanted is None:
         if not task.leads:
             return None
         if task.longest is None:
-            return "too few successes were seen: say hung_after"
-        limit = _step(max(3 * task.longest, 10 * _MINUTE))
-    limit = math.ceil(limit)
+            return f"too few successes were seen: say {setting}"
+        wanted = _step(max(times * task.longest, least))
+    return math.ceil(wanted)
+
+
+def _hung(task: Task, wishes: Wishes, config: Config) -> Monitor | str | None:
+    limit = _limit("hung_after", wishes, task, 3, 10 * _MINUTE)
+    if not isinstance(limit, int):
+        return limit
     scope = ",".join(_scope(task, config))
     message = f"""\
 {{{{#is_alert}}}}
@@ -381,14 +388,9 @@ waits for (`py-spy dump --pid PID`), or end it.
 
 
 def _slow(task: Task, wishes: Wishes, config: Config) -> Monitor | str | None:
-    limit = wishes.slow_after
-    if limit is None:
-        if not task.leads:
-            return None
-        if task.longest is None:
-            return "too few successes were seen: say slow_after"
-        limit = _step(max(2 * task.longest, _MINUTE))
-    limit = math.ceil(limit)
+    limit = _limit("slow_after", wishes, task, 2, _MINUTE)
+    if not isinstance(limit, int):
+        return limit
     scope = ",".join(["status:success", *_scope(task, config)])
     message = f"""\
 {{{{#is_alert}}}}
