@@ -34,6 +34,11 @@ def parent_of(environ: Mapping[str, str]) -> tuple[str | None, str | None, str |
     return words[0], words[1], words[2]
 
 
+def parent_value(run: str, root: str, trigger: str) -> str:
+    """Write what `parent_of` reads."""
+    return f"{run}:{root}:{trigger}"
+
+
 def _is_id(text: str) -> bool:
     return len(text) == 16 and not text.strip("0123456789abcdef")
 
@@ -52,7 +57,7 @@ class Settings:
         self.events = self._switch("AUTOTASK_EVENTS")
         self.debug = self._debug()
         self.process = self._process()
-        self.supervise = self._wish("AUTOTASK_SUPERVISE")
+        self.supervise = self._switch("AUTOTASK_SUPERVISE", False)
         self.functions = self._functions()
         self.plugins = self._plugins()
         self.destination = self._destination()
@@ -88,19 +93,14 @@ class Settings:
         text = self._environ.get(name)
         return [item.strip() for item in text.split(",") if item.strip()] if text else []
 
-    def _switch(self, name: str) -> bool:
-        """Read a switch that is on unless it is turned off."""
+    def _switch(self, name: str, default: bool = True) -> bool:
+        """Read a switch; what is neither on nor off counts as unset."""
         text = self._environ.get(name, "").strip().lower()
-        if text and text not in _OFF and text not in _ON:
+        if text in _ON or text in _OFF:
+            return text in _ON
+        if text:
             self.problems.append(f"{name}: {text!r} is neither 0 nor 1")
-        return text not in _OFF
-
-    def _wish(self, name: str) -> bool:
-        """Read a switch that is off unless it is turned on."""
-        text = self._environ.get(name, "").strip().lower()
-        if text and text not in _OFF and text not in _ON:
-            self.problems.append(f"{name}: {text!r} is neither 0 nor 1")
-        return text in _ON
+        return default
 
     def _disabled(self) -> bool:
         return self._environ.get("DD_DOGSTATSD_DISABLE", "").strip().lower() in _ON

@@ -11,7 +11,7 @@ import sys
 import time
 
 from autotask import journal, threads
-from autotask.config import PARENT, Settings, parent_of
+from autotask.config import PARENT, Settings, parent_of, parent_value
 from autotask.dogstatsd import Wire
 from autotask.guard import debug, from_signal_handler, guarded, swallow
 from autotask.marks import leave_mark
@@ -369,7 +369,7 @@ def _hand_on(run: Run | None, here: _Process) -> None:
     """Name in the environment the run under which the programs started from now on hang."""
     global _names
     here.handed_on = run
-    value = _parent_value(run, here)
+    value = _parent_of_next(run, here)
     _names += 1
     if _inheriting is not None or (_names > _MANY and not (_is_loading or _is_over)):
         _name_late(value, here)
@@ -379,11 +379,13 @@ def _hand_on(run: Run | None, here: _Process) -> None:
         os.environ.pop(PARENT, None)
 
 
-def _parent_value(run: Run | None, here: _Process) -> str | None:
-    """Write what `parent_of` reads: a run, else the one that this process hangs under."""
+def _parent_of_next(run: Run | None, here: _Process) -> str | None:
+    """Name a run, else the one that this process hangs under, for the programs started next."""
     if run is not None:
-        return f"{run.id}:{run.root}:{run.trigger}"
-    return f"{here.parent}:{here.root}:{here.trigger}" if here.parent else None
+        return parent_value(run.id, run.root, run.trigger)
+    if here.parent and here.root:
+        return parent_value(here.parent, here.root, here.trigger)
+    return None
 
 
 def _name_late(value: str | None, here: _Process) -> None:
@@ -394,7 +396,7 @@ def _name_late(value: str | None, here: _Process) -> None:
         from autotask import inheriting
 
         around = _program if _program and _program.ended is None else None
-        inheriting.begin(_parent_value(around, here))
+        inheriting.begin(_parent_of_next(around, here))
         _inheriting = inheriting
     _inheriting.name(value)
 

@@ -15,7 +15,7 @@ import time
 
 from autotask import journal, process
 from autotask.agent import WRAPPERS
-from autotask.config import PARENT, PROCESS_RUN, Settings, parent_of
+from autotask.config import PARENT, PROCESS_RUN, Settings, parent_of, parent_value
 from autotask.guard import guarded, swallow
 from autotask.marks import leave_mark, marks_folder
 from autotask.naming import process_name
@@ -185,7 +185,7 @@ class Program:
                 self.journal, f"launcher-{run.id}", identity, os.getpid(), self.host, run.root
             )
         run.started, run.clock = time.time(), time.monotonic()
-        return {**environ, PARENT: f"{run.id}:{run.root}:{run.trigger}"}
+        return {**environ, PARENT: parent_value(run.id, run.root, run.trigger)}
 
     @guarded
     def begin(self, environ: dict[str, str]) -> None:
