@@ -12,16 +12,26 @@ from support import INSTALLED, TEMPLATE, Datagrams
 
 _OURS = ("AUTOTASK_", "DD_", "PYTHON")
 _KEPT = "PYTHONDONTWRITEBYTECODE"
-_CI = ("CI", "BUILD_ID", "TF_BUILD", "TEAMCITY_VERSION", "JENKINS_URL")  # would be the trigger
+_TRIGGERS = (  # would tell what started the tests
+    *("CI", "BUILD_ID", "TF_BUILD", "TEAMCITY_VERSION", "JENKINS_URL"),
+    *("KUBERNETES_SERVICE_HOST", "INVOCATION_ID"),
+)
 _NOBODY = "udp://127.0.0.1:9"  # refused: no test talks to an Agent of the machine
+
+
+@pytest.fixture(autouse=True, scope="session")
+def environment() -> Iterator[None]:
+    """Take the machine's settings out for all tests, and for what the modules of tests set up."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in list(os.environ):
+            if (name.startswith(_OURS) and name != _KEPT) or name in _TRIGGERS:
+                patch.delenv(name)
+        yield
 
 
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Give each test, and the programs that it starts, a home of its own and no other settings."""
-    for name in list(os.environ):
-        if (name.startswith(_OURS) and name != _KEPT) or name in _CI:
-            monkeypatch.delenv(name)
+    """Give each test, and the programs that it starts, a home of its own."""
     place = tmp_path / "autotask-home"
     monkeypatch.setenv("AUTOTASK_HOME", str(place))
     monkeypatch.setenv("DD_DOGSTATSD_URL", _NOBODY)
