@@ -67,9 +67,9 @@ class Wire:
         tags = f"{self._task_tags(task, framework)},trigger:{trigger}"
         self._send([f"autotask.task.started:1|c|#{tags},{self._tags}"])
 
-    def running(self, task: str, framework: str, seconds: float) -> None:
+    def running(self, task: str, framework: str, trigger: str, seconds: float) -> None:
         """Say for how long a run has been running by now."""
-        tags = f"{self._task_tags(task, framework)},{self._tags}"
+        tags = f"{self._task_tags(task, framework)},trigger:{trigger},{self._tags}"
         self._send([f"autotask.task.running_seconds:{seconds:.3f}|g|#{tags}"])
 
     def finished(
@@ -92,11 +92,11 @@ class Wire:
                 f"autotask.task.duration:{duration:.6f}|d|#{of_task},status:{status},{rest}"
             )
         if status == "success":
-            lines.append(f"_sc|autotask.task.status|0|#{of_task},{rest}")
+            lines.append(f"_sc|autotask.task.status|0|#{of_task},trigger:{trigger},{rest}")
         elif status == "failure" and reason != "nested":
             from autotask import failures
 
-            check = f"_sc|autotask.task.status|2|#{of_task},{rest}|m:"
+            check = f"_sc|autotask.task.status|2|#{of_task},trigger:{trigger},{rest}|m:"
             said = failures.one_line(failures.summary(outcome))
             lines.append(check + failures.cut(said, max(self._size - len(check.encode()), 0)))
             if self._events:

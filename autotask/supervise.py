@@ -232,13 +232,14 @@ class Program:
         self._oom_kills = self._oom_kills[1], oom_kills()
         if self.wire:
             seconds = time.monotonic() - self.run.clock
-            self.wire.running(self.run.task, self.run.framework, seconds)
+            self.wire.running(self.run.task, self.run.framework, self.run.trigger, seconds)
         if self.journal:
             tail = self._caught_up(self.journal)
             tail.close_lost()
             if self.wire:
                 for run in tail.others_open():
-                    self.wire.running(run.task, run.framework, time.time() - run.started)
+                    seconds = time.time() - run.started
+                    self.wire.running(run.task, run.framework, run.trigger, seconds)
 
     @guarded
     def end(self, status: int, usage: struct_rusage, said: str) -> None:

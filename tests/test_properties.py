@@ -177,7 +177,7 @@ def test_an_ending_is_sent_in_lines_of_its_kinds_and_no_others(
     datagrams.forget()
     try:
         wire.started(task, framework, "cron")
-        wire.running(task, framework, duration)
+        wire.running(task, framework, "cron", duration)
         wire.finished(task, framework, "cron", outcome, duration, host)
     finally:
         wire.close()

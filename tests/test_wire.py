@@ -178,10 +178,10 @@ PAIRS: dict[str, tuple[Callable[[Wire], None], str, tuple[object, ...], dict[str
         {"tags": [*OF_TASK, "trigger:cron"]},
     ),
     "running": (
-        lambda wire: wire.running("nightly", "click", 60.5),
+        lambda wire: wire.running("nightly", "click", "cron", 60.5),
         "gauge",
         ("autotask.task.running_seconds", 60.5),
-        {"tags": OF_TASK},
+        {"tags": [*OF_TASK, "trigger:cron"]},
     ),
     "runs": (
         finish(FAILURE),
@@ -199,13 +199,13 @@ PAIRS: dict[str, tuple[Callable[[Wire], None], str, tuple[object, ...], dict[str
         finish(FAILURE),
         "service_check",
         ("autotask.task.status", 2),
-        {"tags": OF_TASK, "message": "exception ValueError: boom"},
+        {"tags": [*OF_TASK, "trigger:cron"], "message": "exception ValueError: boom"},
     ),
     "check of a success": (
         finish(SUCCESS),
         "service_check",
         ("autotask.task.status", 0),
-        {"tags": OF_TASK},
+        {"tags": [*OF_TASK, "trigger:cron"]},
     ),
     "event": (
         finish(FAILURE),
@@ -256,16 +256,16 @@ ALWAYS = {"env", "service"}
 STARTED = ("count autotask.task.started 1", {"task", "framework", "trigger"})
 RUNS = ("count autotask.task.runs 1", {"task", "framework", "status", "reason", "trigger"})
 DURATION = ("distribution autotask.task.duration 1.500000", {"task", "framework", "status"})
-GOOD = ("check autotask.task.status 0", {"task", "framework"})
-BAD = ("check autotask.task.status 2", {"task", "framework"})
+GOOD = ("check autotask.task.status 0", {"task", "framework", "trigger"})
+BAD = ("check autotask.task.status 2", {"task", "framework", "trigger"})
 EVENT = ("event task failed: nightly", {"task", "framework", "reason"})
 NESTED = failure("nested", caused_by="0123456789abcdef", exit_code=1)
 
 ENDINGS: dict[str, tuple[Callable[[Wire], None], list[tuple[str, set[str]]]]] = {
     "a start": (lambda wire: wire.started("nightly", "click", "cron"), [STARTED]),
     "a long run": (
-        lambda wire: wire.running("nightly", "click", 60),
-        [("gauge autotask.task.running_seconds 60.000", {"task", "framework"})],
+        lambda wire: wire.running("nightly", "click", "cron", 60),
+        [("gauge autotask.task.running_seconds 60.000", {"task", "framework", "trigger"})],
     ),
     "a success": (finish(SUCCESS), [RUNS, DURATION, GOOD]),
     "a failure": (finish(FAILURE), [RUNS, DURATION, BAD, EVENT]),

@@ -371,7 +371,9 @@ def test_the_start_and_the_end_are_sent(datagrams: Datagrams) -> None:
     assert datagrams.lines("autotask.task.runs", 5) == [
         f"autotask.task.runs:1|c|#{tags},status:failure,reason:exit,trigger:unknown,{rest}"
     ]
-    assert datagrams.lines("_sc") == [f"_sc|autotask.task.status|2|#{tags},{rest}|m:exit 3"]
+    assert datagrams.lines("_sc") == [
+        f"_sc|autotask.task.status|2|#{tags},trigger:unknown,{rest}|m:exit 3"
+    ]
     assert len(datagrams.lines("_e{")) == len(datagrams.lines("autotask.task.duration")) == 1
 
 
