@@ -71,6 +71,10 @@ def work():
         except click.ClickException:
             pass
 
+# Click makes a command's help option at its first use, and of two threads there it warns.
+for command in (shop, inner, outer):
+    command.get_params(click.Context(command))
+
 gate = threading.Barrier(64)
 sys.setswitchinterval(1e-5)
 threads = [threading.Thread(target=work) for _ in range(64)]
