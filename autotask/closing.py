@@ -7,27 +7,25 @@ whoever comes by next (`sweep`). What tells of them is the journal; where to loo
 from __future__ import annotations
 
 import os
-import stat
 import time
 
-from autotask import journal
+from autotask import events, journal
 from autotask.guard import guarded
-from autotask.marks import marks_folder
+from autotask.marks import TOLD, marks_folder
 from autotask.process import is_dead
 from autotask.run import Outcome, failure, passed_on
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
-    from typing import Any, BinaryIO
 
     from autotask.config import Settings
     from autotask.dogstatsd import Wire
+    from autotask.events import Event
     from autotask.run import Run
 
-    Event = dict[str, Any]
-
 _LOST = failure("lost")
+TAGGED = ("service", "env", "version", "tags")  # fields of a started line that become tags
 _FINISHED = b'{"event":"finished","run":"'
 _SETTLED = 2 * 3600.0  # seconds after which `autotask prune` may have written a segment anew
 _TORN_KEPT = 24 * 3600.0  # seconds for which a mark that cannot be read may be one being written
@@ -37,17 +35,17 @@ class Open:
     """A run that the journal has seen start, and not end."""
 
     def __init__(self, event: Event) -> None:
-        self.id = _text(event, "run")
-        self.root = _text(event, "root")
-        self.parent = _text(event, "parent")
-        self.task = _text(event, "task")
-        self.framework = _text(event, "framework")
-        self.trigger = _text(event, "trigger") or "unknown"
-        self.process = _text(event, "process")
-        self.pid = _number(event, "pid") or 0
+        self.id = events.text(event, "run")
+        self.root = events.text(event, "root")
+        self.parent = events.text(event, "parent")
+        self.task = events.text(event, "task")
+        self.framework = events.text(event, "framework")
+        self.trigger = events.text(event, "trigger") or "unknown"
+        self.process = events.text(event, "process")
+        self.pid = events.number(event, "pid") or 0
         self.key = self.process, self.pid  # processes of one clock tick share the first
-        self.host = _text(event, "host")
-        self.started = _timestamp(_text(event, "at"))
+        self.host = events.text(event, "host")
+        self.started = events.timestamp(events.text(event, "at"))
         self.event = event
         self.programs: tuple[str, ...] = ()  # the process runs around it, outermost first
         self.failed: Event | None = None  # the end of the last run directly under it that failed
@@ -116,77 +114,25 @@ def _explained(run: Open, outcome: Outcome) -> Outcome:
     raised, failed = run.raised, run.failed
     if raised is not None and _agrees(raised, outcome, ("exit", "lost")):
         return failure(
-            _text(raised, "reason") or "exception",
-            exit_code=_number(raised, "exit_code"),
+            events.text(raised, "reason") or "exception",
+            exit_code=events.number(raised, "exit_code"),
             signal=outcome.signal,
-            error=_error(raised),
-            caused_by=_text(raised, "caused_by") or None,
+            error=events.error(raised),
+            caused_by=events.text(raised, "caused_by") or None,
         )
     if failed is not None and _agrees(failed, outcome, ("exit",)):
-        return passed_on(outcome, _text(failed, "caused_by") or _text(failed, "run"))
+        return passed_on(outcome, events.text(failed, "caused_by") or events.text(failed, "run"))
     return outcome
 
 
 def _agrees(event: Event, outcome: Outcome, reasons: tuple[str, ...]) -> bool:
     """Tell whether a failure that was seen inside can be what a program's status tells of."""
     if outcome.reason in reasons:
-        code = _number(event, "exit_code")
+        code = events.number(event, "exit_code")
         return outcome.exit_code is None or code is None or code == outcome.exit_code
     if outcome.reason == "interrupted":
         return event.get("reason") in ("interrupted", "nested")
     return outcome.signal is not None and event.get("signal") == outcome.signal
-
-
-class Reader:
-    """Reads the lines from a place in the journal on, each once; of one root, if one is given."""
-
-    def __init__(self, folder: str, position: tuple[str, int], root: str = "") -> None:
-        self._folder = folder
-        self._first, offset = position
-        self._offsets = {self._first: offset}
-        self._needle = f'"root":"{root}"'.encode() if root else b""
-
-    def lines(self) -> Iterator[bytes]:
-        """Yield the lines that have come since the last time."""
-        try:
-            names = sorted(name for name in os.listdir(self._folder) if name >= self._first)
-        except OSError:
-            return
-        for name in names:
-            if name.endswith(".jsonl"):
-                yield from self._new_in(name)
-        if len(names) > 1:
-            self._first = names[-2]  # in which a slow writer may still write
-
-    def _new_in(self, name: str) -> Iterator[bytes]:
-        offset = self._offsets.get(name, 0)
-        try:
-            file = _opened(os.path.join(self._folder, name))
-        except OSError:
-            return
-        with file:
-            file.seek(offset)
-            for line in file:
-                if not line.endswith(b"\n"):
-                    break  # torn, or being written
-                offset += len(line)
-                if self._needle in line:
-                    yield line
-        self._offsets[name] = offset
-
-
-def _opened(path: str) -> BinaryIO:
-    """Open a file to read. A pipe under its name, which nobody may ever write to, is none."""
-    if not stat.S_ISREG(os.lstat(path).st_mode):
-        raise FileNotFoundError(path)
-    return open(path, "rb")
-
-
-def events(line: bytes) -> list[Event]:
-    """Return what a line tells: one event, as a rule; what can be saved of a torn one."""
-    from autotask.lines import pieces  # json takes 6 ms: not before there is something to read
-
-    return [event for _, event in pieces(line)]
 
 
 class Closer:
@@ -199,14 +145,23 @@ class Closer:
 
     def close(self, story: Story, run: Open, outcome: Outcome, duration: float | None) -> None:
         """Close a run. Where the journal does not take it, it stays open, for another to close."""
-        line = journal.finished_line(run.id, run.root, time.time(), outcome, duration, None, None)
-        if not self._journal.append(line):
+        wire = (
+            self._wire(run.event) if self._settings.dogstatsd and not self._is_told(run) else None
+        )
+        unsent = wire is not None and wire.is_paused()
+        line = journal.finished_line(
+            run.id, run.root, time.time(), outcome, duration, None, None, unsent
+        )
+        if not self._journal.append(line, keep=False):
             return
-        for event in events(line.encode()):
+        for event in events.read(line.encode()):
             story.add(event)
-        if self._settings.dogstatsd:
-            self._wire(run.event).finished(
-                run.task, run.framework, run.trigger, outcome, duration, run.host
+        if wire and not unsent:
+            wire.finished(
+                *(run.task, run.framework, run.trigger, outcome, duration, run.host),
+                lambda: self._journal.append(
+                    journal.delivery_line("unsent", run.id, run.root, "finished")
+                ),
             )
 
     def close_lost(self, story: Story, runs: Iterable[Open]) -> None:
@@ -222,21 +177,30 @@ class Closer:
         for wire in self._wires.values():
             wire.close()
 
+    def _is_told(self, run: Open) -> bool:
+        """Tell whether its process has sent the end itself, and could only not write it down."""
+        home = os.path.dirname(self._journal.folder)
+        return any(mark.told and mark.is_of(run) for mark in marks(home))
+
     def _wire(self, event: Event) -> Wire:
         """Return the wire that carries the tags of the process that ran it."""
         from autotask.dogstatsd import Wire
 
-        names = ("service", "env", "version", "tags")
-        key = repr([event.get(name) for name in names])
+        key = repr([event.get(name) for name in TAGGED])
         if key not in self._wires:
-            settings = object.__new__(type(self._settings))
-            settings.__dict__.update(self._settings.__dict__)
-            settings.service, settings.env, settings.version = (
-                _text(event, name) or None for name in names[:3]
-            )
-            settings.tags = _strings(event.get("tags"))
-            self._wires[key] = Wire(settings)
+            self._wires[key] = Wire(settings_of(event, self._settings))
         return self._wires[key]
+
+
+def settings_of(event: Event, ours: Settings) -> Settings:
+    """Return our settings with the tags of the process that wrote a started line."""
+    settings = object.__new__(type(ours))
+    settings.__dict__.update(ours.__dict__)
+    settings.service, settings.env, settings.version = (
+        events.text(event, name) or None for name in TAGGED[:3]
+    )
+    settings.tags = events.strings(event.get("tags"))
+    return settings
 
 
 class Mark:
@@ -244,13 +208,15 @@ class Mark:
 
     def __init__(self, path: str, fields: Event) -> None:
         self.path = path
-        self.root = _text(fields, "root")
-        self.position = _text(fields, "segment"), _number(fields, "offset") or 0
+        self.root = events.text(fields, "root")
+        self.position = events.text(fields, "segment"), events.number(fields, "offset") or 0
         name = os.path.basename(path)
+        self.told = name.startswith(TOLD)  # its ends are on the wire, and not in the journal
+        name = name[len(TOLD) :] if self.told else name
         # The run of a command whose launcher left the mark; `process` is then the launcher.
         self.launched = name.partition("-")[2] if name.startswith("launcher-") else ""
-        process, pid = self.key = _text(fields, "process"), _number(fields, "pid") or 0
-        self.dead = is_dead(process, pid, _text(fields, "host")) is True
+        process, pid = self.key = events.text(fields, "process"), events.number(fields, "pid") or 0
+        self.dead = is_dead(process, pid, events.text(fields, "host")) is True
 
     def is_of(self, run: Open) -> bool:
         """Tell whether a run is one of those that the mark was left for."""
@@ -276,12 +242,12 @@ def marks(home: str) -> list[Mark]:
 
 def _read_mark(path: str) -> Mark | None:
     try:
-        with _opened(path) as file:
+        with events.opened(path) as file:
             data, written = file.read(4096), os.fstat(file.fileno()).st_mtime
     except OSError:
         return None
-    for fields in events(data):
-        if _text(fields, "root"):
+    for fields in events.read(data):
+        if events.text(fields, "root"):
             return Mark(path, fields)
     if time.time() - written > _TORN_KEPT:
         Mark(path, {}).remove()
@@ -302,7 +268,7 @@ class Tail:
         self._home = settings.home or ""
         self._run = run
         self._key = process, run.pid
-        self._reader = Reader(ours.folder, position, run.root)
+        self._reader = events.Reader(ours.folder, position, _of_root(run.root))
         self._story = Story(run.root)
         self._closer = Closer(settings, ours)
         self._first = f'{{"event":"started","run":"{run.id}"'.encode()
@@ -313,7 +279,7 @@ class Tail:
         """Read what has been appended."""
         for line in self._reader.lines():
             if not line.startswith(self._first):  # known, and mostly the only one
-                for event in events(line):
+                for event in events.read(line):
                     self._story.add(event)
 
     def others_open(self) -> list[Open]:
@@ -362,16 +328,16 @@ def sweep(settings: Settings) -> None:
     home = settings.home
     if not home or not any(mark.dead for mark in marks(home)):
         return
-    with _Alone(home) as alone:
+    with Alone(marks_folder(home)) as alone:
         if alone:
             _sweep(settings, home)
 
 
-class _Alone:
-    """A lock on the folder of marks, which is never waited for: whoever holds it does the work."""
+class Alone:
+    """A lock on a folder, which is never waited for: whoever holds it does the work."""
 
-    def __init__(self, home: str) -> None:
-        self._folder = marks_folder(home)
+    def __init__(self, folder: str) -> None:
+        self._folder = folder
         self._file = -1
 
     def __enter__(self) -> bool:
@@ -404,6 +370,7 @@ def _sweep(settings: Settings, home: str) -> None:
     for mark in roots:
         _remove_if_done(mark, left)
     closer.finish()
+    ours.close()
 
 
 def _open_roots(folder: str, mark: Mark) -> set[str]:
@@ -412,10 +379,10 @@ def _open_roots(folder: str, mark: Mark) -> set[str]:
         return set()  # all that a launcher starts is of one root
     process = f'"process":{journal.quoted(mark.key[0])}'.encode()
     roots: dict[str, str] = {}  # by run
-    for line in Reader(folder, _beginning(mark)).lines():
+    for line in events.Reader(folder, _beginning(mark)).lines():
         if process in line:
-            for event in events(line):
-                roots[_text(event, "run")] = _text(event, "root")
+            for event in events.read(line):
+                roots[events.text(event, "run")] = events.text(event, "root")
         elif line.startswith(_FINISHED):
             roots.pop(line[len(_FINISHED) : len(_FINISHED) + 16].decode("ascii", "replace"), None)
     return set(roots.values())
@@ -430,37 +397,12 @@ def _beginning(mark: Mark) -> tuple[str, int]:
 
 def _story(folder: str, position: tuple[str, int], root: str) -> Story:
     story = Story(root)
-    for line in Reader(folder, position, root).lines():
-        for event in events(line):
+    for line in events.Reader(folder, position, _of_root(root)).lines():
+        for event in events.read(line):
             story.add(event)
     return story
 
 
-def _text(event: Event, name: str) -> str:
-    value = event.get(name)
-    return value if isinstance(value, str) else ""
-
-
-def _number(event: Event, name: str) -> int | None:
-    value = event.get(name)
-    return value if isinstance(value, int) else None
-
-
-def _strings(value: object) -> dict[str, str]:
-    if not isinstance(value, dict):
-        return {}
-    return {key: text for key, text in value.items() if isinstance(text, str)}
-
-
-def _error(event: Event) -> dict[str, str] | None:
-    return _strings(event.get("error")) or None
-
-
-def _timestamp(at: str) -> float:
-    """Return the POSIX time of a journal's moment; 0 where it is none."""
-    from datetime import datetime
-
-    try:
-        return datetime.fromisoformat(at.replace("Z", "+00:00")).timestamp()
-    except ValueError:
-        return 0.0
+def _of_root(root: str) -> bytes:
+    """Return what the lines of a root's runs have in them."""
+    return f'"root":"{root}"'.encode()

@@ -7,6 +7,7 @@ because importing the `datadog` package costs ten bare interpreters and brings `
 from __future__ import annotations
 
 import os
+import time
 from _thread import RLock, get_ident, start_new_thread
 
 from autotask.guard import from_signal_handler, guarded
@@ -15,6 +16,7 @@ from autotask.standard import standard
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
     from autotask.config import Settings
@@ -24,7 +26,13 @@ _UDP_SIZE = 1432  # bytes of a datagram that fit an Ethernet frame
 _UNIX_SIZE = 8192  # the Agent's buffer
 _TAG_LENGTH = 200
 _WAITING = 1000  # datagrams kept while a host name is being resolved
+_PAUSE = 0.1  # seconds in which nothing is tried after a refusal: each try costs
+_UNKNOWN = 10.0  # seconds after which a host name that was not known is looked up again
 _TAG_MARKS = frozenset("_-:./")
+
+
+def _ignore() -> None:
+    """Take no note of a refusal."""
 
 
 def tag(key: str, value: str) -> str:
@@ -46,9 +54,11 @@ class Wire:
         self._only = 0  # the one thread that may still send
         self._address: Any = None  # what connect takes
         self._resolving = False
-        self._waiting: list[bytes] = []
+        self._waiting: list[tuple[bytes, Callable[[], object]]] = []
+        self._paused = 0.0  # until then, time.monotonic()
+        # SOL_SOCKET, SO_ERROR where the kernel answers: over UDP on this machine.
+        self._answers: tuple[int, int] | None = None
         self._socket: Any = None
-        self._refused = False
         self._identity: tuple[int, int] | None = None
         # Task, framework, their tags: one value, for threads.
         self._last: tuple[str | None, str, str] = (None, "", "")
@@ -62,10 +72,15 @@ class Wire:
             ]
         )
 
-    def started(self, task: str, framework: str, trigger: str) -> None:
-        """Count a start."""
-        tags = f"{self._task_tags(task, framework)},trigger:{trigger}"
-        self._send([f"autotask.task.started:1|c|#{tags},{self._tags}"])
+    def is_paused(self) -> bool:
+        """Tell whether the Agent was away a moment ago, and nothing is to be sent."""
+        return self._paused > 0.0 and time.monotonic() < self._paused
+
+    def started(
+        self, task: str, framework: str, trigger: str, refused: Callable[[], object] = _ignore
+    ) -> None:
+        """Count a start; *refused* is called, at once or later, where it is known to be lost."""
+        self._send([self.start_line(task, framework, trigger)], refused)
 
     def running(self, task: str, framework: str, trigger: str, seconds: float) -> None:
         """Say for how long a run has been running by now."""
@@ -80,8 +95,26 @@ class Wire:
         outcome: Outcome,
         duration: float | None,
         host: str,
+        refused: Callable[[], object] = _ignore,
     ) -> None:
-        """Send all lines of one ending."""
+        """Send all lines of one ending; *refused* as in `started`."""
+        self._send(self.end_lines(task, framework, trigger, outcome, duration, host), refused)
+
+    def start_line(self, task: str, framework: str, trigger: str) -> str:
+        """Write the line that counts a start."""
+        tags = f"{self._task_tags(task, framework)},trigger:{trigger}"
+        return f"autotask.task.started:1|c|#{tags},{self._tags}"
+
+    def end_lines(
+        self,
+        task: str,
+        framework: str,
+        trigger: str,
+        outcome: Outcome,
+        duration: float | None,
+        host: str,
+    ) -> list[str]:
+        """Write the lines of one ending: the count is the first."""
         of_task = self._task_tags(task, framework)
         status, reason = outcome.status, outcome.reason or "none"
         rest = self._tags
@@ -102,7 +135,7 @@ class Wire:
             if self._events:
                 tags = f"{of_task},reason:{reason},{rest}"
                 lines.append(failures.event(task, tags, outcome, duration, host, self._size))
-        self._send(lines)
+        return lines
 
     def _task_tags(self, task: str, framework: str) -> str:
         """Write the tags of a task, which mostly is the one that was written last."""
@@ -112,67 +145,69 @@ class Wire:
             self._last = last = task, framework, tags
         return last[2]
 
-    def _send(self, lines: list[str]) -> None:
-        """Send lines in as few datagrams as hold them."""
+    def _send(self, lines: list[str], refused: Callable[[], object] = _ignore) -> None:
+        """Send lines in as few datagrams as hold them; the first one stands for all."""
         whole = "\n".join(lines).encode("utf-8", "replace")
         if len(whole) <= self._size:
-            self._send_packet(whole)
+            self._send_packet(whole, refused)
             return
         packet = b""
         for line in lines:
             data = line.encode("utf-8", "replace")
             if packet and len(packet) + 1 + len(data) > self._size:
-                self._send_packet(packet)
-                packet = b""
+                self._send_packet(packet, refused)
+                packet, refused = b"", _ignore
             packet = packet + b"\n" + data if packet else data
-        self._send_packet(packet)
+        self._send_packet(packet, refused)
 
-    def _send_packet(self, packet: bytes) -> None:
+    def _send_packet(self, packet: bytes, refused: Callable[[], object]) -> None:
         if self._only:
             if self._only == get_ident():
-                self._send_alone(packet)
+                self._send_alone(packet, refused)
             return
         with self._lock:
             if not self._only:  # by now
-                self._send_alone(packet)
+                self._send_alone(packet, refused)
 
     def keep_to_this_thread(self) -> None:
         """Take no more from other threads, as the journal does at the interpreter's end."""
         with self._lock:
             self._only = get_ident()
 
-    def _send_alone(self, packet: bytes) -> None:
+    def _send_alone(self, packet: bytes, refused: Callable[[], object]) -> None:
         if self._address is None and not self._find_address():
             if len(self._waiting) < _WAITING:
-                self._waiting.append(packet)
+                self._waiting.append((packet, refused))
+            else:
+                refused()
             return
         try:
             self._write(packet)
-            self._refused = False
-        except ConnectionRefusedError:
-            # The answer to an earlier datagram: this one has not been tried yet. Once in a row,
-            # for where nobody listens it would double the price of each.
-            if not self._refused:
-                self._retry(packet)
-            self._refused = not self._refused
+        except BlockingIOError:  # its buffer is full: the next one may find room
+            refused()
         except OSError as problem:
             if from_signal_handler(problem):  # a TimeoutError of the program's
                 raise
+            self._paused = time.monotonic() + _PAUSE
             self.close_alone()
-
-    def _retry(self, packet: bytes) -> None:
-        if self._family == "unix":
-            self.close_alone()  # an Agent that was restarted has made another socket file
-        try:
-            self._write(packet)
-        except OSError as problem:
-            if from_signal_handler(problem):
-                raise
+            refused()
 
     def _write(self, packet: bytes) -> None:
-        if self._socket is None or not self._still_ours():
+        kept = self._socket is not None and self._still_ours()
+        if not kept:
             self._open()
-        self._socket.send(packet)
+        try:
+            self._socket.send(packet)
+        except ConnectionRefusedError:
+            if not kept:
+                raise
+            # An Agent that was restarted has made another socket file; over UDP it is the answer
+            # to an earlier datagram.
+            self.close_alone()
+            self._open()
+            self._socket.send(packet)
+        if self._answers and self._socket.getsockopt(*self._answers):
+            raise ConnectionRefusedError("nobody listens")
 
     def _open(self) -> None:
         _socket = standard("_socket")
@@ -192,6 +227,8 @@ class Wire:
         status = os.fstat(made.fileno())
         self._identity = (status.st_dev, status.st_ino)
         self._socket = made
+        if self._family == "udp" and self._address[0].startswith(("127.", "::1")):
+            self._answers = _socket.SOL_SOCKET, _socket.SO_ERROR
 
     def _still_ours(self) -> bool:
         """Tell whether our descriptor is: a program that closes them all may have reused it."""
@@ -208,9 +245,16 @@ class Wire:
         return False
 
     def close(self) -> None:
-        """Give the socket up; the next line opens another one."""
+        """Give the socket up, and what waits for an address; the next line opens another one."""
         with self._lock:
+            self.give_up()
             self.close_alone()
+
+    def give_up(self) -> None:
+        """Say of what still waits for an address that it will not be sent, where we are alone."""
+        while self._waiting:
+            _, refused = self._waiting.pop(0)
+            refused()
 
     def close_alone(self) -> None:
         """Do the same in a forked child, where nobody else is and nobody gives the lock back."""
@@ -240,8 +284,12 @@ class Wire:
         try:
             found = _socket.getaddrinfo(self._host, self._port, 0, _socket.SOCK_DGRAM)
         except (OSError, UnicodeError):
-            return  # no datagram leaves this process; the journal has the runs
+            with self._lock:
+                self._resolving = False
+                self._paused = time.monotonic() + _UNKNOWN
+                self.give_up()
+            return
         with self._lock:
             self._address = found[0][4][:2]
             while self._waiting:
-                self._send_alone(self._waiting.pop(0))
+                self._send_alone(*self._waiting.pop(0))

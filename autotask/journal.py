@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 _FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_CLOEXEC", 0)
 _FLAGS |= getattr(os, "O_NONBLOCK", 0)  # a FIFO of that name would keep us until it is read
 _KIND, _FILE = 0o170000, 0o100000  # of a mode; the module `stat` has these
+_KEPT = 1 << 18  # bytes of lines kept that the disk did not take: about a thousand
+_UNSENT = ',"unsent":true'
 _ESCAPED = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
 
@@ -36,19 +38,23 @@ class Journal:
         self._file = -1
         self._hour = (0.0, 0.0)  # of our file: POSIX seconds of its begin and end
         self._identity: tuple[int, int] | None = None  # what our descriptor must still lead to
-        self._torn = False
-        self._refused = False  # the last line was
+        self._owed = b""  # what the disk did not take, for the next write
+        self._dropped = False  # more was refused than is kept
+        self._is_refused = False  # the last write was
 
-    def append(self, line: str, claim: Callable[[], object] = lambda: True) -> bool | None:
+    def append(
+        self, line: str, claim: Callable[[], object] = lambda: True, keep: bool = True
+    ) -> bool | None:
         """Write one line (ASCII, without its end); False where the disk does not take it.
 
-        None where we take no more from this thread, or *claim* gives nothing: it is called at
-        once before, when no other thread can come between.
+        It is kept then, if it is to be, and written with the next one. None where we take no more
+        from this thread, or *claim* gives nothing: it is called at once before, when no other
+        thread can come between.
         """
         if self._only:
-            return self._append(line, claim) if self._only == get_ident() else None
+            return self._append(line, claim, keep) if self._only == get_ident() else None
         with self._lock:
-            return None if self._only else self._append(line, claim)
+            return None if self._only else self._append(line, claim, keep)
 
     def keep_to_this_thread(self) -> None:
         """Take no more lines from others: the interpreter's end may cut them off anywhere.
@@ -58,27 +64,57 @@ class Journal:
         with self._lock:
             self._only = get_ident()
 
-    def _append(self, line: str, claim: Callable[[], object]) -> bool | None:
+    def settle(self) -> bool:
+        """Write what is kept, where we are alone by now; tell whether nothing is owed."""
+        data = self._owed
+        if data and self._is_ready():
+            self._owed = _rest(data, self._write(data), len(data))
+        return self._owed in (b"", b"\n") and not self._dropped
+
+    def _append(self, line: str, claim: Callable[[], object], keep: bool) -> bool | None:
         data = (line + "\n").encode("ascii")
-        if self._torn:  # end the line that a full disk has cut
-            data = b"\n" + data
+        ready = self._is_ready()
+        if not claim():
+            return None
+        owed, written = self._owed, 0
+        if owed:
+            data, self._owed = owed + data, b""
+        if ready:
+            written = self._write(data)
+            if written == len(data):
+                return True
+        if keep and len(data) > _KEPT:
+            keep, self._dropped = False, True
+        self._owed = _rest(data, written, len(data) if keep else len(owed))
+        return False
+
+    def _is_ready(self) -> bool:
+        """Tell whether the segment of this hour is open, or could be opened."""
         try:
             begin, end = self._hour
             if not (self._names() and begin <= time.time() < end):
                 self._open_segment()
-            if not claim():
-                return None
+        except OSError as problem:
+            self._refuse(problem)
+            return False
+        return True
+
+    def _write(self, data: bytes) -> int:
+        """Write as much as the disk takes; return how many bytes."""
+        try:
             written = os.write(self._file, data)
         except OSError as problem:
-            if from_signal_handler(problem):  # a TimeoutError of the program's
-                raise
-            if not self._refused:
-                debug(f"the journal does not take a line: {problem}")
-            self._refused = True
-            return False
-        self._refused = False
-        self._torn = written != len(data)
-        return not self._torn
+            self._refuse(problem)
+            return 0
+        self._is_refused = False
+        return written
+
+    def _refuse(self, problem: OSError) -> None:
+        if from_signal_handler(problem):  # a TimeoutError of the program's
+            raise problem
+        if not self._is_refused:  # say it once
+            debug(f"the journal does not take a line: {problem}")
+        self._is_refused = True
 
     def position(self) -> tuple[str, int]:
         """Return the segment and the size from which on the next line will stand."""
@@ -134,6 +170,12 @@ class Journal:
         except FileNotFoundError:
             make_folder(self.folder)
             return os.open(path, _FLAGS, 0o600)
+
+
+def _rest(data: bytes, written: int, end: int) -> bytes:
+    """Return the lines up to *end* that were not written whole; what was cut gets an end."""
+    begin = data.rfind(b"\n", 0, written) + 1
+    return (b"\n" if begin < written else b"") + data[begin:end]
 
 
 def make_folder(path: str) -> None:
@@ -218,8 +260,11 @@ def mapping(pairs: dict[str, str]) -> str:
 _last_task: tuple[str | None, str, str, str] = (None, "", "", "")
 
 
-def started_line(run: Run, place: str) -> str:
-    """Write a run's first line; *place* are the `process_fields` of its process."""
+def started_line(run: Run, place: str, unsent: bool = False) -> str:
+    """Write a run's first line; *place* are the `process_fields` of its process.
+
+    *unsent*: Datadog's Agent is away, and has not been told.
+    """
     global _last_task
     parent = f'"{run.parent}"' if run.parent else "null"
     task, framework, trigger = run.task, run.framework, run.trigger
@@ -231,7 +276,7 @@ def started_line(run: Run, place: str) -> str:
         _last_task = last = task, framework, trigger, fields
     return (
         f'{{"event":"started","run":"{run.id}","root":"{run.root}","parent":{parent},'
-        f'"at":"{moment(run.started)}",{last[3]},{place}}}'
+        f'"at":"{moment(run.started)}",{last[3]},{place}{_UNSENT if unsent else ""}}}'
     )
 
 
@@ -262,14 +307,19 @@ def finished_line(
     duration: float | None,
     cpu: float | None,
     max_rss: int | None,
+    unsent: bool = False,
 ) -> str:
-    """Write a run's last line; duration and cpu in seconds, max_rss in bytes."""
+    """Write a run's last line; duration and cpu in seconds, max_rss in bytes.
+
+    *unsent* as in `started_line`.
+    """
     return (
         f'{{"event":"finished","run":"{run_id}","root":"{root}","at":"{moment(at)}",'
         f'"status":"{outcome.status}"{_outcome_fields(outcome)}'
         + (f',"duration":{duration:.6f}' if duration is not None else "")
         + (f',"cpu":{cpu:.6f}' if cpu is not None else "")
         + (f',"max_rss":{max_rss}' if max_rss is not None else "")
+        + (_UNSENT if unsent else "")
         + "}"
     )
 
@@ -279,6 +329,14 @@ def raised_line(run_id: str, root: str, at: float, outcome: Outcome) -> str:
     return (
         f'{{"event":"raised","run":"{run_id}","root":"{root}","at":"{moment(at)}"'
         f"{_outcome_fields(outcome)}}}"
+    )
+
+
+def delivery_line(event: str, run_id: str, root: str, of: str) -> str:
+    """Write that a line of a run, its `started` or `finished`, was `unsent`, or `sent` since."""
+    return (
+        f'{{"event":"{event}","run":"{run_id}","root":"{root}","at":"{moment(time.time())}",'
+        f'"of":"{of}"}}'
     )
 
 

@@ -11,6 +11,7 @@ import os
 from autotask.guard import from_signal_handler
 from autotask.journal import Journal, above_stdio, make_folder, quoted
 
+TOLD = "told-"
 _FLAGS = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_CLOEXEC", 0)
 _FLAGS |= getattr(os, "O_NONBLOCK", 0)
 
@@ -23,7 +24,10 @@ def marks_folder(home: str) -> str:
 def leave_mark(
     journal: Journal, name: str, process: str, pid: int, host: str, root: str
 ) -> str | None:
-    """Write the mark of a process before its first run; return its path, None where it cannot."""
+    """Write the mark of a process before its first run; return its path, None where it cannot.
+
+    On a full disk it may be empty: nobody can read it, and its owner takes it back all the same.
+    """
     folder = marks_folder(os.path.dirname(journal.folder))
     path = os.path.join(folder, name)
     segment, offset = journal.position()
@@ -42,10 +46,22 @@ def leave_mark(
     except OSError as problem:
         if from_signal_handler(problem):
             raise
-        return None
     finally:
         os.close(file)
     return path
+
+
+def take_back(path: str, done: bool) -> None:
+    """Remove our mark; of a process whose ends the journal does not hold, rename it.
+
+    The disk did not take them: whoever finds the mark closes the runs in the journal, and does
+    not send them, for that has been done.
+    """
+    if done:
+        os.unlink(path)
+    else:
+        folder, name = os.path.split(path)
+        os.rename(path, os.path.join(folder, TOLD + name))
 
 
 def sign_mark(home: str, name: str) -> None:

@@ -14,7 +14,7 @@ from autotask import journal, threads
 from autotask.config import PARENT, Settings, parent_of, parent_value
 from autotask.dogstatsd import Wire
 from autotask.guard import debug, from_signal_handler, guarded, swallow
-from autotask.marks import leave_mark
+from autotask.marks import leave_mark, take_back
 from autotask.process import identity
 from autotask.run import SUCCESS, Outcome, Run, failure, passed_on, raised
 from autotask.standard import standard
@@ -84,9 +84,15 @@ class _Process:
             self.mark = leave_mark(self.journal, name, self.identity, self.pid, self.host, root)
 
     def take_mark_back(self) -> None:
-        if self.mark:
-            mark, self.mark = self.mark, None
-            os.unlink(mark)
+        """Remove the mark, unless ends are still owed to the journal: whoever comes writes them."""
+        mark, self.mark = self.mark, None
+        if mark and self.journal:
+            take_back(mark, done=self.journal.settle())
+
+    def tell_unsent(self, run: Run, of: str) -> None:
+        """Journal that the Agent has not taken what was sent of a run: `started` or `finished`."""
+        if self.journal:
+            self.journal.append(journal.delivery_line("unsent", run.id, run.root, of))
 
 
 _process: _Process | None = None
@@ -188,13 +194,15 @@ def _tell_start(run: Run, here: _Process, began: float | None) -> None:
         run.clock = time.monotonic()
         return run.clock
 
+    wire = here.wire
+    unsent = wire is not None and wire.is_paused()
     if not here.journal:
         claim()
-    elif here.journal.append(journal.started_line(run, here.fields), claim) is None:
+    elif here.journal.append(journal.started_line(run, here.fields, unsent), claim) is None:
         _open.pop(run.id, None)  # a daemon thread's, which the end of the interpreter cuts off
         return
-    if here.wire:
-        here.wire.started(run.task, run.framework, run.trigger)
+    if wire and not unsent:
+        wire.started(run.task, run.framework, run.trigger, lambda: here.tell_unsent(run, "started"))
     run.clock = time.monotonic() if began is None else began
     if here.settings.debug:
         debug(f"run {run.id} of {run.framework} task {run.task!r} began under {run.parent}")
@@ -411,7 +419,7 @@ def _end(run: Run, outcome: Outcome) -> None:
         _tell_end(run, here, outcome, duration)
     except BaseException:  # of a signal handler of the program's: nobody else will tell of it
         if run.id in _open:
-            _journal_end(run, here, outcome, duration)
+            _journal_end(run, here, outcome, duration, unsent=here.wire is not None)
         raise
     finally:  # what is around it goes on, at the limit of recursion too
         _step_back(run, here)
@@ -419,15 +427,20 @@ def _end(run: Run, outcome: Outcome) -> None:
 
 def _tell_end(run: Run, here: _Process, outcome: Outcome, duration: float) -> None:
     """Journal and send an end, unless another thread has told it."""
-    if not _journal_end(run, here, outcome, duration):
+    wire = here.wire
+    unsent = wire is not None and wire.is_paused()
+    if not _journal_end(run, here, outcome, duration, unsent):
         return
-    if here.wire:
-        here.wire.finished(run.task, run.framework, run.trigger, outcome, duration, here.host)
+    if wire and not unsent:
+        wire.finished(
+            *(run.task, run.framework, run.trigger, outcome, duration, here.host),
+            lambda: here.tell_unsent(run, "finished"),
+        )
     if here.settings.debug:
         debug(f"run {run.id} ended: {outcome.status} {outcome.reason or ''}".rstrip())
 
 
-def _journal_end(run: Run, here: _Process, outcome: Outcome, duration: float) -> bool:
+def _journal_end(run: Run, here: _Process, outcome: Outcome, duration: float, unsent: bool) -> bool:
     """Journal an end; what is not written (no room at the limit of recursion) `_finish` will."""
 
     def claim() -> Run | None:
@@ -436,7 +449,7 @@ def _journal_end(run: Run, here: _Process, outcome: Outcome, duration: float) ->
     if not here.journal:
         return claim() is not None
     cpu, now = time.process_time() - run.cpu, time.time()
-    line = journal.finished_line(run.id, run.root, now, outcome, duration, cpu, _max_rss())
+    line = journal.finished_line(run.id, run.root, now, outcome, duration, cpu, _max_rss(), unsent)
     return here.journal.append(line, claim) is not None
 
 
@@ -466,11 +479,12 @@ def _finish() -> None:
     for run in reversed(list(_open.values())):
         if run.pid == pid and run is not _program and run.clock:  # else its start is untold
             _end(run, run.ended or failure("lost"))
-    if _program is None or _program.pid != pid or _program.ended:
-        _process.take_mark_back()
     if _process.wire:
         _process.wire.keep_to_this_thread()
+        _process.wire.give_up()
         _process.wire.close_alone()
+    if _program is None or _program.pid != pid or _program.ended:
+        _process.take_mark_back()
 
 
 def _max_rss() -> int | None:

@@ -17,7 +17,7 @@ from autotask import journal, process
 from autotask.agent import WRAPPERS
 from autotask.config import PARENT, PROCESS_RUN, Settings, parent_of, parent_value
 from autotask.guard import guarded, swallow
-from autotask.marks import leave_mark, marks_folder
+from autotask.marks import leave_mark, marks_folder, take_back
 from autotask.naming import process_name
 from autotask.run import SUCCESS, Outcome, Run, failure, from_status
 from autotask.trigger import find_trigger
@@ -38,6 +38,7 @@ else:
     import _signal  # what is in C of it; the rest costs 5 ms
 
 TICK = 60.0  # seconds between two words that a run is still running
+_NOT_BEGUN = b"\0"  # what the child says first: the disk did not take its started line
 _STOPS = (_signal.SIGTSTP, _signal.SIGTTIN, _signal.SIGTTOU)  # by job control
 # What a terminal sends to the whole foreground group, the command included.
 _BY_TERMINAL = (
@@ -107,8 +108,8 @@ def supervise(
     if pid > 0:
         os.close(writing)
         _stay(program, pid, reading, environ)
-    if pid == 0:
-        program.begin(inside)
+    if pid == 0 and program.begin(inside) is False:
+        os.write(writing, _NOT_BEGUN)
     os.close(reading)
     _signal.signal(_signal.SIGCHLD, children)
     _signal.pthread_sigmask(_signal.SIG_SETMASK, mask)
@@ -124,6 +125,9 @@ def _stay(program: Program, pid: int, reading: int, environ: dict[str, str]) -> 
         program.started(pid)
         status, usage = Watch(pid, program.tick).wait()
         said = os.read(reading, 4096).decode("utf-8", "surrogateescape")
+        if said.startswith(_NOT_BEGUN.decode()):
+            said = said[1:]
+            program.begin_late()
         if said:
             _say(said)
         elif program.settings.debug and program.command:
@@ -188,16 +192,32 @@ class Program:
         return {**environ, PARENT: parent_value(run.id, run.root, run.trigger)}
 
     @guarded
-    def begin(self, environ: dict[str, str]) -> None:
-        """Journal the start, in the child and thus before anything that the command does."""
-        pid, settings = os.getpid(), self.settings
-        python = None if self.command else "{}.{}.{}".format(*sys.version_info[:3])
+    def begin(self, environ: dict[str, str]) -> bool:
+        """Journal the start, in the child and thus before anything that the command does.
+
+        False where the disk does not take it; the parent then has the line to write.
+        """
+        pid = os.getpid()
         environ[PROCESS_RUN] = f"{self.run.id}:{pid}"
         if self.journal is None:
-            return
+            return True
+        line = self._started_line(pid, f"{self._process}/{process.start_time('self')}")
+        written = self.journal.append(line, keep=False)
+        self.journal.close()  # the program is to find no file open but its own
+        return written is True
+
+    @guarded
+    def begin_late(self) -> None:
+        """Journal the start that the child could not."""
+        if self.journal:
+            self.journal.append(self._started_line(self.run.pid, self._process))
+
+    def _started_line(self, pid: int, identity: str) -> str:
+        settings = self.settings
+        python = None if self.command else "{}.{}.{}".format(*sys.version_info[:3])
         fields = journal.process_fields(
             pid,
-            f"{self._process}/{process.start_time('self')}",
+            identity,
             self.host,
             python,
             settings.service,
@@ -205,8 +225,7 @@ class Program:
             settings.version,
             settings.tags,
         )
-        self.journal.append(journal.started_line(self.run, fields))
-        self.journal.close()  # the program is to find no file open but its own
+        return journal.started_line(self.run, fields)
 
     @guarded
     def started(self, pid: int) -> None:
@@ -219,7 +238,10 @@ class Program:
             from autotask.dogstatsd import Wire
 
             self.wire = Wire(self.settings)
-            self.wire.started(self.run.task, self.run.framework, self.run.trigger)
+            self.wire.started(
+                *(self.run.task, self.run.framework, self.run.trigger),
+                lambda: self._tell_unsent("started"),
+            )
         if self._others_marked():
             from autotask import closing
 
@@ -248,14 +270,24 @@ class Program:
         outcome = self._judged(status, said)
         if self.journal and (outcome is not SUCCESS or self._tail or self._others_marked()):
             outcome = self._caught_up(self.journal).close_all(outcome)
+        unsent = self.wire is not None and self.wire.is_paused()
         if self.journal:
             cpu, max_rss = usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024
             self.journal.append(
-                journal.finished_line(run.id, run.root, at, outcome, duration, cpu, max_rss)
+                journal.finished_line(run.id, run.root, at, outcome, duration, cpu, max_rss, unsent)
             )
-        if self.wire:
-            self.wire.finished(run.task, run.framework, run.trigger, outcome, duration, self.host)
+        if self.wire and not unsent:
+            self.wire.finished(
+                *(run.task, run.framework, run.trigger, outcome, duration, self.host),
+                lambda: self._tell_unsent("finished"),
+            )
         self.withdraw()
+        if self.wire:
+            self.wire.close()
+            if self.journal and not unsent and not self.wire.is_paused():
+                from autotask import shipping
+
+                shipping.ship_few(self.settings, self.journal)
 
     @guarded
     def tell_if_alone(self, command: list[str], environ: dict[str, str]) -> None:
@@ -268,8 +300,12 @@ class Program:
     @guarded
     def withdraw(self) -> None:
         """Take our mark back."""
-        if self._mark:
-            os.unlink(self._mark)
+        if self._mark and self.journal:
+            take_back(self._mark, done=self.journal.settle())
+
+    def _tell_unsent(self, of: str) -> None:
+        if self.journal:
+            self.journal.append(journal.delivery_line("unsent", self.run.id, self.run.root, of))
 
     def _judged(self, status: int, said: str) -> Outcome:
         """Return what a wait status means; *said* is why there is no command."""

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from support import INSTALLED, PYTHON, TEMPLATE, environment
+from support import INSTALLED, PYTHON, TEMPLATE, Datagrams, environment
 
 _SWITCH = "if (fault := __import__('sys')._autotask_fault({number})): return fault()"
 # The interpreter runs this before any function of ours; the server puts its own in its place.
@@ -108,7 +108,15 @@ class Server:
     def __init__(self, tree: Tree, folder: Path) -> None:
         self._tree = tree
         words = [PYTHON, "-c", SERVER, str(tree.template), str(len(tree.functions)), str(folder)]
-        env = environment("bare", {"PYTHONHASHSEED": "0", "AUTOTASK_DEBUG": None})
+        self._agent = Datagrams()  # takes all that is sent, and reads nothing
+        env = environment(
+            "bare",
+            {
+                "PYTHONHASHSEED": "0",
+                "AUTOTASK_DEBUG": None,
+                "DD_DOGSTATSD_URL": self._agent.url,
+            },
+        )
         self._process = subprocess.Popen(
             words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=env, cwd=folder
         )
@@ -127,6 +135,7 @@ class Server:
 
     def close(self) -> None:
         self._process.communicate(timeout=60)
+        self._agent.close()
 
 
 def _without_our_frames(output: str, tree: Tree) -> str:

@@ -142,11 +142,15 @@ def lines(home: Path) -> list[Record]:
 def runs(home: Path) -> list[Record]:
     """Read a home's runs in the order of their starts: the contract's record, without nulls.
 
-    A run without an end is `running`. Fails where a run started or ended twice.
+    A run without an end is `running`. Fails where a run started or ended twice. What the Agent took
+    is another story: see `deliveries`.
     """
     found: dict[str, Record] = {}
     for line in sorted(lines(home), key=lambda line: str(line["event"]), reverse=True):
         event, at = line.pop("event"), line.pop("at")
+        line.pop("unsent", None)
+        if event in ("unsent", "sent"):
+            continue
         run = found.setdefault(line["run"], {"status": "running"})
         if event == "raised":
             run["raised"] = line
@@ -155,6 +159,17 @@ def runs(home: Path) -> list[Record]:
         run.update(line, **{f"{event}_at": at})
     assert all("task" in run for run in found.values()), f"ended, but never started: {found}"
     return sorted(found.values(), key=lambda run: str(run["started_at"]))
+
+
+def deliveries(home: Path) -> list[tuple[str, str, str]]:
+    """Read what the Agent did not take, and what it took since: run, `started` or so, the event."""
+    told = []
+    for line in lines(home):
+        if line["event"] in ("unsent", "sent"):
+            told.append((line["run"], line["of"], line["event"]))
+        elif line.get("unsent"):
+            told.append((line["run"], line["event"], "unsent"))
+    return told
 
 
 def only_run(home: Path) -> Record:

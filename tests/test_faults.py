@@ -226,7 +226,7 @@ attempt("pickled", lambda: pickle.loads(pickle.dumps(jobs.Shop().method))(2))
 attempt("pickled", lambda: pickle.loads(pickle.dumps(jobs.Shop.method))(jobs.Shop(), 2))
 """
 JOBS = """
-import sys
+import sys, time
 try: import autotask
 except ImportError: task = lambda function=None, **named: function or (lambda function: function)
 else: task = autotask.task
@@ -248,6 +248,8 @@ async def asteps(n):
 def decorated(n): return later_inside(n)
 async def later_inside(n): return 6 / n
 def leaves(): sys.exit(3)
+@task
+def slow(): time.sleep(0.2)
 def outer(n): return plain(n)
 """
 PROCESS = """
@@ -341,6 +343,15 @@ PROGRAMS: dict[str, tuple[str, dict[str, str]]] = {
     "resolving": (
         "\nimport shop_jobs, time; shop_jobs.plain(3); time.sleep(0.1)\n" + ENDINGS["leaves"],
         {"DD_DOGSTATSD_URL": "", "DD_AGENT_HOST": "LOCALHOST", "DD_DOGSTATSD_PORT": "9"},
+    ),
+    # No room on the disk, no Agent, and more tags than go into one datagram.
+    "full": (
+        "\nimport resource, shop_jobs; resource.setrlimit(resource.RLIMIT_FSIZE, (600, -1))\n"
+        "shop_jobs.slow()\n" + ENDINGS["leaves"],
+        {
+            "AUTOTASK_TAGS": ",".join(f"tag{n}:{'x' * 180}" for n in range(6)),
+            "DD_DOGSTATSD_URL": "udp://127.0.0.1:9",
+        },
     ),
     "guest": (ENDINGS["leaves"], {"SHOP_PEER": "1"}),
     "late": (ENDINGS["leaves"], {"SHOP_IMPORTED": "click.core"}),

@@ -19,7 +19,9 @@ IN_PROCESS = frozenset(
         " naming process program recorder run standard threads trigger watch wrapt"
     ).split()
 )
-AROUND = frozenset(f"autotask.{name}" for name in "closing command launch lines supervise".split())
+AROUND = frozenset(
+    f"autotask.{name}" for name in "closing command events launch lines shipping supervise".split()
+)
 
 # Of the standard library, what each task may have to load, and what only rare ways lead to.
 ALWAYS = frozenset("__future__ _thread os sys time".split())

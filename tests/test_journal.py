@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
-from support import PYTHON, Ended, run_program, runs, start_program, wait_until, write
+from support import PYTHON, Ended, lines, run_program, runs, start_program, wait_until, write
 
 from autotask import journal
 from autotask.journal import Journal
@@ -422,7 +422,7 @@ print(notes.append(line % "fourth"), notes.append(line % "fifth"))
 
 
 @pytest.mark.parametrize("limit", [125, 128, 200, 254], ids=str)
-def test_a_full_disk_cuts_a_line_and_the_next_begins_anew(
+def test_lines_that_a_full_disk_refused_or_cut_are_written_with_the_next(
     limit: int, tmp_path: Path, home: Path
 ) -> None:
     place = str(Path(journal.__file__).parent.parent)
@@ -435,7 +435,48 @@ def test_a_full_disk_cuts_a_line_and_the_next_begins_anew(
             whole.append(json.loads(line)["event"])
         except ValueError:
             assert '{"event":"second"'.startswith(line[:17]), line
-    assert whole == ["first", "fourth", "fifth"]
+    assert whole == ["first", "second", "third", "fourth", "fifth"]
+
+
+MANY = """
+import resource, sys
+sys.path.insert(0, {path!r})
+from autotask.journal import Journal
+notes = Journal({home!r})
+def limit(size):
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+limit(0)
+for number in range({count}): notes.append('{{"number":%d,"filler":"' % number + "x" * 100 + '"}}')
+print(notes.settle())
+limit(resource.RLIM_INFINITY)
+print(notes.settle())
+"""
+
+
+@pytest.mark.parametrize(("count", "settled"), [(1, True), (1000, True), (5000, False)])
+def test_lines_are_kept_for_a_full_disk_as_far_as_memory_is_bounded(
+    count: int, settled: bool, tmp_path: Path, home: Path
+) -> None:
+    place = str(Path(journal.__file__).parent.parent)
+    source = MANY.format(path=place, home=str(home), count=count)
+    ended = run_program(write(tmp_path / "many.py", source), under="bare")
+    assert ended == Ended(0, f"False\n{settled}\n", "")
+    found = [line["number"] for line in lines(home)]
+    assert found == list(range(len(found)))
+    assert (len(found) == count) is settled
+    assert len(found) >= min(count, 1000)
+
+
+def test_a_line_that_is_not_to_be_kept_is_not(home: Path) -> None:
+    home.mkdir()
+    (home / "journal").write_text("a file for now")
+    notes = Journal(str(home))
+    assert notes.append('{"kept":true}') is False
+    assert notes.append('{"kept":false}', keep=False) is False
+    (home / "journal").unlink()
+    assert notes.append('{"kept":"after"}') is True
+    assert [line["kept"] for line in lines(home)] == [True, "after"]
+    notes.close()
 
 
 @pytest.mark.parametrize("limit", [0, 1, 100, 300, 700])

@@ -70,7 +70,8 @@ def _read_event(line: str) -> Line:
 def _read_fields(rest: list[str]) -> tuple[dict[str, str], list[str]]:
     fields: dict[str, str] = {}
     for field in rest:
-        key, value = ("#", field[1:]) if field.startswith("#") else field.split(":", 1)
+        marked = field[0] in "#T"  # the tags, the time of a metric
+        key, value = (field[0], field[1:]) if marked else field.split(":", 1)
         assert key not in fields, rest
         fields[key] = value
     tags = sorted(fields.pop("#", "").split(","))

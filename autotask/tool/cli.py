@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 import autotask
-from autotask.tool import bundle, doctor, frameworks, prune, runs, show, tasks
+from autotask.tool import bundle, doctor, frameworks, prune, runs, ship, show, tasks
 from autotask.tool.datadog import commands as monitors
 from autotask.tool.datadog import dashboard_command as dashboard
 from autotask.tool.errors import ToolError
@@ -21,6 +21,7 @@ _COMMANDS = {
     "runs": runs,
     "tasks": tasks,
     "show": show,
+    "ship": ship,
     "prune": prune,
     "monitors": monitors,
     "dashboard": dashboard,

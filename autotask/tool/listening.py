@@ -26,22 +26,32 @@ def findings(settings: Settings, environ: Mapping[str, str]) -> Findings:
     if not settings.dogstatsd:
         yield Finding("warning", "datagrams", "are turned off by the settings")
         return
-    family, host, port = settings.destination
     named = [name for name in _NAMED if environ.get(name)]
     try:
-        text = _knock_file(host) if family == "unix" else _knock_port(host, port)
+        text = knock(settings)
     except OSError as problem:
-        place = host if family == "unix" else f"{host}:{port}"
-        said = problem.strerror or str(problem)
+        said = f"nobody listens at {place(settings)} ({problem.strerror or problem})"
         status = "problem" if named else "warning"
         remedy = (
             f"start the Datadog Agent there, or correct {named[0]}"
             if named
             else ("start a Datadog Agent, or say where it is: DD_AGENT_HOST, DD_DOGSTATSD_URL")
         )
-        yield Finding(status, "datagrams", f"nobody listens at {place} ({said})", remedy)
+        yield Finding(status, "datagrams", said, remedy)
     else:
         yield Finding("ok", "datagrams", text)
+
+
+def place(settings: Settings) -> str:
+    """Name where datagrams go."""
+    family, host, port = settings.destination
+    return host if family == "unix" else f"{host}:{port}"
+
+
+def knock(settings: Settings) -> str:
+    """Say where datagrams go and whether that can be known; OSError where nobody listens."""
+    family, host, port = settings.destination
+    return _knock_file(host) if family == "unix" else _knock_port(host, port)
 
 
 def _knock_file(path: str) -> str:
@@ -54,14 +64,14 @@ def _knock_file(path: str) -> str:
 def _knock_port(host: str, port: int) -> str:
     numeric = "127.0.0.1" if host == "localhost" else host  # as the agent takes it
     family, _, _, _, address = socket.getaddrinfo(numeric, port, 0, socket.SOCK_DGRAM)[0]
-    place = f"{host}:{port}" if numeric == address[0] else f"{host}:{port} ({address[0]})"
+    there = f"{host}:{port}" if numeric == address[0] else f"{host}:{port} ({address[0]})"
     with socket.socket(family, socket.SOCK_DGRAM) as door:
         door.connect(address)
         ours = door.getsockname()[0] == address[0]
         if not (ours or ipaddress.ip_address(address[0]).is_loopback):
-            return f"go to {place}; whether anybody listens on another host cannot be known"
+            return f"go to {there}; whether anybody listens on another host cannot be known"
         door.send(_NOTHING)
         refused = door.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
     if refused:
         raise OSError(refused, os.strerror(refused))
-    return f"go to {place}, where somebody listens"
+    return f"go to {there}, where somebody listens"

@@ -17,6 +17,7 @@ from support import (
     LAUNCHER,
     PYTHON,
     Datagrams,
+    Ended,
     environment,
     run_program,
     runs,
@@ -25,7 +26,7 @@ from support import (
     write,
 )
 
-from autotask import closing
+from autotask import closing, events
 from autotask.config import Settings
 from autotask.process import identity
 
@@ -441,7 +442,7 @@ def test_what_is_no_file_among_segments_and_marks_is_passed_over(
 
 
 def whole_lines(segment: Path) -> list[dict[str, Any]]:
-    return [event for line in segment.read_bytes().splitlines() for event in closing.events(line)]
+    return [event for line in segment.read_bytes().splitlines() for event in events.read(line)]
 
 
 def test_a_run_that_has_ended_since_is_not_closed_again(program: Any, home: Path) -> None:
@@ -489,6 +490,72 @@ def test_what_a_full_disk_does_not_take_is_left_for_later(
     sweep()
     assert {run["status"] for run in runs(home)} == {"failure"}
     assert len(datagrams.lines("autotask.task.runs", wait=5)) == 2
+
+
+# A program that finds no room for the ends of its runs, which it sends.
+FULL = """
+    import resource, autotask
+
+    @autotask.task(name="a")
+    def work(): resource.setrlimit(resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
+
+    work()
+"""
+
+
+def test_ends_that_the_disk_never_took_are_written_later_and_not_sent_again(
+    tmp_path: Path, home: Path, datagrams: Datagrams
+) -> None:
+    script = write(tmp_path / "shop.py", FULL)
+    assert run_program(script, env={"AUTOTASK_DEBUG": None}) == Ended(0, "", "")
+    assert {run["status"] for run in runs(home)} == {"running"}
+    ends = datagrams.lines("autotask.task.runs", wait=5)
+    assert len([line for line in ends if "status:success" in line]) == len(ends) == 2
+    sweep()
+    assert [run["reason"] for run in runs(home)] == ["nested", "lost"]
+    assert datagrams.lines("autotask.task.runs") == ends
+    assert list((home / "open").iterdir()) == []
+
+
+def test_under_a_launcher_they_are_written_at_once(
+    tmp_path: Path, home: Path, datagrams: Datagrams
+) -> None:
+    script = write(tmp_path / "shop.py", FULL)
+    env: dict[str, str | None] = {"AUTOTASK_DEBUG": None}
+    assert run_program(script, under="launcher", env=env) == Ended(0, "", "")
+    assert [run["status"] for run in runs(home)] == ["success"] * 2
+    assert len(datagrams.lines("autotask.task.runs", wait=5)) == 2
+    assert list((home / "open").iterdir()) == []
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="mounts")
+def test_a_start_that_the_disk_did_not_take_is_written_with_the_end(tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ("mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", disk)
+    if run_program(*mount, under="bare").status != 0:
+        pytest.skip("may not mount")
+    try:
+        home = disk / "home"
+        env: dict[str, str | None] = {"AUTOTASK_HOME": str(home)}
+        run_program("true", under="launcher", env=env)  # makes the segment
+        filler = disk / "filler"
+        run_program("sh", "-c", f"cat /dev/zero > {filler}", under="bare")
+        with next((home / "journal").iterdir()).open("a") as file:
+            file.write("x" * (4096 - file.tell() % 4096))  # its last page is full, too
+        ended = run_program("rm", filler, under="launcher", env=env)
+        assert ended == Ended(0, "", "")
+        text = next((home / "journal").iterdir()).read_text().replace("x" * 100, "").lstrip("x")
+        assert [run["task"] for run in closed_runs(text)] == ["true", "rm"]
+    finally:
+        run_program("umount", disk, under="bare")
+
+
+def closed_runs(text: str) -> list[dict[str, Any]]:
+    """Return the started lines of the runs in a journal that have ended."""
+    told = [event for line in text.encode().splitlines() for event in events.read(line)]
+    ended = {event["run"] for event in told if event["event"] == "finished"}
+    return [event for event in told if event["event"] == "started" and event["run"] in ended]
 
 
 def test_a_living_process_keeps_its_mark_between_its_runs(program: Any, home: Path) -> None:

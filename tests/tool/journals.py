@@ -113,6 +113,7 @@ class Book:
         pid: int | None = None,
         identity: str | None = None,
         host: str = HOST,
+        unsent: bool = False,
     ) -> Run:
         """Write a run that started so many seconds ago; without an outcome it still runs."""
         run = Run(task, framework)
@@ -130,17 +131,24 @@ class Book:
             "1.4.2",
             {"team": "north"},
         )
-        self.line(journal.started_line(run, place), ago)
+        self.line(journal.started_line(run, place, unsent), ago)
         if outcome is not None:
-            self.finish(run, outcome, ago - duration, duration)
+            self.finish(run, outcome, ago - duration, duration, unsent)
         return run
 
     def finish(
-        self, run: Run, outcome: Outcome = SUCCESS, ago: float = 0, duration: float = 1.5
+        self,
+        run: Run,
+        outcome: Outcome = SUCCESS,
+        ago: float = 0,
+        duration: float = 1.5,
+        unsent: bool = False,
     ) -> None:
         """End a run."""
         at = time.time() - ago
-        line = journal.finished_line(run.id, run.root, at, outcome, duration, 0.25, 48 << 20)
+        line = journal.finished_line(
+            run.id, run.root, at, outcome, duration, 0.25, 48 << 20, unsent
+        )
         self.line(line, ago)
 
     def line(self, text: str, ago: float = 0, end: str = "\n") -> None:

@@ -1,0 +1,99 @@
+"""What the journal tells to those around the process: its new lines, and the fields in them."""
+
+from __future__ import annotations
+
+import os
+import stat
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any, BinaryIO
+
+    Event = dict[str, Any]
+
+
+class Reader:
+    """Reads the lines from a place in the journal on, each once: those with *needle* in them."""
+
+    def __init__(self, folder: str, position: tuple[str, int], needle: bytes = b"") -> None:
+        self._folder = folder
+        self._first, offset = position
+        self._offsets = {self._first: offset}
+        self._needle = needle
+
+    def lines(self) -> Iterator[bytes]:
+        """Yield the lines that have come since the last time."""
+        try:
+            names = sorted(name for name in os.listdir(self._folder) if name >= self._first)
+        except OSError:
+            return
+        for name in names:
+            if name.endswith(".jsonl"):
+                yield from self._new_in(name)
+        if len(names) > 1:
+            self._first = names[-2]  # in which a slow writer may still write
+
+    def _new_in(self, name: str) -> Iterator[bytes]:
+        offset = self._offsets.get(name, 0)
+        try:
+            file = opened(os.path.join(self._folder, name))
+        except OSError:
+            return
+        with file:
+            file.seek(offset)
+            for line in file:
+                if not line.endswith(b"\n"):
+                    break  # torn, or being written
+                offset += len(line)
+                if self._needle in line:
+                    yield line
+        self._offsets[name] = offset
+
+
+def opened(path: str) -> BinaryIO:
+    """Open a file to read. A pipe under its name, which nobody may ever write to, is none."""
+    if not stat.S_ISREG(os.lstat(path).st_mode):
+        raise FileNotFoundError(path)
+    return open(path, "rb")
+
+
+def read(line: bytes) -> list[Event]:
+    """Return what a line tells: one event, as a rule; what can be saved of a torn one."""
+    from autotask.lines import pieces  # json takes 6 ms: not before there is something to read
+
+    return [event for _, event in pieces(line)]
+
+
+def text(event: Event, name: str) -> str:
+    """Return a field that is a text; else nothing."""
+    value = event.get(name)
+    return value if isinstance(value, str) else ""
+
+
+def number(event: Event, name: str) -> int | None:
+    """Return a field that is a whole number."""
+    value = event.get(name)
+    return value if isinstance(value, int) else None
+
+
+def strings(value: object) -> dict[str, str]:
+    """Return what of an object are texts."""
+    if not isinstance(value, dict):
+        return {}
+    return {key: text for key, text in value.items() if isinstance(text, str)}
+
+
+def error(event: Event) -> dict[str, str] | None:
+    """Return the error of an end."""
+    return strings(event.get("error")) or None
+
+
+def timestamp(at: str) -> float:
+    """Return the POSIX time of a journal's moment; 0 where it is none."""
+    from datetime import datetime
+
+    try:
+        return datetime.fromisoformat(at.replace("Z", "+00:00")).timestamp()
+    except ValueError:
+        return 0.0

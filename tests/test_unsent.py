@@ -1,0 +1,208 @@
+"""What the Agent is known not to have taken is marked in the journal: that, and nothing else."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from support import Datagrams, Ended, deliveries, only_run, run_program, runs, wait_until, write
+from test_wire import UnixAgent
+
+from autotask.config import Settings
+from autotask.dogstatsd import Wire
+
+PROGRAM = """
+import autotask, time
+
+@autotask.task(name="a")
+def work(pause): time.sleep(pause)
+
+for pause in {pauses}: work(pause)
+"""
+QUICK, LONG = 0.0, 0.3  # seconds: within the pause that follows a refusal, and beyond it
+
+
+@pytest.fixture
+def unix_agent(tmp_path: Path) -> Iterator[UnixAgent]:
+    agent = UnixAgent(tmp_path / "dsd.socket")
+    yield agent
+    agent.close()
+
+
+def marked(home: Path) -> list[str]:
+    """Return which lines of runs are marked, run by run."""
+    order = {run["run"]: number for number, run in enumerate(runs(home))}
+    told = sorted((order[run], of == "finished", of, event) for run, of, event in deliveries(home))
+    assert {event for *_, event in told} <= {"unsent"}
+    return [f"{number} {of}" for number, _, of, _ in told]
+
+
+ABSENT = {
+    "a port that nobody listens at": "udp://127.0.0.1:9",
+    "such a port of the newer kind": "udp://[::1]:9",
+    "a socket file that is not there": "unix:///no/such/socket",
+    "a file that is no socket": "unix:///etc/passwd",
+}
+
+
+@pytest.mark.parametrize("pauses", [[QUICK] * 3, [LONG] * 2], ids=["quick", "long"])
+@pytest.mark.parametrize("url", ABSENT.values(), ids=ABSENT)
+def test_all_is_marked_where_nobody_listens(
+    url: str, pauses: list[float], tmp_path: Path, home: Path
+) -> None:
+    script = write(tmp_path / "shop.py", PROGRAM.format(pauses=pauses))
+    env: dict[str, str | None] = {"DD_DOGSTATSD_URL": url, "AUTOTASK_PROCESS": "0"}
+    assert run_program(script, env=env) == Ended(0, "", "")
+    assert marked(home) == [
+        f"{number} {of}" for number in range(len(pauses)) for of in ("started", "finished")
+    ]
+
+
+def test_nothing_is_where_somebody_does(tmp_path: Path, home: Path, datagrams: Datagrams) -> None:
+    script = write(tmp_path / "shop.py", PROGRAM.format(pauses=[QUICK] * 3))
+    run_program(script)
+    assert len(datagrams.lines("autotask.task.runs", wait=5)) == 4
+    assert marked(home) == []
+
+
+@pytest.mark.parametrize(
+    "env",
+    [{"AUTOTASK_DOGSTATSD": "0"}, {"DD_AGENT_HOST": "192.0.2.1", "DD_DOGSTATSD_URL": None}],
+    ids=["turned off", "another host"],
+)
+def test_nor_where_nobody_can_know(env: dict[str, str | None], tmp_path: Path, home: Path) -> None:
+    run_program(write(tmp_path / "shop.py", PROGRAM.format(pauses=[QUICK])), env=env)
+    assert marked(home) == []
+
+
+def test_of_an_agent_that_comes_late_only_what_was_before_is_marked(
+    tmp_path: Path, home: Path
+) -> None:
+    path = tmp_path / "dsd.socket"
+    program = (
+        PROGRAM.format(pauses=[LONG])
+        + f"""
+import socket
+agent = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+agent.bind({str(path)!r})
+work({LONG})
+time.sleep({LONG})
+work({QUICK})
+agent.setblocking(False)
+said = b""
+try:
+    while True: said += agent.recv(8192)
+except BlockingIOError: print(said.count(b"started:1"), said.count(b"runs:1"))
+"""
+    )
+    env: dict[str, str | None] = {"DD_DOGSTATSD_URL": f"unix://{path}", "AUTOTASK_PROCESS": "0"}
+    ended = run_program(write(tmp_path / "shop.py", program), env=env)
+    # In the pause that the end of the first run began, nothing is tried.
+    assert (ended, marked(home)) == (
+        Ended(0, "1 2\n", ""),
+        ["0 started", "0 finished", "1 started"],
+    )
+
+
+def test_a_full_buffer_marks_just_what_it_did_not_take(
+    tmp_path: Path, home: Path, unix_agent: UnixAgent
+) -> None:
+    script = write(tmp_path / "shop.py", PROGRAM.format(pauses=[QUICK] * 500))
+    run_program(script, env={"DD_DOGSTATSD_URL": unix_agent.url, "AUTOTASK_PROCESS": "0"})
+    taken = len(unix_agent.received())
+    assert 0 < taken < 1000
+    assert len(marked(home)) == 1000 - taken
+
+
+def test_a_name_that_nobody_knows_marks_all_by_the_end(tmp_path: Path, home: Path) -> None:
+    program = PROGRAM.format(pauses=[QUICK, LONG, QUICK])
+    url = "udp://no-such-host.invalid:8125"
+    env: dict[str, str | None] = {"DD_DOGSTATSD_URL": url, "AUTOTASK_PROCESS": "0"}
+    run_program(write(tmp_path / "shop.py", program), env=env)
+    assert marked(home) == [f"{n} {of}" for n in range(3) for of in ("started", "finished")]
+
+
+def test_a_launcher_marks_its_own_runs(home: Path) -> None:
+    run_program("true", under="launcher")
+    assert only_run(home)["status"] == "success"
+    assert marked(home) == ["0 started", "0 finished"]
+
+
+# --- the wire itself -----------------------------------------------------------------------------
+
+
+def wire_to(url: str) -> Wire:
+    return Wire(Settings({"DD_DOGSTATSD_URL": url}))
+
+
+def counted() -> tuple[list[int], Callable[[], object]]:
+    refusals: list[int] = []
+    return refusals, lambda: refusals.append(1)
+
+
+def test_after_a_refusal_nothing_is_tried_for_a_moment(tmp_path: Path) -> None:
+    wire = wire_to(f"unix://{tmp_path}/dsd.socket")
+    refusals, refused = counted()
+    assert not wire.is_paused()
+    wire.started("a", "click", "cron", refused)
+    assert wire.is_paused()
+    assert refusals == [1]
+    wait_until(lambda: not wire.is_paused())
+
+
+def test_a_slow_agent_is_tried_again_at_once(unix_agent: UnixAgent) -> None:
+    wire = wire_to(unix_agent.url)
+    refusals, refused = counted()
+    while not refusals:
+        wire.started("a", "click", "cron", refused)
+    assert not wire.is_paused()
+    unix_agent.received()
+    wire.started("b", "click", "cron", refused)
+    assert refusals == [1]
+    wire.close()
+
+
+def test_a_restarted_agent_is_no_refusal(tmp_path: Path) -> None:
+    path = tmp_path / "dsd.socket"
+    wire = wire_to(f"unix://{path}")
+    refusals, refused = counted()
+    for _ in range(3):
+        agent = UnixAgent(path)
+        wire.started("a", "click", "cron", refused)
+        agent.close()
+    assert refusals == []
+    wire.close()
+
+
+def test_what_waits_for_an_address_is_refused_when_the_wire_is_closed() -> None:
+    wire = wire_to("udp://LOCALHOST:9")
+    wire._resolving = True  # by a thread that never comes back
+    refusals, refused = counted()
+    for _ in range(1005):
+        wire.started("a", "click", "cron", refused)
+    assert len(refusals) == 5  # more than are kept
+    wire.close()
+    assert len(refusals) == 1005
+
+
+def test_several_datagrams_of_one_end_are_refused_as_one() -> None:
+    taken = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    taken.bind(("127.0.0.1", 0))
+    port = taken.getsockname()[1]
+    taken.close()
+    wire = Wire(
+        Settings(
+            {
+                "DD_DOGSTATSD_URL": f"udp://127.0.0.1:{port}",
+                "AUTOTASK_TAGS": ",".join(f"tag{n}:{'x' * 180}" for n in range(6)),
+            }
+        )
+    )
+    refusals, refused = counted()
+    from autotask.run import SUCCESS
+
+    wire.finished("a", "click", "cron", SUCCESS, 1.0, "vm", refused)
+    assert refusals == [1]
+    wire.close()

@@ -1,0 +1,282 @@
+"""`autotask ship`: what the Agent did not take comes later, with its own time, and once."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from support import Datagrams, deliveries, environment, lines, wait_until
+from test_wire import Line, UnixAgent, read
+from tool.journals import COMMAND, HOUR, Book, answer, autotask
+
+from autotask import journal, shipping
+from autotask.config import Settings
+from autotask.run import SKIPPED, SUCCESS, Outcome, Run, failure
+
+FAILURE = failure("exception", error={"type": "ValueError", "message": "boom", "where": "a.py:1"})
+NESTED = failure("nested", caused_by="00000000000000aa")
+NOTHING = "nothing is owed: the Agent has taken all that was sent\n"
+
+
+def shipped(agent: Datagrams) -> list[Line]:
+    """Run the command; return the lines that came, but for the one that looks who is there."""
+    agent.forget()
+    assert answer("ship").startswith("delivered ")
+    return [read(line) for line in agent.lines(wait=5) if line]
+
+
+def kinds(said: list[Line]) -> list[str]:
+    return [line.kind for line in said]
+
+
+def moment(run: Run) -> str:
+    """Return the second of a run's end, but never that of the Agent's own counts."""
+    second = int(run.started + 1.5)
+    return str(second + (second % 10 == 0))
+
+
+def test_a_start_and_an_end_come_with_the_tags_and_the_time_that_they_had(
+    book: Book, datagrams: Datagrams
+) -> None:
+    run = book.run(outcome=FAILURE, ago=600, unsent=True)
+    start, count, duration, check, event = shipped(datagrams)
+    rest = ["env:prod", "service:shop", "team:north", "version:1.4.2"]
+    tags = sorted(["task:nightly", "framework:click", "trigger:cron", *rest])
+    started = int(run.started) + (int(run.started) % 10 == 0)
+    assert start == Line("count", "autotask.task.started", "1", {"T": str(started)}, tags)
+    assert (count.name, count.value, count.fields) == (
+        "autotask.task.runs",
+        "1",
+        {"T": moment(run)},
+    )
+    assert {*tags, "status:failure", "reason:exception"} == {*count.tags}
+    assert (duration.kind, duration.value, duration.fields) == ("distribution", "1.500000", {})
+    said = {"d": moment(run), "m": "exception ValueError: boom"}
+    assert check == Line("check", "autotask.task.status", "2", said, tags)
+    assert (event.name, event.fields) == (
+        "task failed: nightly",
+        {"k": "nightly", "t": "error", "d": moment(run)},
+    )
+    assert answer("ship") == NOTHING
+
+
+AGES = {
+    "a failure of now": (FAILURE, 60, ["count", "count", "distribution", "check", "event"]),
+    "a success of now": (SUCCESS, 60, ["count", "count", "distribution", "check"]),
+    "what was skipped now": (SKIPPED, 60, ["count", "count"]),
+    "a nested failure of now": (NESTED, 60, ["count", "count", "distribution"]),
+    "a success of nearly an hour ago": (
+        SUCCESS,
+        HOUR - 120,
+        ["count", "count", "distribution", "check"],
+    ),
+    "a failure of two hours ago": (FAILURE, 2 * HOUR, ["event"]),
+    "a success of 17 hours ago": (SUCCESS, 17 * HOUR, ["event"]),
+}
+
+
+@pytest.mark.parametrize(("outcome", "ago", "said"), AGES.values(), ids=AGES)
+def test_what_is_too_old_to_be_counted_is_an_event(
+    outcome: Outcome, ago: float, said: list[str], book: Book, datagrams: Datagrams
+) -> None:
+    run = book.run(outcome=outcome, ago=ago, unsent=True)
+    found = shipped(datagrams)
+    assert kinds(found) == said
+    if said == ["event"]:
+        assert found[0].fields["d"] == str(int(run.started + 1.5))
+    assert answer("ship") == NOTHING
+
+
+def test_what_datadog_takes_in_no_form_is_owed_no_more(book: Book, datagrams: Datagrams) -> None:
+    book.run(outcome=FAILURE, ago=19 * HOUR, unsent=True)
+    book.run(outcome=None, ago=2 * HOUR, unsent=True)  # a start: there is no event of one
+    assert answer("ship") == NOTHING
+    assert kinds([read(line) for line in datagrams.lines() if line]) == []
+
+
+def test_old_successes_are_one_event_for_a_task_and_failures_one_each(
+    book: Book, datagrams: Datagrams
+) -> None:
+    for number, outcome in enumerate([SUCCESS, FAILURE, SUCCESS, SKIPPED, FAILURE, NESTED]):
+        book.run(outcome=outcome, ago=5 * HOUR - number, unsent=True)
+    book.run("hourly", ago=4 * HOUR, unsent=True)
+    found = shipped(datagrams)
+    assert sorted(line.name for line in found) == [
+        "runs reported late: hourly",
+        "runs reported late: nightly",
+        "task failed: nightly",
+        "task failed: nightly",
+    ]
+    (summary,) = [line for line in found if line.name == "runs reported late: nightly"]
+    assert summary.value.startswith("1 failure, 1 skipped, 2 success; they ended between ")
+    assert summary.fields["t"] == "info"
+    assert "task:nightly" in summary.tags
+
+
+def test_without_events_nothing_is_told_by_them(book: Book, datagrams: Datagrams) -> None:
+    book.run(outcome=FAILURE, ago=2 * HOUR, unsent=True)
+    said = answer("ship", env={"AUTOTASK_EVENTS": "0"})
+    assert said == "delivered 0 starts and ends; 1 stay owed\n"
+    assert [line for line in datagrams.lines() if line] == []
+
+
+def test_runs_of_one_second_and_the_same_tags_are_one_count(
+    book: Book, datagrams: Datagrams
+) -> None:
+    second = int(time.time()) - 605  # both in the middle of a second that is no flush of an Agent's
+    second += second % 10 in (9, 0)
+    for part in (0.2, 0.4, 0.6):
+        book.run(ago=time.time() - second - part, duration=0.1, unsent=True)
+    counts = [line for line in shipped(datagrams) if line.kind == "count"]
+    assert [(line.name, line.value) for line in counts] == [
+        ("autotask.task.started", "3"),
+        ("autotask.task.runs", "3"),
+    ]
+
+
+def test_the_status_is_that_of_the_last_run(book: Book, datagrams: Datagrams) -> None:
+    book.run(outcome=FAILURE, ago=300, unsent=True)
+    book.run(outcome=SUCCESS, ago=200)  # which the Agent took
+    book.run("hourly", outcome=FAILURE, ago=300, unsent=True)
+    book.run("hourly", outcome=SUCCESS, ago=200, unsent=True)
+    book.run("hourly", outcome=SKIPPED, ago=100)  # says nothing of a status
+    (check,) = [line for line in shipped(datagrams) if line.kind == "check"]
+    assert check.value == "0"
+    assert "task:hourly" in check.tags
+
+
+def test_the_start_of_a_run_is_found_however_long_ago_it_was(
+    book: Book, datagrams: Datagrams
+) -> None:
+    run = book.run(outcome=None, ago=30 * HOUR)
+    book.finish(run, ago=10, unsent=True)
+    assert kinds(shipped(datagrams)) == ["count", "distribution", "check"]
+
+
+def test_a_line_that_was_refused_after_it_was_written_is_owed(
+    book: Book, datagrams: Datagrams
+) -> None:
+    run = book.run()
+    book.line(journal.delivery_line("unsent", run.id, run.root, "finished"))
+    assert kinds(shipped(datagrams)) == ["count", "distribution", "check"]
+    assert deliveries(book.home) == [
+        (run.id, "finished", "unsent"),
+        (run.id, "finished", "sent"),
+    ]
+
+
+def test_what_was_noted_as_sent_is_never_sent_again(book: Book, datagrams: Datagrams) -> None:
+    run = book.run(unsent=True)
+    for of in ("started", "finished"):  # and whoever noted it died before it went
+        book.line(journal.delivery_line("sent", run.id, run.root, of))
+    assert answer("ship") == NOTHING
+    assert [line for line in datagrams.lines() if line] == []
+
+
+def test_torn_lines_are_passed_over(book: Book, datagrams: Datagrams) -> None:
+    book.line('{"event":"started","run":"0000', end="\n")
+    book.line('{"event":"unsent","run":7,"of":[]}')
+    book.line('{"event":"unsent","run":"00000000000000aa","at":"soon","of":"finished"}')
+    book.run(unsent=True)
+    assert kinds(shipped(datagrams)) == ["count", "count", "distribution", "check"]
+
+
+def test_it_says_who_does_not_listen_and_keeps_all(book: Book) -> None:
+    book.run(unsent=True)
+    before = lines(book.home)
+    said = autotask("ship")
+    assert (said.status, said.stdout) == (1, "")
+    assert said.stderr == (
+        "autotask: nobody listens at 127.0.0.1:9 (Connection refused): "
+        "2 starts and ends stay owed; start the Datadog Agent\n"
+    )
+    assert lines(book.home) == before
+
+
+def test_it_says_that_datagrams_are_turned_off(book: Book) -> None:
+    book.run(unsent=True)
+    said = autotask("ship", env={"AUTOTASK_DOGSTATSD": "0"})
+    assert said.status == 1
+    assert said.stderr.startswith("autotask: datagrams are turned off: ")
+
+
+@pytest.fixture
+def unix_agent(tmp_path: Path) -> Iterator[UnixAgent]:
+    agent = UnixAgent(tmp_path / "dsd.socket")
+    yield agent
+    agent.close()
+
+
+def test_a_full_buffer_ends_it_and_the_rest_stays_owed(book: Book, unix_agent: UnixAgent) -> None:
+    runs = [book.run(f"task{number}", outcome=None, unsent=True) for number in range(1500)]
+    settings = Settings({"DD_DOGSTATSD_URL": unix_agent.url})
+    received: list[str] = []
+    ours = journal.Journal(str(book.home))
+    debts = shipping.Debts(ours.folder, journal.segment(time.time() - HOUR))
+    while done := shipping.ship(debts, settings, ours):
+        assert done < len(runs)  # far more than its buffer holds
+        received += [line for data in unix_agent.received() for line in data.decode().split("\n")]
+    told = [tag for line in received for tag in read(line).tags if tag.startswith("task:")]
+    assert sorted(told) == sorted(f"task:{run.task}" for run in runs)
+    ours.close()
+
+
+def test_a_slow_agent_is_waited_for(book: Book, unix_agent: UnixAgent) -> None:
+    for number in range(1500):
+        book.run(f"task{number}", outcome=None, unsent=True)
+    env = environment(env={"DD_DOGSTATSD_URL": unix_agent.url})
+    with subprocess.Popen([*COMMAND, "ship"], env=env, stdout=subprocess.PIPE, text=True) as ship:
+        received: list[bytes] = []
+
+        def all_came() -> bool:
+            received.extend(unix_agent.received())
+            return len(received) >= 1500
+
+        wait_until(all_came)
+        assert ship.communicate()[0] == "delivered 1500 starts and ends\n"
+    assert len(received) == 1500
+
+
+def test_many_at_once_deliver_each_line_once(book: Book, datagrams: Datagrams) -> None:
+    for number in range(300):
+        book.run(f"task{number}", outcome=None, unsent=True)
+    at_once = [
+        subprocess.Popen([*COMMAND, "ship"], env=environment(), stdout=subprocess.DEVNULL)
+        for _ in range(6)
+    ]
+    assert [child.wait(120) for child in at_once] == [0] * 6
+    answer("ship")
+    told = [read(line).tags for line in datagrams.lines(wait=5) if line]
+    tasks = [tag for tags in told for tag in tags if tag.startswith("task:")]
+    assert sorted(tasks) == sorted(f"task:task{number}" for number in range(300))
+
+
+def test_as_a_service_it_waits_for_the_agent_and_for_what_is_owed(
+    book: Book, tmp_path: Path
+) -> None:
+    path = tmp_path / "dsd.socket"
+    env = environment(env={"DD_DOGSTATSD_URL": f"unix://{path}"})
+    words = [*COMMAND, "ship", "--follow"]
+    with subprocess.Popen(words, env=env, stdout=subprocess.PIPE, text=True) as service:
+        assert service.stdout
+        run = book.run(outcome=None, unsent=True)
+        agent = UnixAgent(path)
+        try:
+            assert service.stdout.readline() == "delivered 1 start or end\n"
+            book.finish(run, unsent=True)
+            assert service.stdout.readline() == "delivered 1 start or end\n"
+            found = [line for data in agent.received() for line in data.decode().split("\n")]
+            assert [read(line).kind for line in found if line] == [
+                *("count", "count"),
+                *("distribution", "check"),
+            ]
+        finally:
+            service.terminate()
+            agent.close()
+    assert json.loads(book.segment().read_text().splitlines()[-1])["event"] == "sent"
+    assert not os.path.exists(path)
