@@ -45,6 +45,10 @@ bench-long: $(VENV)/.ready  ## measure a million runs in one process, into docs/
 bench-peers: $(VENV)/.ready  ## measure the peers beside us, into docs/evidence.md (ARGS="--quick")
 	$(BIN)/python bench/peers.py $(ARGS)
 
+.PHONY: bench-loss
+bench-loss: $(VENV)/.ready  ## measure what an Agent that comes and goes misses, into docs/evidence.md
+	$(BIN)/python bench/loss.py $(ARGS)
+
 .PHONY: matrix
 matrix: $(VENV)/.ready  ## test oldest and newest frameworks on every Python found (ARGS="--python 3.9")
 	$(BIN)/python tests/matrix.py $(ARGS)
