@@ -120,7 +120,7 @@ def main() -> int:
         f"For {seconds:.0f} seconds a program runs a task each 5 ms, and {LAUNCHERS} shells start "
         "one `autotask-run true` after the other. The Agent is away twice, for a sixth of the time "
         "each, with what it has not read yet; or it takes a hundred datagrams a second, for a "
-        "third of the time. Each run has a name of its own, which the program and the shells count. "
+        "third of the time. Each run has a name of its own, which program and shells count. "
         "*At once* is what the Agent was told without any shipping, *by autotask-run* what later "
         "launchers delivered on their way out, *by ship* what one `autotask ship` delivered in the "
         f"end. {evidence.setting()}.\n\n{evidence.table(_HEAD, rows)}\n\n"
