@@ -470,21 +470,29 @@ def _step_back(run: Run, here: _Process) -> None:
 def _finish() -> None:
     """Close what the end of the interpreter has cut off, and take this process's mark back."""
     global _is_over
-    pid = os.getpid()
-    if _process is None or _process.pid != pid:
+    if _process is None:
+        return
+    if _process.pid != os.getpid():
+        if _process.wire:  # of a fork that has had no run: under -X dev it would warn
+            _process.wire.close_alone()
         return
     _is_over = True
-    if _process.journal:
-        _process.journal.keep_to_this_thread()
-    for run in reversed(list(_open.values())):
-        if run.pid == pid and run is not _program and run.clock:  # else its start is untold
-            _end(run, run.ended or failure("lost"))
+    _end_all(_process)
     if _process.wire:
         _process.wire.keep_to_this_thread()
         _process.wire.give_up()
         _process.wire.close_alone()
-    if _program is None or _program.pid != pid or _program.ended:
+    if _program is None or _program.pid != _process.pid or _program.ended:
         _process.take_mark_back()
+
+
+def _end_all(here: _Process) -> None:
+    """End the runs that are open, and let no other thread begin or end one."""
+    if here.journal:
+        here.journal.keep_to_this_thread()
+    for run in reversed(list(_open.values())):
+        if run.pid == here.pid and run is not _program and run.clock:  # else its start is untold
+            _end(run, run.ended or failure("lost"))
 
 
 def _max_rss() -> int | None:

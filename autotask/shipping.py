@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from autotask.config import Settings
     from autotask.events import Event
 
-TOLD = 18 * 3600.0 - 600.0  # seconds for which an end can be told by an event
+_TOLD = 18 * 3600.0 - 600.0  # seconds for which an end can be told by an event
 _COUNTED = 3600.0 - 60.0  # seconds for which it can be counted
 _ROOM = 16  # bytes that a time takes in a line
 _STARTED, _FINISHED = b'{"event":"started","run":"', b'{"event":"finished","run":"'
@@ -86,7 +86,7 @@ class Debts:
             for event in events.read(line):
                 self._take(event)
         now = time.time()
-        limits = {"started": now - _COUNTED, "finished": now - TOLD}
+        limits = {"started": now - _COUNTED, "finished": now - _TOLD}
         self._owed = {key: at for key, at in self._owed.items() if at > limits.get(key[1], now)}
         return len(self._owed)
 
@@ -133,6 +133,16 @@ class Debts:
             for run, of in self._owed
             if run in started and (of == "started" or run in ended)
         ]
+
+
+def recent_debts(home: str) -> Debts:
+    """Return what a home's journal owes that can still be told."""
+    return Debts(os.path.join(home, "journal"), journal.segment(time.time() - _TOLD))
+
+
+def ends_text(number: int) -> str:
+    """Name so many debts."""
+    return f"{number} start or end" if number == 1 else f"{number} starts and ends"
 
 
 def _run_of(line: bytes, begin: bytes) -> str:

@@ -699,6 +699,17 @@ def test_a_socket_that_the_program_closed_is_opened_again(datagrams: Datagrams) 
     wire.close()
 
 
+def test_a_fork_that_has_no_run_leaves_no_socket_open(tmp_path: Path, datagrams: Datagrams) -> None:
+    source = """
+        import os, sys, autotask
+        autotask.task(name="a")(lambda: None)()
+        if os.fork() == 0: sys.exit()
+        os.wait()
+    """
+    script = write(tmp_path / "shop.py", source)
+    assert run_program("-X", "dev", script) == Ended(0, "", "")
+
+
 def _sockets() -> set[str]:
     found = set()
     for name in os.listdir("/proc/self/fd"):

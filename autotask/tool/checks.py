@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 
-from autotask import closing, journal, launch
+from autotask import closing, journal, launch, shipping
 from autotask.config import Settings
 from autotask.tool import listening, quantities, supported
 from autotask.tool.environment import Environment, Plugin
@@ -27,7 +27,10 @@ def all_findings(environment: Environment) -> Findings:
     yield from _settings(environment.settings)
     yield from _journal(environment.settings)
     yield from _left_open(environment.settings)
-    yield from listening.findings(environment.settings, environment.command.environ)
+    datagrams = list(listening.findings(environment.settings, environment.command.environ))
+    yield from datagrams
+    if all(finding.status == "ok" for finding in datagrams):
+        yield from _owed(environment.settings)
 
 
 def _command(environment: Environment) -> Findings:
@@ -225,3 +228,11 @@ def _left_open(settings: Settings) -> Findings:
     if dead:
         text = f"{len(dead)} dead process{'es have' if len(dead) > 1 else ' has'} left runs open"
         yield Finding("warning", "runs", text, "`autotask runs` closes them as lost")
+
+
+def _owed(settings: Settings) -> Findings:
+    """Tell what an Agent has missed that listens by now."""
+    owed = shipping.recent_debts(settings.home).catch_up() if settings.home else 0
+    if owed:
+        text = f"the Agent has missed {shipping.ends_text(owed)}"
+        yield Finding("warning", "delivery", text, "`autotask ship` delivers them")

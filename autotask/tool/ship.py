@@ -39,7 +39,7 @@ def run(arguments: argparse.Namespace) -> None:
         raise ToolError("datagrams are turned off: see AUTOTASK_DOGSTATSD, DD_DOGSTATSD_DISABLE")
     folder = segments.journal_folder(home)
     ours = journal.Journal(home)
-    debts = shipping.Debts(folder, journal.segment(time.time() - shipping.TOLD))
+    debts = shipping.recent_debts(home)
     while True:
         if segments.listed(folder):
             closing.sweep(settings)
@@ -65,14 +65,12 @@ def _deliver(
         if is_service:
             return
         where, why = listening.place(settings), problem.strerror or problem
-        raise ToolError(
-            f"nobody listens at {where} ({why}): {_ends(owed)} stay owed; start the Datadog Agent"
-        ) from None
+        kept = f"{shipping.ends_text(owed)} stay owed; start the Datadog Agent"
+        raise ToolError(f"nobody listens at {where} ({why}): {kept}") from None
     done = shipping.ship(debts, settings, ours, _PATIENCE)
     left = debts.catch_up()
     if done or not is_service:
-        print(f"delivered {_ends(done)}" + (f"; {left} stay owed" if left else ""), flush=True)
-
-
-def _ends(number: int) -> str:
-    return f"{number} start or end" if number == 1 else f"{number} starts and ends"
+        print(
+            f"delivered {shipping.ends_text(done)}" + (f"; {left} stay owed" if left else ""),
+            flush=True,
+        )

@@ -15,7 +15,7 @@ from typing import Any
 import environments
 import pytest
 from support import INSTALLED, TEMPLATE, Datagrams, pythons, write
-from tool.journals import answer, autotask, dead_process, obey_modes, on_terminal
+from tool.journals import Book, answer, autotask, dead_process, obey_modes, on_terminal
 
 from autotask.journal import Journal, make_folder, segment
 from autotask.marks import leave_mark
@@ -281,6 +281,18 @@ def test_runs_that_dead_processes_have_left_open_are_told(python: Path, home: Pa
     found = doctor(python)
     assert found["runs"]["status"] == "warning"
     assert found["runs"]["text"].startswith("1 dead process")
+
+
+def test_what_the_agent_has_missed_is_told_once_it_listens(
+    python: Path, book: Book, datagrams: Datagrams
+) -> None:
+    assert "delivery" not in doctor(python)
+    book.run(unsent=True)
+    found = doctor(python)
+    assert found["delivery"]["status"] == "warning"
+    assert found["delivery"]["text"] == "the Agent has missed 2 starts and ends"
+    nobody = {"DD_DOGSTATSD_URL": f"udp://127.0.0.1:{closed_port()}"}
+    assert "delivery" not in doctor(python, status=1, env=nobody)
 
 
 def closed_port() -> int:
