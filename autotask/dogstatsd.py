@@ -56,6 +56,7 @@ class Wire:
         self._resolving = False
         self._waiting: list[tuple[bytes, Callable[[], object]]] = []
         self._paused = 0.0  # until then, time.monotonic()
+        self.was_taken = False  # the last datagram, for certain
         # SOL_SOCKET, SO_ERROR where the kernel answers: over UDP on this machine.
         self._answers: tuple[int, int] | None = None
         self._socket: Any = None
@@ -181,8 +182,10 @@ class Wire:
             else:
                 refused()
             return
+        self.was_taken = False
         try:
             self._write(packet)
+            self.was_taken = self._family == "unix" or self._answers is not None
         except BlockingIOError:  # its buffer is full: the next one may find room
             refused()
         except OSError as problem:
@@ -272,11 +275,14 @@ class Wire:
             self._address = (self._host, self._port)
         elif not self._resolving:
             self._resolving = True
-            try:
-                start_new_thread(self._resolve, ())
-            except RuntimeError:  # no thread to be had: as with a name that nobody knows
-                pass
+            self._look_up()
         return self._address is not None
+
+    def _look_up(self) -> None:
+        try:
+            start_new_thread(self._resolve, ())
+        except RuntimeError:  # no thread to be had: as with a name that nobody knows
+            pass
 
     @guarded
     def _resolve(self) -> None:

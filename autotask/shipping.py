@@ -167,10 +167,14 @@ class _LateWire(Wire):
         super()._open()
         self._socket.settimeout(self._patience)  # as long as a slow Agent's buffer is full
 
+    def _look_up(self) -> None:
+        self._resolve()  # here, where we may wait
+
     def send(self, lines: list[str]) -> bool:
         """Send lines; tell whether the Agent took them, as far as that can be known."""
         refusals: list[bool] = []
         self._send(lines, lambda: refusals.append(True))
+        self.give_up()  # where the address is of a name that is not known
         if self._patience and self._family == "udp":
             time.sleep(_GAP)
         return not refusals

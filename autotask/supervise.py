@@ -284,7 +284,7 @@ class Program:
         self.withdraw()
         if self.wire:
             self.wire.close()
-            if self.journal and not unsent and not self.wire.is_paused():
+            if self.journal and self.wire.was_taken and not unsent:
                 from autotask import shipping
 
                 shipping.ship_few(self.settings, self.journal)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from support import Datagrams, deliveries, environment, lines, wait_until
-from test_wire import Line, UnixAgent, read
+from test_wire import Line, UnixAgent, read, skip_without_a_name
 from tool.journals import COMMAND, HOUR, Book, answer, autotask
 
 from autotask import journal, shipping
@@ -198,6 +198,20 @@ def test_it_says_who_does_not_listen_and_keeps_all(book: Book) -> None:
     assert lines(book.home) == before
 
 
+def test_a_host_that_is_named_is_looked_up_first(book: Book, datagrams: Datagrams) -> None:
+    skip_without_a_name()
+    book.run(unsent=True)
+    settings = Settings({"DD_AGENT_HOST": "LOCALHOST", "DD_DOGSTATSD_PORT": str(datagrams.port)})
+    ours = journal.Journal(str(book.home))
+    assert shipping.ship(shipping.recent_debts(str(book.home)), settings, ours) == 2
+    assert len(datagrams.lines("autotask.task.", wait=5)) == 3
+    unknown = Settings({"DD_AGENT_HOST": "no-such-host.invalid"})
+    book.run(unsent=True)
+    assert shipping.ship(shipping.recent_debts(str(book.home)), unknown, ours) == 0
+    assert [event for *_, event in deliveries(book.home)][-2:] == ["sent", "unsent"]
+    ours.close()
+
+
 def test_it_says_that_datagrams_are_turned_off(book: Book) -> None:
     book.run(unsent=True)
     said = autotask("ship", env={"AUTOTASK_DOGSTATSD": "0"})
@@ -217,7 +231,7 @@ def test_a_full_buffer_ends_it_and_the_rest_stays_owed(book: Book, unix_agent: U
     settings = Settings({"DD_DOGSTATSD_URL": unix_agent.url})
     received: list[str] = []
     ours = journal.Journal(str(book.home))
-    debts = shipping.Debts(ours.folder, journal.segment(time.time() - HOUR))
+    debts = shipping.recent_debts(str(book.home))
     while done := shipping.ship(debts, settings, ours):
         assert done < len(runs)  # far more than its buffer holds
         received += [line for data in unix_agent.received() for line in data.decode().split("\n")]
