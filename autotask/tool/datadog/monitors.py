@@ -38,6 +38,7 @@ _STEPS = (
 )
 _HIGH, _LOW = 2, 4  # priorities
 _QUERY_GROUPS = "{env,service,task}"
+_BY_HAND = "trigger:terminal"  # what somebody tries out wakes nobody
 _SHOWN_RUNS = "`autotask runs --status failure --since 1d`"
 
 
@@ -173,7 +174,7 @@ def _only_shown(wishes: Wishes) -> bool:
 
 
 def _failed(section: Section | None, later: list[str], wishes: Wishes, config: Config) -> Monitor:
-    scope = ["status:failure", "!reason:nested", "!trigger:terminal", *config.scope]
+    scope = ["status:failure", "!reason:nested", f"!{_BY_HAND}", *config.scope]
     scope += [f"task:{section.pattern}"] if section else []
     scope += [f"!task:{pattern}" for pattern in later]
     query = f"sum(last_10m):sum:autotask.task.runs{{{','.join(scope)}}} by {_QUERY_GROUPS}"
@@ -221,7 +222,7 @@ def _failing(task: str | None, others: list[str], wishes: Wishes, config: Config
     often = wishes.failures_in_a_row
     over = [*([f"task:{task}"] if task else []), *config.scope] or ["*"]
     query = f'"autotask.task.status".over({_quoted(over)})'
-    query += f".exclude({_quoted([f'task:{name}' for name in others])})" if others else ""
+    query += f".exclude({_quoted([_BY_HAND, *(f'task:{name}' for name in others)])})"
     query += f'.by("env","service","task").last({often + 1}).count_by_status()'
     times = "" if often == 1 else f", {often} times in a row"
     message = f"""\
@@ -332,7 +333,7 @@ def _did_not_succeed(
     task: Task, window: float, message: str, wishes: Wishes, config: Config, **options: Any
 ) -> Monitor:
     counted = [] if wishes.failures_in_a_row > 1 else ["!status:failure"]
-    scope = [*counted, *_scope(task, config)]
+    scope = [*counted, f"!{_BY_HAND}", *_scope(task, config)]
     query = f"sum({_window(window)}):sum:autotask.task.runs{{{','.join(scope)}}}.as_count() < 1"
     return _monitor(
         "did_not_run",
@@ -365,7 +366,7 @@ def _hung(task: Task, wishes: Wishes, config: Config) -> Monitor | str | None:
     limit = _limit("hung_after", wishes, task, 3, 10 * _MINUTE)
     if not isinstance(limit, int):
         return limit
-    scope = ",".join(_scope(task, config))
+    scope = ",".join([f"!{_BY_HAND}", *_scope(task, config)])
     message = f"""\
 {{{{#is_alert}}}}
 {_named(task)} has been running for more than {_lasting(limit)} on {{{{host.name}}}}.

@@ -18,7 +18,7 @@ _METRIC = re.compile(
 )
 _CHECK = re.compile(
     r'"autotask\.task\.status"\.over\((?P<over>"[^"]+"(?:,"[^"]+")*)\)'
-    r'(?:\.exclude\((?P<but>"[^"]+"(?:,"[^"]+")*)\))?'
+    r'\.exclude\((?P<but>"[^"]+"(?:,"[^"]+")*)\)'
     r'\.by\((?P<groups>"[a-z]+"(?:,"[a-z]+")*)\)\.last\((?P<last>[0-9]+)\)\.count_by_status\(\)'
 )
 # Tags that each metric carries, from the wire: only these can be asked for.
@@ -26,8 +26,9 @@ _ALWAYS = {"env", "service", "task", "framework", "host"}
 _TAGS = {
     "autotask.task.runs": _ALWAYS | {"status", "reason", "trigger"},
     "autotask.task.duration": _ALWAYS | {"status"},
-    "autotask.task.running_seconds": _ALWAYS,
+    "autotask.task.running_seconds": _ALWAYS | {"trigger"},
 }
+_BY_HAND = "trigger:terminal"
 _ANY_MONITOR = {"#is_alert", "/is_alert", "#is_recovery", "/is_recovery"}
 _OPTIONS = {
     "query alert": {
@@ -82,10 +83,10 @@ def _of_metric(query: str, options: Json) -> tuple[set[str], list[str]]:
 def _of_scope(metric: str, scope: list[str], groups: set[str]) -> list[str]:
     asked = groups | {one.lstrip("!").partition(":")[0] for one in scope}
     found = [f"{metric} has no tag {tag}" for tag in asked - _TAGS[metric]]
-    if "status:failure" in scope:
-        found += [
-            f"without {one}" for one in ("!reason:nested", "!trigger:terminal") if one not in scope
-        ]
+    if "status:failure" in scope and "!reason:nested" not in scope:
+        found.append("a failure is told by the run that it is of")
+    if "trigger" in _TAGS[metric] and f"!{_BY_HAND}" not in scope:
+        found.append("runs by hand would wake somebody")
     return found
 
 
@@ -121,6 +122,8 @@ def _of_check(query: str, options: Json) -> tuple[set[str], list[str]]:
     found = [] if set(thresholds) == {"ok", "warning", "critical"} else ["thresholds"]
     if not max(thresholds.values()) <= int(match["last"]) <= 100:
         found.append("last() must be from the highest threshold to 100")
+    if f'"{_BY_HAND}"' not in match["but"].split(","):
+        found.append("runs by hand would wake somebody")
     if "*" in f"{match['over']}{match['but']}".replace('"*"', ""):
         found.append("a service check's scope knows no patterns")
     return set(match["groups"].replace('"', "").split(",")), found

@@ -18,6 +18,11 @@ from urllib.parse import parse_qs, urlsplit
 
 Json = dict[str, Any]
 API_KEY, APP_KEY = "a" * 32, "b" * 40
+_QUOTED = r'"[^"]+"(?:,"[^"]+")*'
+_CHECK_QUERY = re.compile(
+    rf'"[\w.]+"\.over\({_QUOTED}\)(?:\.exclude\({_QUOTED}\))?\.by\({_QUOTED}\)'
+    r"\.last\((?P<last>[0-9]+)\)\.count_by_status\(\)"
+)
 _WINDOWS = re.compile(r"last_(?:(?P<m>[0-9]+)m|(?P<h>[0-9]+)h|1d|1w)")
 
 
@@ -224,10 +229,10 @@ def _check(body: Json) -> None:
     elif body["type"] == "service check":
         if "on_missing_data" in options:
             raise NoError(400, "on_missing_data is not supported for service checks")
-        window = re.search(r"\.last\(([0-9]+)\)", body["query"])
+        query = _CHECK_QUERY.fullmatch(body["query"])
         highest = max(options["thresholds"].values())
-        if window is None or not highest <= int(window[1]) <= 100:
-            raise NoError(400, "The value provided for parameter 'query' is invalid: last()")
+        if query is None or not highest <= int(query["last"]) <= 100:
+            raise NoError(400, "The value provided for parameter 'query' is invalid")
     else:
         raise NoError(400, f"The value provided for parameter 'type' is invalid: {body['type']}")
 

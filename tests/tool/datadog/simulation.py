@@ -151,10 +151,23 @@ def _lost_datagram(runs: list[Run], place: int) -> float:
     return runs[place].end
 
 
-def _by_hand(runs: list[Run], place: int) -> float:
+def _fails_by_hand(runs: list[Run], place: int) -> float:
+    first = runs[place].due + 10 * MINUTE
+    for at in (first, first + MINUTE, first + 2 * MINUTE):
+        runs.append(Run(at, at, 10, "failure", "terminal"))
+    return first
+
+
+def _hangs_by_hand(runs: list[Run], place: int) -> float:
     due = runs[place].due + 10 * MINUTE
-    runs.append(Run(due, due, runs[place].duration / 3, "failure", "terminal"))
+    runs.append(Run(due, due, 12 * HOUR, "failure", "terminal"))
     return due
+
+
+def _slow_by_hand(runs: list[Run], place: int) -> float:
+    due, usual = runs[place].due + 10 * MINUTE, runs[place].duration
+    runs.append(Run(due, due, 3 * usual, "success", "terminal"))
+    return due + usual
 
 
 TROUBLES: dict[str, tuple[Trouble, bool]] = {  # and whether it can come again
@@ -167,7 +180,9 @@ TROUBLES: dict[str, tuple[Trouble, bool]] = {  # and whether it can come again
     "takes three times as long": (_slow_once, True),
     "takes ever longer": (_grows, False),
     "an ending's datagram is lost": (_lost_datagram, True),
-    "fails by hand": (_by_hand, True),
+    "fails by hand, three times": (_fails_by_hand, True),
+    "hangs by hand for 12 hours": (_hangs_by_hand, True),
+    "takes three times as long by hand": (_slow_by_hand, True),
 }
 
 
@@ -177,17 +192,23 @@ def points(habit: Habit, runs: Sequence[Run]) -> list[Point]:
     return [point for run in runs if run.happens for point in _sent(run, tags)]
 
 
+_TRIGGERS = ("cron", "terminal")
+
+
 class _Tags:
     """The tags of the points, as few objects as there are kinds."""
 
     def __init__(self, task: str) -> None:
         self.common = {"task": task, "framework": "process", "env": "prod", "service": "shop"}
-        self.running = {**self.common, "host": "web-1"}
         self.ended = {status: self._of(status) for status in ("success", "failure")}
         self.runs = {
             (status, trigger): {**tags, "trigger": trigger}
             for status, tags in self.ended.items()
-            for trigger in ("cron", "terminal")
+            for trigger in _TRIGGERS
+        }
+        self.status = {trigger: {**self.common, "trigger": trigger} for trigger in _TRIGGERS}
+        self.running = {
+            trigger: {**tags, "host": "web-1"} for trigger, tags in self.status.items()
         }
 
     def _of(self, status: str) -> dict[str, str]:
@@ -198,12 +219,13 @@ class _Tags:
 def _sent(run: Run, tags: _Tags) -> Iterator[Point]:
     for minute in range(1, int(run.duration / MINUTE) + 1):
         lasts = minute * MINUTE
-        yield Point(run.start + lasts, "autotask.task.running_seconds", lasts, tags.running)
+        running = tags.running[run.trigger]
+        yield Point(run.start + lasts, "autotask.task.running_seconds", lasts, running)
     if run.ends and run.heard:
         yield Point(run.end, "autotask.task.runs", 1, tags.runs[run.status, run.trigger])
         yield Point(run.end, "autotask.task.duration", run.duration, tags.ended[run.status])
         critical = 2 if run.status == "failure" else 0
-        yield Point(run.end, "autotask.task.status", critical, tags.common)
+        yield Point(run.end, "autotask.task.status", critical, tags.status[run.trigger])
 
 
 @cache

@@ -24,7 +24,7 @@ METRICS = {
     "autotask.task.runs": COMMON | {"status", "reason", "trigger"},
     "autotask.task.duration": COMMON | {"status"},
     "autotask.task.started": COMMON | {"trigger"},
-    "autotask.task.running_seconds": COMMON,
+    "autotask.task.running_seconds": COMMON | {"trigger"},
 }
 STATUSES = {"success", "failure", "skipped"}
 FUNCTIONS = {"default_zero", "week_before", "clamp_min", "count_nonzero"}

@@ -84,6 +84,7 @@ BROKEN: list[tuple[str, Json]] = [
     ("window", {"query": "sum(last_169h):sum:autotask.task.runs{env:b}.as_count() >= 1"}),
     ("no tag", {"query": "sum(last_5m):sum:autotask.task.runs{a:b} by {pid}.as_count() >= 1"}),
     ("nested", {"query": "sum(last_5m):sum:autotask.task.runs{status:failure}.as_count() >= 1"}),
+    ("by hand", {"query": "sum(last_5m):sum:autotask.task.runs{task:b}.as_count() >= 1"}),
     ("variable", {"message": "{{#is_alert}}{{host.name}}{{/is_alert}}"}),
     ("by accident", {"message": "mail ann@example.com {{#is_recovery}}{{/is_recovery}}"}),
     ("option", {"options": {"notify_no_data": True}}),

@@ -133,12 +133,13 @@ def test_a_custom_schedule_tells_each_time_that_it_is_not_ok() -> None:
 def test_a_service_check_counts_failures_in_a_row(
     statuses: list[int], critical: int, expected: list[float]
 ) -> None:
-    query = '"autotask.task.status".over("*").exclude("task:other").by("task")'
+    query = '"autotask.task.status".over("*").exclude("trigger:terminal","task:other").by("task")'
     watching = monitor(f"{query}.last({critical + 1}).count_by_status()", critical)
     watching["type"] = "service check"
     points = [one for n, status in enumerate(statuses) for one in sent(CHECK, n * 60, value=status)]
     others = sent(CHECK, 10, 70, 130, 190, value=2, task="other")
-    assert told(watching, points + others) == expected
+    by_hand = sent(CHECK, 20, 80, 140, 200, value=2, trigger="terminal")
+    assert told(watching, points + others + by_hand) == expected
 
 
 def test_what_it_cannot_read_is_not_passed_over() -> None:

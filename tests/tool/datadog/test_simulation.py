@@ -42,8 +42,10 @@ def test_each_trouble_is_told_each_time(
 
 
 @pytest.mark.parametrize("habit", HABITS)
-def test_what_fails_by_hand_wakes_nobody(habit: Habit) -> None:
-    assert told(habit, "fails by hand") == {}
+@pytest.mark.parametrize("trouble", ["fails by hand, three times", "hangs by hand for 12 hours"])
+@pytest.mark.parametrize("title", simulation.WISHES)
+def test_what_goes_wrong_by_hand_wakes_nobody(habit: Habit, trouble: str, title: str) -> None:
+    assert told(habit, trouble, title) == {}
 
 
 @pytest.mark.parametrize("habit", HABITS)
