@@ -29,7 +29,7 @@ else:
     import tomli as tomllib
 
 FILE = "autotask.toml"
-KINDS = ("failed", "failing", "did_not_run", "hung", "slow")
+KINDS = ("failed", "did_not_run", "hung", "slow")
 _LONGEST_WITHIN = 6 * 86400  # seconds: a monitor's window is a week at most
 _MOST_IN_A_ROW = 99  # a service check's window ends at 100, and holds one more than that
 
@@ -41,10 +41,11 @@ class Wishes:
     schedule: str | None = None  # a cron line
     timezone: str = "UTC"
     interval: float | None = None  # seconds from one run to the next, at most
-    within: float | None = None  # seconds after it is due until it must have succeeded
+    within: float | None = None  # seconds after it is due until it must have ended
     hung_after: float | None = None  # seconds
     slow_after: float | None = None  # seconds
     failures_in_a_row: int = 1
+    latched: bool = False  # an alert from the first failure to the next success
     notify: tuple[str, ...] = ()
     priority: int | None = None  # 1 to 5
     without: frozenset[str] = frozenset()  # of KINDS
@@ -162,6 +163,12 @@ def _kinds(value: Any) -> frozenset[str]:
     return frozenset(texts)
 
 
+def _switch(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError("must be true or false")
+    return value
+
+
 def _number(low: int, high: int) -> Callable[[Any], int]:
     def number(value: Any) -> int:
         if type(value) is not int or not low <= value <= high:
@@ -173,6 +180,7 @@ def _number(low: int, high: int) -> Callable[[Any], int]:
 
 _ALL: dict[str, Callable[[Any], Any]] = {
     "failures_in_a_row": _number(1, _MOST_IN_A_ROW),
+    "latched": _switch,
     "notify": _recipients,
     "priority": _number(1, 5),
     "timezone": _text,

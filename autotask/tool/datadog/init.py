@@ -18,14 +18,15 @@ _HEAD = """\
 # scope = ["env:prod"]         # tags of the runs that are watched at all
 # priority = 2                 # 1 to 5
 # failures_in_a_row = 1        # before a task counts as failed
-# without = ["slow"]           # not to make: failed, failing, did_not_run, hung, slow
+# latched = false              # one alert until the next success, not one for each failure
+# without = ["slow"]           # not to make: failed, did_not_run, hung, slow
 # timezone = "Europe/Berlin"   # of the schedules
 
 # For one task, or with * for some; of two that match the later one wins:
 #
 # [task."db.*"]
 # schedule = "15 3 * * *"      # a cron line; or interval = "26h"
-# within = "2h"                # after it was due, until it must have succeeded
+# within = "2h"                # after it was due, until a run must have ended
 # hung_after = "45m"
 # slow_after = "20m"
 # and the keys above, but for name, tags and scope

@@ -1,8 +1,8 @@
 """The monitors: what goes wrong with a task, as Datadog's API takes it (POST /api/v1/monitor).
 
-failed       each failure, by env, service and task; resolves itself
-failing      the same, latched until the next success; or so many failures in a row
-did_not_run  no success by the deadline, or in a window
+failed       each failure, by env, service and task; or, on the service check, from the first
+             failure, or so many in a row, to the next success
+did_not_run  no run by the deadline, or in a window
 hung         runs for longer than a limit
 slow         took longer than a limit
 """
@@ -14,7 +14,6 @@ import math
 import re
 import shlex
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
 from typing import Any, NamedTuple
 
 from autotask.tool.datadog.config import Config, Section, Wishes, matches
@@ -128,49 +127,76 @@ def made(tasks: Iterable[Task], config: Config) -> Made:
 
 
 # Failures: a monitor for all tasks, and one for each section that wishes something else of it.
+# One of them tells of a task's failure: the metric one or, latched, the service check's.
 
 
 def _about_failures(tasks: Iterable[Task], config: Config) -> Iterator[Monitor]:
     names = sorted({task.name for task in tasks})
-    own = [section for section in config.sections if _tells_of(section, config, "failed")]
-    for place, (section, wishes) in enumerate(_groups(own, config)):
-        if wishes.failures_in_a_row == 1 and "failed" not in wishes.without:
-            but = [name for one in own[place:] for name in _left_to(one, names, config)]
-            yield _failed(section, but, wishes, config)
-    own = [section for section in config.sections if _tells_of(section, config, "failing")]
-    for place, (section, wishes) in enumerate(_groups(own, config)):
-        if "failing" not in wishes.without:
-            yield from _latched(section, own[place:], names, wishes, config)
+    own = _own(config)
+    yield from _told_by(None, own, names, config.wishes, config)
+    for place, section in enumerate(own, 1):
+        later = [one for one in own[place:] if _meet(section, one)]
+        if not any(one.covers(section.pattern) for one in later):
+            yield from _told_by(section, later, names, config.wishes_of(section), config)
+
+
+def _told_by(
+    section: Section | None,
+    later: list[Section],
+    names: list[str],
+    wishes: Wishes,
+    config: Config,
+) -> Iterator[Monitor]:
+    """Make what tells of a section's failures, but for the tasks of later ones."""
+    if "failed" in wishes.without:
+        return
+    if _is_latched(wishes):
+        yield from _latched(section, later, names, wishes, config)
+    else:
+        but = [pattern for one in later for pattern in _left_to(one, names, config)]
+        yield _failed(section, but, wishes, config)
+
+
+def _is_latched(wishes: Wishes) -> bool:
+    """Tell whether failures are watched by the service check: it alone counts them in a row."""
+    return wishes.latched or wishes.failures_in_a_row > 1
+
+
+def _own(config: Config) -> list[Section]:
+    """Return the sections that wish something else of failures than those before them."""
+    own: list[Section] = []
+    for section in config.sections:
+        before: list[Section | None] = [None]
+        for one in own:
+            before = [one] if one.covers(section.pattern) else [*before, one]
+        before = [one for one in before if one is None or _meet(one, section)]
+        if any(_wish(one, config) != _wish(section, config) for one in before):
+            own.append(section)
+    return own
+
+
+def _wish(section: Section | None, config: Config) -> tuple[object, ...]:
+    wishes = config.wishes_of(section) if section else config.wishes
+    if "failed" in wishes.without:
+        return ()
+    return _is_latched(wishes), wishes.failures_in_a_row, wishes.notify, wishes.priority
+
+
+def _meet(one: Section, other: Section) -> bool:
+    """Tell whether a task may be of both sections."""
+    both = "*" in one.pattern and "*" in other.pattern
+    return both or one.covers(other.pattern) or other.covers(one.pattern)
 
 
 def _left_to(section: Section, names: Iterable[str], config: Config) -> list[str]:
     """Return what `failed` leaves to a section: its pattern, for that knows also new tasks.
 
-    Failures in a row are watched by name: until the next `apply`, a new task fails as others do.
+    The service check's scope knows no `*`: until the next `apply`, a new task fails as others do.
     """
-    if config.wishes_of(section).failures_in_a_row == 1 or "*" not in section.pattern:
+    wishes = config.wishes_of(section)
+    if "failed" in wishes.without or not _is_latched(wishes) or "*" not in section.pattern:
         return [section.pattern]
     return [name for name in names if section.covers(name)]
-
-
-def _groups(own: list[Section], config: Config) -> list[tuple[Section | None, Wishes]]:
-    return [(None, config.wishes), *((section, config.wishes_of(section)) for section in own)]
-
-
-def _tells_of(section: Section, config: Config, kind: str) -> bool:
-    """Tell whether what a section wishes of this kind is another than for all."""
-
-    def wish(wishes: Wishes) -> tuple[object, ...]:
-        named = "failed" if kind == "failing" and _only_shown(wishes) else "all"
-        to_whom = () if named == "failed" else (wishes.notify, wishes.priority)
-        return wishes.failures_in_a_row, kind in wishes.without, named, *to_whom
-
-    return wish(config.wishes_of(section)) != wish(config.wishes)
-
-
-def _only_shown(wishes: Wishes) -> bool:
-    """Tell whether each failure is told by `failed`, so that `failing` is there to look at."""
-    return wishes.failures_in_a_row == 1 and "failed" not in wishes.without
 
 
 def _failed(section: Section | None, later: list[str], wishes: Wishes, config: Config) -> Monitor:
@@ -213,8 +239,7 @@ def _latched(
         yield _failing(None, sorted(own), wishes, config)
         return
     for name in names:
-        last = [one for one in (section, *later) if one.covers(name)][-1:]
-        if last == [section]:
+        if section.covers(name) and not any(one.covers(name) for one in later):
             yield _failing(name, [], wishes, config)
 
 
@@ -224,21 +249,19 @@ def _failing(task: str | None, others: list[str], wishes: Wishes, config: Config
     query = f'"autotask.task.status".over({_quoted(over)})'
     query += f".exclude({_quoted([_BY_HAND, *(f'task:{name}' for name in others)])})"
     query += f'.by("env","service","task").last({often + 1}).count_by_status()'
-    times = "" if often == 1 else f", {often} times in a row"
+    failed = "failed" if often == 1 else f"failed {often} times in a row"
     message = f"""\
 {{{{#is_alert}}}}
-The task `{{{{task.name}}}}` (service {{{{service.name}}}}, env {{{{env.name}}}}) failed{times}, \
+The task `{{{{task.name}}}}` (service {{{{service.name}}}}, env {{{{env.name}}}}) {failed}, \
 and has not succeeded since: {{{{check_message}}}}
 
 Next: {_SHOWN_RUNS} on its host, then `autotask show RUN`.
 {{{{/is_alert}}}}
 {{{{#is_recovery}}}}`{{{{task.name}}}}` has succeeded again.{{{{/is_recovery}}}}"""
-    if _only_shown(wishes):
-        wishes = replace(wishes, notify=(), priority=_LOW)
     return _monitor(
-        "failing",
+        "failed",  # one key for both forms, so that one takes the place of the other
         task or "*",
-        f"{task or 'a task'} is failing{times}: {{{{task.name}}}}",
+        f"{task or 'a task'} {'is failing' if often == 1 else failed}: {{{{task.name}}}}",
         query,
         message,
         wishes,
@@ -288,7 +311,7 @@ def _missed_window(
 {_look_at(task)}
 {{{{/is_alert}}}}
 {{{{#is_recovery}}}}`{task.name}` has {done} again.{{{{/is_recovery}}}}"""
-    return _did_not_succeed(task, window, message, wishes, config)
+    return _did_not_end(task, window, message, wishes, config)
 
 
 def _missed_deadline(task: Task, wishes: Wishes, config: Config) -> Monitor:
@@ -312,7 +335,7 @@ def _missed_deadline(task: Task, wishes: Wishes, config: Config) -> Monitor:
     scheduling = {
         "custom_schedule": {"recurrences": [{"rrule": rrule, "timezone": wishes.timezone}]}
     }
-    return _did_not_succeed(
+    return _did_not_end(
         task,
         within + _EARLY + schedule.clock_change(),  # the night that has an hour twice
         message,
@@ -323,16 +346,16 @@ def _missed_deadline(task: Task, wishes: Wishes, config: Config) -> Monitor:
 
 
 def _missed(wishes: Wishes) -> tuple[str, str]:
-    """Say what did not come, and why: where failures are to be borne, they are runs, too."""
-    if wishes.failures_in_a_row > 1:
-        return "ended a run", "It did not run, or still runs."
-    return "succeeded", "It did not run, still runs, or failed."
+    """Say what did not come, and why; a failure counts as a run where it is told by itself."""
+    if "failed" in wishes.without:
+        return "succeeded", "It did not start, still runs, or failed."
+    return "ended a run", "It did not start, or still runs."
 
 
-def _did_not_succeed(
+def _did_not_end(
     task: Task, window: float, message: str, wishes: Wishes, config: Config, **options: Any
 ) -> Monitor:
-    counted = [] if wishes.failures_in_a_row > 1 else ["!status:failure"]
+    counted = ["!status:failure"] if "failed" in wishes.without else []
     scope = [*counted, f"!{_BY_HAND}", *_scope(task, config)]
     query = f"sum({_window(window)}):sum:autotask.task.runs{{{','.join(scope)}}}.as_count() < 1"
     return _monitor(

@@ -20,6 +20,7 @@ from zoneinfo import ZoneInfo
 from dateutil.rrule import rrulestr
 
 from autotask.tool.datadog import monitors
+from autotask.tool.datadog.config import matches
 
 MINUTE, HOUR, DAY = 60.0, 3600.0, 86400.0
 _UNITS = {"m": MINUTE, "h": HOUR, "d": DAY, "w": 7 * DAY}
@@ -173,7 +174,7 @@ def _holds(term: str, tags: Mapping[str, str]) -> bool:
     if term == "*":
         return True
     key, _, value = term.lstrip("!").partition(":")
-    return (tags.get(key) == value) is not term.startswith("!")
+    return matches(value, tags.get(key, "")) is not term.startswith("!")
 
 
 def _words(text: str) -> list[str]:

@@ -153,8 +153,8 @@ def _lost_datagram(runs: list[Run], place: int) -> float:
 
 def _fails_by_hand(runs: list[Run], place: int) -> float:
     first = runs[place].due + 10 * MINUTE
-    for at in (first, first + MINUTE, first + 2 * MINUTE):
-        runs.append(Run(at, at, 10, "failure", "terminal"))
+    moments = (first, first + MINUTE, first + 2 * MINUTE)
+    runs += [Run(at, at, 10, "failure", "terminal") for at in moments]
     return first
 
 
@@ -207,9 +207,7 @@ class _Tags:
             for trigger in _TRIGGERS
         }
         self.status = {trigger: {**self.common, "trigger": trigger} for trigger in _TRIGGERS}
-        self.running = {
-            trigger: {**tags, "host": "web-1"} for trigger, tags in self.status.items()
-        }
+        self.running = {trigger: {**tags, "host": "web-1"} for trigger, tags in self.status.items()}
 
     def _of(self, status: str) -> dict[str, str]:
         reason = {"reason": "exception"} if status == "failure" else {}

@@ -58,7 +58,7 @@ def test_json_goes_to_a_file_for_each_monitor_or_is_printed(nightly: Book) -> No
     printed = json.loads(answer("monitors", "export"))
     answer("monitors", "export", "-o", "out")
     written = [json.loads(path.read_text()) for path in Path("out").glob("*.json")]
-    assert len(printed) == 8
+    assert len(printed) == 7
     assert sorted(written, key=str) == sorted(printed, key=str)
     assert all(Path("out", f"{monitors.key_of(one)}.json").exists() for one in printed)
 
@@ -67,7 +67,7 @@ def test_terraform_gets_one_file(nightly: Book) -> None:
     answer("monitors", "export", "--format", "terraform", "-o", "out")
     text = Path("out/monitors.tf").read_text()
     assert text == answer("monitors", "export", "--format", "terraform")
-    assert text.count('resource "datadog_monitor_json" ') == 8
+    assert text.count('resource "datadog_monitor_json" ') == 7
 
 
 def test_nobody_needs_keys_to_export(nightly: Book) -> None:
@@ -123,7 +123,7 @@ def test_the_monitors_are_made_also_where_that_fails(datadog: Datadog, nightly: 
     datadog.called = called
     ended = autotask("monitors", "apply", "--yes")
     assert ended.status == 1
-    assert "9 created" in ended.stdout
+    assert "8 created" in ended.stdout
     assert "what never ran could not be announced: no series today (400)" in ended.stderr
 
 
@@ -137,7 +137,7 @@ def test_the_tasks_may_be_those_that_datadog_has_seen(datadog: Datadog) -> None:
     found = json.loads(autotask("monitors", "export", "--from-datadog").stdout)
     queries = [one["query"] for one in found]
     assert (
-        "sum(last_70m):sum:autotask.task.runs{!status:failure,task:far,service:shop,env:prod}"
+        "sum(last_70m):sum:autotask.task.runs{!trigger:terminal,task:far,service:shop,env:prod}"
         ".as_count() < 1"
     ) in queries
 
@@ -164,11 +164,10 @@ def silenced(datadog: Datadog) -> dict[str, Json]:
 
 def test_a_task_is_muted_for_a_while_and_no_other(watched: Datadog) -> None:
     told = answer("monitors", "mute", "nightly", "--for", "2h")
-    assert told.startswith("muted 5 monitors of nightly until ")
+    assert told.startswith("muted 4 monitors of nightly until ")
     found = silenced(watched)
     assert set(found) == {
         "autotask: a task failed: {{task.name}}",
-        "autotask: a task is failing: {{task.name}}",
         "autotask: nightly (shop, prod) did not run",
         "autotask: nightly (shop, prod) hangs",
         "autotask: nightly (shop, prod) is slow",
@@ -179,7 +178,7 @@ def test_a_task_is_muted_for_a_while_and_no_other(watched: Datadog) -> None:
         assert end == pytest.approx(time.time() + 7200, abs=60)
     assert "nothing to do" in autotask("monitors", "apply", "--yes").stdout
     assert silenced(watched) == found
-    assert answer("monitors", "unmute", "nightly") == "unmuted 5 monitors of nightly\n"
+    assert answer("monitors", "unmute", "nightly") == "unmuted 4 monitors of nightly\n"
     assert silenced(watched) == {}
 
 

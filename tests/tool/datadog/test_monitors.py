@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
 from tool.datadog.linter import problems
+from tool.datadog.reading import Point, alarms
 
 from autotask.tool.datadog import config, export, monitors
 from autotask.tool.datadog.history import Task
@@ -22,6 +24,7 @@ ODD = Task("deploy", "shop", "prod", "process", 30, HOUR, 3 * DAY, 60, 90)
 RARE = Task("db.migrate", "unknown", "unknown", "invoke", 2)
 SUB = NIGHTLY._replace(name="db.backup", leads=False)
 TASKS = [NIGHTLY, MAIL, WEEKLY, ODD, RARE, SUB]
+PATIENT = {"task": {"mail.send": {"failures_in_a_row": 3}}}
 FILE = {
     "datadog": {
         "notify": ["@slack-ops", "@pagerduty"],
@@ -83,7 +86,10 @@ BROKEN: list[tuple[str, Json]] = [
     ("window", {"query": "sum(last_800h):sum:autotask.task.runs{env:b}.as_count() >= 1"}),
     ("window", {"query": "sum(last_169h):sum:autotask.task.runs{env:b}.as_count() >= 1"}),
     ("no tag", {"query": "sum(last_5m):sum:autotask.task.runs{a:b} by {pid}.as_count() >= 1"}),
-    ("nested", {"query": "sum(last_5m):sum:autotask.task.runs{status:failure}.as_count() >= 1"}),
+    (
+        "told by the run",
+        {"query": "sum(last_5m):sum:autotask.task.runs{status:failure}.as_count() >= 1"},
+    ),
     ("by hand", {"query": "sum(last_5m):sum:autotask.task.runs{task:b}.as_count() >= 1"}),
     ("variable", {"message": "{{#is_alert}}{{host.name}}{{/is_alert}}"}),
     ("by accident", {"message": "mail ann@example.com {{#is_recovery}}{{/is_recovery}}"}),
@@ -104,14 +110,14 @@ def test_the_linter_sees_what_is_wrong(told: str, change: Json) -> None:
 # Which monitors there are.
 
 MAKES = [
-    (NIGHTLY, {}, "did_not_run failed failing hung slow"),
-    (NIGHTLY, {"without": ["slow", "failing"]}, "did_not_run failed hung failing"),
-    (SUB, {}, "failed failing"),
-    (SUB, {"interval": "1d", "slow_after": "1h"}, "did_not_run failed failing slow"),
-    (RARE, {}, "failed failing"),
-    (WEEKLY, {}, "failed failing hung slow"),
-    (WEEKLY, {"schedule": "0 6 * * 1"}, "did_not_run failed failing hung slow"),
-    (ODD, {}, "failed failing hung slow"),
+    (NIGHTLY, {}, "did_not_run failed hung slow"),
+    (NIGHTLY, {"without": ["slow", "failed"]}, "did_not_run failed hung"),  # for other tasks
+    (SUB, {}, "failed"),
+    (SUB, {"interval": "1d", "slow_after": "1h"}, "did_not_run failed slow"),
+    (RARE, {}, "failed"),
+    (WEEKLY, {}, "failed hung slow"),
+    (WEEKLY, {"schedule": "0 6 * * 1"}, "did_not_run failed hung slow"),
+    (ODD, {}, "failed hung slow"),
 ]
 
 
@@ -200,45 +206,107 @@ def test_a_schedule_that_datadog_cannot_say_is_refused_with_the_task() -> None:
 # Whom a failure wakes, once.
 
 
-def told(task: str, found: list[Json]) -> list[tuple[str, str]]:
-    """Return the monitors of failures that a task's failure sets off, and whom they notify."""
-    about = [one for one in found if (monitors.key_of(one) or "").startswith("fail")]
-    about = [one for one in about if monitors.is_about(one, f"task:{task}")]
+EACH, LATCHED = "query alert", "service check"
+
+
+def told(task: str, document: Json) -> list[tuple[str, str]]:
+    """Return which monitors three failures in a row set off, by type, and whom they notify."""
+    tags = {"task": task, "service": "shop", "env": "prod", "trigger": "cron"}
+    ended = {**tags, "status": "failure", "reason": "exit"}
+    points = [Point(minute * 60, "autotask.task.runs", 1, ended) for minute in (1, 2, 3)]
+    points += [Point(minute * 60, "autotask.task.status", 2, tags) for minute in (1, 2, 3)]
+    found = [one for one in made(TASKS, document) if "did_not_run" not in str(one["tags"])]
     return [
-        ((monitors.key_of(one) or "").partition(".")[0], one["message"].rpartition("}}")[2].strip())
-        for one in about
+        (one["type"], one["message"].rpartition("}}")[2].strip())
+        for one in found
+        for _ in alarms(one, points, 0, DAY)
     ]
 
 
 ALL, DBA = "@slack-ops @pagerduty", "@dba"
-TOLD = [
-    ("nightly", [("failed", ALL), ("failing", "")]),
-    ("never.seen.before", [("failed", ALL), ("failing", "")]),
-    ("db.migrate", [("failed", DBA), ("failing", "")]),
-    ("db.new", [("failed", DBA), ("failing", "")]),
-    ("mail.send", [("failing", ALL)]),
-    ("mail.new", [("failed", ALL), ("failing", "")]),  # until the next apply
-    ("report", [("failed", ALL), ("failing", "")]),
-]
+TOLD: list[tuple[str, str, Json, list[tuple[str, str]]]] = [
+    ("all", "nightly", FILE, [(EACH, ALL)]),
+    ("not seen", "never.seen.before", FILE, [(EACH, ALL)]),
+    ("a section's", "db.migrate", FILE, [(EACH, DBA)]),
+    ("a section's, not seen", "db.new", FILE, [(EACH, DBA)]),
+    ("in a row", "mail.send", FILE, [(LATCHED, ALL)]),
+    ("in a row, until the next apply", "mail.new", FILE, [(EACH, ALL)]),
+    ("a section of other things", "report", FILE, [(EACH, ALL)]),
+    *(
+        (f"{name}, {task}", task, {"datadog": {"notify": ["@a"]}, "task": sections}, [expected])
+        for name, sections, cases in [
+            ("as all again", {"db.*": {"notify": ["@b"]}, "db.x": {"notify": ["@a"]}},
+             [("db.x", (EACH, "@a")), ("db.y", (EACH, "@b"))]),
+            ("the last wins", {"db.x": {"notify": ["@b"]}, "db.*": {"latched": True}},
+             [("db.migrate", (LATCHED, "@a")), ("db.new", (EACH, "@a"))]),
+        ]
+        for task, expected in cases
+    ),
+    *(
+        (f"latched, {task}", task, {
+            "datadog": {"notify": ["@a"], "latched": True},
+            "task": {"nightly": {"latched": False}, "mail.*": {"notify": ["@b"]},
+                     "report": {"without": ["failed"]}},
+        }, expected)
+        for task, expected in [
+            ("db.migrate", [(LATCHED, "@a")]),
+            ("never.seen.before", [(LATCHED, "@a")]),
+            ("nightly", [(EACH, "@a")]),
+            ("mail.send", [(LATCHED, "@b")]),
+            ("report", []),
+        ]
+    ),
+]  # fmt: skip
 
 
-@pytest.mark.parametrize(("task", "expected"), TOLD)
-def test_each_failure_wakes_those_whom_the_last_matching_section_names_and_once(
-    task: str, expected: list[tuple[str, str]]
+@pytest.mark.parametrize(("task", "document", "expected"), [one[1:] for one in TOLD],
+                         ids=[one[0] for one in TOLD])  # fmt: skip
+def test_a_failure_wakes_those_whom_the_last_matching_section_names_and_once(
+    task: str, document: Json, expected: list[tuple[str, str]]
 ) -> None:
-    assert told(task, made(TASKS, FILE)) == expected
+    assert told(task, document) == expected
 
 
-def test_without_failed_the_latched_one_tells() -> None:
-    document = {"datadog": {"notify": ["@a"], "without": ["failed"]}}
-    assert told("nightly", made(TASKS, document)) == [("failing", "@a")]
+def test_a_failure_counts_as_a_run_unless_nothing_else_tells_of_it() -> None:
+    assert "status" not in kinds(NIGHTLY)["did_not_run"]["query"]
+    alone = kinds(NIGHTLY, without=["failed"])["did_not_run"]
+    assert "{!status:failure," in alone["query"]
+    assert "or failed" in alone["message"]
 
 
 def test_patience_counts_failures_in_a_row() -> None:
-    monitor = kinds(MAIL, failures_in_a_row=3)["failing"]
+    (_, monitor) = (one for one in made([MAIL], PATIENT) if "failed." in str(one["tags"]))
     assert monitor["options"]["thresholds"]["critical"] == 3
     assert ".last(4)." in monitor["query"]
     assert '"task:mail.send"' in monitor["query"]
+
+
+# What a failure says: what the type of the monitor knows, and nothing else.
+
+SAYS = [
+    ({}, """\
+The task `mail.send` failed (service shop, env prod).
+
+Next: `autotask runs --status failure --since 1d` on its host lists the failed runs with their \
+reasons, `autotask show RUN` one of them. The event `task failed: mail.send` in Datadog has \
+reason, error and host.
+"""),
+    ({"latched": True}, """\
+The task `mail.send` (service shop, env prod) failed, and has not succeeded since: exit 3
+
+Next: `autotask runs --status failure --since 1d` on its host, then `autotask show RUN`.
+"""),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("wishes", "text"), SAYS)
+def test_a_failures_message_says_what_happened_and_what_to_do(wishes: Json, text: str) -> None:
+    (monitor,) = made([], {"datadog": wishes})
+    known = {"task.name": "mail.send", "service.name": "shop", "env.name": "prod"}
+    if monitor["type"] == LATCHED:
+        known["check_message"] = "exit 3"
+    alert = monitor["message"].partition("{{#is_alert}}\n")[2].partition("{{/is_alert}}")[0]
+    assert re.sub("{{(.*?)}}", lambda found: known[found[1]], alert) == text
 
 
 # For other tools.

@@ -51,8 +51,15 @@ def test_what_goes_wrong_by_hand_wakes_nobody(habit: Habit, trouble: str, title:
 @pytest.mark.parametrize("habit", HABITS)
 def test_with_patience_only_failures_in_a_row_are_told(habit: Habit) -> None:
     assert told(habit, "fails once", PATIENT) == {}
-    assert set(told(habit, "fails three times", PATIENT)) == {"failing"}
+    assert set(told(habit, "fails three times", PATIENT)) == {"failed"}
     assert set(told(habit, "does not run", PATIENT)) == {"did_not_run"}
+
+
+@pytest.mark.parametrize("habit", HABITS)
+@pytest.mark.parametrize("title", [SCHEDULED, LEARNED])
+def test_a_failure_is_told_once(habit: Habit, title: str) -> None:
+    assert set(told(habit, "fails once", title)) == {"failed"}
+    assert set(told(habit, "fails three times", title)) == {"failed"}
 
 
 def test_a_rare_task_that_does_not_run_is_not_told_without_a_schedule() -> None:
