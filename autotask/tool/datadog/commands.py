@@ -62,7 +62,7 @@ def add_source(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--from-datadog",
         action="store_true",
-        help="the tasks that Datadog has seen in 14 days, not those of this machine's journal",
+        help="the tasks that Datadog has seen in 14 days, by the hour, not this machine's journal",
     )
 
 

@@ -168,6 +168,12 @@ def from_series(
     return [found[names] for names in sorted(found)]
 
 
+def often(runs: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Return the tasks that mostly run more than once in a bucket: how often is not known."""
+    counts = ((_names(one)[0], [value for _, value in _points(one)]) for one in runs)
+    return sorted({name for name, values in counts if values and _quantile(values, 0.5) > 1})
+
+
 _Names = tuple[str, str, str, str]
 
 

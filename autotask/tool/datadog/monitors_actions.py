@@ -41,11 +41,25 @@ def tasks_seen(arguments: argparse.Namespace, wishes: Config) -> list[Task]:
 
 def _seen_by_datadog(api: Api, wishes: Config) -> list[Task]:
     scope = "".join(f",{tag}" for tag in wishes.scope)
-    answers = (
+    runs, durations = (
         api.query(query.format(scope=scope, bucket=seen.BUCKET), seen.SEEN_SPAN)
         for query in (seen.RUNS_SEEN, seen.DURATIONS_SEEN)
     )
-    return seen.from_series(*answers)
+    _tell_often([name for name in seen.often(runs) if not _interval_is_said(name, wishes)])
+    return seen.from_series(runs, durations)
+
+
+def _interval_is_said(name: str, wishes: Config) -> bool:
+    said = wishes.wishes_for(name)
+    return said.interval is not None or said.schedule is not None
+
+
+def _tell_often(names: list[str]) -> None:
+    if names:
+        output.notice(
+            f"{_tasks_text(len(names))} counted as hourly ({_some(names)}): "
+            "Datadog tells the hour of a run, and no more: say an interval"
+        )
 
 
 def _wanted(arguments: argparse.Namespace) -> tuple[Config, list[Task], monitors.Made]:
@@ -120,7 +134,10 @@ def _show(todo: plan.Plan) -> None:
 
 
 def show_lines(lines: Iterator[tuple[str, str]]) -> None:
-    """Print the lines of changes in their colours."""
+    """Print the lines of changes; in their colours where a person looks on."""
+    if not output.for_terminal():
+        sys.stdout.writelines(f"{output.clean(text)}\n" for _, text in lines)
+        return
     from rich.text import Text
 
     texts: list[Text] = [output.styled(text, _STYLES[sign]) for sign, text in lines]
@@ -245,8 +262,11 @@ def _tell_without(made: monitors.Made) -> None:
     for one in made.without:
         reasons.setdefault((one.kind, one.why), []).append(one.task)
     for (kind, why), names in reasons.items():
-        shown = ", ".join(names[:_NAMED]) + (", ..." if len(names) > _NAMED else "")
-        output.notice(f"{_tasks_text(len(names))} without {kind} ({shown}): {why}")
+        output.notice(f"{_tasks_text(len(names))} without {kind} ({_some(names)}): {why}")
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:_NAMED]) + (", ..." if len(names) > _NAMED else "")
 
 
 def _tasks_text(count: int) -> str:

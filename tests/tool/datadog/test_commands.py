@@ -142,6 +142,22 @@ def test_the_tasks_may_be_those_that_datadog_has_seen(datadog: Datadog) -> None:
     ) in queries
 
 
+def test_what_runs_more_often_than_datadog_tells_is_named(datadog: Datadog) -> None:
+    def series(task: str, value: float) -> Json:
+        hours = [[hour * 3600_000, value] for hour in range(40)]
+        return {"tag_set": [f"task:{task}", "service:shop", "env:prod"], "pointlist": hours}
+
+    Path("autotask.toml").write_text('[task.known]\ninterval = "10m"\n')
+    seen = [series("hourly", 1), series("mail", 6), series("known", 6)]
+    datadog.answers = [seen, []]
+    ended = autotask("monitors", "plan", "--from-datadog")
+    assert ended.status == 0
+    assert ended.stderr.splitlines()[0] == (
+        "autotask: 1 task counted as hourly (mail): "
+        "Datadog tells the hour of a run, and no more: say an interval"
+    )
+
+
 # Muting.
 
 
