@@ -204,21 +204,17 @@ def _failed(section: Section | None, later: list[str], wishes: Wishes, config: C
     scope += [f"task:{section.pattern}"] if section else []
     scope += [f"!task:{pattern}" for pattern in later]
     query = f"sum(last_10m):sum:autotask.task.runs{{{','.join(scope)}}} by {_QUERY_GROUPS}"
-    message = f"""\
-{{{{#is_alert}}}}
+    alert = f"""\
 The task `{{{{task.name}}}}` failed (service {{{{service.name}}}}, env {{{{env.name}}}}).
 
 Next: {_SHOWN_RUNS} on its host lists the failed runs with their reasons, `autotask show RUN` one \
-of them. The event `task failed: {{{{task.name}}}}` in Datadog has reason, error and host.
-{{{{/is_alert}}}}
-{{{{#is_recovery}}}}No more failures of `{{{{task.name}}}}` in the last ten minutes. \
-That does not mean that it has succeeded since.{{{{/is_recovery}}}}"""
+of them. The event `task failed: {{{{task.name}}}}` in Datadog has reason, error and host."""
     return _monitor(
         "failed",
         section.pattern if section else "*",
         f"{section.pattern if section else 'a task'} failed: {{{{task.name}}}}",
         f"{query}.as_count() >= 1",
-        message,
+        _message(wishes, alert),  # that no other failure came is no recovery
         wishes,
         config,
         critical=1,
@@ -250,20 +246,17 @@ def _failing(task: str | None, others: list[str], wishes: Wishes, config: Config
     query += f".exclude({_quoted([_BY_HAND, *(f'task:{name}' for name in others)])})"
     query += f'.by("env","service","task").last({often + 1}).count_by_status()'
     failed = "failed" if often == 1 else f"failed {often} times in a row"
-    message = f"""\
-{{{{#is_alert}}}}
+    alert = f"""\
 The task `{{{{task.name}}}}` (service {{{{service.name}}}}, env {{{{env.name}}}}) {failed}, \
 and has not succeeded since: {{{{check_message}}}}
 
-Next: {_SHOWN_RUNS} on its host, then `autotask show RUN`.
-{{{{/is_alert}}}}
-{{{{#is_recovery}}}}`{{{{task.name}}}}` has succeeded again.{{{{/is_recovery}}}}"""
+Next: {_SHOWN_RUNS} on its host, then `autotask show RUN`."""
     return _monitor(
         "failed",  # one key for both forms, so that one takes the place of the other
         task or "*",
         f"{task or 'a task'} {'is failing' if often == 1 else failed}: {{{{task.name}}}}",
         query,
-        message,
+        _message(wishes, alert, "`{{task.name}}` has succeeded again."),
         wishes,
         config,
         type_="service check",
@@ -303,14 +296,12 @@ def _missed_window(
     if window > _LONGEST_WINDOW:
         return "it runs too rarely for a window of a week: say its schedule"
     done, why = _missed(wishes)
-    message = f"""\
-{{{{#is_alert}}}}
+    alert = f"""\
 {_named(task)} has not {done} for {_lasting(window)}; it is expected every \
 {_lasting(interval)}. {why}
 
-{_look_at(task)}
-{{{{/is_alert}}}}
-{{{{#is_recovery}}}}`{task.name}` has {done} again.{{{{/is_recovery}}}}"""
+{_look_at(task)}"""
+    message = _message(wishes, alert, f"`{task.name}` has {done} again.")
     return _did_not_end(task, window, message, wishes, config)
 
 
@@ -324,21 +315,18 @@ def _missed_deadline(task: Task, wishes: Wishes, config: Config) -> Monitor:
     except ToolError as refused:
         raise ToolError(f'{task.name}: {refused} (an `interval = "26h"` is watched, too)') from None
     done, why = _missed(wishes)
-    message = f"""\
-{{{{#is_alert}}}}
+    alert = f"""\
 {_named(task)} was due by the schedule `{wishes.schedule}` ({wishes.timezone}) and has not \
 {done} within {_lasting(within)}. {why}
 
-{_look_at(task)}
-{{{{/is_alert}}}}
-{{{{#is_recovery}}}}`{task.name}` was in time again.{{{{/is_recovery}}}}"""
+{_look_at(task)}"""
     scheduling = {
         "custom_schedule": {"recurrences": [{"rrule": rrule, "timezone": wishes.timezone}]}
     }
     return _did_not_end(
         task,
         within + _EARLY + schedule.clock_change(),  # the night that has an hour twice
-        message,
+        _message(wishes, alert, f"`{task.name}` was in time again."),
         wishes,
         config,
         scheduling_options=scheduling,
@@ -390,20 +378,17 @@ def _hung(task: Task, wishes: Wishes, config: Config) -> Monitor | str | None:
     if not isinstance(limit, int):
         return limit
     scope = ",".join([f"!{_BY_HAND}", *_scope(task, config)])
-    message = f"""\
-{{{{#is_alert}}}}
+    alert = f"""\
 {_named(task)} has been running for more than {_lasting(limit)} on {{{{host.name}}}}.
 
 Next: `autotask runs --status running` there shows since when; then look at what its process \
-waits for (`py-spy dump --pid PID`), or end it.
-{{{{/is_alert}}}}
-{{{{#is_recovery}}}}`{task.name}` does not run any more on {{{{host.name}}}}.{{{{/is_recovery}}}}"""
+waits for (`py-spy dump --pid PID`), or end it."""
     return _monitor(
         "hung",
         _identity(task),
         f"{_title(task)} hangs",
         f"max(last_5m):max:autotask.task.running_seconds{{{scope}}} by {{host}} > {limit}",
-        message,
+        _message(wishes, alert, f"`{task.name}` does not run any more on {{{{host.name}}}}."),
         wishes,
         config,
         critical=limit,
@@ -416,20 +401,17 @@ def _slow(task: Task, wishes: Wishes, config: Config) -> Monitor | str | None:
     if not isinstance(limit, int):
         return limit
     scope = ",".join(["status:success", *_scope(task, config)])
-    message = f"""\
-{{{{#is_alert}}}}
+    alert = f"""\
 {_named(task)} took {{{{value}}}} seconds, more than {_lasting(limit)}.
 
 Next: `autotask tasks --task {_glob(task)}` on its host shows where its duration is going, \
-`autotask runs --task {_glob(task)}` each run.
-{{{{/is_alert}}}}
-{{{{#is_recovery}}}}No run of `{task.name}` was slow for a day.{{{{/is_recovery}}}}"""
+`autotask runs --task {_glob(task)}` each run."""
     return _monitor(
         "slow",
         _identity(task),
         f"{_title(task)} is slow",
         f"max(last_1d):max:autotask.task.duration{{{scope}}} > {limit}",
-        message,
+        _message(wishes, alert, f"No run of `{task.name}` was slow for a day."),
         wishes,
         config,
         critical=limit,
@@ -464,18 +446,28 @@ def _monitor(
         options["thresholds"] = {"critical": critical}
         options["on_missing_data"] = on_missing_data
         options["require_full_window"] = False
-    recipients = f"\n\n{' '.join(wishes.notify)}" if wishes.notify else ""
     about = [f"task:{task}"] if task else []
     key = f"{kind}.{hashlib.sha256(identity.encode()).hexdigest()[:12]}"
     return {
         "name": f"autotask: {name}",
         "type": type_,
         "query": query,
-        "message": message + recipients,
+        "message": message,
         "tags": [*set_tags(config), key_tag(key), *about, *config.tags],
         "priority": wishes.priority or (_LOW if kind == "slow" else _HIGH),
         "options": {"include_tags": True, "notify_audit": False, **options},
     }
+
+
+def _message(wishes: Wishes, alert: str, recovery: str | None = None) -> str:
+    """Write a message and whom it is for; without a recovery nobody hears of one."""
+    whom = f"\n\n{' '.join(wishes.notify)}" if wishes.notify else ""
+    if recovery is None:
+        return f"{{{{#is_alert}}}}\n{alert}{whom}\n{{{{/is_alert}}}}"
+    return (
+        f"{{{{#is_alert}}}}\n{alert}\n{{{{/is_alert}}}}\n"
+        f"{{{{#is_recovery}}}}{recovery}{{{{/is_recovery}}}}{whom}"
+    )
 
 
 def _identity(task: Task) -> str:

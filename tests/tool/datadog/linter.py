@@ -38,6 +38,7 @@ _OPTIONS = {
     "service check": {"include_tags", "notify_audit", "thresholds"},
 }
 _KEYS = {"name", "type", "query", "message", "tags", "priority", "options"}
+_WHOM = re.compile(r"@\S+( @\S+)*")
 _TAG = re.compile(r"[^\W\d_][\w./:-]*")  # letters of any script
 
 
@@ -138,14 +139,14 @@ def _of_message(monitor: Json, groups: set[str], variables: set[str]) -> list[st
         if text.count("{{") != text.count("}}"):
             found.append("braces")
     message = monitor["message"]
-    for block in ("is_alert", "is_recovery"):
-        if message.count(f"{{{{#{block}}}}}") != 1 or message.count(f"{{{{/{block}}}}}") != 1:
+    for block, least in (("is_alert", 1), ("is_recovery", 0)):
+        counts = {message.count(f"{{{{{sign}{block}}}}}") for sign in "#/"}
+        if len(counts) != 1 or not least <= min(counts) <= 1:
             found.append(f"block: {block}")
     if "`autotask " not in message or "Next:" not in message:
         found.append("it does not say what to do next")
     if "\n\n\n" in message or message != message.strip():
         found.append("blank lines")
-    body, _, _ = message.rpartition("{{/is_recovery}}")
-    if "@" in body:
+    if any("@" in line for line in message.splitlines() if not _WHOM.fullmatch(line)):
         found.append("it would notify somebody by accident")
     return found

@@ -24,6 +24,8 @@ ODD = Task("deploy", "shop", "prod", "process", 30, HOUR, 3 * DAY, 60, 90)
 RARE = Task("db.migrate", "unknown", "unknown", "invoke", 2)
 SUB = NIGHTLY._replace(name="db.backup", leads=False)
 TASKS = [NIGHTLY, MAIL, WEEKLY, ODD, RARE, SUB]
+NOTIFY: Json = {"notify": ["@a"]}
+NOTIFY_LATCHED = {**NOTIFY, "latched": True}
 PATIENT = {"task": {"mail.send": {"failures_in_a_row": 3}}}
 FILE = {
     "datadog": {
@@ -217,7 +219,7 @@ def told(task: str, document: Json) -> list[tuple[str, str]]:
     points += [Point(minute * 60, "autotask.task.status", 2, tags) for minute in (1, 2, 3)]
     found = [one for one in made(TASKS, document) if "did_not_run" not in str(one["tags"])]
     return [
-        (one["type"], one["message"].rpartition("}}")[2].strip())
+        (one["type"], " ".join(word for word in one["message"].split() if word[0] == "@"))
         for one in found
         for _ in alarms(one, points, 0, DAY)
     ]
@@ -307,6 +309,12 @@ def test_a_failures_message_says_what_happened_and_what_to_do(wishes: Json, text
         known["check_message"] = "exit 3"
     alert = monitor["message"].partition("{{#is_alert}}\n")[2].partition("{{/is_alert}}")[0]
     assert re.sub("{{(.*?)}}", lambda found: known[found[1]], alert) == text
+
+
+def test_that_no_other_failure_came_is_told_nobody() -> None:
+    (each,), (latched,) = (made([], {"datadog": wishes}) for wishes in (NOTIFY, NOTIFY_LATCHED))
+    assert each["message"].endswith("\n\n@a\n{{/is_alert}}")
+    assert latched["message"].endswith("succeeded again.{{/is_recovery}}\n\n@a")
 
 
 # For other tools.
