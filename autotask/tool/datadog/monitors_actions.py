@@ -57,7 +57,7 @@ def _interval_is_said(name: str, wishes: Config) -> bool:
 def _tell_often(names: list[str]) -> None:
     if names:
         output.notice(
-            f"{_tasks_text(len(names))} counted as hourly ({_some(names)}): "
+            f"{_counted(len(names), 'task')} counted as hourly ({_some(names)}): "
             "Datadog tells the hour of a run, and no more: say an interval"
         )
 
@@ -76,7 +76,7 @@ def _init(arguments: argparse.Namespace) -> None:
         raise ToolError(f"{path} is there (--force writes over it)")
     tasks = tasks_seen(arguments, Config())
     path.write_text(init.document(tasks), encoding="utf-8")
-    output.print_rich(output.styled(f"wrote {path} with {_tasks_text(len(tasks))}"))
+    output.print_rich(output.styled(f"wrote {path} with {_counted(len(tasks), 'task')}"))
 
 
 def _export(arguments: argparse.Namespace) -> None:
@@ -97,7 +97,7 @@ def print_export(files: dict[str, str], text: str, folder: Path | None) -> None:
         sys.stdout.write(text)
     else:
         export.write(files, folder)
-        output.print_rich(output.styled(f"wrote {len(files)} files into {folder}"))
+        output.print_rich(output.styled(f"wrote {_counted(len(files), 'file')} into {folder}"))
 
 
 def _plan(arguments: argparse.Namespace) -> int:
@@ -114,6 +114,7 @@ def _plan(arguments: argparse.Namespace) -> int:
     else:
         _show(todo)
         _tell_without(made)
+        _tell_nobody(made)
     return CHANGES if arguments.exit_code and todo.changes else 0
 
 
@@ -152,6 +153,7 @@ def _apply(arguments: argparse.Namespace) -> int:
     if arguments.format == "text":
         _show(todo)
         _tell_without(made)
+        _tell_nobody(made)
     if todo.changes:
         confirm(arguments.yes)
     return _applied(api, todo, tasks, arguments.format)
@@ -230,13 +232,15 @@ def _mute(arguments: argparse.Namespace) -> None:
     for number, scope in found:
         api.mute(number, scope, end)
     until = "" if end is None else f" until {_moment(end)}"
-    output.print_rich(output.styled(f"muted {len(found)} monitors of {arguments.task}{until}"))
+    output.print_rich(
+        output.styled(f"muted {_counted(len(found), 'monitor')} of {arguments.task}{until}")
+    )
 
 
 def _unmute(arguments: argparse.Namespace) -> None:
     api, found = _of_task(arguments)
     count = sum(api.unmute(number, scope) for number, scope in found)
-    output.print_rich(output.styled(f"unmuted {count} monitors of {arguments.task}"))
+    output.print_rich(output.styled(f"unmuted {_counted(count, 'monitor')} of {arguments.task}"))
 
 
 def _moment(seconds: float) -> str:
@@ -262,15 +266,21 @@ def _tell_without(made: monitors.Made) -> None:
     for one in made.without:
         reasons.setdefault((one.kind, one.why), []).append(one.task)
     for (kind, why), names in reasons.items():
-        output.notice(f"{_tasks_text(len(names))} without {kind} ({_some(names)}): {why}")
+        output.notice(f"{_counted(len(names), 'task')} without {kind} ({_some(names)}): {why}")
+
+
+def _tell_nobody(made: monitors.Made) -> None:
+    """Say so where all monitors are to be looked at: that is a choice, or was forgotten."""
+    if not any("@" in one["message"] for one in made.monitors):
+        output.notice("nobody is notified of anything: say notify in autotask.toml")
 
 
 def _some(names: Sequence[str]) -> str:
     return ", ".join(names[:_NAMED]) + (", ..." if len(names) > _NAMED else "")
 
 
-def _tasks_text(count: int) -> str:
-    return "1 task" if count == 1 else f"{count} tasks"
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}" + ("" if count == 1 else "s")
 
 
 @contextmanager

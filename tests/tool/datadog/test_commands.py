@@ -92,6 +92,13 @@ def test_what_is_not_made_is_told_a_line_for_each_reason(book: Book) -> None:
     assert len(told) == 3
 
 
+def test_that_nobody_is_notified_is_told(datadog: Datadog, nightly: Book) -> None:
+    told = "autotask: nobody is notified of anything: say notify in autotask.toml\n"
+    assert autotask("monitors", "plan").stderr == told
+    Path("autotask.toml").write_text('[task.mail]\nnotify = ["@ops"]\n')
+    assert autotask("monitors", "plan").stderr == ""
+
+
 # A task that never ran.
 
 
