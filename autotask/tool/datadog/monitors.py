@@ -129,31 +129,28 @@ def made(tasks: Iterable[Task], config: Config) -> Made:
 # Failures: a monitor for all tasks, and one for each section that wishes something else of it.
 # One of them tells of a task's failure: the metric one or, latched, the service check's.
 
+_EVERY = Section("*", {})
+
 
 def _about_failures(tasks: Iterable[Task], config: Config) -> Iterator[Monitor]:
     names = sorted({task.name for task in tasks})
     own = _own(config)
-    yield from _told_by(None, own, names, config.wishes, config)
     for place, section in enumerate(own, 1):
-        later = [one for one in own[place:] if _meet(section, one)]
-        if not any(one.covers(section.pattern) for one in later):
-            yield from _told_by(section, later, names, config.wishes_of(section), config)
+        narrower = [one for one in own[place:] if _meet(section, one)]
+        yield from _told_by(section, narrower, names, config)
 
 
 def _told_by(
-    section: Section | None,
-    later: list[Section],
-    names: list[str],
-    wishes: Wishes,
-    config: Config,
+    section: Section, narrower: list[Section], names: list[str], config: Config
 ) -> Iterator[Monitor]:
-    """Make what tells of a section's failures, but for the tasks of later ones."""
+    """Make what tells of a section's failures, but for the tasks of narrower ones."""
+    wishes = config.wishes_for(section.pattern)
     if "failed" in wishes.without:
         return
     if _is_latched(wishes):
-        yield from _latched(section, later, names, wishes, config)
+        yield from _latched(section, narrower, names, wishes, config)
     else:
-        but = [pattern for one in later for pattern in _left_to(one, names, config)]
+        but = [pattern for one in narrower for pattern in _left_to(one, names, config)]
         yield _failed(section, but, wishes, config)
 
 
@@ -163,20 +160,26 @@ def _is_latched(wishes: Wishes) -> bool:
 
 
 def _own(config: Config) -> list[Section]:
-    """Return the sections that wish something else of failures than those before them."""
-    own: list[Section] = []
-    for section in config.sections:
-        before: list[Section | None] = [None]
+    """Return the sections that wish something else of failures than wider ones, these first."""
+    own = [_EVERY]
+    for section in sorted(config.sections, key=lambda one: _wider(one, config)):
+        around: list[Section] = []
         for one in own:
-            before = [one] if one.covers(section.pattern) else [*before, one]
-        before = [one for one in before if one is None or _meet(one, section)]
-        if any(_wish(one, config) != _wish(section, config) for one in before):
+            if one.covers(section.pattern):
+                around = [one]
+            elif _meet(one, section):
+                around.append(one)
+        if any(_wish(one, config) != _wish(section, config) for one in around):
             own.append(section)
     return own
 
 
-def _wish(section: Section | None, config: Config) -> tuple[object, ...]:
-    wishes = config.wishes_of(section) if section else config.wishes
+def _wider(section: Section, config: Config) -> int:
+    return sum(one.covers(section.pattern) for one in config.sections)
+
+
+def _wish(section: Section, config: Config) -> tuple[object, ...]:
+    wishes = config.wishes_for(section.pattern)
     if "failed" in wishes.without:
         return ()
     return _is_latched(wishes), wishes.failures_in_a_row, wishes.notify, wishes.priority
@@ -193,16 +196,17 @@ def _left_to(section: Section, names: Iterable[str], config: Config) -> list[str
 
     The service check's scope knows no `*`: until the next `apply`, a new task fails as others do.
     """
-    wishes = config.wishes_of(section)
+    wishes = config.wishes_for(section.pattern)
     if "failed" in wishes.without or not _is_latched(wishes) or "*" not in section.pattern:
         return [section.pattern]
     return [name for name in names if section.covers(name)]
 
 
-def _failed(section: Section | None, later: list[str], wishes: Wishes, config: Config) -> Monitor:
+def _failed(section: Section, but: list[str], wishes: Wishes, config: Config) -> Monitor:
+    whose = "a task" if section == _EVERY else section.pattern
     scope = ["status:failure", "!reason:nested", f"!{_BY_HAND}", *config.scope]
-    scope += [f"task:{section.pattern}"] if section else []
-    scope += [f"!task:{pattern}" for pattern in later]
+    scope += [f"task:{section.pattern}"] if section != _EVERY else []
+    scope += [f"!task:{pattern}" for pattern in but]
     query = f"sum(last_10m):sum:autotask.task.runs{{{','.join(scope)}}} by {_QUERY_GROUPS}"
     alert = f"""\
 The task `{{{{task.name}}}}` failed (service {{{{service.name}}}}, env {{{{env.name}}}}).
@@ -211,8 +215,8 @@ Next: {_SHOWN_RUNS} on its host lists the failed runs with their reasons, `autot
 of them. The event `task failed: {{{{task.name}}}}` in Datadog has reason, error and host."""
     return _monitor(
         "failed",
-        section.pattern if section else "*",
-        f"{section.pattern if section else 'a task'} failed: {{{{task.name}}}}",
+        section.pattern,
+        f"{whose} failed: {{{{task.name}}}}",
         f"{query}.as_count() >= 1",
         _message(wishes, alert),  # that no other failure came is no recovery
         wishes,
@@ -222,20 +226,16 @@ of them. The event `task failed: {{{{task.name}}}}` in Datadog has reason, error
 
 
 def _latched(
-    section: Section | None,
-    later: list[Section],
-    names: list[str],
-    wishes: Wishes,
-    config: Config,
+    section: Section, narrower: list[Section], names: list[str], wishes: Wishes, config: Config
 ) -> Iterator[Monitor]:
     """Watch the service check; its scope knows no `*`, so that a pattern's tasks have one each."""
-    if section is None:
-        own = {name for name in names if any(one.covers(name) for one in later)}
-        own |= {one.pattern for one in later if "*" not in one.pattern}
-        yield _failing(None, sorted(own), wishes, config)
+    if section == _EVERY:
+        others = {name for name in names if any(one.covers(name) for one in narrower)}
+        others |= {one.pattern for one in narrower if "*" not in one.pattern}
+        yield _failing(None, sorted(others), wishes, config)
         return
     for name in names:
-        if section.covers(name) and not any(one.covers(name) for one in later):
+        if section.covers(name) and not any(one.covers(name) for one in narrower):
             yield _failing(name, [], wishes, config)
 
 

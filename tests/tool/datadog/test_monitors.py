@@ -7,6 +7,8 @@ import re
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from tool.datadog.linter import problems
 from tool.datadog.reading import Point, alarms
 
@@ -211,16 +213,16 @@ def test_a_schedule_that_datadog_cannot_say_is_refused_with_the_task() -> None:
 EACH, LATCHED = "query alert", "service check"
 
 
-def told(task: str, document: Json) -> list[tuple[str, str]]:
+def told(task: str, found: list[Json]) -> list[tuple[str, str]]:
     """Return which monitors three failures in a row set off, by type, and whom they notify."""
     tags = {"task": task, "service": "shop", "env": "prod", "trigger": "cron"}
     ended = {**tags, "status": "failure", "reason": "exit"}
     points = [Point(minute * 60, "autotask.task.runs", 1, ended) for minute in (1, 2, 3)]
     points += [Point(minute * 60, "autotask.task.status", 2, tags) for minute in (1, 2, 3)]
-    found = [one for one in made(TASKS, document) if "did_not_run" not in str(one["tags"])]
     return [
         (one["type"], " ".join(word for word in one["message"].split() if word[0] == "@"))
         for one in found
+        if "autotask_key:failed." in str(one["tags"])
         for _ in alarms(one, points, 0, DAY)
     ]
 
@@ -266,7 +268,36 @@ TOLD: list[tuple[str, str, Json, list[tuple[str, str]]]] = [
 def test_a_failure_wakes_those_whom_the_last_matching_section_names_and_once(
     task: str, document: Json, expected: list[tuple[str, str]]
 ) -> None:
-    assert told(task, document) == expected
+    assert told(task, made(TASKS, document)) == expected
+
+
+SAID = st.fixed_dictionaries(
+    {},
+    optional={
+        "notify": st.sampled_from([["@a"], ["@b"]]),
+        "latched": st.booleans(),
+        "failures_in_a_row": st.sampled_from([1, 3]),
+        "without": st.sampled_from([["failed"], []]),
+    },
+)
+NESTED = ["*", "a", "a.*", "a.x", "a.x.*", "b.*"]
+SEEN = [Task(name, "shop", "prod") for name in ("a", "a.x", "a.x.z", "a.y", "b", "b.x")]
+
+
+@settings(deadline=None, database=None, derandomize=True)
+@given(all_of_them=SAID, sections=st.lists(st.tuples(st.sampled_from(NESTED), SAID)))
+def test_whatever_sections_say_a_failure_is_told_as_is_wished_for_its_task(
+    all_of_them: Json, sections: list[tuple[str, Json]]
+) -> None:
+    document = {"datadog": all_of_them, "task": dict(sections)}
+    found, read = made(SEEN, document), config.parse(document)
+    keys = [monitors.key_of(one) for one in found]
+    assert len(keys) == len(set(keys))
+    for task in SEEN:
+        wished = read.wishes_for(task.name)
+        kind = LATCHED if wished.latched or wished.failures_in_a_row > 1 else EACH
+        expected = [] if "failed" in wished.without else [(kind, " ".join(wished.notify))]
+        assert told(task.name, found) == expected
 
 
 def test_a_failure_counts_as_a_run_unless_nothing_else_tells_of_it() -> None:
