@@ -152,23 +152,26 @@ def test_what_is_not_ours_in_a_monitor_stays_also_where_another_thing_is_changed
 
 
 SCHEDULE = '[task.nightly]\nschedule = "15 3 * * *"\n'
+LATCHED = "[datadog]\nlatched = true\n"
 REPLACED = [
-    ("a schedule is added", "", SCHEDULE),
-    ("a schedule is taken away", SCHEDULE, ""),
+    ("a schedule is added", "did_not_run", "", SCHEDULE),
+    ("a schedule is taken away", "did_not_run", SCHEDULE, ""),
+    ("failures are latched", "failed", "", LATCHED),
+    ("each failure is told again", "failed", LATCHED, ""),
 ]
 
 
-@pytest.mark.parametrize(("before", "after"), [case[1:] for case in REPLACED])
+@pytest.mark.parametrize(("kind", "before", "after"), [case[1:] for case in REPLACED])
 def test_what_datadog_lets_nobody_change_is_made_anew(
-    datadog: Datadog, nightly: Book, before: str, after: str
+    datadog: Datadog, nightly: Book, kind: str, before: str, after: str
 ) -> None:
     wishes(before)
     applied()
-    old = of_kind(datadog, "did_not_run")["id"]
+    old = of_kind(datadog, kind)["id"]
     wishes(after)
     assert actions() == ["replace"]
     assert "1 replaced" in applied()
-    assert of_kind(datadog, "did_not_run")["id"] != old
+    assert of_kind(datadog, kind)["id"] != old
     assert actions() == []
 
 
