@@ -14,12 +14,13 @@ import difflib
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from autotask.dogstatsd import tag
 from autotask.tool.datadog.history import tag_value
-from autotask.tool.datadog.schedule import Schedule
+from autotask.tool.datadog.schedule import Schedule, schedule_for
 from autotask.tool.errors import ToolError
 from autotask.tool.quantities import parse_duration
 
@@ -54,7 +55,7 @@ class Wishes:
 
     def due(self) -> Schedule | None:
         """Return when it is due, where that was said."""
-        return Schedule(self.schedule, self.timezone) if self.schedule else None
+        return schedule_for(self.schedule, self.timezone) if self.schedule else None
 
 
 @dataclass(frozen=True)
@@ -82,18 +83,28 @@ class Config:
 
     def wishes_for(self, name: str) -> Wishes:
         """Return what is wished for a task, or for all that a pattern matches."""
-        return self._wishes(name, self.sections)
-
-    def wishes_of(self, section: Section) -> Wishes:
-        """Return what is wished for a section's tasks, later sections apart."""
-        return self._wishes(section.pattern, self.sections[: self.sections.index(section) + 1])
-
-    def _wishes(self, name: str, sections: tuple[Section, ...]) -> Wishes:
         found = self.wishes
-        for section in sections:
-            if section.covers(name):
-                found = replace(found, **section.said)
+        for section in self.covering(name):
+            found = replace(found, **section.said)
         return found
+
+    def covering(self, name: str) -> list[Section]:
+        """Return the sections that match a task, or all that a pattern matches, in their order."""
+        named, patterns = self._places
+        places = named.get(name, []) + [at for at in patterns if self.sections[at].covers(name)]
+        return [self.sections[at] for at in sorted(places)]
+
+    @cached_property
+    def _places(self) -> tuple[dict[str, list[int]], list[int]]:
+        """Keep apart where names and patterns stand: of names there may be thousands."""
+        named: dict[str, list[int]] = {}
+        patterns = []
+        for at, section in enumerate(self.sections):
+            if "*" in section.pattern:
+                patterns.append(at)
+            else:
+                named.setdefault(section.pattern, []).append(at)
+        return named, patterns
 
 
 def matches(pattern: str, name: str) -> bool:
@@ -238,7 +249,7 @@ def parse(document: Mapping[str, Any], where: str = FILE) -> Config:
         sections.append(Section(_pattern(spelled, place), said_here, spelled))
     config = Config(wishes=Wishes(**said), sections=tuple(sections), **own)
     for section in sections:
-        _check_together(config.wishes_of(section), f'{where}: [task."{section.spelled}"]')
+        _check_together(config.wishes_for(section.pattern), f'{where}: [task."{section.spelled}"]')
     return config
 
 

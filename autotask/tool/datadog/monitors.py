@@ -102,8 +102,8 @@ def with_wished(tasks: Iterable[Task], config: Config) -> list[Task]:
     found = list(tasks)
     seen = {task.name for task in found}
     for section in config.sections:
-        wishes = config.wishes_of(section)
-        if "*" not in section.pattern and section.pattern not in seen and wishes != config.wishes:
+        if section.said and "*" not in section.pattern and section.pattern not in seen:
+            wishes = config.wishes_for(section.pattern)
             found.append(Task(section.pattern, wishes.service, wishes.env, spelled=section.spelled))
     return found
 
@@ -162,7 +162,7 @@ def _is_latched(wishes: Wishes) -> bool:
 def _own(config: Config) -> list[Section]:
     """Return the sections that wish something else of failures than wider ones, these first."""
     own = [_EVERY]
-    for section in sorted(config.sections, key=lambda one: _wider(one, config)):
+    for section in sorted(config.sections, key=lambda one: len(config.covering(one.pattern))):
         around: list[Section] = []
         for one in own:
             if one.covers(section.pattern):
@@ -172,10 +172,6 @@ def _own(config: Config) -> list[Section]:
         if any(_wish(one, config) != _wish(section, config) for one in around):
             own.append(section)
     return own
-
-
-def _wider(section: Section, config: Config) -> int:
-    return sum(one.covers(section.pattern) for one in config.sections)
 
 
 def _wish(section: Section, config: Config) -> tuple[object, ...]:
@@ -273,9 +269,9 @@ def _quoted(words: Iterable[str]) -> str:
 
 def _did_not_run(task: Task, wishes: Wishes, config: Config) -> Monitor | str | None:
     schedule = wishes.due()
-    if schedule is not None and schedule.interval() > _OFTEN:
+    if schedule is not None and schedule.interval > _OFTEN:
         return _missed_deadline(task, wishes, config)
-    interval = wishes.interval or (schedule.interval() if schedule else None)
+    interval = wishes.interval or (schedule.interval if schedule else None)
     if interval is None:
         if not task.leads:
             return None
@@ -325,7 +321,7 @@ def _missed_deadline(task: Task, wishes: Wishes, config: Config) -> Monitor:
     }
     return _did_not_end(
         task,
-        within + _EARLY + schedule.clock_change(),  # the night that has an hour twice
+        within + _EARLY + schedule.clock_change,  # the night that has an hour twice
         _message(wishes, alert, f"`{task.name}` was in time again."),
         wishes,
         config,

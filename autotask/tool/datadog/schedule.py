@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator
 from datetime import date, datetime, time, timedelta
+from functools import cache, cached_property
 from itertools import chain
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
@@ -26,6 +27,7 @@ _LONGEST_MONTHS = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
 _STARS = ("*", "*/1", "?")
 _RRULE_WEEKDAYS = "SU MO TU WE TH FR SA".split()
 _DAY = 24 * 60  # minutes
+_WEEK = timedelta(weeks=1)
 _YEARS = timedelta(days=9 * 366)  # 29 February is 8 years away where a century's end has none
 _FIRST = date(2024, 1, 1)  # a fixed year, so that the same line gives the same interval for ever
 
@@ -46,6 +48,12 @@ _PARTS = (
     _Part("month", 1, 12, ("", *_MONTHS)),
     _Part("day of week", 0, 7, tuple(_WEEKDAYS)),
 )
+
+
+@cache  # thousands of tasks may share a line, and what is found out about it
+def schedule_for(cron: str, timezone: str) -> Schedule:
+    """Return the schedule of a cron line in a time zone."""
+    return Schedule(cron, timezone)
 
 
 class Schedule:
@@ -93,11 +101,16 @@ class Schedule:
         rule = [*self._day_rule(later), f"BYHOUR={minute // 60}", f"BYMINUTE={minute % 60}"]
         return ";".join(rule)
 
+    @cached_property
     def interval(self) -> float:
-        """Return the longest time in seconds from one time that it is due to the next."""
-        weekly = self._any_day and len(self._months) == 12  # then a year shows all that can be
-        dates = self._dates(_FIRST, timedelta(weeks=54) if weekly else _YEARS)
-        due = list(chain.from_iterable(map(self._due, dates)))
+        """The longest time in seconds from one time that it is due to the next."""
+        if not (self._any_day and len(self._months) == 12):
+            return self._longest_gap(_FIRST, _YEARS)
+        weeks = [_FIRST, *self._clock_changes()]  # others are as the first one
+        return max(self._longest_gap(week - _WEEK, 3 * _WEEK) for week in weeks)
+
+    def _longest_gap(self, first: date, span: timedelta) -> float:
+        due = list(chain.from_iterable(map(self._due, self._dates(first, span))))
         return max(after - before for before, after in zip(due, due[1:]))
 
     def next_after(self, moment: datetime) -> datetime:
@@ -111,11 +124,21 @@ class Schedule:
         due = chain.from_iterable(map(self._due, self._dates(yesterday, _YEARS)))
         return datetime.fromtimestamp(next(at for at in due if at > now), self._zone)
 
+    @cached_property
     def clock_change(self) -> float:
-        """Return by how many seconds the clock is put back once a year; 0 where it never is."""
-        noons = (datetime.combine(_FIRST, time(12)) + timedelta(weeks=n) for n in range(53))
-        offsets = [at.replace(tzinfo=self._zone).utcoffset() or timedelta() for at in noons]
+        """By how many seconds the clock is put back once a year; 0 where it never is."""
+        offsets = list(map(self._offset, self._weeks()))
         return (max(offsets) - min(offsets)).total_seconds()
+
+    def _clock_changes(self) -> list[date]:
+        """Return the weeks of a year in which the clock is put forward or back."""
+        return [week for week in self._weeks() if self._offset(week) != self._offset(week + _WEEK)]
+
+    def _weeks(self) -> list[date]:
+        return [_FIRST + n * _WEEK for n in range(53)]
+
+    def _offset(self, day: date) -> timedelta:
+        return datetime.combine(day, time(12), self._zone).utcoffset() or timedelta()
 
     def _dates(self, first: date, span: timedelta) -> Iterator[date]:
         days = (first + timedelta(days=n) for n in range(span.days))
