@@ -57,6 +57,7 @@ class Wire:
         self._waiting: list[tuple[bytes, Callable[[], object]]] = []
         self._paused = 0.0  # until then, time.monotonic()
         self.was_taken = False  # the last datagram, for certain
+        self.has_refused = False  # any one
         # SOL_SOCKET, SO_ERROR where the kernel answers: over UDP on this machine.
         self._answers: tuple[int, int] | None = None
         self._socket: Any = None
@@ -163,37 +164,41 @@ class Wire:
 
     def _send_packet(self, packet: bytes, refused: Callable[[], object]) -> None:
         if self._only:
-            if self._only == get_ident():
-                self._send_alone(packet, refused)
-            return
-        with self._lock:
-            if not self._only:  # by now
-                self._send_alone(packet, refused)
+            if self._only != get_ident() or self._send_alone(packet, refused):
+                return
+        else:
+            with self._lock:
+                if self._only or self._send_alone(packet, refused):  # by now
+                    return
+        refused()  # without the lock, for it wants the journal's
 
     def keep_to_this_thread(self) -> None:
         """Take no more from other threads, as the journal does at the interpreter's end."""
         with self._lock:
             self._only = get_ident()
 
-    def _send_alone(self, packet: bytes, refused: Callable[[], object]) -> None:
+    def _send_alone(self, packet: bytes, refused: Callable[[], object]) -> bool:
+        """Send a datagram, or let it wait for an address; False where it is known to be lost."""
         if self._address is None and not self._find_address():
             if len(self._waiting) < _WAITING:
                 self._waiting.append((packet, refused))
-            else:
-                refused()
-            return
+                return True
+            return False
         self.was_taken = False
         try:
             self._write(packet)
-            self.was_taken = self._family == "unix" or self._answers is not None
         except BlockingIOError:  # its buffer is full: the next one may find room
-            refused()
+            self.has_refused = True
+            return False
         except OSError as problem:
             if from_signal_handler(problem):  # a TimeoutError of the program's
                 raise
             self._paused = time.monotonic() + _PAUSE
+            self.has_refused = True
             self.close_alone()
-            refused()
+            return False
+        self.was_taken = self._family == "unix" or self._answers is not None
+        return True
 
     def _write(self, packet: bytes) -> None:
         kept = self._socket is not None and self._still_ours()
@@ -250,20 +255,20 @@ class Wire:
     def close(self) -> None:
         """Give the socket up, and what waits for an address; the next line opens another one."""
         with self._lock:
-            self.give_up()
             self.close_alone()
-
-    def give_up(self) -> None:
-        """Say of what still waits for an address that it will not be sent, where we are alone."""
-        while self._waiting:
-            _, refused = self._waiting.pop(0)
-            refused()
+        self.give_up()
 
     def close_alone(self) -> None:
-        """Do the same in a forked child, where nobody else is and nobody gives the lock back."""
+        """Give the socket up where nobody else is: in a forked child nobody gives the lock back."""
         if self._socket is not None and self._still_ours():
             self._socket.close()
         self._socket = None
+
+    def give_up(self) -> None:
+        """Say of what still waits for an address that it will not be sent."""
+        waiting, self._waiting = self._waiting, []
+        for _, refused in waiting:
+            refused()
 
     def _find_address(self) -> bool:
         """Find where to send; a name of a host is resolved beside the task, by a thread."""
@@ -293,9 +298,15 @@ class Wire:
             with self._lock:
                 self._resolving = False
                 self._paused = time.monotonic() + _UNKNOWN
-                self.give_up()
+                self.has_refused = True
+            self.give_up()
             return
+        lost = []
         with self._lock:
             self._address = found[0][4][:2]
             while self._waiting:
-                self._send_alone(*self._waiting.pop(0))
+                packet, refused = self._waiting.pop(0)
+                if not self._send_alone(packet, refused):
+                    lost.append(refused)
+        for refused in lost:
+            refused()

@@ -64,6 +64,10 @@ class Journal:
         with self._lock:
             self._only = get_ident()
 
+    def tell_unsent(self, run_id: str, root: str, of: str) -> None:
+        """Note that the Agent has not taken what was sent of a line: `started` or `finished`."""
+        self.append(delivery_line("unsent", run_id, root, of))
+
     def settle(self) -> bool:
         """Write what is kept, where we are alone by now; tell whether nothing is owed."""
         data = self._owed
@@ -76,17 +80,18 @@ class Journal:
         ready = self._is_ready()
         if not claim():
             return None
-        owed, written = self._owed, 0
+        owed = self._owed
         if owed:
-            data, self._owed = owed + data, b""
-        if ready:
-            written = self._write(data)
-            if written == len(data):
-                return True
+            data = owed + data
+        written = self._write(data) if ready else 0
+        if written == len(data):
+            if owed:
+                self._owed = b""
+            return True
         if keep and len(data) > _KEPT:
             keep, self._dropped = False, True
         self._owed = _rest(data, written, len(data) if keep else len(owed))
-        return False
+        return written == len(data) - 1
 
     def _is_ready(self) -> bool:
         """Tell whether the segment of this hour is open, or could be opened."""
@@ -175,7 +180,11 @@ class Journal:
 def _rest(data: bytes, written: int, end: int) -> bytes:
     """Return the lines up to *end* that were not written whole; what was cut gets an end."""
     begin = data.rfind(b"\n", 0, written) + 1
-    return (b"\n" if begin < written else b"") + data[begin:end]
+    if begin == written:
+        return data[begin:end]
+    if data[written : written + 1] == b"\n":  # all but that
+        begin = written + 1
+    return b"\n" + data[begin:end]
 
 
 def make_folder(path: str) -> None:

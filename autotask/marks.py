@@ -51,15 +51,15 @@ def leave_mark(
     return path
 
 
-def take_back(path: str, done: bool) -> None:
-    """Remove our mark; of a process whose ends the journal does not hold, rename it.
+def take_back(path: str, done: bool, told: bool) -> None:
+    """Remove our mark, unless the disk did not take all ends: *done* says that it has.
 
-    The disk did not take them: whoever finds the mark closes the runs in the journal, and does
-    not send them, for that has been done.
+    Whoever finds it then closes the runs in the journal, and sends their ends, unless they are
+    *told*: that is in the name.
     """
     if done:
         os.unlink(path)
-    else:
+    elif told:
         folder, name = os.path.split(path)
         os.rename(path, os.path.join(folder, TOLD + name))
 

@@ -86,13 +86,14 @@ class _Process:
     def take_mark_back(self) -> None:
         """Remove the mark, unless ends are still owed to the journal: whoever comes writes them."""
         mark, self.mark = self.mark, None
-        if mark and self.journal:
-            take_back(mark, done=self.journal.settle())
+        done = self.journal is None or self.journal.settle()
+        if mark:
+            take_back(mark, done, told=self.wire is None or not self.wire.has_refused)
 
     def tell_unsent(self, run: Run, of: str) -> None:
         """Journal that the Agent has not taken what was sent of a run: `started` or `finished`."""
         if self.journal:
-            self.journal.append(journal.delivery_line("unsent", run.id, run.root, of))
+            self.journal.tell_unsent(run.id, run.root, of)
 
 
 _process: _Process | None = None

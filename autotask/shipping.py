@@ -1,7 +1,7 @@
 """Deliver later what Datadog's Agent did not take: with its own time, and never twice.
 
-What is owed the journal tells: lines with `unsent` in them, until a line says `sent`. That one is
-written before the datagram goes. So what dies between the two is lost, and nothing comes twice.
+`sent` is written before the datagram goes. So what dies between the two is lost, and nothing comes
+twice; where the Agent refuses it again, `unsent` follows.
 
 An Agent takes the time of a count for one hour back (from 7.40 on), that of a distribution never:
 a duration counts when it comes. What ended earlier is told by events, which Datadog takes for 18
@@ -15,24 +15,24 @@ import time
 
 from autotask import events, journal
 from autotask.closing import TAGGED, Alone, settings_of
+from autotask.debts import COUNTED, HOUR
 from autotask.dogstatsd import Wire
-from autotask.failures import one_line
 from autotask.guard import guarded
 from autotask.run import Outcome
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from autotask.config import Settings
+    from autotask.debts import Debts, Key
     from autotask.events import Event
 
-_TOLD = 18 * 3600.0 - 600.0  # seconds for which an end can be told by an event
-_COUNTED = 3600.0 - 60.0  # seconds for which it can be counted
 _ROOM = 16  # bytes that a time takes in a line
 _STARTED, _FINISHED = b'{"event":"started","run":"', b'{"event":"finished","run":"'
-_CHEAP = 1 << 19  # bytes of journal that a launcher reads on its way out
-_FEW = 100  # debts that it delivers
+SETTLED = 3.0  # seconds after which nothing more is to come of a second
+_SLICE = 20_000  # debts in memory at a time
+_FEW = 100  # debts that a launcher delivers
 _GAP = 0.001  # seconds between two datagrams to a port, which has no way to say: slower
 
 
@@ -40,18 +40,20 @@ class Debt:
     """A line of a run that Datadog has not got."""
 
     def __init__(self, of: str, started: Event, ended: Event | None, is_last: bool) -> None:
-        self.of = of  # the line: `started` or `finished`
         self.started = started
-        self.ended = ended
+        self.ended = ended or {}
         self.is_last = is_last  # of its task and tags: no later run has ended since
-        told = started if ended is None or of == "started" else ended
-        self.at = events.timestamp(events.text(told, "at"))
         self.run, self.root = events.text(started, "run"), events.text(started, "root")
         self.task, self.framework = events.text(started, "task"), events.text(started, "framework")
+        self.key: Key = self.run, of
+        line = started if of == "started" else self.ended
+        self.at = events.timestamp(events.text(line, "at"))
+        second = int(self.at)
+        self.second = second + (second % 10 == 0)  # not one of the Agent's own counts
 
     def outcome(self) -> Outcome:
         """Return how the run ended."""
-        ended = self.ended or {}
+        ended = self.ended
         return Outcome(
             events.text(ended, "status"),
             events.text(ended, "reason") or None,
@@ -63,90 +65,64 @@ class Debt:
 
     def duration(self) -> float | None:
         """Return how long the run took, in seconds."""
-        value = (self.ended or {}).get("duration")
+        value = self.ended.get("duration")
         return value if isinstance(value, float) else None
 
 
-class Debts:
-    """What the lines of a journal say is owed, from a segment on.
+def _found(keys: dict[Key, str], folder: str, is_thorough: bool) -> list[Debt]:
+    """Return the debts, the oldest first, of those runs whose lines are in the journal.
 
-    The lines of a run that is owed are looked for in the whole journal, unless it is *shallow*.
+    The start of a run is looked for in the hour before, or everywhere.
     """
+    first = events.timestamp(min(keys.values())) - HOUR
+    debts = _found_from(journal.segment(first), keys, folder)
+    if len(debts) < len(keys) and is_thorough:
+        debts = _found_from("", keys, folder)
+    return sorted(debts, key=lambda debt: debt.at)
 
-    def __init__(self, folder: str, segment: str, shallow: bool = False) -> None:
-        self._folder = folder
-        self._segment = segment
-        self._shallow = shallow
-        self._reader = events.Reader(folder, (segment, 0), b'sent"')
-        self._owed: dict[tuple[str, str], float] = {}  # run and line; since when, POSIX seconds
 
-    def catch_up(self) -> int:
-        """Read what has been appended; return how many lines are owed that can be delivered."""
-        for line in self._reader.lines():
-            for event in events.read(line):
-                self._take(event)
-        now = time.time()
-        limits = {"started": now - _COUNTED, "finished": now - _TOLD}
-        self._owed = {key: at for key, at in self._owed.items() if at > limits.get(key[1], now)}
-        return len(self._owed)
-
-    def _take(self, event: Event) -> None:
-        kind, run, of = (events.text(event, name) for name in ("event", "run", "of"))
-        if kind == "sent":
-            self._owed.pop((run, of), None)
-        elif kind == "unsent" or event.get("unsent") is True:
-            at = events.timestamp(events.text(event, "at"))
-            self._owed[run, of or kind] = at
-
-    def found(self) -> list[Debt]:
-        """Return the debts, the oldest first, of those runs whose lines are there."""
-        if not self._owed:
-            return []
-        first = journal.segment(min(self._owed.values()) - 3600)
-        debts = self._found_from(first)
-        if len(debts) < len(self._owed) and not self._shallow:
-            debts = self._found_from("")  # of a run that began long before
-        return sorted(debts, key=lambda debt: debt.at)
-
-    def _found_from(self, segment: str) -> list[Debt]:
-        runs = {run for run, _ in self._owed}
-        started: dict[str, Event] = {}
-        ended: dict[str, Event] = {}
-        series: dict[str, bytes] = {}  # by run
-        last: dict[bytes, str] = {}  # run by series
-        for line in events.Reader(self._folder, (segment, 0)).lines():
-            if line.startswith(_STARTED):
-                run, seen = _run_of(line, _STARTED), started
-                series[run] = _series(line)
-            elif line.startswith(_FINISHED):
-                run, seen = _run_of(line, _FINISHED), ended
-                of = series.get(run, b"") if run in runs else series.pop(run, b"")
-                if b'"status":"skipped"' not in line and b'"reason":"nested"' not in line:
-                    last[of] = run
-            else:
-                continue
+def _found_from(segment: str, keys: dict[Key, str], folder: str) -> list[Debt]:
+    runs = {run for run, _ in keys}
+    seen: dict[bytes, dict[str, Event]] = {_STARTED: {}, _FINISHED: {}}
+    statuses = _Statuses(runs)
+    for line in events.Reader(folder, (segment, 0)).lines():
+        begin = line[: len(_STARTED)] if line.startswith(_STARTED) else line[: len(_FINISHED)]
+        if begin in seen:
+            run = line[len(begin) : len(begin) + 16].decode("ascii", "replace")
+            statuses.take(begin, run, line)
             if run in runs:
-                for event in events.read(line):
-                    seen[run] = event
-        return [
-            Debt(of, started[run], ended.get(run), last.get(series[run]) == run)
-            for run, of in self._owed
-            if run in started and (of == "started" or run in ended)
-        ]
+                seen[begin].update((run, event) for event in events.read(line))
+    started, ended = seen[_STARTED], seen[_FINISHED]
+    return [
+        Debt(of, started[run], ended.get(run), statuses.is_last(run))
+        for run, of in keys
+        if run in started and (of == "started" or run in ended)
+    ]
 
 
-def recent_debts(home: str) -> Debts:
-    """Return what a home's journal owes that can still be told."""
-    return Debts(os.path.join(home, "journal"), journal.segment(time.time() - _TOLD))
+class _Statuses:
+    """Whose status is the last one of its task and tags."""
 
+    def __init__(self, kept: set[str]) -> None:
+        self._kept = kept  # runs that will be asked for
+        self._series: dict[str, bytes] = {}  # by run
+        self._last: dict[bytes, str] = {}  # run by series
 
-def ends_text(number: int) -> str:
-    """Name so many debts."""
-    return f"{number} start or end" if number == 1 else f"{number} starts and ends"
+    def take(self, begin: bytes, run: str, line: bytes) -> None:
+        """Take the next line of a run."""
+        if begin == _STARTED:
+            self._series[run] = _series(line)
+        elif b'"status":"skipped"' not in line and b'"reason":"nested"' not in line:
+            if run in self._series:
+                self._last[self._series[run]] = run
+            else:  # it began before, and may be of any task
+                self._last.clear()
+        if begin == _FINISHED and run not in self._kept:
+            self._series.pop(run, None)
 
-
-def _run_of(line: bytes, begin: bytes) -> str:
-    return line[len(begin) : len(begin) + 16].decode("ascii", "replace")
+    def is_last(self, run: str) -> bool:
+        """Tell whether no later run of its task and tags has ended since."""
+        return self._last.get(self._series[run]) == run
 
 
 def _series(line: bytes) -> bytes:
@@ -162,6 +138,8 @@ class _LateWire(Wire):
         super().__init__(settings)
         self._size -= _ROOM
         self._patience = patience
+        self._taken = 0  # datagrams of the lines that are being sent
+        self._is_lost = False  # one of them was refused
 
     def _open(self) -> None:
         super()._open()
@@ -170,19 +148,32 @@ class _LateWire(Wire):
     def _look_up(self) -> None:
         self._resolve()  # here, where we may wait
 
-    def send(self, lines: list[str]) -> bool:
-        """Send lines; tell whether the Agent took them, as far as that can be known."""
-        refusals: list[bool] = []
-        self._send(lines, lambda: refusals.append(True))
+    def _send_packet(self, packet: bytes, _: Callable[[], object]) -> None:
+        if self._is_lost:
+            return
+        super()._send_packet(packet, self._lose)
         self.give_up()  # where the address is of a name that is not known
+        self._taken += not self._is_lost
         if self._patience and self._family == "udp":
             time.sleep(_GAP)
-        return not refusals
+
+    def _lose(self) -> None:
+        self._is_lost = True
+
+    def send(self, lines: list[str]) -> bool:
+        """Send lines; tell whether the Agent took the first, as far as that can be known."""
+        self._taken, self._is_lost = 0, False
+        self._send(lines)
+        return self._taken > 0
+
+    def takes(self, lines: list[str]) -> bool:
+        """Tell whether lines fit into one datagram."""
+        return sum(len(line.encode("utf-8", "replace")) + 1 for line in lines) <= self._size
 
     def lines(self, debt: Debt) -> list[str]:
         """Write what would have been sent of a run at the time."""
         trigger = events.text(debt.started, "trigger")
-        if debt.of == "started":
+        if not debt.ended or debt.key[1] == "started":
             return [self.start_line(debt.task, debt.framework, trigger)]
         host = events.text(debt.started, "host")
         return self.end_lines(
@@ -191,12 +182,14 @@ class _LateWire(Wire):
 
     def summary(self, debts: list[Debt]) -> str:
         """Write the event that tells of runs of a task that ended too long ago to be counted."""
+        from autotask.failures import one_line
+
         first, last = debts[0], debts[-1]
         statuses = [debt.outcome().status for debt in debts]
         counts = ", ".join(f"{statuses.count(status)} {status}" for status in sorted({*statuses}))
         begin, end = journal.moment(first.at), journal.moment(last.at)
         title = one_line(f"runs reported late: {first.task}", 300)
-        text = f"{counts}; they ended between {begin} and {end}, while no Datadog Agent listened"
+        text = f"{counts}; they ended between {begin} and {end}"
         tags = f"{self._task_tags(first.task, first.framework)},{self._tags}"
         key = one_line(first.task, 100)
         return (
@@ -235,13 +228,10 @@ def _batches(debts: list[Debt], settings: Settings, patience: float) -> Iterable
             wires[tagged] = _LateWire(settings_of(debt.started, settings), patience)
         wire = wires[tagged]
         count, *rest = wire.lines(debt)
-        at = int(debt.at)
-        if now - debt.at < _COUNTED:
-            at += at % 10 == 0  # when the Agent's own counts are
-            count = f"{count}|T{at}"
+        if now - debt.at < COUNTED:
+            key = count = f"{count}|T{debt.second}"
             rest = [line for line in rest if debt.is_last or not line.startswith("_sc|")]
-            key = count
-        elif debt.of == "finished" and settings.events:
+        elif debt.ended and settings.events:
             count, rest = "", [line for line in rest if line.startswith("_e{")]
             key = debt.run if rest else f"{debt.framework} {debt.task}"
         else:
@@ -249,74 +239,88 @@ def _batches(debts: list[Debt], settings: Settings, patience: float) -> Iterable
         batch = batches.setdefault((wire, key), _Batch(wire))
         batch.count = count
         batch.debts.append(debt)
-        batch.rest += [_timed(line, at) for line in rest]
+        batch.rest += [_timed(line, debt.second) for line in rest]
     return batches.values()
 
 
-def _timed(line: str, at: int) -> str:
+def _timed(line: str, second: int) -> str:
     """Give an event or a service check its time; a duration can have none."""
     if line.startswith("_sc|"):
         name, status, rest = line[4:].split("|", 2)
-        return f"_sc|{name}|{status}|d:{at}|{rest}"
-    return f"{line}|d:{at}" if line.startswith("_e{") else line
+        return f"_sc|{name}|{status}|d:{second}|{rest}"
+    return f"{line}|d:{second}" if line.startswith("_e{") else line
 
 
-def ship(
-    debts: Debts,
-    settings: Settings,
-    ours: journal.Journal,
-    patience: float = 0.0,
-    most: int | None = None,
-) -> int:
-    """Deliver what is owed, the oldest first and *most* of it; return how many debts that were.
+def ship(debts: Debts, settings: Settings, ours: journal.Journal, patience: float) -> int:
+    """Deliver what is owed, the oldest first; return how many lines of runs that were.
 
     For where somebody listens. *patience* is how many seconds a slow Agent is waited for. Nothing
     is done where another process delivers at this moment.
     """
+    done = 0
     with Alone(os.path.dirname(ours.folder)) as alone:
-        if not alone or not debts.catch_up():
+        if not alone:
             return 0
-        done = 0
-        batches = _batches(debts.found()[:most], settings, patience)
-        for batch in batches:
-            if not _deliver(batch, ours):
+        debts.catch_up()
+        while keys := _settled(debts.owed()):
+            found = _found(keys, ours.folder, is_thorough=True)
+            delivered, more = _deliver(_batches(found, settings, patience), ours)
+            done += delivered
+            debts.catch_up()
+            if not more:
                 break
-            done += len(batch.debts)
-        for wire in {batch.wire for batch in batches}:
-            wire.close()
-        return done
+            debts.give_up({*keys} & {*debts.owed()})  # in no form, or its lines are not there
+    ours.settle()
+    return done
 
 
-def _deliver(batch: _Batch, ours: journal.Journal) -> bool:
-    noted = all(_note("sent", debt, ours) for debt in batch.debts)
-    if noted and batch.wire.send(batch.lines()):
+def _settled(owed: dict[Key, str]) -> dict[Key, str]:
+    """Return the oldest debts, of whole seconds only."""
+    limit = journal.moment(time.time() - SETTLED)
+    ordered = sorted((at, key) for key, at in owed.items() if at < limit)
+    end = _SLICE
+    while end < len(ordered) and ordered[end][0][:19] == ordered[end - 1][0][:19]:
+        end += 1
+    return {key: at for at, key in ordered[:end]}
+
+
+def _deliver(batches: Iterable[_Batch], ours: journal.Journal) -> tuple[int, bool]:
+    """Send batches until one is refused; return how many debts went, and whether all did."""
+    done, more = 0, True
+    for batch in batches:
+        more = _sent(batch, ours)
+        if not more:
+            break
+        done += len(batch.debts)
+    for wire in {batch.wire for batch in batches}:
+        wire.close()
+    return done, more
+
+
+def _sent(batch: _Batch, ours: journal.Journal) -> bool:
+    if ours.append(_notes("sent", batch), keep=False) and batch.wire.send(batch.lines()):
         return True
-    for debt in batch.debts:
-        _note("unsent", debt, ours)
+    ours.append(_notes("unsent", batch))
     return False
 
 
-def _note(event: str, debt: Debt, ours: journal.Journal) -> bool | None:
-    line = journal.delivery_line(event, debt.run, debt.root, debt.of)
-    return ours.append(line, keep=False)
+def _notes(event: str, batch: _Batch) -> str:
+    return "\n".join(
+        [journal.delivery_line(event, debt.run, debt.root, debt.key[1]) for debt in batch.debts]
+    )
 
 
 @guarded
-def ship_few(settings: Settings, ours: journal.Journal) -> None:
-    """Deliver what is owed, where it is little, it is cheap to find, and somebody listens.
-
-    Nearly always nothing is, which costs a look at the last two segments.
-    """
-    now = time.time()
-    names = [journal.segment(now - 3600), journal.segment(now)]
-    size = owed = 0
-    for name in names:
-        try:
-            with events.opened(os.path.join(ours.folder, name)) as file:
-                data = file.read(_CHEAP)
-        except OSError:
-            continue
-        size += len(data)
-        owed += data.count(b'"unsent"') - data.count(b'{"event":"sent"')
-    if owed > 0 and size < _CHEAP:
-        ship(Debts(ours.folder, names[0], shallow=True), settings, ours, most=_FEW)
+def ship_few(debts: Debts, settings: Settings, ours: journal.Journal) -> None:
+    """Deliver the oldest of what is owed, as far as one need not wait for it."""
+    with Alone(os.path.dirname(ours.folder)) as alone:
+        if not alone:
+            return
+        debts.catch_up()
+        keys = _settled(debts.owed())
+        found = _found(keys, ours.folder, is_thorough=False) if keys else []
+        end = min(_FEW, len(found))
+        while 0 < end < len(found) and found[end].second == found[end - 1].second:
+            end -= 1  # of each second all or nothing
+        batches = _batches(found[:end], settings, 0.0)
+        _deliver([batch for batch in batches if batch.wire.takes(batch.lines())], ours)

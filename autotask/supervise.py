@@ -108,7 +108,7 @@ def supervise(
     if pid > 0:
         os.close(writing)
         _stay(program, pid, reading, environ)
-    if pid == 0 and program.begin(inside) is False:
+    if pid == 0 and program.begin(inside) is not True:
         os.write(writing, _NOT_BEGUN)
     os.close(reading)
     _signal.signal(_signal.SIGCHLD, children)
@@ -285,9 +285,17 @@ class Program:
         if self.wire:
             self.wire.close()
             if self.journal and self.wire.was_taken and not unsent:
-                from autotask import shipping
+                self._deliver(self.journal)
 
-                shipping.ship_few(self.settings, self.journal)
+    def _deliver(self, ours: journal.Journal) -> None:
+        """Deliver what earlier runs owe to an Agent that has taken the end of this one."""
+        from autotask import debts
+
+        few = debts.few(ours.folder)
+        if few is not None:
+            from autotask import shipping
+
+            shipping.ship_few(few, self.settings, ours)
 
     @guarded
     def tell_if_alone(self, command: list[str], environ: dict[str, str]) -> None:
@@ -300,8 +308,9 @@ class Program:
     @guarded
     def withdraw(self) -> None:
         """Take our mark back."""
-        if self._mark and self.journal:
-            take_back(self._mark, done=self.journal.settle())
+        done = self.journal is None or self.journal.settle()
+        if self._mark:
+            take_back(self._mark, done, told=self.wire is None or not self.wire.has_refused)
 
     def _tell_unsent(self, of: str) -> None:
         if self.journal:

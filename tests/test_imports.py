@@ -20,7 +20,8 @@ IN_PROCESS = frozenset(
     ).split()
 )
 AROUND = frozenset(
-    f"autotask.{name}" for name in "closing command events launch lines shipping supervise".split()
+    f"autotask.{name}"
+    for name in "closing command debts events launch lines shipping supervise".split()
 )
 
 # Of the standard library, what each task may have to load, and what only rare ways lead to.

@@ -130,6 +130,37 @@ def test_a_launcher_marks_its_own_runs(home: Path) -> None:
     assert marked(home) == ["0 started", "0 finished"]
 
 
+CROWDED = """
+import autotask, signal, socket, threading, time
+
+agent = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+agent.bind({path!r})  # and reads nothing
+
+@autotask.task(name="a")
+def work(): pass
+
+end = time.monotonic() + 1
+def many():
+    while time.monotonic() < end: work()
+
+signal.signal(signal.SIGALRM, lambda *_: work())
+signal.setitimer(signal.ITIMER_REAL, 0.001, 0.001)
+threads = [threading.Thread(target=many) for _ in range(2)]
+[thread.start() for thread in threads]
+many()
+signal.setitimer(signal.ITIMER_REAL, 0)
+[thread.join() for thread in threads]
+print("done")
+"""
+
+
+def test_a_refusal_is_noted_while_nothing_is_locked(tmp_path: Path) -> None:
+    path = tmp_path / "full.socket"
+    script = write(tmp_path / "shop.py", CROWDED.format(path=str(path)))
+    env: dict[str, str | None] = {"DD_DOGSTATSD_URL": f"unix://{path}"}
+    assert run_program(script, env=env) == Ended(0, "done\n", "")
+
+
 # --- the wire itself -----------------------------------------------------------------------------
 
 

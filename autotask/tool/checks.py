@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 
-from autotask import closing, journal, launch, shipping
+from autotask import closing, debts, journal, launch
 from autotask.config import Settings
 from autotask.tool import listening, quantities, supported
 from autotask.tool.environment import Environment, Plugin
@@ -232,7 +232,7 @@ def _left_open(settings: Settings) -> Findings:
 
 def _owed(settings: Settings) -> Findings:
     """Tell what an Agent has missed that listens by now."""
-    owed = shipping.recent_debts(settings.home).catch_up() if settings.home else 0
+    owed = debts.recent(settings.home).catch_up() if settings.home else 0
     if owed:
-        text = f"the Agent has missed {shipping.ends_text(owed)}"
+        text = f"the Agent has missed {debts.text(owed)}"
         yield Finding("warning", "delivery", text, "`autotask ship` delivers them")

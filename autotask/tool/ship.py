@@ -5,10 +5,11 @@ from __future__ import annotations
 import argparse
 import os
 import time
+from typing import NoReturn
 
-from autotask import closing, journal, shipping
+from autotask import closing, debts, journal, shipping
 from autotask.config import Settings
-from autotask.tool import history, listening, segments
+from autotask.tool import history, listening
 from autotask.tool.errors import ToolError
 
 SUMMARY = "deliver what the Datadog Agent did not take"
@@ -37,40 +38,44 @@ def run(arguments: argparse.Namespace) -> None:
     home = history.home_of(settings)
     if not settings.dogstatsd:
         raise ToolError("datagrams are turned off: see AUTOTASK_DOGSTATSD, DD_DOGSTATSD_DISABLE")
-    folder = segments.journal_folder(home)
-    ours = journal.Journal(home)
-    debts = shipping.recent_debts(home)
-    while True:
-        if segments.listed(folder):
-            closing.sweep(settings)
-            owed = debts.catch_up()
-            if owed:
-                _deliver(debts, owed, settings, ours, arguments.follow)
-            elif not arguments.follow:
-                print("nothing is owed: the Agent has taken all that was sent")
-        elif not arguments.follow:
-            print(history.NO_RUNS)
-        if not arguments.follow:
-            return
-        time.sleep(_TURN)
-
-
-def _deliver(
-    debts: shipping.Debts, owed: int, settings: Settings, ours: journal.Journal, is_service: bool
-) -> None:
-    """Deliver to who listens; a service tries again in its next turn."""
+    ours, owing = journal.Journal(home), debts.recent(home)
+    if arguments.follow:
+        _follow(owing, settings, ours)
+    closing.sweep(settings)
+    owed = owing.catch_up()
+    if not owed:
+        print("nothing is owed: the Agent has taken all that was sent")
+        return
     try:
         listening.knock(settings)
     except OSError as problem:
-        if is_service:
-            return
         where, why = listening.place(settings), problem.strerror or problem
-        kept = f"{shipping.ends_text(owed)} stay owed; start the Datadog Agent"
+        kept = f"{debts.text(owed)} stay owed; start the Datadog Agent"
         raise ToolError(f"nobody listens at {where} ({why}): {kept}") from None
-    done = shipping.ship(debts, settings, ours, _PATIENCE)
-    left = debts.catch_up()
-    if done or not is_service:
-        print(
-            f"delivered {shipping.ends_text(done)}" + (f"; {left} stay owed" if left else ""),
-            flush=True,
-        )
+    done = shipping.ship(owing, settings, ours, _PATIENCE)
+    if owing.catch_up():
+        time.sleep(shipping.SETTLED)
+        done += shipping.ship(owing, settings, ours, _PATIENCE)
+    left, hopeless = owing.catch_up(), owing.hopeless()
+    said = f"; {left} stay owed" if left else ""
+    said += f"; of {hopeless} nothing can be told any more" if hopeless else ""
+    print(f"delivered {debts.text(done)}{said}")
+
+
+def _follow(owing: debts.Debts, settings: Settings, ours: journal.Journal) -> NoReturn:
+    """Deliver whenever something is owed and somebody listens."""
+    while True:
+        closing.sweep(settings)
+        if owing.catch_up() and _is_there(settings):
+            done = shipping.ship(owing, settings, ours, _PATIENCE)
+            if done:
+                print(f"delivered {debts.text(done)}", flush=True)
+        time.sleep(_TURN)
+
+
+def _is_there(settings: Settings) -> bool:
+    try:
+        listening.knock(settings)
+    except OSError:
+        return False
+    return True

@@ -517,6 +517,43 @@ def test_ends_that_the_disk_never_took_are_written_later_and_not_sent_again(
     assert list((home / "open").iterdir()) == []
 
 
+def test_ends_that_nobody_has_heard_of_are_sent_then(
+    tmp_path: Path, home: Path, datagrams: Datagrams
+) -> None:
+    script = write(tmp_path / "shop.py", FULL)
+    away: dict[str, str | None] = {
+        "AUTOTASK_DEBUG": None,
+        "DD_DOGSTATSD_URL": "unix:///no/such/socket",
+    }
+    assert run_program(script, env=away) == Ended(0, "", "")
+    sweep()
+    assert len(datagrams.lines("autotask.task.runs", wait=5)) == 2
+
+
+# The disk has room again by the end; the mark could not be left.
+FREED = """
+    import resource, autotask
+
+    @autotask.task(name="a")
+    def work():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
+
+    work()
+    import atexit
+    free = (resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    atexit.register(resource.setrlimit, *free)
+"""
+
+
+def test_what_is_kept_is_written_at_the_end_without_a_mark_too(tmp_path: Path, home: Path) -> None:
+    home.mkdir(mode=0o700)
+    (home / "open").write_text("no folder")
+    script = write(tmp_path / "shop.py", FREED)
+    env: dict[str, str | None] = {"AUTOTASK_DEBUG": None, "AUTOTASK_PROCESS": "0"}
+    assert run_program(script, env=env) == Ended(0, "", "")
+    assert [run["status"] for run in runs(home)] == ["success"]
+
+
 def test_under_a_launcher_they_are_written_at_once(
     tmp_path: Path, home: Path, datagrams: Datagrams
 ) -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
 from support import Datagrams, deliveries, run_program, runs
+
+from autotask import shipping
 
 NOBODY: dict[str, str | None] = {"DD_DOGSTATSD_URL": "udp://127.0.0.1:9"}
 
@@ -24,6 +27,7 @@ def told(datagrams: Datagrams) -> list[tuple[str, bool]]:
 def test_what_earlier_runs_owe_is_delivered_once_and_late(home: Path, datagrams: Datagrams) -> None:
     launch("a", NOBODY)
     launch("b", NOBODY)
+    time.sleep(shipping.SETTLED)
     launch("c")
     assert sorted(told(datagrams)) == sorted(
         [("c", False), ("c", False), *[("a", True), ("b", True)] * 2]
@@ -49,6 +53,7 @@ def test_nor_where_a_part_is_turned_off(setting: str, home: Path, datagrams: Dat
 
 def test_a_long_journal_is_left_to_the_tool(home: Path, datagrams: Datagrams) -> None:
     launch("a", NOBODY)
+    time.sleep(shipping.SETTLED)
     (segment,) = (home / "journal").iterdir()
     with segment.open("a") as file:
         file.write('{"event":"of somebody else"}\n' * 20_000)

@@ -10,11 +10,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support import Datagrams, deliveries, environment, lines, wait_until
+from support import Datagrams, deliveries, environment, lines, run_program, wait_until
 from test_wire import Line, UnixAgent, read, skip_without_a_name
 from tool.journals import COMMAND, HOUR, Book, answer, autotask
 
-from autotask import journal, shipping
+from autotask import debts, journal, shipping
 from autotask.config import Settings
 from autotask.run import SKIPPED, SUCCESS, Outcome, Run, failure
 
@@ -121,7 +121,7 @@ def test_old_successes_are_one_event_for_a_task_and_failures_one_each(
 def test_without_events_nothing_is_told_by_them(book: Book, datagrams: Datagrams) -> None:
     book.run(outcome=FAILURE, ago=2 * HOUR, unsent=True)
     said = answer("ship", env={"AUTOTASK_EVENTS": "0"})
-    assert said == "delivered 0 starts and ends; 1 stay owed\n"
+    assert said == "delivered 0 starts and ends; of 1 nothing can be told any more\n"
     assert [line for line in datagrams.lines() if line] == []
 
 
@@ -148,6 +148,15 @@ def test_the_status_is_that_of_the_last_run(book: Book, datagrams: Datagrams) ->
     (check,) = [line for line in shipped(datagrams) if line.kind == "check"]
     assert check.value == "0"
     assert "task:hourly" in check.tags
+
+
+def test_an_older_failure_does_not_follow_a_success_of_a_long_run(
+    book: Book, datagrams: Datagrams
+) -> None:
+    long = book.run(outcome=None, ago=5 * HOUR)
+    book.run(outcome=FAILURE, ago=600, unsent=True)
+    book.finish(long, ago=300)
+    assert "check" not in kinds(shipped(datagrams))
 
 
 def test_the_start_of_a_run_is_found_however_long_ago_it_was(
@@ -178,6 +187,75 @@ def test_what_was_noted_as_sent_is_never_sent_again(book: Book, datagrams: Datag
     assert [line for line in datagrams.lines() if line] == []
 
 
+def test_a_clock_that_was_set_back_makes_nothing_come_twice(
+    book: Book, datagrams: Datagrams
+) -> None:
+    run = book.run(ago=60)
+    book.line(journal.delivery_line("unsent", run.id, run.root, "finished"), ago=-HOUR)
+    book.line(journal.delivery_line("sent", run.id, run.root, "finished"))
+    assert answer("ship") == NOTHING
+
+
+def test_what_is_owed_of_a_run_that_nobody_knows_is_given_up(
+    book: Book, datagrams: Datagrams
+) -> None:
+    line = journal.delivery_line("unsent", "0" * 16, "0" * 16, "finished")
+    book.line(line.replace(journal.moment(time.time())[:16], journal.moment(time.time() - 60)[:16]))
+    said = answer("ship")
+    assert said == "delivered 0 starts and ends; of 1 nothing can be told any more\n"
+
+
+def test_no_two_counts_have_the_same_tags_and_the_same_second(
+    book: Book, datagrams: Datagrams
+) -> None:
+    for number in range(250):
+        book.run(outcome=None, ago=600 + number % 3 / 10, unsent=True)
+    settings, ours = Settings({"DD_DOGSTATSD_URL": datagrams.url}), journal.Journal(str(book.home))
+    for _ in range(4):
+        owing = debts.few(ours.folder)
+        if owing is not None:
+            shipping.ship_few(owing, settings, ours)
+    answer("ship")
+    found = [read(line) for line in datagrams.lines(wait=5) if line]
+    assert sum(int(line.value) for line in found) == 250
+    moments = [line.fields["T"] for line in found]
+    assert len(moments) == len({*moments})
+    ours.close()
+
+
+def test_what_is_more_than_a_datagram_of_one_second_is_left_to_who_waits(
+    book: Book, unix_agent: UnixAgent
+) -> None:
+    at = time.time() - 605
+    for _ in range(30):
+        book.run(outcome=FAILURE, ago=time.time() - at, duration=0.01, unsent=True)
+    settings = Settings({"DD_DOGSTATSD_URL": unix_agent.url})
+    ours = journal.Journal(str(book.home))
+    owing = debts.few(ours.folder)
+    assert owing is not None
+    shipping.ship_few(owing, settings, ours)
+    first = [read(line) for data in unix_agent.received() for line in data.decode().split("\n")]
+    assert "event" not in kinds(first)
+    env = environment(env={"DD_DOGSTATSD_URL": unix_agent.url})
+    with subprocess.Popen([*COMMAND, "ship"], env=env, stdout=subprocess.DEVNULL) as ship:
+        received: list[bytes] = []
+        while ship.poll() is None:
+            received += unix_agent.received()
+    received += unix_agent.received()
+    said = [read(line) for data in received for line in data.decode().split("\n") if line]
+    assert kinds(said).count("event") == kinds(said).count("distribution") == 30
+    ours.close()
+
+
+def test_a_full_disk_ends_it_before_anything_is_sent(book: Book, datagrams: Datagrams) -> None:
+    book.run(outcome=FAILURE, unsent=True)
+    words = ["sh", "-c", 'ulimit -f 0; exec "$@"', "sh", *COMMAND, "ship"]
+    ended = run_program(*words, under="bare", env={"AUTOTASK_DEBUG": None})
+    assert (ended.status, ended.stderr) == (0, "")
+    assert ended.stdout == "delivered 0 starts and ends; 2 stay owed\n"
+    assert [line for line in datagrams.lines() if line] == []
+
+
 def test_torn_lines_are_passed_over(book: Book, datagrams: Datagrams) -> None:
     book.line('{"event":"started","run":"0000', end="\n")
     book.line('{"event":"unsent","run":7,"of":[]}')
@@ -203,11 +281,11 @@ def test_a_host_that_is_named_is_looked_up_first(book: Book, datagrams: Datagram
     book.run(unsent=True)
     settings = Settings({"DD_AGENT_HOST": "LOCALHOST", "DD_DOGSTATSD_PORT": str(datagrams.port)})
     ours = journal.Journal(str(book.home))
-    assert shipping.ship(shipping.recent_debts(str(book.home)), settings, ours) == 2
+    assert shipping.ship(debts.recent(str(book.home)), settings, ours, 0.0) == 2
     assert len(datagrams.lines("autotask.task.", wait=5)) == 3
     unknown = Settings({"DD_AGENT_HOST": "no-such-host.invalid"})
     book.run(unsent=True)
-    assert shipping.ship(shipping.recent_debts(str(book.home)), unknown, ours) == 0
+    assert shipping.ship(debts.recent(str(book.home)), unknown, ours, 0.0) == 0
     assert [event for *_, event in deliveries(book.home)][-2:] == ["sent", "unsent"]
     ours.close()
 
@@ -231,8 +309,8 @@ def test_a_full_buffer_ends_it_and_the_rest_stays_owed(book: Book, unix_agent: U
     settings = Settings({"DD_DOGSTATSD_URL": unix_agent.url})
     received: list[str] = []
     ours = journal.Journal(str(book.home))
-    debts = shipping.recent_debts(str(book.home))
-    while done := shipping.ship(debts, settings, ours):
+    owing = debts.recent(str(book.home))
+    while done := shipping.ship(owing, settings, ours, 0.0):
         assert done < len(runs)  # far more than its buffer holds
         received += [line for data in unix_agent.received() for line in data.decode().split("\n")]
     told = [tag for line in received for tag in read(line).tags if tag.startswith("task:")]

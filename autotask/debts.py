@@ -1,0 +1,114 @@
+"""What the journal says that Datadog's Agent did not take, and has not got since.
+
+Lines of a run are owed by an `unsent` in them, or in a line after them, until a line says `sent`.
+Here nothing is decoded and next to nothing imported: a launcher looks at it on its way out.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+
+from autotask import events, journal
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    Key = tuple[str, str]  # a run's id, and its line: `started` or `finished`
+
+HOUR = 3600.0
+COUNTED = HOUR - 60.0  # seconds for which an Agent counts something back
+TOLD = 18 * HOUR - 600.0  # seconds for which Datadog takes an event of it
+_CHEAP = 1 << 19  # bytes of journal that a launcher looks at
+_BEGIN, _NEEDLE = b'{"event":"', b'sent"'
+
+
+class Debts:
+    """What is owed by the lines of a journal from a segment on, as far as it can be delivered."""
+
+    def __init__(self, folder: str, segment: str) -> None:
+        self._reader = events.Reader(folder, (segment, 0), _NEEDLE)
+        # By line how often it was refused less how often it was sent, in whatever order the
+        # journal has it; and since when.
+        self._counts: dict[Key, int] = {}
+        self._since: dict[Key, str] = {}
+        self._given_up: set[Key] = set()
+
+    def catch_up(self) -> int:
+        """Read what has been appended; return how many lines are owed."""
+        for line in self._reader.lines():
+            self._take(line)
+        return len(self.owed())
+
+    def owed(self) -> dict[Key, str]:
+        """Return the lines that are owed, and the moment since when."""
+        now = time.time()
+        limits = {
+            "started": journal.moment(now - COUNTED),
+            "finished": journal.moment(now - TOLD),
+        }
+        old = [key for key, at in self._since.items() if at < limits[key[1]]]
+        for key in old:
+            del self._since[key]
+            self._counts.pop(key, None)
+        return {
+            key: at
+            for key, at in self._since.items()
+            if self._counts[key] > 0 and key not in self._given_up
+        }
+
+    def give_up(self, keys: set[Key]) -> None:
+        """Take some as never to be delivered."""
+        self._given_up |= keys
+
+    def hopeless(self) -> int:
+        """Return how many were given up."""
+        return len(self._given_up)
+
+    def _take(self, line: bytes) -> None:
+        line = line[line.rfind(_BEGIN) :]  # behind one that was cut
+        kind, run, of = _field(line, b"event"), _field(line, b"run"), _field(line, b"of")
+        if kind in ("started", "finished"):
+            if not line.endswith(b',"unsent":true}\n'):
+                return
+            of = kind
+        elif kind not in ("unsent", "sent") or of not in ("started", "finished"):
+            return
+        key, at = (run, of), _field(line, b"at")
+        self._counts[key] = self._counts.get(key, 0) + (-1 if kind == "sent" else 1)
+        self._since[key] = min(at, self._since.get(key, at))
+
+
+def _field(line: bytes, name: bytes) -> str:
+    """Return a field that is a plain text; the first ones of a line are the journal's own."""
+    _, found, rest = line.partition(b'"' + name + b'":"')
+    return rest[: rest.find(b'"')].decode("ascii", "replace") if found else ""
+
+
+def recent(home: str) -> Debts:
+    """Return what a home's journal owes that can still be told."""
+    return Debts(os.path.join(home, "journal"), journal.segment(time.time() - TOLD))
+
+
+def few(folder: str) -> Debts | None:
+    """Return what the last two segments owe, if it is something and they are small."""
+    now = time.time()
+    names = [journal.segment(now - HOUR), journal.segment(now)]
+    room = _CHEAP
+    is_owed = False
+    for name in names:
+        try:
+            with events.opened(os.path.join(folder, name)) as file:
+                data = file.read(room)
+        except OSError:
+            continue
+        room -= len(data)
+        is_owed = is_owed or b'"unsent"' in data
+    if not is_owed or room <= 0:
+        return None
+    debts = Debts(folder, names[0])
+    return debts if debts.catch_up() else None
+
+
+def text(number: int) -> str:
+    """Name so many debts."""
+    return f"{number} start or end" if number == 1 else f"{number} starts and ends"
