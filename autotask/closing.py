@@ -59,9 +59,23 @@ class Open:
 class Story:
     """The open runs of one root, as the journal's lines tell it one after the other."""
 
-    def __init__(self, root: str) -> None:
+    def __init__(self, root: str, folder: str, position: tuple[str, int]) -> None:
         self.root = root
         self.open: dict[str, Open] = {}
+        self._reader = events.Reader(folder, position, f'"root":"{root}"'.encode())
+        self._known: tuple[bytes, ...] = ()
+
+    def know(self, run: Open) -> None:
+        """Take a run whose first line need not be read: it is mostly the only one."""
+        self.open[run.id] = run
+        self._known = (f'{{"event":"started","run":"{run.id}"'.encode(),)
+
+    def catch_up(self) -> None:
+        """Read what has been appended."""
+        for line in self._reader.lines():
+            if not line.startswith(self._known):
+                for event in events.read(line):
+                    self.add(event)
 
     def add(self, event: Event) -> None:
         """Take the next line."""
@@ -166,11 +180,12 @@ class Closer:
 
     def close_lost(self, story: Story, runs: Iterable[Open]) -> None:
         """Close those of some runs whose processes are dead; when they died is not known."""
-        wanted = {run.id: run.key for run in runs if run.is_dead()}
-        for key in dict.fromkeys(wanted.values()):
+        dead = dict.fromkeys(run.key for run in runs if run.is_dead())
+        if dead:
+            story.catch_up()  # with what they wrote between our reading and their end
+        for key in dead:
             for run, outcome in list(story.endings(key, _LOST)):
-                if run.id in wanted:
-                    self.close(story, run, outcome, None)
+                self.close(story, run, outcome, None)
 
     def finish(self) -> None:
         """Let go of the sockets."""
@@ -268,19 +283,15 @@ class Tail:
         self._home = settings.home or ""
         self._run = run
         self._key = process, run.pid
-        self._reader = events.Reader(ours.folder, position, _of_root(run.root))
-        self._story = Story(run.root)
+        self._position = position
+        self._story = Story(run.root, ours.folder, position)
         self._closer = Closer(settings, ours)
-        self._first = f'{{"event":"started","run":"{run.id}"'.encode()
         own = {"run": run.id, "root": run.root, "task": run.task, "framework": run.framework}
-        self._story.open[run.id] = Open({**own, "process": process, "pid": run.pid})
+        self._story.know(Open({**own, "process": process, "pid": run.pid}))
 
     def catch_up(self) -> None:
         """Read what has been appended."""
-        for line in self._reader.lines():
-            if not line.startswith(self._first):  # known, and mostly the only one
-                for event in events.read(line):
-                    self._story.add(event)
+        self._story.catch_up()
 
     def others_open(self) -> list[Open]:
         """Return the open runs under the command's, but not those under launchers inside."""
@@ -292,7 +303,7 @@ class Tail:
         ]
         if not inside:
             return []
-        launched = {mark.launched for mark in marks(self._home) if not mark.dead} - {own}
+        launched = _launched(self._home) - {own}
         return [run for run in inside if launched.isdisjoint((*run.programs, run.id))]
 
     def close_lost(self) -> None:
@@ -310,10 +321,26 @@ class Tail:
                 duration = max(0.0, time.time() - run.started)
                 self._closer.close(self._story, run, ended, duration)
         self._story.open.pop(self._run.id, None)
-        for mark in marks(self._home):
-            if mark.root == self._run.root and not mark.launched:
-                _remove_if_done(mark, self._story.open.values())
+        self._remove_marks()
         return outcome
+
+    def _remove_marks(self) -> None:
+        """Remove the marks of the dead below us: of those only we have read all that they wrote."""
+        root, begin = self._run.root, self._position
+        found = [
+            mark
+            for mark in marks(self._home)
+            if mark.dead and mark.root == root and not mark.launched and mark.position >= begin
+        ]
+        if found:
+            self._story.catch_up()
+        for mark in found:
+            _remove_if_done(mark, self._story.open.values())
+
+
+def _launched(home: str) -> set[str]:
+    """Return the runs of commands whose launchers live: these will close what is under them."""
+    return {mark.launched for mark in marks(home) if not mark.dead} - {""}
 
 
 def _remove_if_done(mark: Mark, still_open: Iterable[Open]) -> None:
@@ -356,14 +383,17 @@ class Alone:
 
 def _sweep(settings: Settings, home: str) -> None:
     found = marks(home)
-    launched = {mark.launched for mark in found if not mark.dead} - {""}
     ours = journal.Journal(home)
     closer = Closer(settings, ours)
     roots = {mark: {mark.root, *_open_roots(ours.folder, mark)} for mark in found if mark.dead}
-    left: list[Open] = []
+    stories: list[Story] = []
     for root in dict.fromkeys(root for several in roots.values() for root in several):
         related = [mark for mark in found if root in roots.get(mark, (mark.root,))]
-        story = _story(ours.folder, min(map(_beginning, related)), root)
+        stories.append(Story(root, ours.folder, min(map(_beginning, related))))
+        stories[-1].catch_up()
+    launched = _launched(home)  # only now: with those that have begun meanwhile
+    left: list[Open] = []
+    for story in stories:
         runs = [run for run in story.open.values() if launched.isdisjoint((*run.programs, run.id))]
         closer.close_lost(story, runs)
         left += story.open.values()
@@ -393,16 +423,3 @@ def _beginning(mark: Mark) -> tuple[str, int]:
     segment, offset = mark.position
     settled = segment < journal.segment(time.time() - _SETTLED)
     return segment, 0 if settled else offset
-
-
-def _story(folder: str, position: tuple[str, int], root: str) -> Story:
-    story = Story(root)
-    for line in events.Reader(folder, position, _of_root(root)).lines():
-        for event in events.read(line):
-            story.add(event)
-    return story
-
-
-def _of_root(root: str) -> bytes:
-    """Return what the lines of a root's runs have in them."""
-    return f'"root":"{root}"'.encode()

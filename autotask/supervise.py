@@ -167,6 +167,8 @@ class Program:
         self.host = os.uname().nodename
         self.journal: journal.Journal | None = None
         self.wire: Wire | None = None
+        self._pid = os.getpid()  # the launcher's
+        self._identity = ""
         self._process = ""  # the command's, as `process.identity` writes it
         self._mark: str | None = None
         self._position = ("", 0)  # in the journal, before our first line
@@ -180,14 +182,12 @@ class Program:
         run.parent, root, trigger = parent_of(environ)
         run.root = root or run.id
         run.trigger = trigger or find_trigger()
-        identity = process.identity()
-        self._process = identity.rpartition("/")[0]  # its start is still to come
+        self._identity = process.identity()
+        self._process = self._identity.rpartition("/")[0]  # its start is still to come
         if settings.journal and settings.home:
             self.journal = journal.Journal(settings.home)
             self._position = self.journal.position()
-            self._mark = leave_mark(
-                self.journal, f"launcher-{run.id}", identity, os.getpid(), self.host, run.root
-            )
+            self._leave_mark(self.journal)
         run.started, run.clock = time.time(), time.monotonic()
         return {**environ, PARENT: parent_value(run.id, run.root, run.trigger)}
 
@@ -202,6 +202,8 @@ class Program:
         if self.journal is None:
             return True
         line = self._started_line(pid, f"{self._process}/{process.start_time('self')}")
+        if os.getppid() != self._pid:  # killed meanwhile: its mark may have been swept away
+            self._leave_mark(self.journal)
         written = self.journal.append(line, keep=False)
         self.journal.close()  # the program is to find no file open but its own
         return written is True
@@ -317,6 +319,10 @@ class Program:
         if outcome.signal == "SIGKILL" and oom_kills() > self._oom_kills[0]:
             return failure("oom", signal="SIGKILL")
         return outcome
+
+    def _leave_mark(self, ours: journal.Journal) -> None:
+        name, root = f"launcher-{self.run.id}", self.run.root
+        self._mark = leave_mark(ours, name, self._identity, self._pid, self.host, root)
 
     def _others_marked(self) -> bool:
         """Tell whether anybody else has runs open, or left some behind, in this home."""
