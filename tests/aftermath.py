@@ -205,7 +205,7 @@ class _Judge:
             return "nobody knows it"
         if started["framework"] != expected.framework:
             return f"not of {expected.framework}"
-        if self._names.get(started["parent"]) != expected.parent and not self._is_late(run):
+        if self._names.get(started["parent"]) != expected.parent and not self._is_orphan(run):
             return f"not under {expected.parent}"
         if told is not None and told.pid != started["pid"]:
             return f"not the process that has told of it, {told.pid}"
@@ -240,6 +240,10 @@ class _Judge:
             yield "lost"
         if self._is_late(run):
             yield from ("lost", "nested", *([] if expected.end == "success" else ["exit"]))
+
+    def _is_orphan(self, run: str) -> bool:
+        """Tell whether the disk may have refused the start of the run around."""
+        return bool(self._truth.full) and self._journal.started[run]["parent"] not in self._names
 
     def _is_late(self, run: str) -> bool:
         """Tell whether the disk was full while the run went on."""
