@@ -183,7 +183,11 @@ class Closer:
         dead = dict.fromkeys(run.key for run in runs if run.is_dead())
         if dead:
             story.catch_up()  # with what they wrote between our reading and their end
-        for key in dead:
+        self.close_dead(story, dead)
+
+    def close_dead(self, story: Story, keys: Iterable[tuple[str, int]]) -> None:
+        """Close the runs of processes that are dead, and all of whose lines were read."""
+        for key in keys:
             for run, outcome in list(story.endings(key, _LOST)):
                 self.close(story, run, outcome, None)
 
@@ -195,7 +199,10 @@ class Closer:
     def _is_told(self, run: Open) -> bool:
         """Tell whether its process has sent the end itself, and could only not write it down."""
         home = os.path.dirname(self._journal.folder)
-        return any(mark.told and mark.is_of(run) for mark in marks(home))
+        if any(mark.told and mark.is_of(run) for mark in marks(home)):
+            return True
+        names = f"{TOLD}{run.pid}-", f"{TOLD}launcher-{run.id}"  # of a mark that is empty, too
+        return any(name.startswith(names) for name in os.listdir(marks_folder(home)))
 
     def _wire(self, event: Event) -> Wire:
         """Return the wire that carries the tags of the process that ran it."""
@@ -370,15 +377,16 @@ class Alone:
     def __enter__(self) -> bool:
         import fcntl
 
-        self._file = os.open(self._folder, os.O_RDONLY | os.O_CLOEXEC)
         try:
+            self._file = os.open(self._folder, os.O_RDONLY | os.O_CLOEXEC)
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             return False
         return True
 
     def __exit__(self, *_: object) -> None:
-        os.close(self._file)
+        if self._file != -1:
+            os.close(self._file)
 
 
 def _sweep(settings: Settings, home: str) -> None:
@@ -399,6 +407,26 @@ def _sweep(settings: Settings, home: str) -> None:
         left += story.open.values()
     for mark in roots:
         _remove_if_done(mark, left)
+    closer.finish()
+    ours.close()
+
+
+@guarded
+def close_unmarked(settings: Settings, home: str, starts: Iterable[Event]) -> None:
+    """Close runs that no mark tells of, for a full disk took none.
+
+    *starts* are their first lines. Their processes are dead, and all of their lines were read, in
+    a block of `Alone`.
+    """
+    under_launchers = {mark.root for mark in marks(home) if mark.launched and not mark.dead}
+    ours = journal.Journal(home)
+    closer, stories = Closer(settings, ours), dict[str, Story]()
+    for event in starts:
+        root = events.text(event, "root")
+        if root not in under_launchers:
+            stories.setdefault(root, Story(root, ours.folder, ("", 0))).add(event)
+    for story in stories.values():
+        closer.close_dead(story, dict.fromkeys(run.key for run in story.open.values()))
     closer.finish()
     ours.close()
 

@@ -7,8 +7,9 @@ import os
 import sqlite3
 from collections.abc import Iterator
 
-from autotask.closing import sweep
+from autotask.closing import Alone, close_unmarked, sweep
 from autotask.config import Settings
+from autotask.marks import marks_folder
 from autotask.tool import index, output, retention, segments
 from autotask.tool.errors import ToolError
 
@@ -36,6 +37,7 @@ def opened() -> Iterator[index.Index | None]:
         output.notice(f"the journal was over its bound: dropped the {dropped} oldest runs")
     history = index.open_index(home)
     try:
+        end_lost(settings, home, history)
         yield history
     except sqlite3.DatabaseError as problem:
         if not index.is_damage(problem):
@@ -44,3 +46,14 @@ def opened() -> Iterator[index.Index | None]:
         raise ToolError("the index was damaged and is deleted: run the command again") from None
     finally:
         history.close()
+
+
+def end_lost(settings: Settings, home: str, history: index.Index) -> None:
+    """Let the journal say of lost runs, too, that they have ended."""
+    if not history.lost_unended():
+        return
+    with Alone(marks_folder(home)) as alone:
+        if alone:
+            history.refresh()  # with what another command has closed meanwhile
+            close_unmarked(settings, home, history.lost_unended())
+            history.refresh()
