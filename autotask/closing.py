@@ -253,7 +253,10 @@ class Mark:
 
 
 def marks(home: str) -> list[Mark]:
-    """Return the marks of a home; those that nobody can read are removed in time."""
+    """Return the marks of a home. Those that nobody can read are removed in time.
+
+    Until then they are of processes that may live: a full disk has taken their names only.
+    """
     folder = marks_folder(home)
     try:
         paths = [os.path.join(folder, name) for name in os.listdir(folder)]
@@ -265,15 +268,16 @@ def marks(home: str) -> list[Mark]:
 def _read_mark(path: str) -> Mark | None:
     try:
         with events.opened(path) as file:
-            data, written = file.read(4096), os.fstat(file.fileno()).st_mtime
+            data, status = file.read(4096), os.fstat(file.fileno())
     except OSError:
         return None
     for fields in events.read(data):
         if events.text(fields, "root"):
             return Mark(path, fields)
-    if time.time() - written > _TORN_KEPT:
-        Mark(path, {}).remove()
-    return None
+    torn = Mark(path, {})
+    if time.time() - (status.st_mtime or status.st_ctime) > _TORN_KEPT:  # 0 where it is signed
+        torn.remove()
+    return torn
 
 
 class Tail:
@@ -347,7 +351,12 @@ class Tail:
 
 def _launched(home: str) -> set[str]:
     """Return the runs of commands whose launchers live: these will close what is under them."""
-    return {mark.launched for mark in marks(home) if not mark.dead} - {""}
+    return {mark.launched for mark in _launchers(home)}
+
+
+def _launchers(home: str) -> list[Mark]:
+    """Return the marks of launchers that live, and have not done their work yet."""
+    return [mark for mark in marks(home) if mark.launched and not (mark.dead or mark.told)]
 
 
 def _remove_if_done(mark: Mark, still_open: Iterable[Open]) -> None:
@@ -418,15 +427,15 @@ def close_unmarked(settings: Settings, home: str, starts: Iterable[Event]) -> No
     *starts* are their first lines. Their processes are dead, and all of their lines were read, in
     a block of `Alone`.
     """
-    under_launchers = {mark.root for mark in marks(home) if mark.launched and not mark.dead}
     ours = journal.Journal(home)
+    living = {run for mark in _launchers(home) for run in (mark.launched, mark.root)}
     closer, stories = Closer(settings, ours), dict[str, Story]()
     for event in starts:
         root = events.text(event, "root")
-        if root not in under_launchers:
-            stories.setdefault(root, Story(root, ours.folder, ("", 0))).add(event)
+        stories.setdefault(root, Story(root, ours.folder, ("", 0))).add(event)
     for story in stories.values():
-        closer.close_dead(story, dict.fromkeys(run.key for run in story.open.values()))
+        if living.isdisjoint((story.root, *story.open)):  # else a launcher will do it
+            closer.close_dead(story, dict.fromkeys(run.key for run in story.open.values()))
     closer.finish()
     ours.close()
 

@@ -219,10 +219,12 @@ class _Judge:
             return f"{end}, not {' or '.join(sorted(allowed))}"
         if end == "signal" and finished.get("signal") != "SIGKILL":
             return "not SIGKILL"
+        if self._is_late(run):
+            return None
         if end == "exit" and finished.get("exit_code") != 3:
             return "not exit 3"
         caused = end != "nested" or self._is_caused(run, finished["caused_by"])
-        return None if caused or self._is_late(run) else "not caused by a run inside it"
+        return None if caused else "not caused by a run inside it"
 
     def _allowed(self, run: str, expected: Expected) -> Iterator[str]:
         """Yield the ends that a run may have had."""

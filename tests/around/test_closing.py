@@ -499,7 +499,7 @@ def test_torn_marks_and_lines_are_passed_over(program: Any, home: Path) -> None:
     old, new, odd = folder / "1-old", folder / "2-new", folder / "3-odd"
     for torn in (old, new):
         torn.write_text('{"process":"a/b')
-    os.utime(old, (0, 0))
+    os.utime(old, (1, 1))  # 0 is that of a mark that was signed
     odd.write_text('{"process":7,"pid":"x","host":[],"root":"r","segment":null,"offset":{}}\n')
     segment = next((home / "journal").iterdir())
     text = segment.read_text().splitlines(keepends=True)

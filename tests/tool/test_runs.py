@@ -266,12 +266,18 @@ def test_a_lost_run_is_not_ended_twice(book: Book, home: Path) -> None:
     assert begun_and_ended(home) == ["started", "finished"]
 
 
-def test_a_lost_run_under_a_living_launcher_is_left_to_that(book: Book, home: Path) -> None:
+@pytest.mark.parametrize("torn", [False, True])
+def test_a_lost_run_under_a_living_launcher_is_left_to_that(
+    torn: bool, book: Book, home: Path
+) -> None:
     pid, identity = dead_process()
     run = book.run(outcome=None, pid=pid, identity=identity)
     ours = Journal(str(home))
     mark = leave_mark(ours, f"launcher-{run.id}", process.identity(), os.getpid(), HOST, run.root)
     assert mark is not None
+    if torn:  # by a full disk; signed by the agent in the command
+        os.truncate(mark, 0)
+        os.utime(mark, (0, 0))
     assert records()[0]["reason"] == "lost"
     assert begun_and_ended(home) == ["started"]
     os.unlink(mark)
