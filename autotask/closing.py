@@ -12,7 +12,7 @@ import time
 from autotask import events, journal
 from autotask.guard import guarded
 from autotask.marks import TOLD, marks_folder
-from autotask.process import is_dead
+from autotask.process import is_dead, start_time
 from autotask.run import Outcome, failure, passed_on
 
 TYPE_CHECKING = False
@@ -64,6 +64,7 @@ class Story:
         self.open: dict[str, Open] = {}
         self._reader = events.Reader(folder, position, f'"root":"{root}"'.encode())
         self._known: tuple[bytes, ...] = ()
+        self.begun = False  # its first line was there
 
     def know(self, run: Open) -> None:
         """Take a run whose first line need not be read: it is mostly the only one."""
@@ -73,7 +74,9 @@ class Story:
     def catch_up(self) -> None:
         """Read what has been appended."""
         for line in self._reader.lines():
-            if not line.startswith(self._known):
+            if line.startswith(self._known):
+                self.begun = True
+            else:
                 for event in events.read(line):
                     self.add(event)
 
@@ -96,7 +99,8 @@ class Story:
             run.programs = around.programs
             if around.framework == "process":
                 run.programs += (around.id,)
-        self.open.setdefault(run.id, run)
+        if self.open.setdefault(run.id, run) is not run:
+            self.begun = True  # known, but its line was glued to another
 
     def _end(self, run: str, event: Event) -> None:
         ended = self.open.pop(run, None)
@@ -201,7 +205,7 @@ class Closer:
         home = os.path.dirname(self._journal.folder)
         if any(mark.told and mark.is_of(run) for mark in marks(home)):
             return True
-        names = f"{TOLD}{run.pid}-", f"{TOLD}launcher-{run.id}"  # of a mark that is empty, too
+        names = f"{TOLD}{run.pid}-", f"{TOLD}launcher-{run.id}-"  # of an empty mark, too
         return any(name.startswith(names) for name in os.listdir(marks_folder(home)))
 
     def _wire(self, event: Event) -> Wire:
@@ -235,8 +239,10 @@ class Mark:
         name = os.path.basename(path)
         self.told = name.startswith(TOLD)  # its ends are on the wire, and not in the journal
         name = name[len(TOLD) :] if self.told else name
-        # The run of a command whose launcher left the mark; `process` is then the launcher.
-        self.launched = name.partition("-")[2] if name.startswith("launcher-") else ""
+        # The run of a command whose launcher left the mark, and the launcher's process id.
+        launcher, self.launched, self.launcher = (*name.split("-"), "", "")[:3]
+        if launcher != "launcher":
+            self.launched = self.launcher = ""
         process, pid = self.key = events.text(fields, "process"), events.number(fields, "pid") or 0
         self.dead = is_dead(process, pid, events.text(fields, "host")) is True
 
@@ -255,7 +261,7 @@ class Mark:
 def marks(home: str) -> list[Mark]:
     """Return the marks of a home. Those that nobody can read are removed in time.
 
-    Until then they are of processes that may live: a full disk has taken their names only.
+    Until then those of living launchers count: a full disk has taken their names only.
     """
     folder = marks_folder(home)
     try:
@@ -277,7 +283,7 @@ def _read_mark(path: str) -> Mark | None:
     torn = Mark(path, {})
     if time.time() - (status.st_mtime or status.st_ctime) > _TORN_KEPT:  # 0 where it is signed
         torn.remove()
-    return torn
+    return torn if torn.launcher and start_time(torn.launcher) else None
 
 
 class Tail:
@@ -303,6 +309,10 @@ class Tail:
     def catch_up(self) -> None:
         """Read what has been appended."""
         self._story.catch_up()
+
+    def has_begun(self) -> bool:
+        """Tell whether the command's own first line is in the journal."""
+        return self._story.begun
 
     def others_open(self) -> list[Open]:
         """Return the open runs under the command's, but not those under launchers inside."""
@@ -352,6 +362,11 @@ class Tail:
 def _launched(home: str) -> set[str]:
     """Return the runs of commands whose launchers live: these will close what is under them."""
     return {mark.launched for mark in _launchers(home)}
+
+
+def under_launchers(home: str) -> set[str]:
+    """Return the runs of commands whose launchers live, and the roots of these."""
+    return {run for mark in _launchers(home) for run in (mark.launched, mark.root)}
 
 
 def _launchers(home: str) -> list[Mark]:
@@ -421,14 +436,15 @@ def _sweep(settings: Settings, home: str) -> None:
 
 
 @guarded
-def close_unmarked(settings: Settings, home: str, starts: Iterable[Event]) -> None:
+def close_unmarked(
+    settings: Settings, home: str, starts: Iterable[Event], living: set[str]
+) -> None:
     """Close runs that no mark tells of, for a full disk took none.
 
-    *starts* are their first lines. Their processes are dead, and all of their lines were read, in
-    a block of `Alone`.
+    *starts* are their first lines. Their processes are dead, and all of their lines were read after
+    we had looked for *living* launchers (`under_launchers`), and while we are `Alone`.
     """
     ours = journal.Journal(home)
-    living = {run for mark in _launchers(home) for run in (mark.launched, mark.root)}
     closer, stories = Closer(settings, ours), dict[str, Story]()
     for event in starts:
         root = events.text(event, "root")

@@ -167,6 +167,7 @@ class Program:
         self.host = os.uname().nodename
         self.journal: journal.Journal | None = None
         self.wire: Wire | None = None
+        self._is_late = False  # its start was journalled by us
         self._pid = os.getpid()  # the launcher's
         self._identity = ""
         self._process = ""  # the command's, as `process.identity` writes it
@@ -211,7 +212,8 @@ class Program:
     @guarded
     def begin_late(self) -> None:
         """Journal the start that the child could not."""
-        if self.journal:
+        if self.journal and not self._is_late:
+            self._is_late = True
             self.journal.append(self._started_line(self.run.pid, self._process))
 
     def _started_line(self, pid: int, identity: str) -> str:
@@ -271,7 +273,10 @@ class Program:
         run, at, duration = self.run, time.time(), time.monotonic() - self.run.clock
         outcome = self._judged(status, said)
         if self.journal and (outcome is not SUCCESS or self._tail or self._others_marked()):
-            outcome = self._caught_up(self.journal).close_all(outcome)
+            tail = self._caught_up(self.journal)
+            if not tail.has_begun():
+                self.begin_late()  # killed before it could
+            outcome = tail.close_all(outcome)
         unsent = self.wire is not None and self.wire.is_paused()
         if self.journal:
             cpu, max_rss = usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024
@@ -321,7 +326,7 @@ class Program:
         return outcome
 
     def _leave_mark(self, ours: journal.Journal) -> None:
-        name, root = f"launcher-{self.run.id}", self.run.root
+        name, root = f"launcher-{self.run.id}-{self._pid}", self.run.root
         self._mark = leave_mark(ours, name, self._identity, self._pid, self.host, root)
 
     def _others_marked(self) -> bool:

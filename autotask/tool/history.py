@@ -7,7 +7,7 @@ import os
 import sqlite3
 from collections.abc import Iterator
 
-from autotask.closing import Alone, close_unmarked, sweep
+from autotask.closing import Alone, close_unmarked, sweep, under_launchers
 from autotask.config import Settings
 from autotask.marks import marks_folder
 from autotask.tool import index, output, retention, segments
@@ -50,10 +50,13 @@ def opened() -> Iterator[index.Index | None]:
 
 def end_lost(settings: Settings, home: str, history: index.Index) -> None:
     """Let the journal say of lost runs, too, that they have ended."""
-    if not history.lost_unended():
+    lost = {start["run"] for start in history.lost_unended()}
+    if not lost:
         return
     with Alone(marks_folder(home)) as alone:
         if alone:
-            history.refresh()  # with what another command has closed meanwhile
-            close_unmarked(settings, home, history.lost_unended())
+            living = under_launchers(home)
+            history.refresh()  # with what launchers and other commands have closed meanwhile
+            starts = [start for start in history.lost_unended() if start["run"] in lost]
+            close_unmarked(settings, home, starts, living)
             history.refresh()

@@ -273,7 +273,8 @@ def test_a_lost_run_under_a_living_launcher_is_left_to_that(
     pid, identity = dead_process()
     run = book.run(outcome=None, pid=pid, identity=identity)
     ours = Journal(str(home))
-    mark = leave_mark(ours, f"launcher-{run.id}", process.identity(), os.getpid(), HOST, run.root)
+    name = f"launcher-{run.id}-{os.getpid()}"
+    mark = leave_mark(ours, name, process.identity(), os.getpid(), HOST, run.root)
     assert mark is not None
     if torn:  # by a full disk; signed by the agent in the command
         os.truncate(mark, 0)
