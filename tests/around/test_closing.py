@@ -20,6 +20,7 @@ from support import (
     Datagrams,
     Ended,
     environment,
+    only_run,
     run_program,
     runs,
     start_program,
@@ -491,6 +492,27 @@ def test_a_command_is_not_forgotten_whose_launcher_died_before_its_first_line(ho
         launcher.stdin.close()
     wait_until(lambda: [run["status"] for run in swept(home)] == ["failure"])
     assert os.listdir(home / "open") == []
+
+
+EARLY = """
+import os, signal
+from autotask import config, supervise
+program = supervise.Program(config.Settings(os.environ), "early", ["early"])
+program.prepare({})
+signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+pid = os.fork()
+if not pid:
+    os.kill(os.getpid(), signal.SIGKILL)
+program.started(pid)
+status, usage = supervise.Watch(pid, program.tick).wait()
+program.end(status, usage, "")
+"""
+
+
+def test_a_command_that_was_killed_before_its_first_line_is_a_run(home: Path) -> None:
+    assert run_program("-c", EARLY, under="bare").status == 0
+    run = only_run(home)
+    assert (run["task"], run["reason"], run["signal"]) == ("early", "signal", "SIGKILL")
 
 
 def test_torn_marks_and_lines_are_passed_over(program: Any, home: Path) -> None:

@@ -256,6 +256,17 @@ def test_so_is_that_of_one_whose_mark_no_disk_took(
     assert all("service:shop" in line and "team:north" in line for line in sent)
 
 
+def test_a_lost_run_under_a_dead_launcher_is_ended_though_its_mark_is_torn(
+    book: Book, home: Path
+) -> None:
+    pid, identity = dead_process()
+    run = book.run(outcome=None, pid=pid, identity=identity)
+    (home / "open").mkdir()
+    (home / "open" / f"launcher-{run.id}-{pid}").touch()
+    assert records()[0]["reason"] == "lost"
+    assert begun_and_ended(home) == ["started", "finished"]
+
+
 def test_a_lost_run_is_not_ended_twice(book: Book, home: Path) -> None:
     pid, identity = dead_process()
     run = book.run(outcome=None, pid=pid, identity=identity)
