@@ -13,7 +13,7 @@ from autotask import events, journal
 from autotask.guard import guarded
 from autotask.marks import TOLD, marks_folder
 from autotask.process import is_dead, start_time
-from autotask.run import Outcome, failure, passed_on
+from autotask.run import SUCCESS, Outcome, failure, passed_on
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -163,9 +163,7 @@ class Closer:
 
     def close(self, story: Story, run: Open, outcome: Outcome, duration: float | None) -> None:
         """Close a run. Where the journal does not take it, it stays open, for another to close."""
-        wire = (
-            self._wire(run.event) if self._settings.dogstatsd and not self._is_told(run) else None
-        )
+        wire = self._wire(run.event) if self._settings.dogstatsd and not self.is_told(run) else None
         unsent = wire is not None and wire.is_paused()
         line = journal.finished_line(
             run.id, run.root, time.time(), outcome, duration, None, None, unsent
@@ -200,7 +198,7 @@ class Closer:
         for wire in self._wires.values():
             wire.close()
 
-    def _is_told(self, run: Open) -> bool:
+    def is_told(self, run: Open) -> bool:
         """Tell whether its process has sent the end itself, and could only not write it down."""
         home = os.path.dirname(self._journal.folder)
         if any(mark.told and mark.is_of(run) for mark in marks(home)):
@@ -335,6 +333,17 @@ class Tail:
     def close_all(self, outcome: Outcome) -> Outcome:
         """Close what the command has left open; return what its end makes of its own run."""
         self.close_lost()
+        own = self._story.open.get(self._run.id)
+        if own and outcome is not SUCCESS and self._closer.is_told(own):
+            del self._story.open[own.id]  # of the others the disk did not take how they ended
+            self._closer.close_dead(self._story, [self._key])
+            outcome = _explained(own, outcome)
+        else:
+            outcome = self._close_own(outcome)
+        self._remove_marks()
+        return outcome
+
+    def _close_own(self, outcome: Outcome) -> Outcome:
         for run, ended in list(self._story.endings(self._key, outcome)):
             if run.id == self._run.id:
                 outcome = ended
@@ -342,7 +351,6 @@ class Tail:
                 duration = max(0.0, time.time() - run.started)
                 self._closer.close(self._story, run, ended, duration)
         self._story.open.pop(self._run.id, None)
-        self._remove_marks()
         return outcome
 
     def _remove_marks(self) -> None:

@@ -494,6 +494,21 @@ def test_a_command_is_not_forgotten_whose_launcher_died_before_its_first_line(ho
     assert os.listdir(home / "open") == []
 
 
+def test_what_a_full_disk_did_not_take_of_a_commands_tasks_is_lost_and_no_exit(
+    program: Any, home: Path
+) -> None:
+    tell = (
+        "os.chdir(os.environ['AUTOTASK_HOME'] + '/open');"
+        "[os.rename(name, 'told-' + name) for name in os.listdir() if name[0] != 'l'];"
+        "os._exit(3)"
+    )
+    assert run_program(program(tell), "inner", under="launcher").status == 3
+    command, task = runs(home)
+    assert ends(command) == {"status": "failure", "reason": "exit", "exit_code": 3}
+    assert ends(task) == {"status": "failure", "reason": "lost"}
+    assert os.listdir(home / "open") == []
+
+
 EARLY = """
 import os, signal
 from autotask import config, supervise
