@@ -55,6 +55,10 @@ class Open:
         """Tell whether the run's process is known to be gone."""
         return bool(self.process) and is_dead(self.process, self.pid, self.host) is True
 
+    def is_under(self, commands: set[str]) -> bool:
+        """Tell whether one of these runs is around it, or is it; its first line may be to come."""
+        return not commands.isdisjoint((*self.programs, self.id, self.parent, self.root))
+
 
 class Story:
     """The open runs of one root, as the journal's lines tell it one after the other."""
@@ -323,7 +327,7 @@ class Tail:
         if not inside:
             return []
         launched = _launched(self._home) - {own}
-        return [run for run in inside if launched.isdisjoint((*run.programs, run.id))]
+        return [run for run in inside if not run.is_under(launched)]
 
     def close_lost(self) -> None:
         """Close the runs of processes that have died, except the command's own process."""
@@ -434,7 +438,7 @@ def _sweep(settings: Settings, home: str) -> None:
     launched = _launched(home)  # only now: with those that have begun meanwhile
     left: list[Open] = []
     for story in stories:
-        runs = [run for run in story.open.values() if launched.isdisjoint((*run.programs, run.id))]
+        runs = [run for run in story.open.values() if not run.is_under(launched)]
         closer.close_lost(story, runs)
         left += story.open.values()
     for mark in roots:

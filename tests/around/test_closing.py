@@ -31,6 +31,7 @@ from support import (
 from autotask import closing, events
 from autotask.config import PARENT, Settings, parent_value
 from autotask.journal import Journal
+from autotask.marks import leave_mark
 from autotask.process import identity
 from autotask.run import SUCCESS, Run
 
@@ -507,6 +508,20 @@ def test_what_a_full_disk_did_not_take_of_a_commands_tasks_is_lost_and_no_exit(
     assert ends(command) == {"status": "failure", "reason": "exit", "exit_code": 3}
     assert ends(task) == {"status": "failure", "reason": "lost"}
     assert os.listdir(home / "open") == []
+
+
+def test_a_launcher_counts_whose_commands_first_line_is_still_to_come(
+    program: Any, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command, ours = Run("command", "process"), Journal(str(home))
+    name = f"launcher-{command.id}-{os.getpid()}"
+    mark = leave_mark(ours, name, identity(), os.getpid(), os.uname().nodename, command.root)
+    monkeypatch.setenv(PARENT, parent_value(command.id, command.root, "cron"))
+    left_behind(program(KILLED), home, "inner")
+    assert [run["status"] for run in swept(home)] == ["running"]
+    assert mark is not None
+    os.unlink(mark)
+    assert [run["status"] for run in swept(home)] == ["failure"]
 
 
 EARLY = """
