@@ -208,7 +208,7 @@ class Closer:
         if any(mark.told and mark.is_of(run) for mark in marks(home)):
             return True
         names = f"{TOLD}{run.pid}-", f"{TOLD}launcher-{run.id}-"  # of an empty mark, too
-        return any(name.startswith(names) for name in os.listdir(marks_folder(home)))
+        return any(os.path.basename(path).startswith(names) for path in _paths(home))
 
     def _wire(self, event: Event) -> Wire:
         """Return the wire that carries the tags of the process that ran it."""
@@ -265,12 +265,15 @@ def marks(home: str) -> list[Mark]:
 
     Until then those of living launchers count: a full disk has taken their names only.
     """
+    return [mark for mark in map(_read_mark, _paths(home)) if mark is not None]
+
+
+def _paths(home: str) -> list[str]:
     folder = marks_folder(home)
     try:
-        paths = [os.path.join(folder, name) for name in os.listdir(folder)]
+        return [os.path.join(folder, name) for name in os.listdir(folder)]
     except OSError:
         return []
-    return [mark for mark in map(_read_mark, paths) if mark is not None]
 
 
 def _read_mark(path: str) -> Mark | None:
