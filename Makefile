@@ -57,6 +57,10 @@ matrix: $(VENV)/.ready  ## test oldest and newest frameworks on every Python fou
 upstream: $(VENV)/.ready  ## run the frameworks' own tests bare and under the agent (ARGS="--framework click")
 	$(BIN)/python tests/upstream.py $(ARGS)
 
+.PHONY: storm
+storm: $(VENV)/.ready  ## kill thousands of tasks and hold the journal against them, into docs/evidence.md
+	$(BIN)/python tests/storm.py --write $(ARGS)
+
 .PHONY: wheel
 wheel: $(VENV)/.ready  ## build the wheel and the source distribution into dist/
 	$(BIN)/hatchling build

@@ -12,8 +12,8 @@ import time
 from autotask import events, journal
 from autotask.guard import guarded
 from autotask.marks import TOLD, marks_folder
-from autotask.process import is_dead
-from autotask.run import Outcome, failure, passed_on
+from autotask.process import is_dead, start_time
+from autotask.run import SUCCESS, Outcome, failure, passed_on
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -55,13 +55,34 @@ class Open:
         """Tell whether the run's process is known to be gone."""
         return bool(self.process) and is_dead(self.process, self.pid, self.host) is True
 
+    def is_under(self, commands: set[str]) -> bool:
+        """Tell whether one of these runs is around it, or is it; its first line may be to come."""
+        return not commands.isdisjoint((*self.programs, self.id, self.parent, self.root))
+
 
 class Story:
     """The open runs of one root, as the journal's lines tell it one after the other."""
 
-    def __init__(self, root: str) -> None:
+    def __init__(self, root: str, folder: str, position: tuple[str, int]) -> None:
         self.root = root
         self.open: dict[str, Open] = {}
+        self._reader = events.Reader(folder, position, f'"root":"{root}"'.encode())
+        self._known: tuple[bytes, ...] = ()
+        self.begun = False  # its first line was there
+
+    def know(self, run: Open) -> None:
+        """Take a run whose first line need not be read: it is mostly the only one."""
+        self.open[run.id] = run
+        self._known = (f'{{"event":"started","run":"{run.id}"'.encode(),)
+
+    def catch_up(self) -> None:
+        """Read what has been appended."""
+        for line in self._reader.lines():
+            if line.startswith(self._known):
+                self.begun = True
+            else:
+                for event in events.read(line):
+                    self.add(event)
 
     def add(self, event: Event) -> None:
         """Take the next line."""
@@ -82,7 +103,8 @@ class Story:
             run.programs = around.programs
             if around.framework == "process":
                 run.programs += (around.id,)
-        self.open.setdefault(run.id, run)
+        if self.open.setdefault(run.id, run) is not run:
+            self.begun = True  # known, but its line was glued to another
 
     def _end(self, run: str, event: Event) -> None:
         ended = self.open.pop(run, None)
@@ -145,9 +167,7 @@ class Closer:
 
     def close(self, story: Story, run: Open, outcome: Outcome, duration: float | None) -> None:
         """Close a run. Where the journal does not take it, it stays open, for another to close."""
-        wire = (
-            self._wire(run.event) if self._settings.dogstatsd and not self._is_told(run) else None
-        )
+        wire = self._wire(run.event) if self._settings.dogstatsd and not self.is_told(run) else None
         unsent = wire is not None and wire.is_paused()
         line = journal.finished_line(
             run.id, run.root, time.time(), outcome, duration, None, None, unsent
@@ -166,21 +186,29 @@ class Closer:
 
     def close_lost(self, story: Story, runs: Iterable[Open]) -> None:
         """Close those of some runs whose processes are dead; when they died is not known."""
-        wanted = {run.id: run.key for run in runs if run.is_dead()}
-        for key in dict.fromkeys(wanted.values()):
+        dead = dict.fromkeys(run.key for run in runs if run.is_dead())
+        if dead:
+            story.catch_up()  # with what they wrote between our reading and their end
+        self.close_dead(story, dead)
+
+    def close_dead(self, story: Story, keys: Iterable[tuple[str, int]]) -> None:
+        """Close the runs of processes that are dead, and all of whose lines were read."""
+        for key in keys:
             for run, outcome in list(story.endings(key, _LOST)):
-                if run.id in wanted:
-                    self.close(story, run, outcome, None)
+                self.close(story, run, outcome, None)
 
     def finish(self) -> None:
         """Let go of the sockets."""
         for wire in self._wires.values():
             wire.close()
 
-    def _is_told(self, run: Open) -> bool:
+    def is_told(self, run: Open) -> bool:
         """Tell whether its process has sent the end itself, and could only not write it down."""
         home = os.path.dirname(self._journal.folder)
-        return any(mark.told and mark.is_of(run) for mark in marks(home))
+        if any(mark.told and mark.is_of(run) for mark in marks(home)):
+            return True
+        names = f"{TOLD}{run.pid}-", f"{TOLD}launcher-{run.id}-"  # of an empty mark, too
+        return any(os.path.basename(path).startswith(names) for path in _paths(home))
 
     def _wire(self, event: Event) -> Wire:
         """Return the wire that carries the tags of the process that ran it."""
@@ -213,8 +241,10 @@ class Mark:
         name = os.path.basename(path)
         self.told = name.startswith(TOLD)  # its ends are on the wire, and not in the journal
         name = name[len(TOLD) :] if self.told else name
-        # The run of a command whose launcher left the mark; `process` is then the launcher.
-        self.launched = name.partition("-")[2] if name.startswith("launcher-") else ""
+        # The run of a command whose launcher left the mark, and the launcher's process id.
+        launcher, self.launched, self.launcher = (*name.split("-"), "", "")[:3]
+        if launcher != "launcher":
+            self.launched = self.launcher = ""
         process, pid = self.key = events.text(fields, "process"), events.number(fields, "pid") or 0
         self.dead = is_dead(process, pid, events.text(fields, "host")) is True
 
@@ -231,27 +261,34 @@ class Mark:
 
 
 def marks(home: str) -> list[Mark]:
-    """Return the marks of a home; those that nobody can read are removed in time."""
+    """Return the marks of a home. Those that nobody can read are removed in time.
+
+    Until then those of living launchers count: a full disk has taken their names only.
+    """
+    return [mark for mark in map(_read_mark, _paths(home)) if mark is not None]
+
+
+def _paths(home: str) -> list[str]:
     folder = marks_folder(home)
     try:
-        paths = [os.path.join(folder, name) for name in os.listdir(folder)]
+        return [os.path.join(folder, name) for name in os.listdir(folder)]
     except OSError:
         return []
-    return [mark for mark in map(_read_mark, paths) if mark is not None]
 
 
 def _read_mark(path: str) -> Mark | None:
     try:
         with events.opened(path) as file:
-            data, written = file.read(4096), os.fstat(file.fileno()).st_mtime
+            data, status = file.read(4096), os.fstat(file.fileno())
     except OSError:
         return None
     for fields in events.read(data):
         if events.text(fields, "root"):
             return Mark(path, fields)
-    if time.time() - written > _TORN_KEPT:
-        Mark(path, {}).remove()
-    return None
+    torn = Mark(path, {})
+    if time.time() - (status.st_mtime or status.st_ctime) > _TORN_KEPT:  # 0 where it is signed
+        torn.remove()
+    return torn if torn.launcher and start_time(torn.launcher) else None
 
 
 class Tail:
@@ -268,19 +305,19 @@ class Tail:
         self._home = settings.home or ""
         self._run = run
         self._key = process, run.pid
-        self._reader = events.Reader(ours.folder, position, _of_root(run.root))
-        self._story = Story(run.root)
+        self._position = position
+        self._story = Story(run.root, ours.folder, position)
         self._closer = Closer(settings, ours)
-        self._first = f'{{"event":"started","run":"{run.id}"'.encode()
         own = {"run": run.id, "root": run.root, "task": run.task, "framework": run.framework}
-        self._story.open[run.id] = Open({**own, "process": process, "pid": run.pid})
+        self._story.know(Open({**own, "process": process, "pid": run.pid}))
 
     def catch_up(self) -> None:
         """Read what has been appended."""
-        for line in self._reader.lines():
-            if not line.startswith(self._first):  # known, and mostly the only one
-                for event in events.read(line):
-                    self._story.add(event)
+        self._story.catch_up()
+
+    def has_begun(self) -> bool:
+        """Tell whether the command's own first line is in the journal."""
+        return self._story.begun
 
     def others_open(self) -> list[Open]:
         """Return the open runs under the command's, but not those under launchers inside."""
@@ -292,8 +329,8 @@ class Tail:
         ]
         if not inside:
             return []
-        launched = {mark.launched for mark in marks(self._home) if not mark.dead} - {own}
-        return [run for run in inside if launched.isdisjoint((*run.programs, run.id))]
+        launched = _launched(self._home) - {own}
+        return [run for run in inside if not run.is_under(launched)]
 
     def close_lost(self) -> None:
         """Close the runs of processes that have died, except the command's own process."""
@@ -303,6 +340,17 @@ class Tail:
     def close_all(self, outcome: Outcome) -> Outcome:
         """Close what the command has left open; return what its end makes of its own run."""
         self.close_lost()
+        own = self._story.open.get(self._run.id)
+        if own and outcome is not SUCCESS and self._closer.is_told(own):
+            del self._story.open[own.id]  # of the others the disk did not take how they ended
+            self._closer.close_dead(self._story, [self._key])
+            outcome = _explained(own, outcome)
+        else:
+            outcome = self._close_own(outcome)
+        self._remove_marks()
+        return outcome
+
+    def _close_own(self, outcome: Outcome) -> Outcome:
         for run, ended in list(self._story.endings(self._key, outcome)):
             if run.id == self._run.id:
                 outcome = ended
@@ -310,10 +358,35 @@ class Tail:
                 duration = max(0.0, time.time() - run.started)
                 self._closer.close(self._story, run, ended, duration)
         self._story.open.pop(self._run.id, None)
-        for mark in marks(self._home):
-            if mark.root == self._run.root and not mark.launched:
-                _remove_if_done(mark, self._story.open.values())
         return outcome
+
+    def _remove_marks(self) -> None:
+        """Remove the marks of the dead below us: of those only we have read all that they wrote."""
+        root, begin = self._run.root, self._position
+        found = [
+            mark
+            for mark in marks(self._home)
+            if mark.dead and mark.root == root and not mark.launched and mark.position >= begin
+        ]
+        if found:
+            self._story.catch_up()
+        for mark in found:
+            _remove_if_done(mark, self._story.open.values())
+
+
+def _launched(home: str) -> set[str]:
+    """Return the runs of commands whose launchers live: these will close what is under them."""
+    return {mark.launched for mark in _launchers(home)}
+
+
+def under_launchers(home: str) -> set[str]:
+    """Return the runs of commands whose launchers live, and the roots of these."""
+    return {run for mark in _launchers(home) for run in (mark.launched, mark.root)}
+
+
+def _launchers(home: str) -> list[Mark]:
+    """Return the marks of launchers that live, and have not done their work yet."""
+    return [mark for mark in marks(home) if mark.launched and not (mark.dead or mark.told)]
 
 
 def _remove_if_done(mark: Mark, still_open: Iterable[Open]) -> None:
@@ -343,32 +416,57 @@ class Alone:
     def __enter__(self) -> bool:
         import fcntl
 
-        self._file = os.open(self._folder, os.O_RDONLY | os.O_CLOEXEC)
         try:
+            self._file = os.open(self._folder, os.O_RDONLY | os.O_CLOEXEC)
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             return False
         return True
 
     def __exit__(self, *_: object) -> None:
-        os.close(self._file)
+        if self._file != -1:
+            os.close(self._file)
 
 
 def _sweep(settings: Settings, home: str) -> None:
     found = marks(home)
-    launched = {mark.launched for mark in found if not mark.dead} - {""}
     ours = journal.Journal(home)
     closer = Closer(settings, ours)
     roots = {mark: {mark.root, *_open_roots(ours.folder, mark)} for mark in found if mark.dead}
-    left: list[Open] = []
+    stories: list[Story] = []
     for root in dict.fromkeys(root for several in roots.values() for root in several):
         related = [mark for mark in found if root in roots.get(mark, (mark.root,))]
-        story = _story(ours.folder, min(map(_beginning, related)), root)
-        runs = [run for run in story.open.values() if launched.isdisjoint((*run.programs, run.id))]
+        stories.append(Story(root, ours.folder, min(map(_beginning, related))))
+        stories[-1].catch_up()
+    launched = _launched(home)  # only now: with those that have begun meanwhile
+    left: list[Open] = []
+    for story in stories:
+        runs = [run for run in story.open.values() if not run.is_under(launched)]
         closer.close_lost(story, runs)
         left += story.open.values()
     for mark in roots:
         _remove_if_done(mark, left)
+    closer.finish()
+    ours.close()
+
+
+@guarded
+def close_unmarked(
+    settings: Settings, home: str, starts: Iterable[Event], living: set[str]
+) -> None:
+    """Close runs that no mark tells of, for a full disk took none.
+
+    *starts* are their first lines. Their processes are dead, and all of their lines were read after
+    we had looked for *living* launchers (`under_launchers`), and while we are `Alone`.
+    """
+    ours = journal.Journal(home)
+    closer, stories = Closer(settings, ours), dict[str, Story]()
+    for event in starts:
+        root = events.text(event, "root")
+        stories.setdefault(root, Story(root, ours.folder, ("", 0))).add(event)
+    for story in stories.values():
+        if living.isdisjoint((story.root, *story.open)):  # else a launcher will do it
+            closer.close_dead(story, dict.fromkeys(run.key for run in story.open.values()))
     closer.finish()
     ours.close()
 
@@ -393,16 +491,3 @@ def _beginning(mark: Mark) -> tuple[str, int]:
     segment, offset = mark.position
     settled = segment < journal.segment(time.time() - _SETTLED)
     return segment, 0 if settled else offset
-
-
-def _story(folder: str, position: tuple[str, int], root: str) -> Story:
-    story = Story(root)
-    for line in events.Reader(folder, position, _of_root(root)).lines():
-        for event in events.read(line):
-            story.add(event)
-    return story
-
-
-def _of_root(root: str) -> bytes:
-    """Return what the lines of a root's runs have in them."""
-    return f'"root":"{root}"'.encode()

@@ -64,10 +64,13 @@ def take_back(path: str, done: bool, told: bool) -> None:
         os.rename(path, os.path.join(folder, TOLD + name))
 
 
-def sign_mark(home: str, name: str) -> None:
-    """Let who left a mark see that we were here: its time becomes 0."""
+def sign_mark(home: str, begin: str) -> None:
+    """Let who left a mark, whose name begins so, see that we were here: its time becomes 0."""
+    folder = marks_folder(home)
     try:
-        os.utime(os.path.join(marks_folder(home), name), (0, 0))
+        for name in os.listdir(folder):
+            if name.startswith(begin):
+                os.utime(os.path.join(folder, name), (0, 0))
     except OSError:
         return
 

@@ -167,6 +167,9 @@ class Program:
         self.host = os.uname().nodename
         self.journal: journal.Journal | None = None
         self.wire: Wire | None = None
+        self._is_late = False  # its start was journalled by us
+        self._pid = os.getpid()  # the launcher's
+        self._identity = ""
         self._process = ""  # the command's, as `process.identity` writes it
         self._mark: str | None = None
         self._position = ("", 0)  # in the journal, before our first line
@@ -180,14 +183,12 @@ class Program:
         run.parent, root, trigger = parent_of(environ)
         run.root = root or run.id
         run.trigger = trigger or find_trigger()
-        identity = process.identity()
-        self._process = identity.rpartition("/")[0]  # its start is still to come
+        self._identity = process.identity()
+        self._process = self._identity.rpartition("/")[0]  # its start is still to come
         if settings.journal and settings.home:
             self.journal = journal.Journal(settings.home)
             self._position = self.journal.position()
-            self._mark = leave_mark(
-                self.journal, f"launcher-{run.id}", identity, os.getpid(), self.host, run.root
-            )
+            self._leave_mark(self.journal)
         run.started, run.clock = time.time(), time.monotonic()
         return {**environ, PARENT: parent_value(run.id, run.root, run.trigger)}
 
@@ -202,6 +203,8 @@ class Program:
         if self.journal is None:
             return True
         line = self._started_line(pid, f"{self._process}/{process.start_time('self')}")
+        if os.getppid() != self._pid:  # killed meanwhile: its mark may have been swept away
+            self._leave_mark(self.journal)
         written = self.journal.append(line, keep=False)
         self.journal.close()  # the program is to find no file open but its own
         return written is True
@@ -209,7 +212,8 @@ class Program:
     @guarded
     def begin_late(self) -> None:
         """Journal the start that the child could not."""
-        if self.journal:
+        if self.journal and not self._is_late:
+            self._is_late = True
             self.journal.append(self._started_line(self.run.pid, self._process))
 
     def _started_line(self, pid: int, identity: str) -> str:
@@ -269,7 +273,10 @@ class Program:
         run, at, duration = self.run, time.time(), time.monotonic() - self.run.clock
         outcome = self._judged(status, said)
         if self.journal and (outcome is not SUCCESS or self._tail or self._others_marked()):
-            outcome = self._caught_up(self.journal).close_all(outcome)
+            tail = self._caught_up(self.journal)
+            if not tail.has_begun():
+                self.begin_late()  # killed before it could
+            outcome = tail.close_all(outcome)
         unsent = self.wire is not None and self.wire.is_paused()
         if self.journal:
             cpu, max_rss = usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024
@@ -326,6 +333,10 @@ class Program:
         if outcome.signal == "SIGKILL" and oom_kills() > self._oom_kills[0]:
             return failure("oom", signal="SIGKILL")
         return outcome
+
+    def _leave_mark(self, ours: journal.Journal) -> None:
+        name, root = f"launcher-{self.run.id}-{self._pid}", self.run.root
+        self._mark = leave_mark(ours, name, self._identity, self._pid, self.host, root)
 
     def _others_marked(self) -> bool:
         """Tell whether anybody else has runs open, or left some behind, in this home."""

@@ -84,7 +84,7 @@ def tell_launcher(run: str) -> None:
     load()
     home = sys.modules["autotask.recorder"].settings().home
     if home:
-        sys.modules["autotask.marks"].sign_mark(home, f"launcher-{run}")
+        sys.modules["autotask.marks"].sign_mark(home, f"launcher-{run}-")
 
 
 def find(

@@ -7,8 +7,9 @@ import os
 import sqlite3
 from collections.abc import Iterator
 
-from autotask.closing import sweep
+from autotask.closing import Alone, close_unmarked, sweep, under_launchers
 from autotask.config import Settings
+from autotask.marks import marks_folder
 from autotask.tool import index, output, retention, segments
 from autotask.tool.errors import ToolError
 
@@ -36,6 +37,7 @@ def opened() -> Iterator[index.Index | None]:
         output.notice(f"the journal was over its bound: dropped the {dropped} oldest runs")
     history = index.open_index(home)
     try:
+        end_lost(settings, home, history)
         yield history
     except sqlite3.DatabaseError as problem:
         if not index.is_damage(problem):
@@ -44,3 +46,17 @@ def opened() -> Iterator[index.Index | None]:
         raise ToolError("the index was damaged and is deleted: run the command again") from None
     finally:
         history.close()
+
+
+def end_lost(settings: Settings, home: str, history: index.Index) -> None:
+    """Let the journal say of lost runs, too, that they have ended."""
+    lost = {start["run"] for start in history.lost_unended()}
+    if not lost:
+        return
+    with Alone(marks_folder(home)) as alone:
+        if alone:
+            living = under_launchers(home)
+            history.refresh()  # with what launchers and other commands have closed meanwhile
+            starts = [start for start in history.lost_unended() if start["run"] in lost]
+            close_unmarked(settings, home, starts, living)
+            history.refresh()

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from autotask.lines import Event
 
 FILE = "index.sqlite3"
-VERSION = 1
-# 1: first.
+VERSION = 2
+# 1: first. 2: an index of the runs without an end, instead of those that are running.
 
 _SCHEMA = """
 CREATE TABLE segment (
@@ -72,7 +72,7 @@ CREATE TABLE run (
 CREATE INDEX run_by_time ON run (started_at, task, framework, status);
 CREATE INDEX run_by_task ON run (task, framework, status, started_at);
 CREATE INDEX run_by_parent ON run (parent) WHERE parent IS NOT NULL;
-CREATE INDEX run_running ON run (run) WHERE status = 'running';
+CREATE INDEX run_unended ON run (run) WHERE finished_at IS NULL;
 """
 _STARTED = (
     *("parent", "root", "task", "framework", "started_at", "trigger", "pid", "process", "host"),
@@ -81,6 +81,10 @@ _STARTED = (
 _FINISHED = (
     *("finished_at", "status", "reason", "caused_by", "exit_code", "signal", "error"),
     *("duration", "cpu", "max_rss", "finished_in", "finished_bytes"),
+)
+_START = (  # what is needed of a start to write its end
+    *("run", "parent", "root", "task", "framework", "started_at", "trigger", "pid", "process"),
+    *("host", "service", "env", "version", "tags"),
 )
 _NOT_STARTED = (None,) * len(_STARTED)
 _NOT_FINISHED = (None, "running", *[None] * (len(_FINISHED) - 2))
@@ -162,9 +166,21 @@ class Index:
             with self.transaction():
                 self.connection.executemany(
                     "UPDATE run SET status = 'failure', reason = 'lost' "
-                    "WHERE run = ? AND status = 'running'",
+                    "WHERE run = ? AND finished_at IS NULL",
                     lost,
                 )
+
+    def lost_unended(self) -> list[Event]:
+        """Return the first lines of the lost runs that nobody has ended in the journal.
+
+        `closing.sweep` has ended most of them. These left no mark, or lie where we may only read.
+        """
+        columns = ", ".join(f'"{column}"' for column in _START)
+        rows = self.connection.execute(
+            f"SELECT {columns} FROM run WHERE finished_at IS NULL AND reason = 'lost' "
+            "ORDER BY rowid"
+        )
+        return [_start(dict(zip(_START, row))) for row in rows]
 
     def forget(self, keys: list[int]) -> None:
         """Take back all that was read from these segments."""
@@ -257,13 +273,10 @@ class Index:
         batch.clear()
 
     def _lost(self) -> list[_Values]:
-        """Return the running runs whose process is dead.
-
-        `closing.sweep` has ended most of them in the journal. The others are those that left no
-        mark, or lie where we may only read.
-        """
+        """Return the running runs whose process is dead."""
         running = self.connection.execute(
-            "SELECT run, process, pid, host FROM run WHERE status = 'running' "
+            "SELECT run, process, pid, host FROM run "
+            "WHERE finished_at IS NULL AND status = 'running' "
             "AND process IS NOT NULL AND pid IS NOT NULL AND host IS NOT NULL"
         ).fetchall()
         dead = {identity: is_dead(*identity) for identity in {tuple(row[1:]) for row in running}}
@@ -360,6 +373,12 @@ def _sort_in(batch: dict[str, _Halves], event: Event, key: int, size: int) -> No
         halves = batch.setdefault(run, _Halves())
         if halves.finished is _NOT_FINISHED:
             halves.finished = _finished(event, at, key, size)
+
+
+def _start(row: dict[str, Any]) -> Event:
+    """Make a started line from a row of the index."""
+    tags = json.loads(row["tags"]) if row["tags"] else {}
+    return {"event": "started", **row, "at": row["started_at"], "tags": tags}
 
 
 def _started(event: Event, run: str, at: str, key: int, size: int) -> _Values:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
 import subprocess
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from support import (
     Datagrams,
     Ended,
     environment,
+    only_run,
     run_program,
     runs,
     start_program,
@@ -27,8 +29,11 @@ from support import (
 )
 
 from autotask import closing, events
-from autotask.config import Settings
+from autotask.config import PARENT, Settings, parent_value
+from autotask.journal import Journal
+from autotask.marks import leave_mark
 from autotask.process import identity
+from autotask.run import SUCCESS, Run
 
 # A program of two tasks, one called by the other, in which the inner one does the worst.
 PROGRAM = """
@@ -352,15 +357,21 @@ def test_many_sweepers_close_each_run_once(program: Any, home: Path) -> None:
     assert os.listdir(home / "open") == []
 
 
-def test_a_sweeper_waits_for_nobody(program: Any, home: Path) -> None:
+@contextlib.contextmanager
+def nobody_sweeps(home: Path) -> Iterator[None]:
     import fcntl
 
-    left_behind(program(KILLED), home, "inner")
     folder = os.open(home / "open", os.O_RDONLY)
     fcntl.flock(folder, fcntl.LOCK_EX)
-    sweep()
-    assert {run["status"] for run in runs(home)} == {"running"}
+    yield
     os.close(folder)
+
+
+def test_a_sweeper_waits_for_nobody(program: Any, home: Path) -> None:
+    left_behind(program(KILLED), home, "inner")
+    with nobody_sweeps(home):
+        sweep()
+        assert {run["status"] for run in runs(home)} == {"running"}
     sweep()
     assert {run["status"] for run in runs(home)} == {"failure"}
 
@@ -408,13 +419,139 @@ def test_what_lives_under_a_launcher_is_left_to_it(program: Any, home: Path) -> 
     assert [run.get("reason") for run in runs(home)] == [None, "lost"]
 
 
+def test_what_a_process_wrote_before_it_died_counts_whenever_that_was_read(
+    program: Any, home: Path
+) -> None:
+    script = program("os.write(1, b'in\\n'); sys.stdin.read()")
+    with start_program(
+        script, "inner", stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0
+    ) as living:
+        assert living.stdout
+        living.stdout.readline()
+        root = runs(home)[0]["root"]
+        story = closing.Story(root, str(home / "journal"), ("", 0))
+        story.catch_up()
+        assert len(story.open) == 2
+        living.communicate()  # and now it is dead
+    closer = closing.Closer(Settings(os.environ), Journal(str(home)))
+    closer.close_lost(story, story.open.values())
+    assert [run["status"] for run in runs(home)] == ["success"] * 2
+
+
+def test_a_launcher_inside_leaves_the_mark_of_the_dead_program_around_it(
+    program: Any, home: Path
+) -> None:
+    inside = [str(LAUNCHER), "sh", "-c", "echo in; read line"]
+    script = program(f"import subprocess; subprocess.run({inside})")
+    with start_program(
+        script, "inner", stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0
+    ) as around:
+        assert around.stdout
+        around.stdout.readline()
+        with nobody_sweeps(home):
+            around.kill()
+            around.wait()
+            around.communicate()
+            wait_until(lambda: not list((home / "open").glob("launcher-*")))
+    sweep()
+    assert [run.get("reason") for run in runs(home)] == ["nested", "lost", "exit"]
+    assert os.listdir(home / "open") == []
+
+
+def test_a_process_that_begins_and_dies_behind_a_launchers_back_keeps_its_mark(
+    program: Any, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command, ours = Run("command", "process"), Journal(str(home))
+    command.pid, position = os.getpid(), ours.position()
+    tail = closing.Tail(Settings(os.environ), ours, position, command, identity())
+    tail.catch_up()
+    monkeypatch.setenv(PARENT, parent_value(command.id, command.root, "cron"))
+    left_behind(program(KILLED), home, "inner")
+    tail.close_all(SUCCESS)
+    sweep()
+    assert [run.get("reason") for run in runs(home)] == ["lost"]
+    assert os.listdir(home / "open") == []
+
+
+LATE = """
+import os, sys
+from autotask import config, supervise
+program = supervise.Program(config.Settings(os.environ), "late", ["late"])
+environ = program.prepare({})
+if not os.fork():
+    sys.stdin.read()
+    program.begin(environ)
+os._exit(0)
+"""
+
+
+def test_a_command_is_not_forgotten_whose_launcher_died_before_its_first_line(home: Path) -> None:
+    with start_program("-c", LATE, under="bare", stdin=subprocess.PIPE) as launcher:
+        launcher.wait()
+        sweep()
+        assert launcher.stdin
+        launcher.stdin.close()
+    wait_until(lambda: [run["status"] for run in swept(home)] == ["failure"])
+    assert os.listdir(home / "open") == []
+
+
+def test_what_a_full_disk_did_not_take_of_a_commands_tasks_is_lost_and_no_exit(
+    program: Any, home: Path
+) -> None:
+    tell = (
+        "os.chdir(os.environ['AUTOTASK_HOME'] + '/open');"
+        "[os.rename(name, 'told-' + name) for name in os.listdir() if name[0] != 'l'];"
+        "os._exit(3)"
+    )
+    assert run_program(program(tell), "inner", under="launcher").status == 3
+    command, task = runs(home)
+    assert ends(command) == {"status": "failure", "reason": "exit", "exit_code": 3}
+    assert ends(task) == {"status": "failure", "reason": "lost"}
+    assert os.listdir(home / "open") == []
+
+
+def test_a_launcher_counts_whose_commands_first_line_is_still_to_come(
+    program: Any, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command, ours = Run("command", "process"), Journal(str(home))
+    name = f"launcher-{command.id}-{os.getpid()}"
+    mark = leave_mark(ours, name, identity(), os.getpid(), os.uname().nodename, command.root)
+    monkeypatch.setenv(PARENT, parent_value(command.id, command.root, "cron"))
+    left_behind(program(KILLED), home, "inner")
+    assert [run["status"] for run in swept(home)] == ["running"]
+    assert mark is not None
+    os.unlink(mark)
+    assert [run["status"] for run in swept(home)] == ["failure"]
+
+
+EARLY = """
+import os, signal
+from autotask import config, supervise
+program = supervise.Program(config.Settings(os.environ), "early", ["early"])
+program.prepare({})
+signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+pid = os.fork()
+if not pid:
+    os.kill(os.getpid(), signal.SIGKILL)
+program.started(pid)
+status, usage = supervise.Watch(pid, program.tick).wait()
+program.end(status, usage, "")
+"""
+
+
+def test_a_command_that_was_killed_before_its_first_line_is_a_run(home: Path) -> None:
+    assert run_program("-c", EARLY, under="bare").status == 0
+    run = only_run(home)
+    assert (run["task"], run["reason"], run["signal"]) == ("early", "signal", "SIGKILL")
+
+
 def test_torn_marks_and_lines_are_passed_over(program: Any, home: Path) -> None:
     left_behind(program(KILLED), home, "inner")
     folder = home / "open"
     old, new, odd = folder / "1-old", folder / "2-new", folder / "3-odd"
     for torn in (old, new):
         torn.write_text('{"process":"a/b')
-    os.utime(old, (0, 0))
+    os.utime(old, (1, 1))  # 0 is that of a mark that was signed
     odd.write_text('{"process":7,"pid":"x","host":[],"root":"r","segment":null,"offset":{}}\n')
     segment = next((home / "journal").iterdir())
     text = segment.read_text().splitlines(keepends=True)

@@ -19,7 +19,7 @@ from tool.journals import DAY, HOUR, Book, answer, autotask, names, obey_modes, 
 
 from autotask.run import failure
 
-VERSION = 1
+VERSION = 2
 
 
 def index_of(home: Path) -> Path:

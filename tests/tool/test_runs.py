@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import json
+import os
 import re
 import signal
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from support import lines, run_program, write
+from support import Datagrams, lines, run_program, write
 from tool.journals import DAY, HOST, HOUR, Book, answer, dead_process, names, records
 
-from autotask.journal import moment
+from autotask import process
+from autotask.config import Settings
+from autotask.journal import Journal, moment
+from autotask.marks import leave_mark
 from autotask.run import SKIPPED, SUCCESS, failure
+from autotask.tool.history import end_lost
+from autotask.tool.index import open_index
 
 ERROR = {"type": "ValueError", "message": "no such shop", "where": "/srv/shop.py:3"}
 UNEXPECTED = (  # as Invoke has it
@@ -214,13 +222,79 @@ def test_a_run_is_running_only_while_its_process_lives(book: Book) -> None:
     assert re.search(r"lives +running +1m4\ds\+\n", answer("runs"))
 
 
+def begun_and_ended(home: Path) -> list[str]:
+    """Return the kinds of the journal's lines, but for those about what was sent."""
+    return [line["event"] for line in lines(home) if line["event"] != "unsent"]
+
+
 def test_the_end_of_a_killed_program_is_written_to_the_journal(tmp_path: Path, home: Path) -> None:
     program = "import os, signal\nos.kill(os.getpid(), signal.SIGKILL)\n"
     assert run_program(write(tmp_path / "shop.py", program)).status == -signal.SIGKILL
-    assert [line["event"] for line in lines(home)] == ["started"]
+    assert begun_and_ended(home) == ["started"]
     (record,) = records()
     assert (record["task"], record["status"], record["reason"]) == ("shop.py", "failure", "lost")
-    assert [line["event"] for line in lines(home)] == ["started", "finished"]
+    assert begun_and_ended(home) == ["started", "finished"]
+
+
+def test_so_is_that_of_one_whose_mark_no_disk_took(
+    book: Book, home: Path, datagrams: Datagrams
+) -> None:
+    pid, identity = dead_process()
+    outer = book.run("outer", outcome=None, pid=pid, identity=identity)
+    inner = book.run("inner", outcome=None, pid=pid, identity=identity, parent=outer)
+    (home / "open").mkdir()
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(answer, ["runs"] * 4))  # at once
+    ends = [line for line in lines(home) if line["event"] == "finished"]
+    assert [(end["run"], end["reason"]) for end in ends] == [
+        (inner.id, "lost"),
+        (outer.id, "nested"),
+    ]
+    assert {record["finished_at"] for record in records()} == {end["at"] for end in ends}
+    sent = datagrams.lines("autotask.task.runs", wait=5)
+    assert len(sent) == 2
+    assert all("service:shop" in line and "team:north" in line for line in sent)
+
+
+def test_a_lost_run_under_a_dead_launcher_is_ended_though_its_mark_is_torn(
+    book: Book, home: Path
+) -> None:
+    pid, identity = dead_process()
+    run = book.run(outcome=None, pid=pid, identity=identity)
+    (home / "open").mkdir()
+    (home / "open" / f"launcher-{run.id}-{pid}").touch()
+    assert records()[0]["reason"] == "lost"
+    assert begun_and_ended(home) == ["started", "finished"]
+
+
+def test_a_lost_run_is_not_ended_twice(book: Book, home: Path) -> None:
+    pid, identity = dead_process()
+    run = book.run(outcome=None, pid=pid, identity=identity)
+    (home / "open").mkdir()
+    with contextlib.closing(open_index(str(home))) as index:
+        book.finish(run, failure("lost"))  # by another command, while this one waits
+        end_lost(Settings(os.environ), str(home), index)
+    assert begun_and_ended(home) == ["started", "finished"]
+
+
+@pytest.mark.parametrize("torn", [False, True])
+def test_a_lost_run_under_a_living_launcher_is_left_to_that(
+    torn: bool, book: Book, home: Path
+) -> None:
+    pid, identity = dead_process()
+    run = book.run(outcome=None, pid=pid, identity=identity)
+    ours = Journal(str(home))
+    name = f"launcher-{run.id}-{os.getpid()}"
+    mark = leave_mark(ours, name, process.identity(), os.getpid(), HOST, run.root)
+    assert mark is not None
+    if torn:  # by a full disk; signed by the agent in the command
+        os.truncate(mark, 0)
+        os.utime(mark, (0, 0))
+    assert records()[0]["reason"] == "lost"
+    assert begun_and_ended(home) == ["started"]
+    os.unlink(mark)
+    assert records()[0]["reason"] == "lost"
+    assert begun_and_ended(home) == ["started", "finished"]
 
 
 def test_the_journal_knows_better_than_a_run_presumed_to_be_lost(book: Book) -> None:
