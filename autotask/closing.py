@@ -164,6 +164,7 @@ class Closer:
         self._settings = settings
         self._journal = ours
         self._wires: dict[str, Wire] = {}
+        self._told: dict[str, Mark | None] = {}  # by name
 
     def close(self, story: Story, run: Open, outcome: Outcome, duration: float | None) -> None:
         """Close a run. Where the journal does not take it, it stays open, for another to close."""
@@ -179,9 +180,7 @@ class Closer:
         if wire and not unsent:
             wire.finished(
                 *(run.task, run.framework, run.trigger, outcome, duration, run.host),
-                lambda: self._journal.append(
-                    journal.delivery_line("unsent", run.id, run.root, "finished")
-                ),
+                lambda: self._journal.tell_unsent(run.id, run.root, "finished"),
             )
 
     def close_lost(self, story: Story, runs: Iterable[Open]) -> None:
@@ -193,6 +192,7 @@ class Closer:
 
     def close_dead(self, story: Story, keys: Iterable[tuple[str, int]]) -> None:
         """Close the runs of processes that are dead, and all of whose lines were read."""
+        self.look_for_told()
         for key in keys:
             for run, outcome in list(story.endings(key, _LOST)):
                 self.close(story, run, outcome, None)
@@ -204,11 +204,20 @@ class Closer:
 
     def is_told(self, run: Open) -> bool:
         """Tell whether its process has sent the end itself, and could only not write it down."""
-        home = os.path.dirname(self._journal.folder)
-        if any(mark.told and mark.is_of(run) for mark in marks(home)):
-            return True
         names = f"{TOLD}{run.pid}-", f"{TOLD}launcher-{run.id}-"  # of an empty mark, too
-        return any(os.path.basename(path).startswith(names) for path in _paths(home))
+        return any(
+            (mark is not None and mark.is_of(run)) or name.startswith(names)
+            for name, mark in self._told.items()
+        )
+
+    def look_for_told(self) -> None:
+        """Look which processes have sent ends that they could not write down."""
+        paths = [os.path.split(path) for path in _paths(os.path.dirname(self._journal.folder))]
+        self._told = {
+            name: _read_mark(os.path.join(folder, name))
+            for folder, name in paths
+            if name.startswith(TOLD)
+        }
 
     def _wire(self, event: Event) -> Wire:
         """Return the wire that carries the tags of the process that ran it."""
@@ -340,6 +349,7 @@ class Tail:
     def close_all(self, outcome: Outcome) -> Outcome:
         """Close what the command has left open; return what its end makes of its own run."""
         self.close_lost()
+        self._closer.look_for_told()
         own = self._story.open.get(self._run.id)
         if own and outcome is not SUCCESS and self._closer.is_told(own):
             del self._story.open[own.id]  # of the others the disk did not take how they ended
