@@ -538,14 +538,14 @@ _TEXT = """
 
 Short programs in many processes at once, one after the other: functions, Click, Invoke, doit,
 scripts of Python and of the shell, with forked children and launchers inside; on PYTHONPATH alone,
-under `autotask-run`, with a parent of their own. SIGKILL hits two thirds of them at random moments,
-and `autotask runs`, which is called among them. *plain*: the programs, their children and the
-launchers inside; *launcher*: who stands beside a program, alone or together with it; *disk*: as
-plain, on a small disk that is full for each third part of the time. Each task notes its start
-and its end outside of the journal. Afterwards the raw lines are held against these notes, and the
-index against the lines, as it has grown and built anew (`tests/aftermath.py` says what such notes
-can prove). *torn lines* are what a full disk leaves; what was whole in them counts. `make storm`
-does it again and writes this table; it fails where one of the other columns is not 0.
+under `autotask-run`, with a parent of their own. SIGKILL is aimed at two thirds of them at random
+moments, and at `autotask runs`, which is called among them. *plain*: the programs, their children
+and the launchers inside; *launcher*: who stands beside a program, alone or together with it;
+*disk*: as plain, on a small disk that is full for each third part of the time. Each task notes its
+start and its end outside of the journal. Afterwards the raw lines are held against these notes, and
+the index against the lines, as it has grown and built anew (`tests/aftermath.py` says what such
+notes can prove). *torn lines* are what a full disk leaves; what was whole in them counts.
+`make storm` does it again and writes this table; it fails where one of the other columns is not 0.
 """
 
 
