@@ -27,7 +27,9 @@ from test_imports import MODULES, floor
 
 NEWEST_AND_OLDEST = ("3.13", "3.9")
 # Where AUTOTASK_SUPERVISE asks for one.
-PARENT = ("autotask.closing", "autotask.lines", "autotask.supervise")
+PARENT = tuple(
+    f"autotask.{name}" for name in "closing debts events lines shipping supervise".split()
+)
 
 
 @pytest.fixture(autouse=True)
