@@ -16,7 +16,6 @@ import shlex
 import shutil
 import sys
 from collections.abc import Iterator
-from importlib import metadata
 from pathlib import Path
 
 import autotask
@@ -103,5 +102,7 @@ def _licence(distribution: str) -> bytes:
     ours = _PACKAGE.parent / "LICENSE"
     if distribution == "autotask-agent" and ours.exists():  # a checkout
         return ours.read_bytes()
+    from importlib import metadata  # 20 ms, which all commands would pay
+
     files = metadata.files(distribution) or ()
     return next(file.read_binary() for file in files if file.name.startswith("LICENSE"))

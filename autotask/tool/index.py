@@ -178,7 +178,7 @@ class Index:
         columns = ", ".join(f'"{column}"' for column in _START)
         rows = self.connection.execute(
             f"SELECT {columns} FROM run WHERE finished_at IS NULL AND reason = 'lost' "
-            "ORDER BY rowid"
+            "ORDER BY +rowid"  # or it would go through all rows
         )
         return [_start(dict(zip(_START, row))) for row in rows]
 
