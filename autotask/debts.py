@@ -18,15 +18,16 @@ if TYPE_CHECKING:
 HOUR = 3600.0
 COUNTED = HOUR - 60.0  # seconds for which an Agent counts something back
 TOLD = 18 * HOUR - 600.0  # seconds for which Datadog takes an event of it
-_CHEAP = 1 << 19  # bytes of journal that a launcher looks at
+_CHEAP = 1 << 19  # bytes at the end of a journal that a launcher looks at
 _BEGIN, _NEEDLE = b'{"event":"', b'sent"'
 
 
 class Debts:
-    """What is owed by the lines of a journal from a segment on, as far as it can be delivered."""
+    """What is owed by the lines of a journal from a place on, as far as it can be delivered."""
 
-    def __init__(self, folder: str, segment: str) -> None:
-        self._reader = events.Reader(folder, (segment, 0), _NEEDLE)
+    def __init__(self, folder: str, place: tuple[str, int]) -> None:
+        self.place = place
+        self._reader = events.Reader(folder, place, _NEEDLE)
         # By line how often it was refused less how often it was sent, in whatever order the
         # journal has it; and since when.
         self._counts: dict[Key, int] = {}
@@ -86,26 +87,28 @@ def _field(line: bytes, name: bytes) -> str:
 
 def recent(home: str) -> Debts:
     """Return what a home's journal owes that can still be told."""
-    return Debts(os.path.join(home, "journal"), journal.segment(time.time() - TOLD))
+    return Debts(os.path.join(home, "journal"), (journal.segment(time.time() - TOLD), 0))
 
 
 def few(folder: str) -> Debts | None:
-    """Return what the last two segments owe, if it is something and they are small."""
-    now = time.time()
-    names = [journal.segment(now - HOUR), journal.segment(now)]
-    room = _CHEAP
-    is_owed = False
-    for name in names:
+    """Return what the last lines of this hour and the one before owe, if it is something."""
+    now, room = time.time(), _CHEAP
+    place, is_owed = None, False
+    for name in (journal.segment(now), journal.segment(now - HOUR)):
         try:
             with events.opened(os.path.join(folder, name)) as file:
+                begin = max(file.seek(0, os.SEEK_END) - room, 0)
+                file.seek(begin)
                 data = file.read(room)
         except OSError:
             continue
+        place, is_owed = (name, begin), is_owed or b'"unsent"' in data
         room -= len(data)
-        is_owed = is_owed or b'"unsent"' in data
-    if not is_owed or room <= 0:
+        if not room:
+            break
+    if place is None or not is_owed:
         return None
-    debts = Debts(folder, names[0])
+    debts = Debts(folder, place)
     return debts if debts.catch_up() else None
 
 

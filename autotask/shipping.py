@@ -69,23 +69,21 @@ class Debt:
         return value if isinstance(value, float) else None
 
 
-def _found(keys: dict[Key, str], folder: str, is_thorough: bool) -> list[Debt]:
+def _found(keys: dict[Key, str], folder: str) -> list[Debt]:
     """Return the debts, the oldest first, of those runs whose lines are in the journal.
 
-    The start of a run is looked for in the hour before, or everywhere.
+    The start of a run is looked for in the hour before first.
     """
     first = events.timestamp(min(keys.values())) - HOUR
-    debts = _found_from(journal.segment(first), keys, folder)
-    if len(debts) < len(keys) and is_thorough:
-        debts = _found_from("", keys, folder)
-    return sorted(debts, key=lambda debt: debt.at)
+    debts = _found_from((journal.segment(first), 0), keys, folder)
+    return debts if len(debts) == len(keys) else _found_from(("", 0), keys, folder)
 
 
-def _found_from(segment: str, keys: dict[Key, str], folder: str) -> list[Debt]:
+def _found_from(place: tuple[str, int], keys: dict[Key, str], folder: str) -> list[Debt]:
     runs = {run for run, _ in keys}
     seen: dict[bytes, dict[str, Event]] = {_STARTED: {}, _FINISHED: {}}
     statuses = _Statuses(runs)
-    for line in events.Reader(folder, (segment, 0)).lines():
+    for line in events.Reader(folder, place).lines():
         begin = line[: len(_STARTED)] if line.startswith(_STARTED) else line[: len(_FINISHED)]
         if begin in seen:
             run = line[len(begin) : len(begin) + 16].decode("ascii", "replace")
@@ -93,11 +91,12 @@ def _found_from(segment: str, keys: dict[Key, str], folder: str) -> list[Debt]:
             if run in runs:
                 seen[begin].update((run, event) for event in events.read(line))
     started, ended = seen[_STARTED], seen[_FINISHED]
-    return [
+    debts = [
         Debt(of, started[run], ended.get(run), statuses.is_last(run))
         for run, of in keys
         if run in started and (of == "started" or run in ended)
     ]
+    return sorted(debts, key=lambda debt: debt.at)
 
 
 class _Statuses:
@@ -263,7 +262,7 @@ def ship(debts: Debts, settings: Settings, ours: journal.Journal, patience: floa
             return 0
         debts.catch_up()
         while keys := _settled(debts.owed()):
-            found = _found(keys, ours.folder, is_thorough=True)
+            found = _found(keys, ours.folder)
             delivered, more = _deliver(_batches(found, settings, patience), ours)
             done += delivered
             debts.catch_up()
@@ -318,7 +317,7 @@ def ship_few(debts: Debts, settings: Settings, ours: journal.Journal) -> None:
             return
         debts.catch_up()
         keys = _settled(debts.owed())
-        found = _found(keys, ours.folder, is_thorough=False) if keys else []
+        found = _found_from(debts.place, keys, ours.folder)
         end = min(_FEW, len(found))
         while 0 < end < len(found) and found[end].second == found[end - 1].second:
             end -= 1  # of each second all or nothing
