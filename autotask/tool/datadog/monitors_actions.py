@@ -231,6 +231,10 @@ def _mute(arguments: argparse.Namespace) -> None:
     api, found = _of_task(arguments)
     for number, scope in found:
         api.mute(number, scope, end)
+    if all(scope is not None for _, scope in found):
+        output.notice(
+            f"no monitor is of {arguments.task} alone: is that its name in `autotask tasks`?"
+        )
     until = "" if end is None else f" until {_moment(end)}"
     output.print_rich(
         output.styled(f"muted {_counted(len(found), 'monitor')} of {arguments.task}{until}")

@@ -211,6 +211,14 @@ def test_a_task_of_a_section_is_muted_in_its_own_monitors(watched: Datadog) -> N
     assert all("mail" in name for name in silenced(watched))
 
 
+def test_a_name_that_no_monitor_has_is_doubted(watched: Datadog) -> None:
+    said = autotask("monitors", "mute", "nihgtly")
+    assert (said.status, said.stdout) == (0, "muted 1 monitor of nihgtly\n")
+    assert said.stderr == (
+        "autotask: no monitor is of nihgtly alone: is that its name in `autotask tasks`?\n"
+    )
+
+
 def test_a_task_that_was_not_muted_can_be_unmuted(watched: Datadog) -> None:
     answer("monitors", "mute", "nightly")
     for one in watched.monitors.values():
