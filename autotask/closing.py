@@ -17,15 +17,18 @@ from autotask.run import SUCCESS, Outcome, failure, passed_on
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
+    from typing import TypeVar
 
     from autotask.config import Settings
     from autotask.dogstatsd import Wire
     from autotask.events import Event
     from autotask.run import Run
 
+    W = TypeVar("W", bound=Wire)
+
 _LOST = failure("lost")
-TAGGED = ("service", "env", "version", "tags")  # fields of a started line that become tags
+_TAGGED = ("service", "env", "version", "tags")  # fields of a started line that become tags
 _FINISHED = b'{"event":"finished","run":"'
 _SETTLED = 2 * 3600.0  # seconds after which `autotask prune` may have written a segment anew
 _TORN_KEPT = 24 * 3600.0  # seconds for which a mark that cannot be read may be one being written
@@ -223,21 +226,24 @@ class Closer:
         """Return the wire that carries the tags of the process that ran it."""
         from autotask.dogstatsd import Wire
 
-        key = repr([event.get(name) for name in TAGGED])
-        if key not in self._wires:
-            self._wires[key] = Wire(settings_of(event, self._settings))
-        return self._wires[key]
+        return wire_for(event, self._wires, self._settings, Wire)
 
 
-def settings_of(event: Event, ours: Settings) -> Settings:
-    """Return our settings with the tags of the process that wrote a started line."""
-    settings = object.__new__(type(ours))
-    settings.__dict__.update(ours.__dict__)
-    settings.service, settings.env, settings.version = (
-        events.text(event, name) or None for name in TAGGED[:3]
-    )
-    settings.tags = events.strings(event.get("tags"))
-    return settings
+def wire_for(event: Event, wires: dict[str, W], ours: Settings, make: Callable[[Settings], W]) -> W:
+    """Return which of *wires* carries the tags of the process that wrote a started line.
+
+    If there is none yet, it is made, with our settings apart from these.
+    """
+    key = repr([event.get(name) for name in _TAGGED])
+    if key not in wires:
+        settings = object.__new__(type(ours))
+        settings.__dict__.update(ours.__dict__)
+        settings.service, settings.env, settings.version = (
+            events.text(event, name) or None for name in _TAGGED[:3]
+        )
+        settings.tags = events.strings(event.get("tags"))
+        wires[key] = make(settings)
+    return wires[key]
 
 
 class Mark:
@@ -492,7 +498,7 @@ def _open_roots(folder: str, mark: Mark) -> set[str]:
             for event in events.read(line):
                 roots[events.text(event, "run")] = events.text(event, "root")
         elif line.startswith(_FINISHED):
-            roots.pop(line[len(_FINISHED) : len(_FINISHED) + 16].decode("ascii", "replace"), None)
+            roots.pop(events.field(line, b"run"), None)
     return set(roots.values())
 
 

@@ -19,7 +19,7 @@ HOUR = 3600.0
 COUNTED = HOUR - 60.0  # seconds for which an Agent counts something back
 TOLD = 18 * HOUR - 600.0  # seconds for which Datadog takes an event of it
 _CHEAP = 1 << 19  # bytes at the end of a journal that a launcher looks at
-_BEGIN, _NEEDLE = b'{"event":"', b'sent"'
+_NEEDLE = b'sent"'
 
 
 class Debts:
@@ -34,14 +34,10 @@ class Debts:
         self._since: dict[Key, str] = {}
         self._given_up: set[Key] = set()
 
-    def catch_up(self) -> int:
-        """Read what has been appended; return how many lines are owed."""
+    def catch_up(self) -> dict[Key, str]:
+        """Read what has been appended; return which lines are owed, and the moment since when."""
         for line in self._reader.lines():
             self._take(line)
-        return len(self.owed())
-
-    def owed(self) -> dict[Key, str]:
-        """Return the lines that are owed, and the moment since when."""
         now = time.time()
         limits = {
             "started": journal.moment(now - COUNTED),
@@ -66,23 +62,21 @@ class Debts:
         return len(self._given_up)
 
     def _take(self, line: bytes) -> None:
-        line = line[line.rfind(_BEGIN) :]  # behind one that was cut
-        kind, run, of = _field(line, b"event"), _field(line, b"run"), _field(line, b"of")
+        line = events.whole(line)
+        kind, run, of = (
+            events.field(line, b"event"),
+            events.field(line, b"run"),
+            events.field(line, b"of"),
+        )
         if kind in ("started", "finished"):
             if not line.endswith(b',"unsent":true}\n'):
                 return
             of = kind
         elif kind not in ("unsent", "sent") or of not in ("started", "finished"):
             return
-        key, at = (run, of), _field(line, b"at")
+        key, at = (run, of), events.field(line, b"at")
         self._counts[key] = self._counts.get(key, 0) + (-1 if kind == "sent" else 1)
         self._since[key] = min(at, self._since.get(key, at))
-
-
-def _field(line: bytes, name: bytes) -> str:
-    """Return a field that is a plain text; the first ones of a line are the journal's own."""
-    _, found, rest = line.partition(b'"' + name + b'":"')
-    return rest[: rest.find(b'"')].decode("ascii", "replace") if found else ""
 
 
 def recent(home: str) -> Debts:

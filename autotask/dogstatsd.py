@@ -170,7 +170,7 @@ class Wire:
             with self._lock:
                 if self._only or self._send_alone(packet, refused):  # by now
                     return
-        refused()  # without the lock, for it wants the journal's
+        self._lose(refused)
 
     def keep_to_this_thread(self) -> None:
         """Take no more from other threads, as the journal does at the interpreter's end."""
@@ -188,13 +188,11 @@ class Wire:
         try:
             self._write(packet)
         except BlockingIOError:  # its buffer is full: the next one may find room
-            self.has_refused = True
             return False
         except OSError as problem:
             if from_signal_handler(problem):  # a TimeoutError of the program's
                 raise
             self._paused = time.monotonic() + _PAUSE
-            self.has_refused = True
             self.close_alone()
             return False
         self.was_taken = self._family == "unix" or self._answers is not None
@@ -268,7 +266,12 @@ class Wire:
         """Say of what still waits for an address that it will not be sent."""
         waiting, self._waiting = self._waiting, []
         for _, refused in waiting:
-            refused()
+            self._lose(refused)
+
+    def _lose(self, refused: Callable[[], object]) -> None:
+        """Say of a datagram that it is lost; without our lock, for that wants the journal's."""
+        self.has_refused = True
+        refused()
 
     def _find_address(self) -> bool:
         """Find where to send; a name of a host is resolved beside the task, by a thread."""
@@ -298,7 +301,6 @@ class Wire:
             with self._lock:
                 self._resolving = False
                 self._paused = time.monotonic() + _UNKNOWN
-                self.has_refused = True
             self.give_up()
             return
         lost = []
@@ -309,4 +311,4 @@ class Wire:
                 if not self._send_alone(packet, refused):
                     lost.append(refused)
         for refused in lost:
-            refused()
+            self._lose(refused)

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
     Event = dict[str, Any]
 
+_BEGIN = b'{"event":"'  # of every line; inside a JSON string the quotes would have backslashes
+
 
 class Reader:
     """Reads the lines from a place in the journal on, each once: those with *needle* in them."""
@@ -63,6 +65,21 @@ def read(line: bytes) -> list[Event]:
     from autotask.lines import pieces  # json takes 6 ms: not before there is something to read
 
     return [event for _, event in pieces(line)]
+
+
+def whole(line: bytes) -> bytes:
+    """Return a line without what a full disk has cut before it."""
+    return line[max(line.rfind(_BEGIN), 0) :]
+
+
+def field(line: bytes, name: bytes) -> str:
+    """Return a text of a line without decoding it; the first ones are the journal's own."""
+    mark = b'"' + name + b'":"'
+    begin = line.find(mark)
+    if begin < 0:
+        return ""
+    begin += len(mark)
+    return line[begin : line.find(b'"', begin)].decode("ascii", "replace")
 
 
 def text(event: Event, name: str) -> str:

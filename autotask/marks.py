@@ -11,6 +11,10 @@ import os
 from autotask.guard import from_signal_handler
 from autotask.journal import Journal, above_stdio, make_folder, quoted
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from autotask.dogstatsd import Wire
+
 TOLD = "told-"
 _FLAGS = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_CLOEXEC", 0)
 _FLAGS |= getattr(os, "O_NONBLOCK", 0)
@@ -51,15 +55,16 @@ def leave_mark(
     return path
 
 
-def take_back(path: str, done: bool, told: bool) -> None:
-    """Remove our mark, unless the disk did not take all ends: *done* says that it has.
+def take_back(path: str | None, journal: Journal | None, wire: Wire | None) -> None:
+    """Write what the journal is owed, and remove our mark.
 
-    Whoever finds it then closes the runs in the journal, and sends their ends, unless they are
-    *told*: that is in the name.
+    Where the disk does not take all ends, the mark stays. Whoever finds it closes the runs, and
+    sends their ends, unless the Agent has refused nothing: that is in the name then.
     """
-    if done:
+    done = journal is None or journal.settle()
+    if path and done:
         os.unlink(path)
-    elif told:
+    elif path and not (wire and wire.has_refused):
         folder, name = os.path.split(path)
         os.rename(path, os.path.join(folder, TOLD + name))
 

@@ -86,9 +86,7 @@ class _Process:
     def take_mark_back(self) -> None:
         """Remove the mark, unless ends are still owed to the journal: whoever comes writes them."""
         mark, self.mark = self.mark, None
-        done = self.journal is None or self.journal.settle()
-        if mark:
-            take_back(mark, done, told=self.wire is None or not self.wire.has_refused)
+        take_back(mark, self.journal, self.wire)
 
     def tell_unsent(self, run: Run, of: str) -> None:
         """Journal that the Agent has not taken what was sent of a run: `started` or `finished`."""

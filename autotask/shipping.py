@@ -14,7 +14,7 @@ import os
 import time
 
 from autotask import events, journal
-from autotask.closing import TAGGED, Alone, settings_of
+from autotask.closing import Alone, wire_for
 from autotask.debts import COUNTED, HOUR
 from autotask.dogstatsd import Wire
 from autotask.guard import guarded
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from autotask.events import Event
 
 _ROOM = 16  # bytes that a time takes in a line
-_STARTED, _FINISHED = b'{"event":"started","run":"', b'{"event":"finished","run":"'
 SETTLED = 3.0  # seconds after which nothing more is to come of a second
 _SLICE = 20_000  # debts in memory at a time
 _FEW = 100  # debts that a launcher delivers
@@ -39,15 +38,14 @@ _GAP = 0.001  # seconds between two datagrams to a port, which has no way to say
 class Debt:
     """A line of a run that Datadog has not got."""
 
-    def __init__(self, of: str, started: Event, ended: Event | None, is_last: bool) -> None:
+    def __init__(self, started: Event, ended: Event | None, is_last: bool) -> None:
         self.started = started
-        self.ended = ended or {}
+        self.ended = ended or {}  # of a start that is owed, nothing
+        self.of = "finished" if ended else "started"
         self.is_last = is_last  # of its task and tags: no later run has ended since
         self.run, self.root = events.text(started, "run"), events.text(started, "root")
         self.task, self.framework = events.text(started, "task"), events.text(started, "framework")
-        self.key: Key = self.run, of
-        line = started if of == "started" else self.ended
-        self.at = events.timestamp(events.text(line, "at"))
+        self.at = events.timestamp(events.text(self.ended or started, "at"))
         second = int(self.at)
         self.second = second + (second % 10 == 0)  # not one of the Agent's own counts
 
@@ -81,20 +79,23 @@ def _found(keys: dict[Key, str], folder: str) -> list[Debt]:
 
 def _found_from(place: tuple[str, int], keys: dict[Key, str], folder: str) -> list[Debt]:
     runs = {run for run, _ in keys}
-    seen: dict[bytes, dict[str, Event]] = {_STARTED: {}, _FINISHED: {}}
+    found: dict[Key, Event] = {}
     statuses = _Statuses(runs)
-    for line in events.Reader(folder, place).lines():
-        begin = line[: len(_STARTED)] if line.startswith(_STARTED) else line[: len(_FINISHED)]
-        if begin in seen:
-            run = line[len(begin) : len(begin) + 16].decode("ascii", "replace")
-            statuses.take(begin, run, line)
+    for line in map(events.whole, events.Reader(folder, place).lines()):
+        kind = events.field(line, b"event")
+        if kind in ("started", "finished"):
+            run = events.field(line, b"run")
+            statuses.take(kind, run, line)
             if run in runs:
-                seen[begin].update((run, event) for event in events.read(line))
-    started, ended = seen[_STARTED], seen[_FINISHED]
+                found.update(((run, kind), event) for event in events.read(line))
     debts = [
-        Debt(of, started[run], ended.get(run), statuses.is_last(run))
+        Debt(
+            found[run, "started"],
+            found[run, of] if of == "finished" else None,
+            statuses.is_last(run),
+        )
         for run, of in keys
-        if run in started and (of == "started" or run in ended)
+        if {(run, "started"), (run, of)} <= found.keys()
     ]
     return sorted(debts, key=lambda debt: debt.at)
 
@@ -107,21 +108,21 @@ class _Statuses:
         self._series: dict[str, bytes] = {}  # by run
         self._last: dict[bytes, str] = {}  # run by series
 
-    def take(self, begin: bytes, run: str, line: bytes) -> None:
+    def take(self, kind: str, run: str, line: bytes) -> None:
         """Take the next line of a run."""
-        if begin == _STARTED:
+        if kind == "started":
             self._series[run] = _series(line)
         elif b'"status":"skipped"' not in line and b'"reason":"nested"' not in line:
             if run in self._series:
                 self._last[self._series[run]] = run
             else:  # it began before, and may be of any task
                 self._last.clear()
-        if begin == _FINISHED and run not in self._kept:
+        if kind == "finished" and run not in self._kept:
             self._series.pop(run, None)
 
     def is_last(self, run: str) -> bool:
         """Tell whether no later run of its task and tags has ended since."""
-        return self._last.get(self._series[run]) == run
+        return self._last.get(self._series.get(run, b"")) == run
 
 
 def _series(line: bytes) -> bytes:
@@ -138,7 +139,6 @@ class _LateWire(Wire):
         self._size -= _ROOM
         self._patience = patience
         self._taken = 0  # datagrams of the lines that are being sent
-        self._is_lost = False  # one of them was refused
 
     def _open(self) -> None:
         super()._open()
@@ -147,21 +147,18 @@ class _LateWire(Wire):
     def _look_up(self) -> None:
         self._resolve()  # here, where we may wait
 
-    def _send_packet(self, packet: bytes, _: Callable[[], object]) -> None:
-        if self._is_lost:
+    def _send_packet(self, packet: bytes, refused: Callable[[], object]) -> None:
+        if self.has_refused:
             return
-        super()._send_packet(packet, self._lose)
+        super()._send_packet(packet, refused)
         self.give_up()  # where the address is of a name that is not known
-        self._taken += not self._is_lost
+        self._taken += not self.has_refused
         if self._patience and self._family == "udp":
             time.sleep(_GAP)
 
-    def _lose(self) -> None:
-        self._is_lost = True
-
     def send(self, lines: list[str]) -> bool:
         """Send lines; tell whether the Agent took the first, as far as that can be known."""
-        self._taken, self._is_lost = 0, False
+        self._taken, self.has_refused = 0, False
         self._send(lines)
         return self._taken > 0
 
@@ -172,7 +169,7 @@ class _LateWire(Wire):
     def lines(self, debt: Debt) -> list[str]:
         """Write what would have been sent of a run at the time."""
         trigger = events.text(debt.started, "trigger")
-        if not debt.ended or debt.key[1] == "started":
+        if not debt.ended:
             return [self.start_line(debt.task, debt.framework, trigger)]
         host = events.text(debt.started, "host")
         return self.end_lines(
@@ -222,10 +219,7 @@ def _batches(debts: list[Debt], settings: Settings, patience: float) -> Iterable
     wires: dict[str, _LateWire] = {}
     batches: dict[tuple[_LateWire, str], _Batch] = {}
     for debt in debts:
-        tagged = repr([debt.started.get(name) for name in TAGGED])
-        if tagged not in wires:
-            wires[tagged] = _LateWire(settings_of(debt.started, settings), patience)
-        wire = wires[tagged]
+        wire = wire_for(debt.started, wires, settings, lambda tagged: _LateWire(tagged, patience))
         count, *rest = wire.lines(debt)
         if now - debt.at < COUNTED:
             key = count = f"{count}|T{debt.second}"
@@ -260,15 +254,13 @@ def ship(debts: Debts, settings: Settings, ours: journal.Journal, patience: floa
     with Alone(os.path.dirname(ours.folder)) as alone:
         if not alone:
             return 0
-        debts.catch_up()
-        while keys := _settled(debts.owed()):
+        while keys := _settled(debts.catch_up()):
             found = _found(keys, ours.folder)
             delivered, more = _deliver(_batches(found, settings, patience), ours)
             done += delivered
-            debts.catch_up()
             if not more:
                 break
-            debts.give_up({*keys} & {*debts.owed()})  # in no form, or its lines are not there
+            debts.give_up({*keys} & {*debts.catch_up()})  # in no form, or its lines are not there
     ours.settle()
     return done
 
@@ -305,7 +297,7 @@ def _sent(batch: _Batch, ours: journal.Journal) -> bool:
 
 def _notes(event: str, batch: _Batch) -> str:
     return "\n".join(
-        [journal.delivery_line(event, debt.run, debt.root, debt.key[1]) for debt in batch.debts]
+        [journal.delivery_line(event, debt.run, debt.root, debt.of) for debt in batch.debts]
     )
 
 
@@ -315,8 +307,7 @@ def ship_few(debts: Debts, settings: Settings, ours: journal.Journal) -> None:
     with Alone(os.path.dirname(ours.folder)) as alone:
         if not alone:
             return
-        debts.catch_up()
-        keys = _settled(debts.owed())
+        keys = _settled(debts.catch_up())
         found = _found_from(debts.place, keys, ours.folder)
         end = min(_FEW, len(found))
         while 0 < end < len(found) and found[end].second == found[end - 1].second:

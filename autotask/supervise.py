@@ -288,11 +288,11 @@ class Program:
                 *(run.task, run.framework, run.trigger, outcome, duration, self.host),
                 lambda: self._tell_unsent("finished"),
             )
-        self.withdraw()
         if self.wire:
             self.wire.close()
-            if self.journal and self.wire.was_taken and not unsent:
-                self._deliver(self.journal)
+        self.withdraw()
+        if self.journal and self.wire and self.wire.was_taken and not unsent:
+            self._deliver(self.journal)
 
     def _deliver(self, ours: journal.Journal) -> None:
         """Deliver what earlier runs owe to an Agent that has taken the end of this one."""
@@ -315,13 +315,11 @@ class Program:
     @guarded
     def withdraw(self) -> None:
         """Take our mark back."""
-        done = self.journal is None or self.journal.settle()
-        if self._mark:
-            take_back(self._mark, done, told=self.wire is None or not self.wire.has_refused)
+        take_back(self._mark, self.journal, self.wire)
 
     def _tell_unsent(self, of: str) -> None:
         if self.journal:
-            self.journal.append(journal.delivery_line("unsent", self.run.id, self.run.root, of))
+            self.journal.tell_unsent(self.run.id, self.run.root, of)
 
     def _judged(self, status: int, said: str) -> Outcome:
         """Return what a wait status means; *said* is why there is no command."""

@@ -15,7 +15,8 @@ import sys
 import sysconfig
 import textwrap
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -128,6 +129,21 @@ def write(path: Path, source: str) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(textwrap.dedent(source))
     return path
+
+
+@contextmanager
+def small_disk(place: Path, options: str) -> Iterator[Path]:
+    """Mount a file system in memory; skip the test where that may not be."""
+    if os.getuid() != 0 or not sys.platform.startswith("linux"):
+        pytest.skip("mounts")
+    place.mkdir()
+    mount = ("mount", "-t", "tmpfs", "-o", options, "tmpfs", place)
+    if run_program(*mount, under="bare").status != 0:
+        pytest.skip("may not mount")
+    try:
+        yield place
+    finally:
+        run_program("umount", place, under="bare")
 
 
 def lines(home: Path) -> list[Record]:

@@ -6,12 +6,21 @@ import json
 import os
 import shutil
 import stat
-import sys
 import time
 from pathlib import Path
 
 import pytest
-from support import PYTHON, Ended, lines, run_program, runs, start_program, wait_until, write
+from support import (
+    PYTHON,
+    Ended,
+    lines,
+    run_program,
+    runs,
+    small_disk,
+    start_program,
+    wait_until,
+    write,
+)
 
 from autotask import journal
 from autotask.journal import Journal
@@ -491,21 +500,13 @@ def test_a_task_on_a_full_disk_runs_as_ever(limit: int, tmp_path: Path, home: Pa
         assert segment.stat().st_size <= max(limit, 600)
 
 
-@pytest.mark.skipif(os.getuid() != 0 or not sys.platform.startswith("linux"), reason="mounts")
 def test_so_it_does_where_the_file_system_has_no_room(tmp_path: Path) -> None:
     pytest.importorskip("click")
-    tiny = tmp_path / "tiny"
-    tiny.mkdir()
-    mount = ("mount", "-t", "tmpfs", "-o", "size=4k,nr_inodes=5", "tmpfs", tiny)
-    if run_program(*mount, under="bare").status != 0:
-        pytest.skip("may not mount")
-    try:
+    with small_disk(tmp_path / "tiny", "size=4k,nr_inodes=5") as tiny:
         script = write(tmp_path / "shop.py", CLICK)
         for _ in range(20):
             ended = run_program(script, env={"AUTOTASK_HOME": str(tiny / "home")})
             assert ended == Ended(0, "hello\n", "")
-    finally:
-        run_program("umount", tiny, under="bare")
 
 
 def _homes(folder: Path) -> dict[str, dict[str, str | None]]:

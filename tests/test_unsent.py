@@ -207,6 +207,15 @@ def test_a_restarted_agent_is_no_refusal(tmp_path: Path) -> None:
     wire.close()
 
 
+def test_what_still_waits_for_an_address_at_the_end_was_not_told() -> None:
+    wire = wire_to("udp://LOCALHOST:9")
+    wire._resolving = True  # by a thread that never comes back
+    wire.started("a", "click", "cron")
+    assert not wire.has_refused
+    wire.close()
+    assert wire.has_refused
+
+
 def test_what_waits_for_an_address_is_refused_when_the_wire_is_closed() -> None:
     wire = wire_to("udp://LOCALHOST:9")
     wire._resolving = True  # by a thread that never comes back

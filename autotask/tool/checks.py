@@ -232,7 +232,7 @@ def _left_open(settings: Settings) -> Findings:
 
 def _owed(settings: Settings) -> Findings:
     """Tell what an Agent has missed that listens by now."""
-    owed = debts.recent(settings.home).catch_up() if settings.home else 0
+    owed = debts.recent(settings.home).catch_up() if settings.home else {}
     if owed:
-        text = f"the Agent has missed {debts.text(owed)}"
+        text = f"the Agent has missed {debts.text(len(owed))}"
         yield Finding("warning", "delivery", text, "`autotask ship` delivers them")

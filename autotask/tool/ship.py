@@ -46,17 +46,15 @@ def run(arguments: argparse.Namespace) -> None:
     if not owed:
         print("nothing is owed: the Agent has taken all that was sent")
         return
-    try:
-        listening.knock(settings)
-    except OSError as problem:
-        where, why = listening.place(settings), problem.strerror or problem
-        kept = f"{debts.text(owed)} stay owed; start the Datadog Agent"
-        raise ToolError(f"nobody listens at {where} ({why}): {kept}") from None
+    problem = _silence(settings)
+    if problem:
+        kept = f"{debts.text(len(owed))} stay owed; start the Datadog Agent"
+        raise ToolError(f"nobody listens at {listening.place(settings)} ({problem}): {kept}")
     done = shipping.ship(owing, settings, ours, _PATIENCE)
     if owing.catch_up():
         time.sleep(shipping.SETTLED)
         done += shipping.ship(owing, settings, ours, _PATIENCE)
-    left, hopeless = owing.catch_up(), owing.hopeless()
+    left, hopeless = len(owing.catch_up()), owing.hopeless()
     said = f"; {left} stay owed" if left else ""
     said += f"; of {hopeless} nothing can be told any more" if hopeless else ""
     print(f"delivered {debts.text(done)}{said}")
@@ -66,16 +64,17 @@ def _follow(owing: debts.Debts, settings: Settings, ours: journal.Journal) -> No
     """Deliver whenever something is owed and somebody listens."""
     while True:
         closing.sweep(settings)
-        if owing.catch_up() and _is_there(settings):
+        if owing.catch_up() and not _silence(settings):
             done = shipping.ship(owing, settings, ours, _PATIENCE)
             if done:
                 print(f"delivered {debts.text(done)}", flush=True)
         time.sleep(_TURN)
 
 
-def _is_there(settings: Settings) -> bool:
+def _silence(settings: Settings) -> str | None:
+    """Return why nobody listens; None where somebody does, or may."""
     try:
         listening.knock(settings)
-    except OSError:
-        return False
-    return True
+    except OSError as problem:
+        return problem.strerror or str(problem)
+    return None

@@ -10,6 +10,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from support import (
     only_run,
     run_program,
     runs,
+    small_disk,
     start_program,
     wait_until,
     write,
@@ -330,13 +332,20 @@ def test_only_what_is_surely_dead_is_closed(
     assert len(os.listdir(home / "open")) == (0 if closed else 1)
 
 
-def test_a_living_process_keeps_its_runs(program: Any, home: Path) -> None:
-    script = program("os.write(1, b'in\\n'); sys.stdin.read()")
+@contextmanager
+def inside(script: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """Start a program that says when it is in its task, and ends with its input."""
     with start_program(
         script, "inner", stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0
     ) as living:
         assert living.stdout
         living.stdout.readline()
+        yield living
+
+
+def test_a_living_process_keeps_its_runs(program: Any, home: Path) -> None:
+    script = program("os.write(1, b'in\\n'); sys.stdin.read()")
+    with inside(script) as living:
         sweep()
         assert {run["status"] for run in runs(home)} == {"running"}
         living.communicate()
@@ -423,11 +432,7 @@ def test_what_a_process_wrote_before_it_died_counts_whenever_that_was_read(
     program: Any, home: Path
 ) -> None:
     script = program("os.write(1, b'in\\n'); sys.stdin.read()")
-    with start_program(
-        script, "inner", stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0
-    ) as living:
-        assert living.stdout
-        living.stdout.readline()
+    with inside(script) as living:
         root = runs(home)[0]["root"]
         story = closing.Story(root, str(home / "journal"), ("", 0))
         story.catch_up()
@@ -702,14 +707,8 @@ def test_under_a_launcher_they_are_written_at_once(
     assert list((home / "open").iterdir()) == []
 
 
-@pytest.mark.skipif(os.getuid() != 0, reason="mounts")
 def test_a_start_that_the_disk_did_not_take_is_written_with_the_end(tmp_path: Path) -> None:
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mount = ("mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", disk)
-    if run_program(*mount, under="bare").status != 0:
-        pytest.skip("may not mount")
-    try:
+    with small_disk(tmp_path / "disk", "size=64k") as disk:
         home = disk / "home"
         env: dict[str, str | None] = {"AUTOTASK_HOME": str(home)}
         run_program("true", under="launcher", env=env)  # makes the segment
@@ -721,8 +720,6 @@ def test_a_start_that_the_disk_did_not_take_is_written_with_the_end(tmp_path: Pa
         assert ended == Ended(0, "", "")
         text = next((home / "journal").iterdir()).read_text().replace("x" * 100, "").lstrip("x")
         assert [run["task"] for run in closed_runs(text)] == ["true", "rm"]
-    finally:
-        run_program("umount", disk, under="bare")
 
 
 def closed_runs(text: str) -> list[dict[str, Any]]:

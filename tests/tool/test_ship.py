@@ -264,6 +264,14 @@ def test_torn_lines_are_passed_over(book: Book, datagrams: Datagrams) -> None:
     assert kinds(shipped(datagrams)) == ["count", "count", "distribution", "check"]
 
 
+def test_what_is_glued_to_a_torn_line_is_found(book: Book, datagrams: Datagrams) -> None:
+    book.line('{"event":"started","run":"00000000000000aa","ro', end="")
+    book.run("whole", unsent=True)
+    found = shipped(datagrams)
+    assert kinds(found) == ["count", "count", "distribution", "check"]
+    assert all("task:whole" in line.tags for line in found)
+
+
 def test_it_says_who_does_not_listen_and_keeps_all(book: Book) -> None:
     book.run(unsent=True)
     before = lines(book.home)
