@@ -11,9 +11,10 @@ import time
 
 from autotask import events, journal
 from autotask.guard import guarded
+from autotask.journal import OWED
 from autotask.marks import TOLD, marks_folder
 from autotask.process import is_dead, start_time
-from autotask.run import SUCCESS, Outcome, failure, passed_on
+from autotask.run import Outcome, failure, passed_on
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -207,9 +208,9 @@ class Closer:
 
     def is_told(self, run: Open) -> bool:
         """Tell whether its process has sent the end itself, and could only not write it down."""
-        names = f"{TOLD}{run.pid}-", f"{TOLD}launcher-{run.id}-"  # of an empty mark, too
+        names = f"{TOLD}{run.pid}-", f"{TOLD}launcher-{run.id}-"
         return any(
-            (mark is not None and mark.is_of(run)) or name.startswith(names)
+            mark.is_of(run) if mark and mark.root else name.startswith(names)  # it may be empty
             for name, mark in self._told.items()
         )
 
@@ -253,9 +254,8 @@ class Mark:
         self.path = path
         self.root = events.text(fields, "root")
         self.position = events.text(fields, "segment"), events.number(fields, "offset") or 0
-        name = os.path.basename(path)
-        self.told = name.startswith(TOLD)  # its ends are on the wire, and not in the journal
-        name = name[len(TOLD) :] if self.told else name
+        name, prefix = _plain(os.path.basename(path))
+        self.told = prefix == TOLD  # its ends are on the wire, and not in the journal
         # The run of a command whose launcher left the mark, and the launcher's process id.
         launcher, self.launched, self.launcher = (*name.split("-"), "", "")[:3]
         if launcher != "launcher":
@@ -289,6 +289,28 @@ def _paths(home: str) -> list[str]:
         return [os.path.join(folder, name) for name in os.listdir(folder)]
     except OSError:
         return []
+
+
+def _plain(name: str) -> tuple[str, str]:
+    """Return a mark's name as it was left at first, and what was put before it since."""
+    prefix = next((prefix for prefix in (OWED, TOLD) if name.startswith(prefix)), "")
+    return name[len(prefix) :], prefix
+
+
+def _has_all_lines(home: str, key: tuple[str, int]) -> bool:
+    """Tell whether the journal has every line of a dead process, as its mark shows.
+
+    A process that has got past its end, or that was refused a line by a full disk, has its mark
+    under another name, or none.
+    """
+    prefixes = set()
+    for path in _paths(home):
+        name, prefix = _plain(os.path.basename(path))
+        if name.startswith(f"{key[1]}-"):
+            mark = _read_mark(path)
+            if mark is None or mark.key == key:  # it may be empty
+                prefixes.add(prefix)
+    return prefixes == {""}
 
 
 def _read_mark(path: str) -> Mark | None:
@@ -357,8 +379,9 @@ class Tail:
         self.close_lost()
         self._closer.look_for_told()
         own = self._story.open.get(self._run.id)
-        if own and outcome is not SUCCESS and self._closer.is_told(own):
-            del self._story.open[own.id]  # of the others the disk did not take how they ended
+        others = any(run.key == self._key for run in self._story.open.values() if run is not own)
+        if own and others and not _has_all_lines(self._home, self._key):
+            del self._story.open[own.id]  # the others may have ended otherwise than the command
             self._closer.close_dead(self._story, [self._key])
             outcome = _explained(own, outcome)
         else:

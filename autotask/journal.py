@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 _FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_CLOEXEC", 0)
 _FLAGS |= getattr(os, "O_NONBLOCK", 0)  # a FIFO of that name would keep us until it is read
 _KIND, _FILE = 0o170000, 0o100000  # of a mode; the module `stat` has these
+OWED = "owed-"
 _KEPT = 1 << 18  # bytes of lines kept that the disk did not take: about a thousand
 _UNSENT = ',"unsent":true'
 _ESCAPED = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
@@ -31,6 +32,7 @@ class Journal:
 
     def __init__(self, home: str) -> None:
         self.folder = os.path.join(home, "journal")
+        self.mark: str | None = None  # the path of our process's mark, see `autotask.marks`
         # Against another thread's closing of our file between our look at it and our writing. A
         # signal handler's task may come between, too: its thread has the lock already.
         self._lock = RLock()
@@ -87,11 +89,30 @@ class Journal:
         if written == len(data):
             if owed:
                 self._owed = b""
+                self._rename_mark()
             return True
         if keep and len(data) > _KEPT:
             keep, self._dropped = False, True
         self._owed = _rest(data, written, len(data) if keep else len(owed))
+        self._rename_mark()
         return written == len(data) - 1
+
+    def _rename_mark(self) -> None:
+        """Show in our mark's name whether lines are missing, in case this process is killed."""
+        if self.mark is None:
+            return
+        folder, name = os.path.split(self.mark)
+        plain = name[len(OWED) :] if name.startswith(OWED) else name
+        path = os.path.join(folder, OWED + plain if self._owed or self._dropped else plain)
+        if path == self.mark:
+            return
+        try:
+            os.rename(self.mark, path)
+        except OSError as problem:
+            if from_signal_handler(problem):
+                raise
+            return
+        self.mark = path
 
     def _is_ready(self) -> bool:
         """Tell whether the segment of this hour is open, or could be opened."""

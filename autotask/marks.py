@@ -1,7 +1,8 @@
 """Marks: a small file for each process that has runs open, found again when it has died.
 
 Its owner takes it back at its end. What is left behind tells `closing.sweep` which process to
-look for, and where in the journal its runs begin.
+look for, and where in the journal its runs begin. The name also tells whether the disk was too full
+for some of the process's lines: `owed-`, or `told-` if the Agent has heard of all ends.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import os
 
 from autotask.guard import from_signal_handler
-from autotask.journal import Journal, above_stdio, make_folder, quoted
+from autotask.journal import OWED, Journal, above_stdio, make_folder, quoted
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -66,7 +67,8 @@ def take_back(path: str | None, journal: Journal | None, wire: Wire | None) -> N
         os.unlink(path)
     elif path and not (wire and wire.has_refused):
         folder, name = os.path.split(path)
-        os.rename(path, os.path.join(folder, TOLD + name))
+        plain = name[len(OWED) :] if name.startswith(OWED) else name
+        os.rename(path, os.path.join(folder, TOLD + plain))
 
 
 def sign_mark(home: str, begin: str) -> None:

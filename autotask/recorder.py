@@ -72,7 +72,6 @@ class _Process:
             settings.version,
             settings.tags,
         )
-        self.mark: str | None = None
         self.handed_on: Run | None = None  # the run that the environment names
         self.parent, self.root, trigger = parent_of(os.environ)
         self.trigger = trigger or find_trigger()
@@ -81,12 +80,15 @@ class _Process:
         """Leave a mark for whoever finds this process dead: before the line of its first run."""
         if self.journal:
             name, root = f"{self.pid}-{run}", self.root or run
-            self.mark = leave_mark(self.journal, name, self.identity, self.pid, self.host, root)
+            self.journal.mark = leave_mark(
+                *(self.journal, name, self.identity, self.pid, self.host, root)
+            )
 
     def take_mark_back(self) -> None:
         """Remove the mark, unless ends are still owed to the journal: whoever comes writes them."""
-        mark, self.mark = self.mark, None
-        take_back(mark, self.journal, self.wire)
+        if self.journal:
+            mark, self.journal.mark = self.journal.mark, None
+            take_back(mark, self.journal, self.wire)
 
     def tell_unsent(self, run: Run, of: str) -> None:
         """Journal that the Agent has not taken what was sent of a run: `started` or `finished`."""

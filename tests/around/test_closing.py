@@ -500,19 +500,83 @@ def test_a_command_is_not_forgotten_whose_launcher_died_before_its_first_line(ho
     assert os.listdir(home / "open") == []
 
 
-def test_what_a_full_disk_did_not_take_of_a_commands_tasks_is_lost_and_no_exit(
-    program: Any, home: Path
+# A command whose disk is full when its first task ends; then it does what is asked of it.
+REFUSED = """
+import os, resource, signal, sys, autotask
+
+def limit(size): resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+
+def last(body): autotask.task(name="last")(lambda: exec(body))()
+
+@autotask.task(name="first")
+def first(): limit(0)
+
+@autotask.task(name="failing")
+def failing(): raise ValueError
+
+first()
+"""
+AWAY: dict[str, str | None] = {
+    "AUTOTASK_DEBUG": None,
+    "DD_DOGSTATSD_URL": "unix:///no/such/socket",
+}
+LOST = {"status": "failure", "reason": "lost"}
+EXIT = {"status": "failure", "reason": "exit", "exit_code": 3}
+# What the command does then, how it ends itself, and the ends of its tasks as the journal has them.
+REFUSALS: dict[str, tuple[str, dict[str, Any], list[dict[str, Any]]]] = {
+    "it fails by itself": ("sys.exit(3)", EXIT, [LOST]),
+    "it is cut off": ("os._exit(3)", EXIT, [LOST]),
+    "it is killed": (
+        "os.kill(os.getpid(), 9)",
+        {"status": "failure", "reason": "signal", "signal": "SIGKILL"},
+        [LOST],
+    ),
+    "it succeeds": ("", {"status": "success"}, [LOST]),
+    "it succeeds, though a task failed": (
+        "limit(-1)\ntry: limit(0); failing()\nexcept ValueError: pass",
+        {"status": "success"},
+        [LOST],
+    ),
+    "the disk has room again": (
+        "limit(-1); last('os._exit(3)')",
+        {**EXIT, "reason": "nested"},
+        [{"status": "success"}, EXIT],
+    ),
+    "it is full again": (
+        "limit(-1); last('limit(0)'); os._exit(3)",
+        EXIT,
+        [{"status": "success"}, LOST],
+    ),
+}
+
+
+@pytest.mark.parametrize(("body", "command", "tasks"), REFUSALS.values(), ids=REFUSALS)
+def test_a_commands_status_does_not_end_a_task_whose_own_end_a_full_disk_refused(
+    body: str, command: dict[str, Any], tasks: list[dict[str, Any]], tmp_path: Path, home: Path
 ) -> None:
-    tell = (
-        "os.chdir(os.environ['AUTOTASK_HOME'] + '/open');"
-        "[os.rename(name, 'told-' + name) for name in os.listdir() if name[0] != 'l'];"
-        "os._exit(3)"
-    )
-    assert run_program(program(tell), "inner", under="launcher").status == 3
-    command, task = runs(home)
-    assert ends(command) == {"status": "failure", "reason": "exit", "exit_code": 3}
-    assert ends(task) == {"status": "failure", "reason": "lost"}
+    run_program(write(tmp_path / "shop.py", REFUSED + body), under="launcher", env=AWAY)
+    program, *inside = runs(home)
+    told = {name: value for name, value in ends(program).items() if name != "caused_by"}
+    assert (told, [ends(run) for run in inside]) == (command, tasks)
     assert os.listdir(home / "open") == []
+
+
+def test_nor_does_it_where_the_disk_took_no_mark_either(tmp_path: Path, home: Path) -> None:
+    home.mkdir(mode=0o700)
+    (home / "open").write_text("no folder")
+    script = write(tmp_path / "shop.py", REFUSED + "sys.exit(3)")
+    assert run_program(script, under="launcher", env=AWAY).status == 3
+    assert [ends(run) for run in runs(home)] == [EXIT, LOST]
+
+
+def test_an_end_that_the_agent_heard_of_is_not_sent_again(
+    tmp_path: Path, home: Path, datagrams: Datagrams
+) -> None:
+    script = write(tmp_path / "shop.py", REFUSED + "sys.exit(3)")
+    run_program(script, under="launcher", env={"AUTOTASK_DEBUG": None})
+    assert [ends(run) for run in runs(home)] == [EXIT, LOST]
+    sent = datagrams.lines("autotask.task.runs", wait=5)
+    assert sorted("status:success" in line for line in sent) == [False, True]
 
 
 def test_a_launcher_counts_whose_commands_first_line_is_still_to_come(
@@ -663,11 +727,7 @@ def test_ends_that_nobody_has_heard_of_are_sent_then(
     tmp_path: Path, home: Path, datagrams: Datagrams
 ) -> None:
     script = write(tmp_path / "shop.py", FULL)
-    away: dict[str, str | None] = {
-        "AUTOTASK_DEBUG": None,
-        "DD_DOGSTATSD_URL": "unix:///no/such/socket",
-    }
-    assert run_program(script, env=away) == Ended(0, "", "")
+    assert run_program(script, env=AWAY) == Ended(0, "", "")
     sweep()
     assert len(datagrams.lines("autotask.task.runs", wait=5)) == 2
 
@@ -702,7 +762,7 @@ def test_under_a_launcher_they_are_written_at_once(
     script = write(tmp_path / "shop.py", FULL)
     env: dict[str, str | None] = {"AUTOTASK_DEBUG": None}
     assert run_program(script, under="launcher", env=env) == Ended(0, "", "")
-    assert [run["status"] for run in runs(home)] == ["success"] * 2
+    assert [ends(run) for run in runs(home)] == [{"status": "success"}, LOST]
     assert len(datagrams.lines("autotask.task.runs", wait=5)) == 2
     assert list((home / "open").iterdir()) == []
 
