@@ -16,11 +16,16 @@ whose launcher was killed goes on, and tells of its own tasks; of the command it
 any more: it is `lost`, unless the launcher's word came first, or the command left what it died of.
 
 While the disk is full a line may come late or never: the runs of such moments may be lost.
+
+SIGKILL cuts a write short, too, but only where a page of the file ends: that tears a line, or a
+note, of whoever was killed.
 """
 
 from __future__ import annotations
 
 import json
+import mmap
+import re
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -31,6 +36,8 @@ from typing import Any, NamedTuple
 
 Event = dict[str, Any]
 _BEGIN = b'{"event":'  # of each line: where one may stand behind what is left of another
+_NOTE = re.compile(r"(started|ended|launched) ([\w-]+) (\d+) (\d+\.\d+)\n")
+PAGE = mmap.PAGESIZE  # bytes
 _OF_ITS_TIME = 60.0  # seconds: a moment that two clocks' readings may be apart
 
 
@@ -61,10 +68,12 @@ class Truth:
         self.full: list[tuple[float, float]] = []  # POSIX seconds in which the disk was full
 
     def read(self, notes: Path) -> None:
-        """Take what the tasks have noted: `word name pid time`, in seconds since the boot."""
+        """Take what the tasks have noted: `word name pid time`, in seconds since the boot.
+
+        What is left of a torn note may stand before another one.
+        """
         boot = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
-        for line in notes.read_text().splitlines():
-            word, name, pid, at = line.split(" ")
+        for word, name, pid, at in _NOTE.findall(notes.read_text()):
             if word == "launched":
                 self.launchers[name] = int(pid)
             else:
@@ -83,6 +92,7 @@ class Journal:
     started: dict[str, Event] = field(default_factory=dict)  # by run
     finished: dict[str, Event] = field(default_factory=dict)
     torn: list[str] = field(default_factory=list)
+    torn_within_pages: list[str] = field(default_factory=list)  # those that no kill has torn
     twice: list[str] = field(default_factory=list)
 
     def add(self, event: Event) -> None:
@@ -98,22 +108,33 @@ def read(home: Path) -> Journal:
     """Read the segments of a home."""
     found = Journal()
     for segment in sorted((home / "journal").glob("*.jsonl")):
+        begin = 0
         *whole, rest = segment.read_bytes().split(b"\n")
         for line in whole:
-            for event in _events(line, found.torn):
+            for event in _events(line, begin, found):
                 found.add(event)
+            begin += len(line) + 1
         if rest:
-            found.torn.append(f"without an end: {rest!r}")
+            _tear(f"without an end: {rest!r}", [begin + len(rest)], found)
     return found
 
 
-def _events(line: bytes, torn: list[str]) -> Iterator[Event]:
+def _tear(fault: str, ends: list[int], found: Journal) -> None:
+    """Take a torn line; *ends* is where in its segment it may have been cut."""
+    found.torn.append(fault)
+    if any(end % PAGE for end in ends):
+        found.torn_within_pages.append(fault)
+
+
+def _events(line: bytes, begin: int, found: Journal) -> Iterator[Event]:
     """Yield the event of a line; of a torn one, what is whole in it."""
     try:
         yield json.loads(line)
         return
     except ValueError:
-        torn.append(f"torn: {line!r}")
+        pieces = re.finditer(re.escape(_BEGIN), line)
+        inner = [begin + piece.start() for piece in pieces if piece.start()]
+        _tear(f"torn: {line!r}", inner or [begin + len(line)], found)
     for rest in line.split(_BEGIN)[1:]:
         try:
             event, _ = json.JSONDecoder().raw_decode((_BEGIN + rest).decode())
@@ -145,7 +166,7 @@ def look(truth: Truth, home: Path) -> tuple[Aftermath, Journal]:
     journal = read(home)
     found = Aftermath(runs=len(journal.started), torn=journal.torn, twice=journal.twice)
     if not truth.full:
-        found.wrong += journal.torn
+        found.wrong += journal.torn_within_pages if truth.killed else journal.torn
     judge = _Judge(truth, journal)
     for run, started in journal.started.items():
         if run not in journal.finished:

@@ -48,6 +48,7 @@ class Storm:
         self.started: dict[str, dict[str, Any]] = {}
         self.finished: dict[str, dict[str, Any]] = {}
         self.more: list[str] = []
+        self.cut = 0  # bytes of a line that were written before all others
         self.truth.launchers["process"] = LAUNCHER
         for name, (framework, parent, pid) in TREE.items():
             self.truth.expected[name] = Expected(framework, parent, "success")
@@ -72,9 +73,12 @@ class Storm:
         (self.home / "journal").mkdir(parents=True)
         (self.home / "open").mkdir(exist_ok=True)
         events = [*self.started.values(), *self.finished.values()]
-        lines = [*map(json.dumps, events), *self.more]
+        text = "".join(f"{line}\n" for line in [*map(json.dumps, events), *self.more])
+        if self.cut:
+            torn = '{"event":"finished","fill":"' + "x" * aftermath.PAGE
+            text = torn[: self.cut] + text
         segment = self.home / "journal" / "1970-01-01T00.jsonl"
-        segment.write_text("".join(f"{line}\n" for line in lines))
+        segment.write_text(text)
         found, _ = aftermath.look(self.truth, self.home)
         return [fault.partition(":")[0] for fault in found.faults()]
 
@@ -127,6 +131,20 @@ def _disk_full_at_another_time(storm: Storm) -> None:
     storm.truth.full = [(300.0, 310.0)]
 
 
+def _cut_at_a_page(storm: Storm) -> None:
+    _killed(storm)
+    storm.cut = aftermath.PAGE
+
+
+def _cut_at_a_page_by_nobody(storm: Storm) -> None:
+    storm.cut = aftermath.PAGE
+
+
+def _cut_within_a_page(storm: Storm) -> None:
+    _killed(storm)
+    storm.cut = aftermath.PAGE - 1
+
+
 def _killed_otherwise(storm: Storm) -> None:
     _killed(storm)
     storm.end("outer", "signal", signal="SIGTERM")
@@ -157,6 +175,9 @@ AFTERMATHS: dict[str, tuple[Callable[[Storm], object], list[str]]] = {
     "the launcher killed": (_launcher_killed, []),
     "both killed": (_both_killed, []),
     "the disk full": (_disk_full, []),
+    "a line cut by a kill": (_cut_at_a_page, []),
+    "a line cut by nobody": (_cut_at_a_page_by_nobody, ["torn"]),
+    "a line cut where no kill cuts": (_cut_within_a_page, ["torn"]),
     "no end": (lambda storm: storm.finished.pop("child"), ["no end"]),
     "two ends": (
         lambda storm: storm.more.append(json.dumps(storm.finished["child"])),
@@ -230,6 +251,16 @@ def test_notes_are_read_with_their_time(tmp_path: Path) -> None:
     assert (truth.started["a"].pid, truth.launchers) == (7, {"b": 8})
     assert abs(truth.started["a"].at - time.time()) < 60
     assert truth.ended["a"].at - truth.started["a"].at == pytest.approx(1, abs=1e-3)
+
+
+def test_a_note_that_a_kill_has_cut_hides_no_other(tmp_path: Path) -> None:
+    truth, notes = Truth(), tmp_path / "notes"
+    cut = "started a 7 1.5\nended a 7 2", "started b-proc", "ended b-process 8", ""
+    notes.write_text("launched c 9 3.5\n".join(cut) + "started d 10 4.5\nended d 10 5.")
+    truth.read(notes)
+    assert list(truth.started) == ["a", "d"]
+    assert list(truth.ended) == []
+    assert truth.launchers == {"c": 9}
 
 
 RECORD = {
