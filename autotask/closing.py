@@ -73,6 +73,7 @@ class Story:
         self._reader = events.Reader(folder, position, f'"root":"{root}"'.encode())
         self._known: tuple[bytes, ...] = ()
         self.begun = False  # its first line was there
+        self._ended: set[str] = set()  # whose end stands before their start: a clock was set back
 
     def know(self, run: Open) -> None:
         """Take a run whose first line need not be read: it is mostly the only one."""
@@ -87,6 +88,7 @@ class Story:
             else:
                 for event in events.read(line):
                     self.add(event)
+        self._ended.clear()
 
     def add(self, event: Event) -> None:
         """Take the next line."""
@@ -102,6 +104,9 @@ class Story:
             self.open[run].raised = event
 
     def _begin(self, run: Open) -> None:
+        if run.id in self._ended:
+            self._ended.remove(run.id)
+            return
         around = self.open.get(run.parent)
         if around is not None:
             run.programs = around.programs
@@ -112,6 +117,8 @@ class Story:
 
     def _end(self, run: str, event: Event) -> None:
         ended = self.open.pop(run, None)
+        if ended is None:
+            self._ended.add(run)
         if ended is None or event.get("reason") == "lost":  # cut off by the end, no cause of it
             return
         if event.get("status") == "failure" and ended.parent in self.open:
@@ -342,8 +349,8 @@ class Tail:
         self._home = settings.home or ""
         self._run = run
         self._key = process, run.pid
-        self._position = position
-        self._story = Story(run.root, ours.folder, position)
+        self._position = _not_ahead(position)
+        self._story = Story(run.root, ours.folder, self._position)
         self._closer = Closer(settings, ours)
         own = {"run": run.id, "root": run.root, "task": run.task, "framework": run.framework}
         self._story.know(Open({**own, "process": process, "pid": run.pid}))
@@ -529,4 +536,10 @@ def _beginning(mark: Mark) -> tuple[str, int]:
     """Return where to read from: the whole segment, if it may have been written anew since."""
     segment, offset = mark.position
     settled = segment < journal.segment(time.time() - _SETTLED)
-    return segment, 0 if settled else offset
+    return _not_ahead((segment, 0 if settled else offset))
+
+
+def _not_ahead(position: tuple[str, int]) -> tuple[str, int]:
+    """Return a place in the journal; this hour's begin if the clock was set back since."""
+    now = journal.segment(time.time())
+    return (now, 0) if now < position[0] else position

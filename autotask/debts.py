@@ -44,9 +44,10 @@ class Debts:
             "finished": journal.moment(now - TOLD),
         }
         old = [key for key, at in self._since.items() if at < limits[key[1]]]
-        for key in old:
-            del self._since[key]
+        for key in [*old, *(key for key, count in self._counts.items() if not count)]:
+            self._since.pop(key, None)
             self._counts.pop(key, None)
+        self._given_up &= self._since.keys()
         return {
             key: at
             for key, at in self._since.items()

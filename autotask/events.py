@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -12,32 +13,58 @@ if TYPE_CHECKING:
 
     Event = dict[str, Any]
 
+_LATE = 24  # segments before the first that are watched for late lines
 _BEGIN = b'{"event":"'  # of every line; inside a JSON string the quotes would have backslashes
 
 
 class Reader:
-    """Reads the lines from a place in the journal on, each once: those with *needle* in them."""
+    """Reads the lines from a place in the journal on, each once: those with *needle* in them.
+
+    It goes on with all segments: a process that was stopped for long, or whose clock was set back,
+    may write into an old one.
+    """
 
     def __init__(self, folder: str, position: tuple[str, int], needle: bytes = b"") -> None:
         self._folder = folder
         self._first, offset = position
-        self._offsets = {self._first: offset}
+        self._offsets = {self._first: offset}  # of all segments, where to read on
         self._needle = needle
+        self._has_begun = False
 
     def lines(self) -> Iterator[bytes]:
         """Yield the lines that have come since the last time."""
         try:
-            names = sorted(name for name in os.listdir(self._folder) if name >= self._first)
+            names = sorted(name for name in os.listdir(self._folder) if name.endswith(".jsonl"))
         except OSError:
             return
+        known = self._offsets if self._has_begun else {**self._older(names), **self._offsets}
+        self._has_begun = True
+        self._offsets = {name: known.get(name, 0) for name in names}
         for name in names:
-            if name.endswith(".jsonl"):
-                yield from self._new_in(name)
-        if len(names) > 1:
-            self._first = names[-2]  # in which a slow writer may still write
+            yield from self._new_in(name)
+
+    def _older(self, names: list[str]) -> dict[str, int]:
+        """Return the sizes of the segments before the first; only the last few may still grow."""
+        older = [name for name in names if name < self._first]
+        sizes = dict.fromkeys(older, sys.maxsize)
+        for name in older[-_LATE:]:
+            sizes[name] = self._size(name)
+        return sizes
+
+    def _size(self, name: str) -> int:
+        try:
+            return os.stat(os.path.join(self._folder, name)).st_size
+        except OSError:
+            return 0
 
     def _new_in(self, name: str) -> Iterator[bytes]:
-        offset = self._offsets.get(name, 0)
+        offset = self._offsets[name]
+        if offset == sys.maxsize:
+            return
+        size = self._size(name)
+        if size <= offset:
+            self._offsets[name] = size  # shorter: written anew, without lines that are too old
+            return
         try:
             file = opened(os.path.join(self._folder, name))
         except OSError:
@@ -45,12 +72,20 @@ class Reader:
         with file:
             file.seek(offset)
             for line in file:
-                if not line.endswith(b"\n"):
+                has_end = line.endswith(b"\n")
+                if not has_end and not _is_complete(line):
                     break  # torn, or being written
                 offset += len(line)
                 if self._needle in line:
-                    yield line
+                    yield line if has_end else line + b"\n"
         self._offsets[name] = offset
+
+
+def _is_complete(line: bytes) -> bool:
+    """Tell whether a line misses nothing but its end, which a full disk may have refused."""
+    from autotask import lines
+
+    return line.endswith(b"}") and lines.is_complete(line, lines.pieces(line))
 
 
 def opened(path: str) -> BinaryIO:

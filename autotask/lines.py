@@ -29,6 +29,11 @@ def pieces(line: bytes) -> list[tuple[str, Event]]:
     return _recovered(text)
 
 
+def is_complete(line: bytes, found: list[tuple[str, Event]]) -> bool:
+    """Tell whether the last one of a line's pieces reaches up to the line's end."""
+    return bool(found) and line.decode("utf-8", "replace").endswith(found[-1][0])
+
+
 def _recovered(text: str) -> list[tuple[str, Event]]:
     found = []
     for rest in text.split(_BEGIN)[1:]:

@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from autotask.lines import pieces
+from autotask.lines import is_complete, pieces
 from autotask.process import is_dead
 from autotask.tool import output, segments
 from autotask.tool.errors import ToolError
@@ -245,7 +245,7 @@ class Index:
             batch: dict[str, _Halves] = {}
             for line in file:
                 events = pieces(line)
-                if not line.endswith(b"\n") and not events:
+                if not line.endswith(b"\n") and not is_complete(line, events):
                     break  # torn, or still being written: next time
                 consumed += len(line)
                 for text, event in events:

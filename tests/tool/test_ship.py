@@ -380,3 +380,20 @@ def test_as_a_service_it_waits_for_the_agent_and_for_what_is_owed(
             agent.close()
     assert json.loads(book.segment().read_text().splitlines()[-1])["event"] == "sent"
     assert not os.path.exists(path)
+
+
+def test_as_a_service_it_reads_what_comes_late_to_an_old_segment(
+    book: Book, unix_agent: UnixAgent
+) -> None:
+    for hours in range(4):
+        book.run(ago=hours * HOUR + 60)
+    env = environment(env={"DD_DOGSTATSD_URL": unix_agent.url})
+    words = [*COMMAND, "ship", "--follow"]
+    with subprocess.Popen(words, env=env, stdout=subprocess.PIPE, text=True) as service:
+        try:
+            assert service.stdout
+            for ago in (60, 3 * HOUR + 60):
+                book.run(ago=ago, outcome=FAILURE, unsent=True)
+                assert service.stdout.readline().startswith("delivered ")
+        finally:
+            service.terminate()

@@ -1,0 +1,134 @@
+"""Reading the journal while it grows: each line once, wherever and whenever it is written."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from autotask import events
+from autotask.closing import Story, Tail
+from autotask.config import Settings
+from autotask.journal import Journal, process_fields, started_line
+from autotask.run import Run
+
+ROOT = "00000000000000aa"
+OLD, NEW = "2026-11-25T03.jsonl", "2026-11-25T07.jsonl"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path
+
+
+def add(segment: Path, *texts: str, end: str = "\n") -> None:
+    with segment.open("a") as file:
+        file.write("".join(f'{{"event":"{text}"}}{end}' for text in texts))
+
+
+def new_in(reader: events.Reader) -> list[str]:
+    return [json.loads(line)["event"] for line in reader.lines()]
+
+
+# Segments as they lie there when the reading begins, where it begins, and what comes then: a line
+# that is read if it is named "late".
+LATE: dict[str, tuple[list[str], str, list[tuple[str, str]]]] = {
+    "to the segment where the reading began": (
+        [OLD],
+        OLD,
+        [(NEW, "late"), ("2026-11-25T08.jsonl", "late"), (OLD, "late")],
+    ),
+    "to one before it": ([OLD, NEW], NEW, [(OLD, "late")]),
+    "to one that was not there: a clock was set back": ([NEW], NEW, [(OLD, "late")]),
+    "behind segments of the future: a clock was wrong": (
+        ["2031-01-01T00.jsonl", "2031-01-01T01.jsonl"],
+        OLD,
+        [(OLD, "late"), (NEW, "late"), ("2026-11-25T09.jsonl", "late")],
+    ),
+}
+
+
+@pytest.mark.parametrize(("there", "first", "coming"), LATE.values(), ids=LATE)
+def test_a_line_is_read_whenever_it_comes_to_whatever_segment(
+    there: list[str], first: str, coming: list[tuple[str, str]], folder: Path
+) -> None:
+    for name in there:
+        add(folder / name, "early")
+    reader = events.Reader(str(folder), (first, 0))
+    assert new_in(reader) == ["early" for name in there if name >= first]
+    for name, text in coming:
+        add(folder / name, text)
+        assert new_in(reader) == [text]
+        assert new_in(reader) == []
+
+
+def test_what_was_in_an_older_segment_before_is_not_read(folder: Path) -> None:
+    add(folder / OLD, "early", "early")
+    add(folder / NEW, "early", "wanted")
+    reader = events.Reader(str(folder), (NEW, len('{"event":"early"}\n')))
+    assert new_in(reader) == ["wanted"]
+
+
+def test_a_segment_that_was_written_anew_is_not_read_again(folder: Path) -> None:
+    add(folder / OLD, *["early"] * 9)
+    reader = events.Reader(str(folder), (OLD, 0))
+    assert len(new_in(reader)) == 9
+    (folder / OLD).unlink()
+    add(folder / OLD, *["early"] * 3)  # as prune leaves it
+    assert new_in(reader) == []
+    add(folder / OLD, "late")
+    assert new_in(reader) == ["late"]
+
+
+def test_nothing_is_remembered_of_segments_that_are_gone(folder: Path) -> None:
+    reader = events.Reader(str(folder), (OLD, 0))
+    for hour in range(500):
+        segment = folder / f"2026-12-{hour // 24 + 1:02}T{hour % 24:02}.jsonl"
+        add(segment, "line")
+        assert new_in(reader) == ["line"]
+        segment.unlink()
+    assert new_in(reader) == []
+    assert len(reader._offsets) <= 1
+
+
+def test_a_line_is_whole_without_the_end_that_a_full_disk_refused(folder: Path) -> None:
+    reader = events.Reader(str(folder), (OLD, 0))
+    add(folder / OLD, "first")
+    add(folder / OLD, "second", end="")
+    assert new_in(reader) == ["first", "second"]
+    assert new_in(reader) == []
+    with (folder / OLD).open("a") as file:
+        file.write('\n{"event":"third"}{"event":"fo')
+    lines = list(reader.lines())
+    assert [event for line in lines for event in events.read(line)] == []
+    with (folder / OLD).open("a") as file:
+        file.write('urth"}\n')
+    (line,) = reader.lines()
+    assert [event["event"] for event in events.read(line)] == ["third", "fourth"]
+
+
+def line(event: str, run: str, **fields: object) -> str:
+    return json.dumps({"event": event, "run": run, "root": ROOT, **fields}, separators=(",", ":"))
+
+
+def test_a_run_that_ended_by_a_clock_set_back_is_not_open(folder: Path) -> None:
+    start = {"parent": None, "task": "a", "framework": "click", "process": "p", "pid": 7}
+    (folder / NEW).write_text(f"{line('started', ROOT, **start)}\n")
+    (folder / OLD).write_text(f"{line('finished', ROOT, status='success')}\n")
+    story = Story(ROOT, str(folder), ("", 0))
+    story.catch_up()
+    assert story.open == {}
+
+
+def test_a_command_has_begun_whose_clock_was_set_back_since(home: Path) -> None:
+    notes, command = Journal(str(home)), Run("command", "process")
+    command.pid = os.getpid()
+    place = process_fields(command.pid, "p", "vm", None, None, None, None, {})
+    notes.append(started_line(command, place))
+    future = "2999-01-01T00.jsonl", 100
+    tail = Tail(Settings({"AUTOTASK_HOME": str(home)}), notes, future, command, "p")
+    tail.catch_up()
+    assert tail.has_begun()
+    notes.close()
