@@ -48,25 +48,17 @@ class Reader:
         older = [name for name in names if name < self._first]
         sizes = dict.fromkeys(older, sys.maxsize)
         for name in older[-_LATE:]:
-            sizes[name] = self._size(name)
+            sizes[name] = _size(os.path.join(self._folder, name), sys.maxsize)
         return sizes
 
-    def _size(self, name: str) -> int:
-        try:
-            return os.stat(os.path.join(self._folder, name)).st_size
-        except OSError:
-            return 0
-
     def _new_in(self, name: str) -> Iterator[bytes]:
-        offset = self._offsets[name]
-        if offset == sys.maxsize:
-            return
-        size = self._size(name)
+        path, offset = os.path.join(self._folder, name), self._offsets[name]
+        size = offset if offset == sys.maxsize else _size(path, offset)
         if size <= offset:
             self._offsets[name] = size  # shorter: written anew, without lines that are too old
             return
         try:
-            file = opened(os.path.join(self._folder, name))
+            file = opened(path)
         except OSError:
             return
         with file:
@@ -79,6 +71,13 @@ class Reader:
                 if self._needle in line:
                     yield line if has_end else line + b"\n"
         self._offsets[name] = offset
+
+
+def _size(path: str, unknown: int) -> int:
+    try:
+        return os.stat(path).st_size
+    except OSError:
+        return unknown
 
 
 def _is_complete(line: bytes) -> bool:
