@@ -91,10 +91,9 @@ def _executed(task: Any, run: Run | None, fail: Any) -> None:
 
 def _note_failure(fail: Any, run: Run | None) -> None:
     """Close a run that ended with a failure object, and leave word in it of the run."""
-    noted = fail.__dict__.pop(_OUTCOME, None)
-    fail.__dict__[_RUN] = run.id if run is not None else ""
-    if run is not None:
-        recorder.end(run, noted or _judged(fail))
+    outcome = fail.__dict__.pop(_OUTCOME, None) or _judged(fail)
+    fail.__dict__[_RUN] = (outcome.caused_by or run.id) if run is not None else ""
+    recorder.end(run, outcome)
 
 
 def _around_fail(original: Any) -> Any:
@@ -201,7 +200,10 @@ def _note_error(node: Any, fail: Any) -> None:
     """Account for a failure that the runner handles, where the execution has not."""
     if _RUN not in fail.__dict__:
         fail.__dict__[_RUN] = _report(node, fail)
-    node.__dict__[_RUN] = fail.__dict__[_RUN]
+    cause = node.__dict__[_RUN] = fail.__dict__[_RUN]
+    around = recorder.current()
+    if cause and around is not None:  # a worker process has executed the task: only here we know
+        around.failed = "doit", None, cause
 
 
 def _report(node: Any, fail: Any) -> str:

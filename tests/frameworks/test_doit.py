@@ -455,6 +455,82 @@ def test_each_way_to_start_a_process(method: str, project: Path, home: Path) -> 
     ]
 
 
+# The words after `doit`, doit's status, and which task's failure is the program's own.
+PASSED_ON = {
+    "sh": (1, "sh"),
+    "-n 2 sh": (1, "sh"),
+    "-n 2 -P thread sh": (1, "sh"),
+    "-n 2 -c sh ok": (1, "sh"),
+    "-n 2 -a ok sh": (1, "sh"),
+    "-n 2 sh126": (2, "sh126"),
+    "-n 2 boom": (2, "boom"),
+    "-n 2 missing": (2, "missing"),
+    "-n 2 after": (2, "boom"),
+    "-n 2 -c after_after": (2, "boom"),
+    "-n 2 -c bad_setup": (2, "boom"),
+    "-n 2 -c badgroup": (2, "badgroup:x"),
+}
+
+
+@pytest.mark.parametrize("words", PASSED_ON)
+def test_the_failure_of_a_task_is_no_other_one_of_the_program(
+    words: str, project: Path, home: Path
+) -> None:
+    status, cause = PASSED_ON[words]
+    place = project.parent / "template"
+    ended = run_program("-m", "doit", *words.split(), cwd=place, env={"AUTOTASK_PROCESS": "auto"})
+    assert ended.status == status, ended
+    (process, *tasks) = runs(home)
+    assert (process["task"], process["reason"], process["exit_code"]) == ("doit", "nested", status)
+    assert [run["task"] for run in tasks if run["run"] == process["caused_by"]] == [cause]
+
+
+@pytest.mark.parametrize("options", ["", "-n 2", "-n 2 -P thread"])
+def test_the_run_in_which_it_began_is_the_cause_of_all(
+    options: str, project: Path, home: Path
+) -> None:
+    pytest.importorskip("click")
+    place = project.parent / "template"
+    command = "import click\n@click.command()\ndef ship():\n    raise ValueError('sold out')\n"
+    tasks = "def task_shop(): return {'actions': [lambda: ship.main([], standalone_mode=False)]}\n"
+    tasks += "def task_after_shop(): return {'actions': None, 'task_dep': ['shop']}\n"
+    tasks += "def task_last(): return {'actions': [say], 'task_dep': ['after_shop']}\n"
+    (place / "dodo.py").write_text(f"{DODO}\n{command}{tasks}")
+    words = [*options.split(), "-c", "last"]
+    run_program("-m", "doit", *words, cwd=place, env={"AUTOTASK_PROCESS": "auto"})
+    ship = next(run for run in runs(home) if run["framework"] == "click")
+    causes = {run["task"]: run["caused_by"] for run in runs(home) if run != ship}
+    assert causes == dict.fromkeys(("doit", "shop", "last"), ship["run"])
+
+
+@pytest.mark.parametrize("options", ["-n 2", "-n 2 -P thread"])
+def test_of_two_failed_tasks_the_last_is_the_programs_failure(
+    options: str, project: Path, home: Path
+) -> None:
+    place = project.parent / "template"
+    words = [*options.split(), "-c", "sh", "false"]
+    run_program("-m", "doit", *words, cwd=place, env={"AUTOTASK_PROCESS": "auto"})
+    (process, *tasks) = runs(home)
+    assert sorted(run["task"] for run in tasks) == ["false", "sh"]
+    assert (process["reason"], process["exit_code"]) == ("nested", 1)
+    assert process["caused_by"] in {run["run"] for run in tasks}
+
+
+def test_a_task_that_is_no_run_is_no_cause_of_the_programs_failure(
+    project: Path, home: Path
+) -> None:
+    env = {"AUTOTASK_PROCESS": "auto", "AUTOTASK_IGNORE": "sh"}
+    run_program("-m", "doit", "-n", "2", "sh", cwd=project.parent / "template", env=env)
+    assert told(runs(home)) == ["doit failure exit 1"]
+
+
+def test_a_teardown_that_fails_is_the_failure_of_no_task(project: Path, home: Path) -> None:
+    place = project.parent / "template"
+    env = {"AUTOTASK_PROCESS": "auto"}
+    run_program("-m", "doit", "-n", "2", "-P", "thread", "teardown", cwd=place, env=env)
+    assert told(runs(home)) == ["doit success", "teardown success in doit"]
+
+
 def _alone(found: list[Record]) -> list[Record]:
     """Return runs without their parents."""
     return [{key: run[key] for key in run if key != "parent"} for run in found]
