@@ -41,18 +41,31 @@ class Journal:
         self._hour = (0.0, 0.0)  # of our file: POSIX seconds of its begin and end
         self._identity: tuple[int, int] | None = None  # what our descriptor must still lead to
         self._owed = b""  # what the disk did not take, for the next write
+        self._late: list[bytes] = []  # lines that were not to be written at once
         self._dropped = False  # more was refused than is kept
         self._is_refused = False  # the last write was
 
     def append(
-        self, line: str, claim: Callable[[], object] = lambda: True, keep: bool = True
+        self,
+        line: str,
+        claim: Callable[[], object] = lambda: True,
+        keep: bool = True,
+        later: bool = False,
     ) -> bool | None:
         """Write one line (ASCII, without its end); False where the disk does not take it.
 
         It is kept then, if it is to be, and written with the next one. None where we take no more
         from this thread, or *claim* gives nothing: it is called at once before, when no other
         thread can come between.
+
+        *later* leaves the line to the call that a signal handler has interrupted, or to the next
+        one: it neither waits for the lock nor for the disk.
         """
+        if later:
+            if not claim():
+                return None
+            self._late.append((line + "\n").encode("ascii"))
+            return False
         if self._only:
             return self._append(line, claim, keep) if self._only == get_ident() else None
         with self._lock:
@@ -72,9 +85,15 @@ class Journal:
 
     def settle(self) -> bool:
         """Write what is kept, where we are alone by now; tell whether nothing is owed."""
-        data = self._owed
-        if data and self._is_ready():
-            self._owed = _rest(data, self._write(data), len(data))
+        while self._late:  # one by one: a signal handler may leave another one meanwhile
+            self._owed += self._late.pop(0)
+        if self._owed and self._is_ready():
+            data, self._owed = self._owed, b""
+            written = 0
+            try:
+                written = self._write(data)
+            finally:
+                self._owed = _rest(data, written, len(data)) + self._owed
         return self._owed in (b"", b"\n") and not self._dropped
 
     def _append(self, line: str, claim: Callable[[], object], keep: bool) -> bool | None:
@@ -82,18 +101,23 @@ class Journal:
         ready = self._is_ready()
         if not claim():
             return None
-        owed = self._owed
-        if owed:
-            data = owed + data
-        written = self._write(data) if ready else 0
+        # Out of reach of a signal handler's task, which may write before we have.
+        owed, self._owed = self._owed, b""
+        data = owed + data
+        try:
+            written = self._write(data) if ready else 0
+        except BaseException:  # of a signal handler of the program's
+            self._owed = owed + self._owed
+            raise
         if written == len(data):
-            if owed:
-                self._owed = b""
+            if self._late:
+                self.settle()
+            if owed or self._owed:
                 self._rename_mark()
             return True
         if keep and len(data) > _KEPT:
             keep, self._dropped = False, True
-        self._owed = _rest(data, written, len(data) if keep else len(owed))
+        self._owed = _rest(data, written, len(data) if keep else len(owed)) + self._owed
         self._rename_mark()
         return written == len(data) - 1
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+from _thread import get_ident
 
 from autotask import journal, threads
 from autotask.config import PARENT, Settings, parent_of, parent_value
@@ -48,6 +49,13 @@ _inheriting: Any = None  # our module, once there have been many
 _is_loading = False
 _is_over = False  # the interpreter ends
 _open: dict[str, Run] = {}  # this process's runs that have not ended
+# How many calls of `_tell_start` and `_tell_end` each thread is inside of: more than one if a
+# signal handler that runs a task interrupts them. A system call lets other threads run and may
+# take longer than the next signal; such handlers would pile up until the stack is full. So only
+# the first two levels make system calls; deeper runs leave their lines to the outer calls.
+_telling: dict[int, int] = {}
+_MOST_TELLING = 2
+_beginning: list[int] = []  # likewise, the threads that make the `_Process`
 
 
 class _Process:
@@ -163,6 +171,8 @@ def begin(task: str, framework: str, key: object = None, began: float | None = N
         return None
     run = Run(task, framework)
     here = _here(run.id)
+    if here is None:
+        return None
     run.key = key
     run.pid = here.pid
     _place(run, here)
@@ -195,18 +205,37 @@ def _tell_start(run: Run, here: _Process, began: float | None) -> None:
         run.clock = time.monotonic()
         return run.clock
 
-    wire = here.wire
-    unsent = wire is not None and wire.is_paused()
-    if not here.journal:
-        claim()
-    elif here.journal.append(journal.started_line(run, here.fields, unsent), claim) is None:
-        _open.pop(run.id, None)  # a daemon thread's, which the end of the interpreter cuts off
-        return
-    if wire and not unsent:
-        wire.started(run.task, run.framework, run.trigger, lambda: here.tell_unsent(run, "started"))
-    run.clock = time.monotonic() if began is None else began
-    if here.settings.debug:
-        debug(f"run {run.id} of {run.framework} task {run.task!r} began under {run.parent}")
+    thread = get_ident()
+    depth = _telling.get(thread, 0)
+    _telling[thread] = depth + 1
+    try:
+        later = depth >= _MOST_TELLING
+        wire = here.wire
+        unsent = wire is not None and (later or wire.is_paused())
+        if not here.journal:
+            claim()
+        else:
+            line = journal.started_line(run, here.fields, unsent)
+            if here.journal.append(line, claim, later=later) is None:
+                _open.pop(run.id, None)  # a daemon thread's, which the interpreter's end cuts off
+                return
+        if wire and not unsent:
+            wire.started(
+                *(run.task, run.framework, run.trigger),
+                lambda: here.tell_unsent(run, "started"),
+            )
+        run.clock = time.monotonic() if began is None else began
+        if here.settings.debug and not later:
+            debug(f"run {run.id} of {run.framework} task {run.task!r} began under {run.parent}")
+    finally:
+        _told(thread, depth)
+
+
+def _told(thread: int, depth: int) -> None:
+    if depth:
+        _telling[thread] = depth
+    else:
+        _telling.pop(thread, None)
 
 
 @guarded
@@ -315,16 +344,24 @@ def journal_raised(run_id: str, exc: BaseException) -> None:
         here.journal.append(line)
 
 
-def _here(run: str) -> _Process:
+def _here(run: str) -> _Process | None:
+    """Return this process's, made at its first run; None if signals interrupt that too often."""
     global _process
     if _process is None or _process.pid != os.getpid():
-        before, made = _process, _Process(settings())
-        made.leave_mark(run)
-        _process = _made.setdefault(made.pid, made)  # of threads that meet here the first one's
-        if _process is made:
-            _take_over(made, before)
-        else:
-            made.take_mark_back()
+        thread = get_ident()
+        if _beginning.count(thread) == _MOST_TELLING:
+            return None
+        _beginning.append(thread)
+        try:
+            before, made = _process, _Process(settings())
+            made.leave_mark(run)
+            _process = _made.setdefault(made.pid, made)  # of threads that meet here the first one's
+            if _process is made:
+                _take_over(made, before)
+            else:
+                made.take_mark_back()
+        finally:
+            _beginning.remove(thread)
     return _process
 
 
@@ -337,6 +374,7 @@ def _take_over(here: _Process, before: _Process | None) -> None:
         threads.follow(current)
     else:
         _made.pop(before.pid, None)
+        _telling.clear()
         here.handed_on = before.handed_on
         if before.wire:
             before.wire.close_alone()
@@ -413,7 +451,9 @@ def _name_late(value: str | None, here: _Process) -> None:
 def _end(run: Run, outcome: Outcome) -> None:
     if run.pid != os.getpid() or run.id not in _open:
         return
-    here = _process or _here(run.id)
+    here = _process
+    if here is None:
+        return
     run.ended, run.key = outcome, None
     duration = time.monotonic() - run.clock
     try:
@@ -428,20 +468,29 @@ def _end(run: Run, outcome: Outcome) -> None:
 
 def _tell_end(run: Run, here: _Process, outcome: Outcome, duration: float) -> None:
     """Journal and send an end, unless another thread has told it."""
-    wire = here.wire
-    unsent = wire is not None and wire.is_paused()
-    if not _journal_end(run, here, outcome, duration, unsent):
-        return
-    if wire and not unsent:
-        wire.finished(
-            *(run.task, run.framework, run.trigger, outcome, duration, here.host),
-            lambda: here.tell_unsent(run, "finished"),
-        )
-    if here.settings.debug:
-        debug(f"run {run.id} ended: {outcome.status} {outcome.reason or ''}".rstrip())
+    thread = get_ident()
+    depth = _telling.get(thread, 0)
+    _telling[thread] = depth + 1
+    try:
+        later = depth >= _MOST_TELLING
+        wire = here.wire
+        unsent = wire is not None and (later or wire.is_paused())
+        if not _journal_end(run, here, outcome, duration, unsent, later):
+            return
+        if wire and not unsent:
+            wire.finished(
+                *(run.task, run.framework, run.trigger, outcome, duration, here.host),
+                lambda: here.tell_unsent(run, "finished"),
+            )
+        if here.settings.debug and not later:
+            debug(f"run {run.id} ended: {outcome.status} {outcome.reason or ''}".rstrip())
+    finally:
+        _told(thread, depth)
 
 
-def _journal_end(run: Run, here: _Process, outcome: Outcome, duration: float, unsent: bool) -> bool:
+def _journal_end(
+    run: Run, here: _Process, outcome: Outcome, duration: float, unsent: bool, later: bool = False
+) -> bool:
     """Journal an end; what is not written (no room at the limit of recursion) `_finish` will."""
 
     def claim() -> Run | None:
@@ -451,7 +500,7 @@ def _journal_end(run: Run, here: _Process, outcome: Outcome, duration: float, un
         return claim() is not None
     cpu, now = time.process_time() - run.cpu, time.time()
     line = journal.finished_line(run.id, run.root, now, outcome, duration, cpu, _max_rss(), unsent)
-    return here.journal.append(line, claim) is not None
+    return here.journal.append(line, claim, later=later) is not None
 
 
 def _step_back(run: Run, here: _Process) -> None:

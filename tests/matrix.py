@@ -11,16 +11,15 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from autotask.tool.supported import FRAMEWORKS
+from autotask.tool.supported import FRAMEWORKS, PYTHONS
 
 ROOT = Path(__file__).resolve().parent.parent
 PLACE = ROOT / "build" / "matrix"
-PYTHONS = ("3.9", "3.10", "3.11", "3.12", "3.13")
-WHERE = ("~/.pyenv/versions/{}.*/bin/python", "/usr/bin/python{}", "/usr/local/bin/python{}")
+VERSIONS = (*PYTHONS["cpython"], *(f"pypy{version}" for version in PYTHONS["pypy"]))
+WHERE = ("~/.pyenv/versions/{}.*/bin/python", "/usr/bin/{}", "/usr/local/bin/{}")
 
 _OLDEST = {name: f"=={wanted.oldest}.*" for name, wanted in FRAMEWORKS.items()}
 # What is installed together. Of several releases it is the first that works on a Python: Invoke
@@ -121,14 +120,14 @@ class Cell:
         (PLACE / f"{self.version}-{self.name}.log").write_text(text)
 
 
-def pythons(wanted: tuple[str, ...]) -> Iterator[tuple[str, str]]:
-    """Yield each wanted version that the machine has, and its interpreter."""
-    for version in wanted:
-        for pattern in WHERE:
-            found = sorted(glob.glob(os.path.expanduser(pattern.format(version))))
-            if found:
-                yield version, found[-1]
-                break
+def interpreter(version: str) -> str | None:
+    """Find the interpreter of a version, `3.12` or `pypy3.9`."""
+    name = version if version.startswith("pypy") else f"python{version}"
+    for pattern, word in zip(WHERE, (version, name, name)):
+        found = sorted(glob.glob(os.path.expanduser(pattern.format(word))))
+        if found:
+            return found[-1]
+    return None
 
 
 def built_wheel() -> Path:
@@ -141,20 +140,25 @@ def built_wheel() -> Path:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--python", action="append", choices=PYTHONS, help="only this one")
+    parser.add_argument("--python", action="append", choices=VERSIONS, help="only this one")
     parser.add_argument("--set", action="append", choices=list(SETS), help="only this one")
     options, more = parser.parse_known_args()
     wheel = built_wheel()
+    found = {version: interpreter(version) for version in options.python or VERSIONS}
     cells = [
         Cell(version, python, name, wheel)
-        for version, python in pythons(tuple(options.python or PYTHONS))
+        for version, python in found.items()
+        if python
         for name in options.set or SETS
     ]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for cell, _ in zip(cells, pool.map(lambda cell: cell.test(more), cells)):
             mark = "FAIL" if cell.failed else "ok  "
-            print(f"{mark} {cell.version:<5}{cell.name:<7} {cell.result}", flush=True)
+            print(f"{mark} {cell.version:<9}{cell.name:<7} {cell.result}", flush=True)
             print(f"     {', '.join(cell.found)}", flush=True)
+    for version, python in found.items():
+        if python is None:
+            print(f"skip {version:<9} is not on this machine")
     failed = [cell for cell in cells if cell.failed]
     print(f"{len(cells) - len(failed)} passed, {len(failed)} failed")
     if failed:

@@ -24,6 +24,7 @@ from typing import Any, Literal
 import pytest
 
 import autotask
+from autotask.tool.supported import PYTHONS
 
 # Where autotask is installed from: a checkout, an editable install of it, or the wheel.
 INSTALLED = Path(autotask.__file__).resolve().parent.parent
@@ -33,7 +34,7 @@ LAUNCHER = _SCRIPT if _SCRIPT.exists() else INSTALLED / "bin" / "autotask-run"
 
 PYTHON = sys.executable
 OLD = ("2.7", "3.6", "3.7", "3.8")
-SUPPORTED = ("3.9", "3.10", "3.11", "3.12", "3.13", "3.14")
+SUPPORTED = PYTHONS["cpython"]
 Record = dict[str, Any]
 Under = Literal["bare", "path", "launcher"]
 

@@ -263,7 +263,11 @@ def test_it_works_through_a_symbolic_link(tmp_path: Path, installation: Path) ->
 def test_verbose_output_tells_of_a_handful_of_files(tmp_path: Path) -> None:
     bare, ours = bare_and_ours("-v", "-c", "pass")
     assert _steady(ours.stderr) == _steady(bare.stderr)
-    assert len([line for line in ours.stderr.splitlines() if "autotask" in line]) <= 12
+    # Bare, too, some lines may have the word: the folder of the checkout, say, is called so.
+    in_bare, in_ours = (
+        sum("autotask" in line for line in ended.stderr.splitlines()) for ended in (bare, ours)
+    )
+    assert 0 < in_ours - in_bare <= 12
 
 
 def _steady(text: str) -> list[str]:

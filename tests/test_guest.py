@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from support import INSTALLED, Ended, Under, lines, only_run, run_program, runs, write
+from support import INSTALLED, Datagrams, Ended, Under, lines, only_run, run_program, runs, write
 
 pytest.importorskip("click")
 
@@ -275,3 +275,60 @@ def test_what_a_shell_command_has_said_is_not_recorded(tmp_path: Path, home: Pat
     run = only_run(home)
     assert "exit 4" in run["error"]["message"]
     assert "Stdout" not in run["error"]["message"]
+
+
+NESTED = """
+import autotask, os, signal
+
+level = deepest = handled = 0
+
+@autotask.task(name="in the handler")
+def handle(): pass
+
+def handler(number, frame):
+    global level, deepest, handled
+    level += 1
+    deepest, handled = max(level, deepest), handled + 1
+    handle()
+    level -= 1
+
+def followed(call):
+    def called(*args):
+        try: return call(*args)
+        finally: armed and signal.raise_signal(signal.SIGALRM)
+    return called
+
+signal.signal(signal.SIGALRM, handler)
+armed = False
+for name in ("write", "fstat", "open", "close"):
+    setattr(os, name, followed(getattr(os, name)))
+
+@autotask.task(name="interrupted")
+def work(): pass
+
+for armed in ({first}, True): work()
+armed = False
+print(deepest < 10, handled)
+"""
+
+
+@pytest.mark.parametrize("first", [False, True], ids=["later", "from the first run on"])
+@pytest.mark.parametrize("agent", ["listens", "refuses"])
+def test_signals_that_come_with_every_system_call_do_not_pile_up(
+    agent: str, first: bool, tmp_path: Path, home: Path, datagrams: Datagrams
+) -> None:
+    script = write(tmp_path / "shop.py", NESTED.format(first=first))
+    env: dict[str, str | None] = {"AUTOTASK_PROCESS": "0"}
+    if agent == "refuses":
+        env["DD_DOGSTATSD_URL"] = f"unix://{tmp_path}/none"
+    ended = run_program(script, env=env)
+    assert (ended.status, ended.stderr) == (0, "")
+    few, handled = ended.stdout.split()
+    assert few == "True"
+    found = runs(home)
+    assert {run["status"] for run in found} == {"success"}
+    tasks = [run["task"] for run in found]
+    assert tasks.count("interrupted") == 2
+    # What interrupts the making of the first run more than twice has no run.
+    assert 0 < tasks.count("in the handler") <= int(handled)
+    assert first or tasks.count("in the handler") == int(handled)

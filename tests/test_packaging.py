@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import tarfile
@@ -15,6 +16,7 @@ import pytest
 from support import INSTALLED, LAUNCHER, TEMPLATE, run_program, runs, write
 
 import autotask
+from autotask.tool.supported import OLDEST_PYTHON, PYTHONS
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -63,6 +65,17 @@ def test_the_source_distribution_is_complete(built: Path) -> None:
     tracked = {name for name in listed.stdout.split() if (ROOT / name).exists()}
     assert {name for name in tracked - names if not name.startswith(".ci/")} == set()
     assert any(name.startswith("tests/") for name in names)
+
+
+@pytest.mark.checkout
+def test_the_classifiers_name_the_pythons_that_are_tested() -> None:
+    begin = "Programming Language :: Python :: "
+    text = (ROOT / "pyproject.toml").read_text()
+    named = re.findall(rf'^    "{begin}(3\.\d+|Implementation :: \w+)",$', text, re.MULTILINE)
+    assert [name for name in named if name[0] == "3"] == list(PYTHONS["cpython"])
+    implementations = [name.rpartition(" ")[2].lower() for name in named if name[0] == "I"]
+    assert implementations == list(PYTHONS)
+    assert f'requires-python = ">={OLDEST_PYTHON}"' in text
 
 
 def test_what_is_tested_is_what_is_installed() -> None:

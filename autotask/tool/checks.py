@@ -65,13 +65,17 @@ def _python(environment: Environment) -> Findings:
         return
     version, implementation = said["version"], said["implementation"]
     text = f"{version} in {said['prefix']}"
-    verdict = supported.PYTHONS.verdict(version)
-    if implementation not in supported.IMPLEMENTATIONS or verdict == "older":
+    verdict = supported.python_verdict(implementation, version)
+    if verdict in ("older", "unknown"):
         text = f"{implementation} {text} is not supported"
-        yield Finding("problem", "python", text, f"use Python {supported.PYTHONS.oldest} or newer")
-    elif verdict == "newer":
-        newest = supported.PYTHONS.newest
-        yield Finding("warning", "python", f"{text} is newer than {newest}, the last one tested")
+        yield Finding("problem", "python", text, f"use Python {supported.OLDEST_PYTHON} or newer")
+        return
+    if implementation != "cpython":
+        text = f"{implementation} {text}"
+    if verdict == "newer":
+        newest = supported.PYTHONS[implementation][-1]
+        text = f"{text} is not tested: it is newer than {newest}, the last one that is"
+        yield Finding("warning", "python", text)
     else:
         yield Finding("ok", "python", text)
 
@@ -96,8 +100,8 @@ def _agent(environment: Environment) -> Findings:
 def _what_bars(environment: Environment) -> tuple[str, str]:
     """Return what keeps the agent out, and what to do."""
     said, command = environment.said, environment.command
-    if supported.PYTHONS.verdict(said["version"]) == "older":
-        return "this Python is too old for it", f"use Python {supported.PYTHONS.oldest} or newer"
+    if supported.python_verdict(said["implementation"], said["version"]) == "older":
+        return "this Python is too old for it", f"use Python {supported.OLDEST_PYTHON} or newer"
     if command.barred:
         return command.barred, "take it away; until then only the whole program is a run"
     mend = f"mend the wrapper {command.python}, or name the Python behind it"

@@ -48,7 +48,11 @@ def run(arguments: argparse.Namespace) -> None:
         return
     print_table(_COLUMNS, [[output.styled(*cell) for cell in row] for row in _rows(environment)])
     said = environment.said
-    lines = [f"in {said['prefix']}, Python {said['version']}"]
+    implementation = said["implementation"]
+    verdict = supported.python_verdict(implementation, said["version"])
+    name = "Python" if implementation == "cpython" else implementation
+    note = {"supported": "", "newer": ", not tested"}.get(verdict, ", not supported")
+    lines = [f"in {said['prefix']}, {name} {said['version']}{note}"]
     if environment.plugins_setting:
         lines.append(f"AUTOTASK_PLUGINS={environment.plugins_setting}")
     output.print_rich("", *[output.styled(line, "dim") for line in lines])
@@ -67,7 +71,10 @@ def as_json(environment: Environment) -> dict[str, Any]:
     """Return what is supported and found, for programs."""
     said = environment.said
     return {
-        "python": {key: said[key] for key in ("version", "implementation", "prefix")},
+        "python": {
+            **{key: said[key] for key in ("version", "implementation", "prefix")},
+            "status": supported.python_verdict(said["implementation"], said["version"]),
+        },
         "frameworks": [
             {
                 "name": name,

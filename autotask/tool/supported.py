@@ -30,9 +30,20 @@ FRAMEWORKS = {
     "invoke": Range("1.7", "3.0"),
     "doit": Range("0.33", "0.37"),
 }
-PYTHONS = Range("3.9", "3.14")  # the agent is silent below, and in other implementations
-IMPLEMENTATIONS = ("cpython", "pypy")
+# The Pythons that are tested, oldest first: the one list of them. `make matrix` and the tests run
+# these; a test holds the classifiers in pyproject.toml to it.
+PYTHONS = {
+    "cpython": ("3.9", "3.10", "3.11", "3.12", "3.13"),
+    "pypy": ("3.9",),
+}
+OLDEST_PYTHON = PYTHONS["cpython"][0]  # the agent does nothing below, or in other implementations
 ALWAYS = {"function": "functions of your own", "process": "any command"}  # no version matters
+
+
+def python_verdict(implementation: str, version: str) -> str:
+    """Tell whether a Python is `supported`, `older`, `newer` than what is tested, or `unknown`."""
+    tested = PYTHONS.get(implementation)
+    return Range(tested[0], tested[-1]).verdict(version) if tested else "unknown"
 
 
 def _release(version: str) -> tuple[int, ...]:

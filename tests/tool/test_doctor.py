@@ -14,7 +14,7 @@ from typing import Any
 
 import environments
 import pytest
-from support import INSTALLED, TEMPLATE, Datagrams, pythons, write
+from support import INSTALLED, PYTHON, SUPPORTED, TEMPLATE, Datagrams, pythons, write
 from tool.journals import Book, answer, autotask, dead_process, obey_modes, on_terminal
 
 from autotask.journal import Journal, make_folder, segment
@@ -139,11 +139,35 @@ def test_an_old_python_is_not_supported(version: str) -> None:
     assert "too old" in found["agent"]["text"]
 
 
-@pytest.mark.parametrize("version", ["3.9", "3.13"])
+@pytest.mark.parametrize("version", [SUPPORTED[0], SUPPORTED[-1]])
 def test_other_supported_pythons_are_looked_into(version: str) -> None:
     found = doctor(pythons(version), "x.py")
     assert found["python"]["text"].startswith(f"{version}.")
     assert found["agent"]["status"] == "ok"
+
+
+OTHERS = {
+    "newer": ({"3.14.0": "version"}, "warning", "3.14.0", "not tested"),
+    "PyPy": ({"pypy": "implementation", "3.9.16": "version"}, "ok", "pypy 3.9.16", ""),
+    "a newer PyPy": ({"pypy": "implementation", "3.11.1": "version"}, "warning", "pypy 3", "not t"),
+    "another": ({"graalpy": "implementation"}, "problem", "graalpy 3.", "not supported"),
+}
+
+
+@pytest.mark.parametrize(("changes", "status", "begin", "told"), OTHERS.values(), ids=OTHERS)
+def test_no_python_is_called_tested_that_is_not(
+    changes: dict[str, str], status: str, begin: str, told: str, tmp_path: Path
+) -> None:
+    edits = " ".join(
+        f"""-e 's/"{field}": "[^"]*"/"{field}": "{value}"/'""" for value, field in changes.items()
+    )
+    other = executable(tmp_path / "python", f'#!/bin/sh\n{PYTHON} "$@" | sed {edits}\n')
+    found = doctor(other, status=int(status == "problem"))["python"]
+    assert (found["status"], found["text"].startswith(begin)) == (status, True), found
+    assert told in found["text"]
+    said = autotask("frameworks", "--format", "json", "--", str(other)).stdout
+    wanted = {"ok": "supported", "warning": "newer", "problem": "unknown"}
+    assert json.loads(said)["python"]["status"] == wanted[status]
 
 
 def test_an_interpreter_that_does_not_start_is_a_problem(tmp_path: Path) -> None:
