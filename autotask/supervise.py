@@ -47,6 +47,12 @@ _BY_TERMINAL = (
 )
 
 
+# A service manager names the process that it starts in these; see sd_listen_fds(3). The last one is
+# optional, and its number is not the process id.
+_ADDRESSES = ("LISTEN_PID", "WATCHDOG_PID", "SYSTEMD_EXEC_PID")
+_ADDRESS_ID = "LISTEN_PIDFDID"
+
+
 def is_wanted(settings: Settings, task: str) -> bool:
     """Tell whether there is to be a run of the command itself, and can be (not on macOS)."""
     if settings.ignores(task) or not settings.uses("process"):
@@ -69,11 +75,14 @@ def start() -> None:
     if not is_wanted(settings, task) or not _is_plain_python():
         return
 
+    addresses = {n: os.environ[n] for n in (*_ADDRESSES, _ADDRESS_ID) if n in os.environ}
+
     def go_on(added: dict[str, str]) -> None:
-        os.environ.pop("AUTOTASK_NAME", None)
+        for name in ("AUTOTASK_NAME", *(addresses.keys() - added.keys())):
+            os.environ.pop(name, None)
         os.environ.update(added)
 
-    supervise(settings, task, {}, go_on)
+    supervise(settings, task, addresses, go_on)
 
 
 def _is_plain_python() -> bool:
@@ -108,8 +117,10 @@ def supervise(
     if pid > 0:
         os.close(writing)
         _stay(program, pid, reading, environ)
-    if pid == 0 and program.begin(inside) is not True:
-        os.write(writing, _NOT_BEGUN)
+    if pid == 0:
+        program.readdress(inside)
+        if program.begin(inside) is not True:
+            os.write(writing, _NOT_BEGUN)
     os.close(reading)
     _signal.signal(_signal.SIGCHLD, children)
     _signal.pthread_sigmask(_signal.SIG_SETMASK, mask)
@@ -122,15 +133,14 @@ def supervise(
 def _stay(program: Program, pid: int, reading: int, environ: dict[str, str]) -> NoReturn:
     """Be the parent until the child's end; whatever goes wrong, the program is not run twice."""
     try:
+        _let_go(reading, program.settings)
         program.started(pid)
         status, usage = Watch(pid, program.tick).wait()
         said = os.read(reading, 4096).decode("utf-8", "surrogateescape")
         if said.startswith(_NOT_BEGUN.decode()):
             said = said[1:]
             program.begin_late()
-        if said:
-            _say(said)
-        elif program.settings.debug and program.command:
+        if not said and program.settings.debug and program.command:
             program.tell_if_alone(program.command, environ)
         program.end(status, usage, said)
         end_like(status)
@@ -140,21 +150,34 @@ def _stay(program: Program, pid: int, reading: int, environ: dict[str, str]) -> 
         os._exit(1)
 
 
+@guarded
+def _let_go(reading: int, settings: Settings) -> None:
+    """Keep only our end of the pipe, and not the folder, which could not be unmounted.
+
+    A debug log needs standard error, or the folder in which its path begins.
+    """
+    from autotask import descriptors
+
+    descriptors.let_go((reading, 2) if settings.debug == "1" else (reading,))
+    if settings.debug:
+        return
+    kind, address, port = settings.destination
+    if kind == "unix":
+        settings.destination = kind, os.path.abspath(address), port
+    os.chdir("/")
+
+
 def _leave(failed: Failure, writing: int | None) -> NoReturn:
-    """End without a command, and say why: to the parent, where there is one."""
-    try:
-        if writing is None:
-            _say(failed.text)
-        else:
-            os.write(writing, failed.text.encode("utf-8", "surrogateescape"))
-    finally:
-        os._exit(failed.code)
-
-
-def _say(text: str) -> None:
+    """End without a command, and say why; also to the parent, if there is one."""
     from autotask.launch import complain
 
-    complain(text)
+    _signal.signal(_signal.SIGPIPE, _signal.SIG_IGN)  # the status is more than the message
+    try:
+        if writing is not None:
+            os.write(writing, failed.text.encode("utf-8", "surrogateescape"))
+        complain(failed.text)
+    finally:
+        os._exit(failed.code)
 
 
 class Program:
@@ -191,6 +214,14 @@ class Program:
             self._leave_mark(self.journal)
         run.started, run.clock = time.time(), time.monotonic()
         return {**environ, PARENT: parent_value(run.id, run.root, run.trigger)}
+
+    def readdress(self, environ: dict[str, str]) -> None:
+        """In the child: name it where the environment names the launcher."""
+        launcher = str(self._pid)
+        for name in _ADDRESSES:
+            if environ.get(name) == launcher:
+                environ[name] = str(os.getpid())
+                environ.pop(_ADDRESS_ID, None)
 
     @guarded
     def begin(self, environ: dict[str, str]) -> bool:

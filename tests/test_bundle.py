@@ -28,7 +28,8 @@ from test_imports import MODULES, floor
 NEWEST_AND_OLDEST = ("3.13", "3.9")
 # Where AUTOTASK_SUPERVISE asks for one.
 PARENT = tuple(
-    f"autotask.{name}" for name in "closing debts events lines shipping supervise".split()
+    f"autotask.{name}"
+    for name in "closing debts descriptors events lines shipping supervise".split()
 )
 
 

@@ -21,7 +21,7 @@ IN_PROCESS = frozenset(
 )
 AROUND = frozenset(
     f"autotask.{name}"
-    for name in "closing command debts events launch lines shipping supervise".split()
+    for name in "closing command debts descriptors events launch lines shipping supervise".split()
 )
 
 # Of the standard library, what each task may have to load, and what only rare ways lead to.
