@@ -15,18 +15,11 @@ _PARTS = {
     "QUOTED": r"(?:(?!(?<!\\)(?P=q))[\s\S])+",
     "WORD": r"""(?:[^\s,:;&"')\]}]|[:)\]}"'](?=[^\s,;&"')\]}]))+""",
     "ARGUMENT": r"""(?:[^\s:;|&"',\])]|[:,\])](?=[^\s;|&"',\])]))+""",  # in a line for a shell
-    # `password: too short`, `token: none`, `secret: open /run/x: no such file` are no secrets.
-    "PROSE": (
-        r"(?(q)|(?!\[|\{?\*\*\*)"
-        r"(?!(?:none|null|nil|undefined|true|false|yes|no|not|is|are|was|has|must|may|can|cannot"
-        r"|should|and|or|to|for|from|in|of|on|with|the|a|an|this|that|it|too|required|requires"
-        r"|missing|invalid|wrong|incorrect|empty|expected|unexpected|expired|failed|denied|error"
-        r"|unknown|unset|value|field|argument|option|flag)(?![\w@#$%!*+/=-]))"
-        r"""(?!(?<=: )[a-z]{1,30}[:,]? [a-z(\["'/<]))"""
-    ),
+    # `secret: open /run/x: no such file` is a sentence, *** is what another row has left.
+    "NOT_PROSE": r"""(?(q)|(?!\[|\{?\*\*\*|(?<=: )[A-Za-z]{1,30}[:,]? [A-Za-z(\["'/<]))""",
     "NUMBER": r"(?!\d{1,5}(?![\w.@/+=%-]))",
     # What separates a name from its value; `Token::new` is code.
-    "IS": r"""\\{0,7}["']?\]?[ \t]{0,20}(?:=>|:=|==?|:(?![:/]|=)|%3[ad])[ \t]{0,20}""",
+    "IS": r"""\\{0,7}["']?\]?[ \t]{0,20}(?:=>|:=|==?|:(?![:/]|=)|%3[ADad])[ \t]{0,20}""",
     "UPTO": r"[^;|\n]{0,200}?",  # the words of a command before the one that counts
     "SPACE": r"""["']?,?[ \t]+""",  # between two words of a command, or of a list of them
 }
@@ -90,9 +83,9 @@ ROWS: tuple[tuple[str, tuple[str, ...], str, str, str], ...] = (
         "authorization header",
         ("authorization",),
         (
-            r"(?i)(authorization<IS><OPEN>(?!(?:[a-z-]+ )?\*\*\*)"
-            r"(?:(?:basic|bearer|token|digest|negotiate|ntlm|api-?key|key"
-            r"|[a-z-]{1,30}(?= \S{16}| \S{0,15}\d))[ ]+)?<PROSE>)(?(q)<QUOTED>|<WORD>)"
+            r"((?i:authorization)<IS><OPEN>(?!(?:[\w-]+ )?\*\*\*)"
+            r"(?:(?i:basic|bearer|token|digest|negotiate|ntlm|(?:api-?)?key"
+            r"|[a-z-]{1,30}(?= \S{16}| \S{0,15}\d))[ ]+)?<NOT_PROSE>)(?(q)<QUOTED>|<WORD>)"
         ),
         "curl -H 'Authorization: Bearer hunter2' https://api",
         "curl -H 'Authorization: Bearer ***' https://api",
@@ -102,8 +95,7 @@ ROWS: tuple[tuple[str, tuple[str, ...], str, str, str], ...] = (
         ("bearer ",),
         (
             r"(?i)(\bbearer[ ]+)(?:(?=[^\s\"',;]{0,400}\d|[^\s\"',;]{16})|(?-i:(?<=Bearer )))"
-            r"(?!(?:tokens?|realms?|auth\w*|scheme|schema|header|format|prefix|type|credentials?|keys?"
-            r"|realm=[^\s]*|error|is|of|was|or|and|not|for|in|must|required)(?![\w.~+/-]))"
+            r"(?!auth|realm)"
             r"[^\s\"',;)\]}]+"
         ),
         "401 for Bearer hunter2",
@@ -221,61 +213,72 @@ ROWS: tuple[tuple[str, tuple[str, ...], str, str, str], ...] = (
     ),
     (
         "password in braces (ODBC)",
-        ("pwd", "password"),
+        ("={", "= {"),
         r"(?i)((?:pwd|password)[ ]?=[ ]?\{)(?:[^{}\n]|\}\})+",
         "DRIVER={PostgreSQL};UID=ann;PWD={hun;ter2};",
         "DRIVER={PostgreSQL};UID=ann;PWD={***};",
     ),
     (
         "password, secret or token by its name",
-        ("passw", "passp", "passcode", "pwd", "secret", "token", "key", "otp", "auth"),
         (
-            r"(?i)(?=[a-z_])((?:passw(?:or)?d|passphrase|pass phrase|passcode|passwort|secret"
-            r"|(?<!unexpected )token"
-            r"|pwd(?![ \t]{0,3}=[ \t]{0,3}[/~])|(?<=[;_])pwd|(?<![a-z])(?:jwt|totp|otp)"
-            r"|(?<![a-z])_auth"
-            r"|(?<![a-z])(?:api|access|secret|private|account|auth|app|application"
-            r"|encryption|signing|master|subscription|license|licence|storage|service|deploy|admin"
-            r"|shared|shared_?access|consumer|webhook|session|ingest|write|fernet|jwt)[_ -]?key"
-            r"|sharedaccesskey|apikey)\d{0,2}<IS><OPEN><PROSE>)(?(q)<QUOTED>|<WORD>)"
+            *("passw", "passp", "pass p", "passcode", "pwd", "secret", "token", "jwt", "otp"),
+            *(
+                "_auth",
+                "key=",
+                "key:",
+                "key =",
+                "key'",
+                'key"',
+                "key\\",
+                "key%",
+                "key0",
+                "key1",
+                "key2",
+            ),
+        ),
+        (
+            r"((?i:(?=[a-z_])(?:passw(?:or)?d|pass ?phrase|passcode|secret|(?<!unexpected )token"
+            r"|pwd(?!\s?=\s?[/~])|(?<=[;_])pwd|(?<![a-z])(?:jwt|t?otp)|(?<![a-z])_auth"
+            r"|(?<![a-z])(?:api|access|secret|private|account|auth|app|application|encryption"
+            r"|signing|master|subscription|license|storage|service|deploy|admin|shared|consumer"
+            r"|webhook|session|ingest|write|fernet)[_ -]?key"
+            r"|sharedaccesskey|apikey)\d{0,2})<IS><OPEN><NOT_PROSE>)(?(q)<QUOTED>|<WORD>)"
         ),
         "login failed: password=hunter2 user=ann",
         "login failed: password=*** user=ann",
     ),
     (
         "pass, pw, key and what ends in them",
-        ("pass", "pw", "key", "psk"),
         (
-            r"(?i)(?=[\w-])"
-            r"((?:(?<![a-z])(?:pw|psk|(?-i:[Pp]ass)|(?<=_)pass|pass(?=[ ]?=)|pass(?=[\"']))"
-            r"|(?<![a-z])(?:db|my|sql|user|usr|smtp|ftp|mail|root|admin|sudo|ldap|redis|pg|mysql|store"
-            r"|key|login|mq|app|rdp|vnc|wifi|ssh|http|proxy|bind)pass"
+            *("pass=", "pass:", "pass'", 'pass"', "pass =", "pass :", "pass\\", "pw", "psk"),
+            *("key=", "key =", "key'", 'key"'),
+        ),
+        (
+            r"((?i:(?=[\w-])(?:(?<![a-z])(?:pw|psk|(?-i:[Pp]ass)|(?<=_)pass|pass(?=[ ]?=|[\"']))"
+            r"|(?<![a-z])(?:db|my|sql|usr|user|smtp|ftp|mail|root|admin|sudo|ldap|redis|pg|mysql|store"
+            r"|key|login|mq|app|wifi|ssh|http|proxy|bind)pass"
             r"|(?<![\w-])(?![\w-]{0,40}(?:primary|foreign|public|partition|sort|cache|routing|group"
-            r"|hash|range|row|object|dict|unique|dedup|idempotency|message|host|index|lookup|join"
-            r"|natural|composite|map|sub|sort|i18n|translation|config|event|metric|tag|label)[_-]?key)"
-            r"(?:(?:[\w-]{0,60}[_-])?key|(?-i:\w{0,60}[a-z0-9]Key))(?=[\"']?[ ]?=))"
-            r"<IS><OPEN><PROSE><NUMBER>(?!len\b|lambda\b|str\b|int\b|<|itemgetter|attrgetter|operator))"
-            r"(?(q)<QUOTED>|<WORD>)"
+            r"|hash|range|row|object|unique|idempotency|message|host|index|lookup|map)[_-]?key)"
+            r"(?:(?:[\w-]{0,60}[_-])?key|(?-i:\w{0,60}[a-z0-9]Key))(?=[\"']?[ ]?=)))"
+            r"<IS><OPEN><NOT_PROSE><NUMBER>(?!<))(?(q)<QUOTED>|<WORD>)"
         ),
         "DBPASS=hunter2 make deploy",
         "DBPASS=*** make deploy",
     ),
     (
         "option of a command",
-        ("-",),
+        ("-pass", "-token", "-secret", "-key", "-pwd", "-pw", "-pin", "pass "),
         (
             r"(?i)((?<![^\s'\"])--?[\w-]{0,60}(?:(?:pass|passwd|password|passphrase|passcode|secret"
             r"|token|pwd|pw|pin)|key(?=<SPACE>[\"']?[^/~.\d\s-]))<SPACE><OPEN>)"
-            r"(?![\s'\"-])(?!(?<![\"'])(?:and|or|is|are|not|was|must|cannot|can|may|should|has|needs"
-            r"|requires?|required|option|argument|flag|to|for|from|in|if|with|given|instead|was|were"
-            r"|expected)(?![\w@#$%!*+/=.-]))(?(q)<QUOTED>|<ARGUMENT>)"
+            r"(?![\s'\"-])(?(q)<QUOTED>|<ARGUMENT>)"
         ),
         "run --db-password hunter2 --user ann",
         "run --db-password *** --user ann",
     ),
     (
         "curl -u, --user",
-        ("curl", "http"),
+        ("curl ", "curl'", 'curl"', "http ", "https "),
         (
             r"(\b(?:curl|https?)\b[^\n]{0,300}?[\s'\"](?:-[a-zA-Z]{0,5}[uaU]|--user|--proxy-user|--auth)"
             r"(?:<SPACE>|=|(?=\w))<OPEN>[^\s:'\"/]{1,100}:)(?!//)(?(q)<QUOTED>|<ARGUMENT>)"
@@ -295,7 +298,7 @@ ROWS: tuple[tuple[str, tuple[str, ...], str, str, str], ...] = (
     ),
     (
         "-p of a login and of some programs",
-        ("login", "sshpass", "mongo", "cqlsh", "rabbitmq", "usermod", "useradd", "plink", "pscp"),
+        (" -p", "'-p", '"-p'),
         (
             r"(?<![\w/.-])((?:login|sshpass|mongo\w*|cqlsh|rabbitmqadmin|usermod|useradd|plink|pscp)"
             r"(?=[\s'\"])<UPTO>[\s'\"](?:-p|-pw)(?:<SPACE>)?<OPEN>)(?![\s'\"-])(?(q)<QUOTED>|<ARGUMENT>)"
@@ -353,7 +356,8 @@ ROWS: tuple[tuple[str, tuple[str, ...], str, str, str], ...] = (
         ),
         (
             r"(?i)((?:\bhtpasswd[ ]+(?:-[a-z]+[ ]+)*(?:-[a-z]*b[a-z]*[ ]+)"
-            r"(?:(?<=n )|(?<=nb )|(?<=bn )|\S+[ ]+)\S+[ ]+|\bnet[ ]+user[ ]+\S+[ ]+(?![/\s])(?=\S+[ ]+/|\S*\d)"
+            r"(?:(?<=n )|(?<=nb )|(?<=bn )|\S+[ ]+)\S+[ ]+"
+            r"|\bnet[ ]+user[ ]+\S+[ ]+(?![/\s])(?=\S+[ ]+/|\S*\d)"
             r"|\bvault[ ]+login[ ]+(?:-\S+[ ]+)*(?![-\s])(?=\S*[\d.])"
             r"|\bsqlplus[ ]+(?:-\w+[ ]+)*[^\s/@-]+/"
             r"|\b(?:add_user|change_password)[ ]+\S+[ ]+)<OPEN>)(?(q)<QUOTED>|[^\s;|&\"'@]+)"
@@ -380,7 +384,7 @@ ROWS: tuple[tuple[str, tuple[str, ...], str, str, str], ...] = (
     ),
     (
         "SQL: IDENTIFIED BY, PASSWORD",
-        ("identified", "password"),
+        ("identified", "password '", 'password "', "password(", "password (", "password \\"),
         (
             r"(?i)(\bidentified[ ]+(?:with[ ]+\S+[ ]+)?(?:by|as)[ ]+(?:password[ ]+)?<OPEN>"
             r"|\bpassword[ ]*(?:[ ]|\([ ]*)(?P<r>\\{0,7}[\"']))"
@@ -391,7 +395,7 @@ ROWS: tuple[tuple[str, tuple[str, ...], str, str, str], ...] = (
     ),
     (
         "user and password in a call",
-        ("auth",),
+        ("auth=(", "basicauth("),
         (
             r"(?i)((?:\bauth=|basicauth)\([ ]*(?:user\w*=)?[\"'][^\"'\n]{0,100}[\"'],"
             r"[ ]*(?:pass\w*=)?<OPEN>)"
@@ -402,7 +406,7 @@ ROWS: tuple[tuple[str, tuple[str, ...], str, str, str], ...] = (
     ),
     (
         "Docker's auth",
-        ("auth",),
+        ('auth"', "auth\\"),
         r"(?i)(\"auth\\{0,7}\"[ ]*:[ ]*\\{0,7}\")(?=[\w+/]{0,400}[\d=])[\w+/]{8,}={0,2}",
         '{"auths": {"r.io": {"auth": "YW5uOmh1bnRlcjI="}}}',
         '{"auths": {"r.io": {"auth": "***"}}}',
@@ -427,19 +431,37 @@ ROWS: tuple[tuple[str, tuple[str, ...], str, str, str], ...] = (
 )
 
 
+# What follows a name and is no secret: `using password: YES`, `--password and --token`, key=len.
+_WORDS = frozenset(
+    "none null nil undefined true false yes no not is are was were has must may can cannot should"
+    " and or to for from in of on with the a an this that it if too required require requires"
+    " missing invalid wrong incorrect empty expected unexpected expired failed denied error unknown"
+    " unset value values field argument option options flag given instead needs token tokens realm"
+    " scheme header format prefix type credentials key keys len lambda str int itemgetter"
+    " attrgetter".split()
+)
+
+
 def hide(text: str) -> str:
     """Put *** in the place of each secret whose shape is in the table."""
     lowered = text.lower()
     for _, hints, pattern, _, _ in ROWS:
         for hint in hints:
             if hint in lowered:
-                text = re.sub(expanded(pattern), r"\1***", text)
+                text = hide_one(pattern, text)
                 break
     return text
 
 
-def expanded(pattern: str) -> str:
-    """Return a row's pattern with its parts in their places."""
+def hide_one(pattern: str, text: str) -> str:
+    """Put *** in the place of what a row's pattern finds."""
     for name, part in _PARTS.items():
         pattern = pattern.replace(f"<{name}>", part)
-    return pattern
+    return re.sub(pattern, _masked, text)
+
+
+def _masked(match: re.Match[str]) -> str:
+    kept, whole = match[1], match[0]
+    if whole[len(kept) :].strip(".,:;`").lower() in _WORDS:
+        return whole
+    return kept + "***"
