@@ -55,6 +55,7 @@ class Settings:
         self.journal = self._switch("AUTOTASK_JOURNAL")
         self.dogstatsd = self._switch("AUTOTASK_DOGSTATSD") and not self._disabled()
         self.events = self._switch("AUTOTASK_EVENTS")
+        self.messages = self._switch("AUTOTASK_MESSAGES")
         self.debug = self._debug()
         self.process = self._process()
         self.supervise = self._switch("AUTOTASK_SUPERVISE", False)

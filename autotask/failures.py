@@ -5,9 +5,11 @@ Apart from the rest because it is loaded only when something failed.
 
 from __future__ import annotations
 
+import os
 import re
 
 from autotask.agent import TABLE
+from autotask.config import Settings
 from autotask.guard import from_signal_handler
 
 TYPE_CHECKING = False
@@ -18,54 +20,66 @@ if TYPE_CHECKING:
 
 LONGEST_MESSAGE = 500  # characters of an exception's message that are kept
 _LONGEST_READ = 20_000  # characters of it that are searched for secrets
+_LONGEST_WORD = 2_000  # characters of a secret of unknown end
+
+# Line ends and what turns the direction of a text, for a terminal or a page.
+_CONTROLS = "[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]"
+_keeps: bool | None = None
 
 
 def describe(exc: BaseException) -> dict[str, str]:
     """Return an exception's type, masked message and, where known, the place it came from."""
-    message = _message(exc)
-    if type(exc).__name__ == "UnexpectedExit":  # Invoke's goes on with what the command has said
-        message = message.partition("\n\nStdout:")[0]
-    error = {"type": type(exc).__name__, "message": masked(message)}
+    told = error(type(exc).__name__, _message(exc) if keeps_messages() else "")
     where = place(exc.__traceback__)
     if where:
-        error["where"] = where
-    return error
+        told["where"] = where
+    return told
+
+
+def error(kind: str, message: str) -> dict[str, str]:
+    """Return an error of a type, with its message masked, or without it if AUTOTASK_MESSAGES=0."""
+    return {"type": kind, "message": masked(message)} if keeps_messages() else {"type": kind}
+
+
+def keeps_messages() -> bool:
+    """Tell whether messages may leave this process: AUTOTASK_MESSAGES, read once."""
+    global _keeps
+    if _keeps is None:
+        _keeps = Settings(os.environ).messages
+    return _keeps
 
 
 def _message(exc: BaseException) -> str:
     try:
-        return str(exc)
+        message = str(exc)
     except Exception as problem:  # the application's own __str__
         if from_signal_handler(problem):
             raise
         return ""
+    if type(exc).__name__ == "UnexpectedExit":  # Invoke adds the command's output
+        return message.partition("\n\nStdout:")[0]
+    return message
 
 
 def masked(text: str) -> str:
-    """Hide passwords in URLs and what follows `key=`, `token=`, `password=`; cut at 500."""
-    text = text[:_LONGEST_READ]
-    text = re.sub(
-        r"(?i)((?<![a-z0-9+.-])[a-z][a-z0-9+.-]{0,30}://)(?:([^\s/@:]*:)[^\s/]*|[^\s/@:]+)@",
-        r"\1\2***@",
-        text,
-    )
-    text = re.sub(
-        r"(?i)((?:key|token|password|passwd|passphrase|pwd|secret|(?<![a-z])pass)[\"']?\s*[=:]\s*)"
-        r"(?:b?\"(?:[^\"\\]|\\.)*\"?|b?'(?:[^'\\]|\\.)*'?|[^\s,;&\"')\]}]+)",
-        r"\1***",
-        text,
-    )
-    # Options and their values, in a line for a shell or in a list of words.
-    text = re.sub(
-        r"(?i)([\s'\"]--?[\w-]*(?:key|token|password|passwd|passphrase|secret)['\"]?,?\s+['\"]?|"
-        r"\b(?:mysql|mariadb)[\w-]*(?=[\s'\"])[^;|&\n]{0,200}?[\s'\"]-p|\bsshpass[\s'\",]+-p[\s'\",]*|"
-        r"\bcurl\b[^;|&\n]{0,200}?\s-u\s*[^\s:'\"]+:|\bbearer\s+(?=\S{16}))(?![\s'\"-])"
-        r"[^\s;|&\"',\]]+",
-        r"\1***",
-        text,
-    )
-    text = re.sub(r"(?i)(authorization[\"']?\s*[=:]\s*[\"']?(?:\w+ )?)[^\s,;\"'}]+", r"\1***", text)
-    return text if len(text) <= LONGEST_MESSAGE else text[: LONGEST_MESSAGE - 3] + "..."
+    """Hide the secrets of known shapes in a text, and cut it at 500 characters."""
+    if not text:
+        return text
+    from autotask.masking import hide
+
+    told = hide(text[:_LONGEST_READ])
+    if len(text) > _LONGEST_READ:
+        told = _without_last_word(told)
+    elif len(told) <= LONGEST_MESSAGE:
+        return told
+    return told[: LONGEST_MESSAGE - 3] + "..."
+
+
+def _without_last_word(text: str) -> str:
+    """Drop the word at which reading has stopped: it may be half a secret, of no known shape."""
+    if text.endswith("***"):
+        return text
+    return text[: max(text.rfind(" "), text.rfind("\n"), len(text) - _LONGEST_WORD, 0)]
 
 
 def place(step: TracebackType | None) -> str | None:
@@ -85,7 +99,7 @@ def place(step: TracebackType | None) -> str | None:
 def one_line(text: str, length: int = LONGEST_MESSAGE) -> str:
     """Make a text safe inside a line of the protocol: no line ends, no field marks."""
     text = text[:length].replace("|", "/").replace("\n", "\\n")
-    text = re.sub(r"[\x00-\x1f\x7f-\x9f]", " ", text)
+    text = re.sub(_CONTROLS, " ", text)
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 

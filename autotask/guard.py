@@ -8,9 +8,6 @@ from __future__ import annotations
 
 import os
 
-_FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_CLOEXEC", 0)
-_FLAGS |= getattr(os, "O_NONBLOCK", 0)  # nobody may read the FIFO that is our log
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -51,42 +48,23 @@ def guarded(function: Callable[P, T]) -> Callable[P, T | None]:
 def swallow(where: str, problem: BaseException) -> None:
     """Note an error of ours that went no further."""
     try:
-        debug(f"swallowed {type(problem).__name__}: {problem} in {where}{_trail(problem)}")
+        debug(where, problem)
     except Exception:  # noqa: S110  the last resort: nothing is left that could be told
         pass
 
 
-def debug(text: str) -> None:
-    """Write what the agent did, where AUTOTASK_DEBUG asks for it and where that can be written."""
+def debug(text: str, swallowed: BaseException | None = None) -> None:
+    """Write what the agent did, if AUTOTASK_DEBUG asks for it and if that can be written.
+
+    Of an error that was *swallowed*, the text says where.
+    """
     from autotask.config import Settings  # here, for this is rare: it costs a start nothing
 
     wanted = Settings(os.environ).debug
-    if wanted is None:
-        return
-    line = f"autotask: {text}\n".encode("utf-8", "backslashreplace")
-    try:
-        if wanted == "1":
-            os.write(2, line)
-            return
-        file = os.open(wanted, _FLAGS, 0o600)
-        try:
-            os.write(file, line)
-        finally:
-            os.close(file)
-    except OSError as problem:
-        if from_signal_handler(problem):
-            raise
+    if wanted is not None:
+        from autotask import debuglog
 
-
-def _trail(problem: BaseException) -> str:
-    """Write the files and lines that a problem passed, innermost last."""
-    places = []
-    step = problem.__traceback__
-    while step is not None:
-        name = os.path.basename(step.tb_frame.f_code.co_filename)
-        places.append(f"{name}:{step.tb_lineno}")
-        step = step.tb_next
-    return " (" + " ".join(places) + ")"
+        debuglog.write(wanted, text if swallowed is None else debuglog.told(swallowed, text))
 
 
 def from_signal_handler(problem: BaseException) -> bool:

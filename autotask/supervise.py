@@ -356,8 +356,10 @@ class Program:
         """Return what a wait status means; *said* is why there is no command."""
         outcome = from_status(status)
         if said:
+            from autotask import failures
+
             kind = "FileNotFoundError" if outcome.exit_code == 127 else "OSError"
-            error = {"type": kind, "message": said}
+            error = failures.error(kind, said)
             return failure("exit", exit_code=outcome.exit_code, error=error)
         if outcome.signal == "SIGKILL" and oom_kills() > self._oom_kills[0]:
             return failure("oom", signal="SIGKILL")

@@ -11,7 +11,10 @@ from support import Ended, run_program, runs, write
 from autotask.config import Settings
 
 AGENT_SOCKET = Path("/var/run/datadog/dsd.socket")
-SWITCHES = ["AUTOTASK_ENABLED", "AUTOTASK_JOURNAL", "AUTOTASK_DOGSTATSD", "AUTOTASK_EVENTS"]
+SWITCHES = [
+    *("AUTOTASK_ENABLED", "AUTOTASK_JOURNAL", "AUTOTASK_DOGSTATSD", "AUTOTASK_EVENTS"),
+    "AUTOTASK_MESSAGES",
+]
 
 
 def noted(settings: Settings) -> list[str]:
@@ -26,6 +29,7 @@ DEFAULTS: dict[str, object] = {
     "journal": True,
     "dogstatsd": True,
     "events": True,
+    "messages": True,
     "debug": None,
     "name": None,
     "process": "auto",

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
+import secrets_table
 
 from autotask import agent, config
 from autotask.tool import supported
@@ -42,6 +43,10 @@ def test_the_table_of_frameworks_has_the_versions_that_are_tested() -> None:
     for name, wanted in supported.FRAMEWORKS.items():
         (row,) = [line for line in README.splitlines() if line.startswith(f"| `{name}` |")]
         assert row.split("|")[2].strip().startswith(str(wanted))
+
+
+def test_the_table_of_secrets_is_that_of_the_rows() -> None:
+    assert secrets_table.PAGE.read_text() == secrets_table.page()
 
 
 def test_the_readme_opens_with_the_two_commands() -> None:

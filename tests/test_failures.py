@@ -6,10 +6,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from support import Record, run_program, runs, write
+from support import Datagrams, Record, Under, run_program, runs, write
 
 from autotask import journal
 from autotask.failures import LONGEST_MESSAGE, describe, masked, one_line, summary
+from autotask.masking import ROWS
 from autotask.run import failure
 
 SECRET = "hunter2"
@@ -34,13 +35,13 @@ HIDDEN = {
     "secret=": ("client_secret=hunter2", "client_secret=***"),
     "an AWS key": ("AWS_SECRET_ACCESS_KEY=hunter2", "AWS_SECRET_ACCESS_KEY=***"),
     "a session token": ("aws_session_token = hunter2", "aws_session_token = ***"),
-    "JSON": ('{"password": "hunter2", "user": "ann"}', '"password": ***, "user": "ann"}'),
-    "JSON without spaces": ('{"token":"hunter2","a":1}', '"token":***,"a":1}'),
-    "a dictionary": ("{'password': 'hunter2', 'a': 1}", "'password': ***, 'a': 1}"),
-    "quotes": ("password='hunter2 and more'", "password=***"),
-    "double quotes": ('password="hunter2 and more" x', "password=*** x"),
-    "a quote that is left open": ('password="hunter2 and more', "password=***"),
-    "an object's text": ("Login(user='ann', password='hunter2')", "password=***)"),
+    "JSON": ('{"password": "hunter2", "user": "ann"}', '"password": "***", "user": "ann"}'),
+    "JSON without spaces": ('{"token":"hunter2","a":1}', '"token":"***","a":1}'),
+    "a dictionary": ("{'password': 'hunter2', 'a': 1}", "'password': '***', 'a': 1}"),
+    "quotes": ("password='hunter2 and more'", "password='***'"),
+    "double quotes": ('password="hunter2 and more" x', 'password="***" x'),
+    "a quote that is left open": ('password="hunter2 and more', 'password="***'),
+    "an object's text": ("Login(user='ann', password='hunter2')", "password='***')"),
     "an argument": ("--password=hunter2 --user=ann", "--password=*** --user=ann"),
     "an option and its value": ("run --password hunter2 --user ann", "--password *** --user ann"),
     "an option with a prefix": ("run --db-api-key hunter2 -v", "--db-api-key *** -v"),
@@ -110,6 +111,14 @@ def test_a_secret_that_the_cut_goes_through_is_masked() -> None:
         assert "hunter" not in masked("x" * before + " db://u:" + "hunter2" * 10 + "@db")
 
 
+def test_a_secret_that_the_end_of_reading_goes_through_is_not_shown() -> None:
+    key = "-----BEGIN PRIVATE KEY-----" + "x" * 19_900 + "-----END PRIVATE KEY-----"
+    for before in range(0, 60, 3):
+        text = key + "y" * before + " db://u:" + "hunter2" * 10 + "@db"
+        assert "hunt" not in masked(text)
+        assert masked(text).startswith("-----BEGIN PRIVATE KEY-----***")
+
+
 LABORIOUS = {
     "a word": "a" * 20_000,
     "quotes": "password='" * 2_000,
@@ -118,6 +127,12 @@ LABORIOUS = {
     "spaces": "key" + " " * 19_000,
     "passwords": "a://x:" * 3_000,
     "dots": "a." * 10_000,
+    "every row": "".join(hint for row in ROWS for hint in row[1]) * 40,
+    "commands": "curl mysql login zip 7z rar ldapsearch smbclient % -- " * 400,
+    "keys without an end": "-----BEGIN PRIVATE KEY-----" * 800,
+    "elements": "<password>" * 2_000,
+    "escapes": "\\" * 19_000 + "password=",
+    "names": "api-" * 5_000 + "secret",
 }
 
 
@@ -131,8 +146,8 @@ def test_no_text_keeps_it_busy(text: str, tmp_path: Path) -> None:
         import resource
         from autotask.failures import masked
         text = {text!r}
-        resource.setrlimit(resource.RLIMIT_CPU, (2, 2))  # seconds: a hundred times what it takes
-        for _ in range(50): masked(text)
+        resource.setrlimit(resource.RLIMIT_CPU, (8, 8))  # seconds: fifty times what it takes
+        for _ in range(5): masked(text)
         print("done")
     """
     script = write(tmp_path / "shop.py", source)
@@ -281,6 +296,8 @@ LINES = {
     "a|b": "a/b",
     "a\nb": "a\\nb",
     "a\r\nb": "a \\nb",
+    "a\0\x1b[31m\x9b": "a  [31m ",
+    "a\u202eb\u2066\u2028\u200f": "a b   ",
     "\udcff": "\\udcff",
     "é\N{ROCKET}": "é\N{ROCKET}",
     "": "",
@@ -304,7 +321,83 @@ def test_it_is_loaded_only_where_something_failed(tmp_path: Path) -> None:
     source = """
         import click, sys
         click.command()(lambda: None).main([], standalone_mode=False)
-        print("autotask.failures" in sys.modules, "autotask.recorder" in sys.modules)
+        names = ("failures", "masking", "recorder")
+        print([name for name in names if "autotask." + name in sys.modules])
     """
-    assert run_program(write(tmp_path / "shop.py", source)).stdout == "False True\n"
+    assert run_program(write(tmp_path / "shop.py", source)).stdout == "['recorder']\n"
     assert sys.modules["autotask.failures"]
+
+
+# --- without messages ----------------------------------------------------------------------------
+
+WORD = "kettle"  # in each message, an ordinary word
+CLICK = "import click, sys\n@click.command()\ndef task():\n    {}\ntask()\n"
+# A file and what is in it, the command, how it is run, and the type of the error that is told.
+WORDY: dict[str, tuple[str, str, str, Under, str]] = {
+    "an exception": (
+        *("shop.py", CLICK.format("raise ValueError('no kettle')")),
+        *("shop.py", "path", "ValueError"),
+    ),
+    "a text for an exit": (
+        *("shop.py", CLICK.format("sys.exit('no kettle')")),
+        *("shop.py", "path", "SystemExit"),
+    ),
+    "a program's exception, from inside": (
+        *("shop.py", "raise ValueError('no kettle')"),
+        *("shop.py", "path", "ValueError"),
+    ),
+    "a program's exception, told to its launcher": (
+        *("shop.py", "raise ValueError('no kettle')"),
+        *("shop.py", "launcher", "ValueError"),
+    ),
+    "Invoke's command": (
+        *("tasks.py", "from invoke import task\n@task\ndef a(c): c.run('false kettle')\n"),
+        *("-m invoke a", "path", "UnexpectedExit"),
+    ),
+    "doit's command": (
+        *("dodo.py", "def task_a(): return {'actions': ['false kettle']}\n"),
+        *("-m doit a", "path", "TaskFailed"),
+    ),
+    "a command that is not there": ("a", "", "kettle/a", "launcher", "FileNotFoundError"),
+}
+
+
+@pytest.mark.parametrize("messages", ["0", "1", "perhaps"])
+@pytest.mark.parametrize("case", WORDY)
+def test_without_messages_an_error_is_its_type_and_place(
+    case: str, messages: str, tmp_path: Path, home: Path, datagrams: Datagrams
+) -> None:
+    name, source, command, under, kind = WORDY[case]
+    for module in ("click", "invoke", "doit"):
+        if module in source + command:
+            pytest.importorskip(module)
+    place = tmp_path / "here"
+    write(place / name, source)
+    env = {"AUTOTASK_MESSAGES": messages}
+    assert run_program(*command.split(), under=under, env=env, cwd=place).status != 0
+    told = "\n".join(path.read_text() for path in home.rglob("*.jsonl"))
+    sent = b"\n".join(datagrams.received()).decode()
+    errors = [run["error"] for run in runs(home) if run.get("error")]
+    assert errors
+    assert {error["type"] for error in errors} == {kind}
+    assert "_e{" in sent
+    assert f" {kind}" in sent
+    if messages == "0":
+        assert WORD not in told + sent
+        assert not any("message" in error for error in errors)
+    else:
+        assert all(WORD in error["message"] for error in errors)
+
+
+def test_nor_is_there_one_in_the_debug_log(tmp_path: Path) -> None:
+    program = "from autotask.guard import swallow; swallow('here', ValueError('no kettle'))"
+    env = {"AUTOTASK_DEBUG": "1", "AUTOTASK_MESSAGES": "0"}
+    ended = run_program("-c", program, env=env)
+    assert ended.stderr == "autotask: swallowed ValueError in here ()\n"
+
+
+def test_the_name_of_a_command_that_is_not_there_is_masked(tmp_path: Path, home: Path) -> None:
+    line = "./run --password hunter2"  # one word, which somebody has put into quotes
+    assert run_program(line, under="launcher", cwd=tmp_path).status == 127
+    (run,) = runs(home)
+    assert run["error"]["message"] == "./run --password ***: No such file or directory"

@@ -60,9 +60,23 @@ def test_the_debug_log_tells_of_it_with_its_place(swallowed: Path) -> None:
 
 
 @pytest.mark.swallows
-def test_an_error_without_a_text_is_swallowed_untold(swallowed: Path) -> None:
+def test_an_error_without_a_text_is_told_by_its_type(swallowed: Path) -> None:
     carry_out(throw, OddError())
-    assert not swallowed.exists()
+    assert swallowed.read_text().startswith("autotask: swallowed OddError in carry_out (guard.py:")
+
+
+@pytest.mark.swallows
+def test_what_the_debug_log_says_of_an_error_is_masked_and_one_line(swallowed: Path) -> None:
+    carry_out(throw, ValueError("password=hunter2\nautotask: forged\r\x1b[31m\0\u202e\u2028\udcff"))
+    (line,) = swallowed.read_text().splitlines()
+    told = r"password=***\nautotask: forged\r\x1b[31m\x00\u202e\u2028\udcff"
+    assert line.startswith(f"autotask: swallowed ValueError: {told} in carry_out (")
+
+
+@pytest.mark.swallows
+def test_nor_does_any_other_text_make_a_second_line_of_it(swallowed: Path) -> None:
+    debug("one\ntwo\x85three")
+    assert swallowed.read_text() == "autotask: one\\ntwo\\x85three\n"
 
 
 def test_what_goes_well_is_as_it_was() -> None:

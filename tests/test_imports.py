@@ -15,8 +15,8 @@ from support import INSTALLED, run_program, write
 IN_PROCESS = frozenset(
     f"autotask.{name}"
     for name in (
-        "agent config dogstatsd failures frameworks functions guard inheriting journal marks"
-        " naming process program recorder run standard threads trigger watch wrapt"
+        "agent config debuglog dogstatsd failures frameworks functions guard inheriting journal"
+        " marks masking naming process program recorder run standard threads trigger watch wrapt"
     ).split()
 )
 AROUND = frozenset(
@@ -30,9 +30,11 @@ RARELY = frozenset("_signal atexit fnmatch re".split())
 UNSEEN = frozenset(  # by `standard`
     "_contextvars _interpreters _socket _xxsubinterpreters atexit pwd resource".split()
 )
-RARE = ("failures", "functions", "inheriting", "wrapt")  # modules of ours
+RARE = ("debuglog", "failures", "functions", "inheriting", "masking", "wrapt")  # modules of ours
 OF_ONE = {
-    "autotask.failures": frozenset(("re",)),  # itself imported only when something failed
+    # themselves imported only when something failed
+    "autotask.failures": frozenset(("re",)),
+    "autotask.masking": frozenset(("re",)),
     # and this one when asked for
     "autotask.functions": frozenset(("autotask.wrapt.wrappers", "copy", "inspect", "types")),
 }
@@ -179,8 +181,11 @@ def test_nothing_of_ours_stays_on_the_path() -> None:
     assert run_program("-c", script).stdout == "[]\n"
 
 
-def test_a_task_carries_our_modules_and_nothing_else(tmp_path: Path, home: Path) -> None:
+def test_a_task_carries_our_modules_and_nothing_else(
+    tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pytest.importorskip("click")
+    monkeypatch.delenv("AUTOTASK_DEBUG", raising=False)
     program = AT_EXIT + "import click\n@click.command()\ndef hello(): pass\nhello()\n"
     found = added(write(tmp_path / "shop.py", program))
     assert (home / "journal").exists()

@@ -116,9 +116,9 @@ def _note_exception(fail: Any, exc: BaseException) -> None:
 
 def _judged(fail: Any) -> Outcome:
     """Say what a failure without an exception means."""
-    from autotask.failures import masked  # on the failing path only
+    from autotask import failures  # on the failing path only
 
-    error = {"type": fail.get_name(), "message": masked(str(fail.message))}
+    error = failures.error(fail.get_name(), str(fail.message))
     if fail.message.startswith(("Command failed: ", "Command error: ")):
         code = int(fail.message.rpartition(" returned ")[2])
         return failure("exit", exit_code=code if code >= 0 else 128 - code, error=error)
