@@ -16,12 +16,15 @@ _PARTS = {
     "WORD": r"""(?:[^\s,:;&"')\]}]|[:)\]}"'](?=[^\s,;&"')\]}]))+""",
     "ARGUMENT": r"""(?:[^\s:;|&"',\])]|[:,\])](?=[^\s;|&"',\])]))+""",  # in a line for a shell
     # `secret: open /run/x: no such file` is a sentence, *** is what another row has left.
-    "NOT_PROSE": r"""(?(q)|(?!\[|\{?\*\*\*|(?<=: )[A-Za-z]{1,30}[:,]? [A-Za-z(\["'/<]))""",
+    # The group `bare` says that one of WORDS would be no secret here.
+    "NOT_PROSE": (
+        r"""(?(q)|(?![\[<]|\{?\*\*\*|(?<=: )[A-Za-z]{1,30}[:,]? [A-Za-z(\["'/<])(?P<bare>))"""
+    ),
     "NUMBER": r"(?!\d{1,5}(?![\w.@/+=%-]))",
     # What separates a name from its value; `Token::new` is code.
-    "IS": r"""\\{0,7}["']?\]?[ \t]{0,20}(?:=>|:=|==?|:(?![:/]|=)|%3[ADad])[ \t]{0,20}""",
+    "IS": r"""\\{0,7}["']?\]?[ \t]{0,20}(?:[=-]>|:=|={1,2}(?!=)|:(?![:/]|=)|%3[ADad])[ \t]{0,20}""",
     "UPTO": r"[^;|\n]{0,200}?",  # the words of a command before the one that counts
-    "SPACE": r"""["']?,?[ \t]+""",  # between two words of a command, or of a list of them
+    "SPACE": r"""(?:["'],)?[ \t]+""",  # between two words of a command, or of a list of them
 }
 
 # Name, hints in lower case, pattern, example, the example masked.
@@ -35,6 +38,16 @@ ROWS: tuple[tuple[str, tuple[str, ...], str, str, str], ...] = (
         "-----BEGIN RSA PRIVATE KEY-----***-----END RSA PRIVATE KEY-----",
     ),
     (
+        "token in the place of a URL's user",
+        ("://",),
+        (
+            r"(?i)((?<![a-z0-9+.-])(?:(?:git\+)?https?://|[a-z][a-z0-9+.-]{0,30}://(?=[^\s/@:]{20})))"
+            r"[^\s/@:\"'<>?]{1,500}(?=@|:(?:x-oauth-basic)?@)"
+        ),
+        "https://ghp_hunter2@github.com/ann/shop.git",
+        "https://***@github.com/ann/shop.git",
+    ),
+    (
         "password in a URL",
         ("://",),
         # Up to the last @ of the word: a password may hold @ : / itself. A port is none.
@@ -44,16 +57,6 @@ ROWS: tuple[tuple[str, tuple[str, ...], str, str, str], ...] = (
         ),
         "postgres://ann:hunter2@db:5432/shop",
         "postgres://ann:***@db:5432/shop",
-    ),
-    (
-        "token in the place of a URL's user",
-        ("://",),
-        (
-            r"(?i)((?<![a-z0-9+.-])(?:(?:git\+)?https?://|[a-z][a-z0-9+.-]{0,30}://(?=[^\s/@:]{20})))"
-            r"[^\s/@:\"'<>?]{1,500}(?=@)"
-        ),
-        "https://ghp_hunter2@github.com/ann/shop.git",
-        "https://***@github.com/ann/shop.git",
     ),
     (
         "webhook",
@@ -73,7 +76,7 @@ ROWS: tuple[tuple[str, tuple[str, ...], str, str, str], ...] = (
         ("sig", "code=", "state=", "x-amz-", "x-goog-", "ticket="),
         (
             r"(?i)((?<![a-z0-9])(?:x-(?:amz|goog)-(?:signature|security-token|credential)"
-            r"|(?<=[?&;\s])(?:sig|signature)|(?<=[?&])(?:code|state|ticket|oauth_signature|h(?:mac)?))"
+            r"|(?<![^?&;\s\"'])(?:sig|signature)|(?<=[?&])(?:code|state|ticket|oauth_signature|h(?:mac)?))"
             r"=)(?=[^\s&]{0,400}\d)<NUMBER>[^\s&\"'<>#)\]]{6,}"
         ),
         "GET /callback?code=4/0AXhunter2&scope=mail",
@@ -95,7 +98,7 @@ ROWS: tuple[tuple[str, tuple[str, ...], str, str, str], ...] = (
         ("bearer ",),
         (
             r"(?i)(\bbearer[ ]+)(?:(?=[^\s\"',;]{0,400}\d|[^\s\"',;]{16})|(?-i:(?<=Bearer )))"
-            r"(?!auth|realm)"
+            r"(?!auth|realm)(?P<bare>)"
             r"[^\s\"',;)\]}]+"
         ),
         "401 for Bearer hunter2",
@@ -118,7 +121,7 @@ ROWS: tuple[tuple[str, tuple[str, ...], str, str, str], ...] = (
     (
         "id of a session",
         ("sess",),
-        r"(?i)((?:sess(?:ion)?_?id)<IS><OPEN>)(?=[^\s\"']{0,400}\d)[^\s,;&\"')\]}]{16,}",
+        r"(?i)((?:sess(?:ion)?_?id)<IS><OPEN>)(?=[a-z]{0,99}\d)(?=\d{0,99}[a-z])[^\s,;&\"')\]}]{7,}",
         "PHPSESSID=0123456789abcdef0123",
         "PHPSESSID=***",
     ),
@@ -233,16 +236,16 @@ ROWS: tuple[tuple[str, tuple[str, ...], str, str, str], ...] = (
                 "key%",
                 "key0",
                 "key1",
-                "key2",
+                "key_base",
             ),
         ),
         (
             r"((?i:(?=[a-z_])(?:passw(?:or)?d|pass ?phrase|passcode|secret|(?<!unexpected )token"
             r"|pwd(?!\s?=\s?[/~])|(?<=[;_])pwd|(?<![a-z])(?:jwt|t?otp)|(?<![a-z])_auth"
-            r"|(?<![a-z])(?:api|access|secret|private|account|auth|app|application|encryption"
+            r"|(?<![a-z])(?:api|access|secret|secret_?access|private|account|auth|app|application|encryption"
             r"|signing|master|subscription|license|storage|service|deploy|admin|shared|consumer"
             r"|webhook|session|ingest|write|fernet)[_ -]?key"
-            r"|sharedaccesskey|apikey)\d{0,2})<IS><OPEN><NOT_PROSE>)(?(q)<QUOTED>|<WORD>)"
+            r"|sharedaccesskey|apikey)(?:_base|\d{1,2})?)<IS><OPEN><NOT_PROSE>)(?(q)<QUOTED>|<WORD>)"
         ),
         "login failed: password=hunter2 user=ann",
         "login failed: password=*** user=ann",
@@ -259,19 +262,20 @@ ROWS: tuple[tuple[str, tuple[str, ...], str, str, str], ...] = (
             r"|key|login|mq|app|wifi|ssh|http|proxy|bind)pass"
             r"|(?<![\w-])(?![\w-]{0,40}(?:primary|foreign|public|partition|sort|cache|routing|group"
             r"|hash|range|row|object|unique|idempotency|message|host|index|lookup|map)[_-]?key)"
-            r"(?:(?:[\w-]{0,60}[_-])?key|(?-i:\w{0,60}[a-z0-9]Key))(?=[\"']?[ ]?=)))"
-            r"<IS><OPEN><NOT_PROSE><NUMBER>(?!<))(?(q)<QUOTED>|<WORD>)"
+            r"(?:(?:[\w-]{0,60}[_-])?key|(?-i:\w{0,60}[a-z0-9]Key))(?=[\"']?[ ]?=(?!=))))"
+            r"<IS><OPEN><NOT_PROSE><NUMBER>)(?(q)<QUOTED>|<WORD>)"
         ),
         "DBPASS=hunter2 make deploy",
         "DBPASS=*** make deploy",
     ),
     (
         "option of a command",
-        ("-pass", "-token", "-secret", "-key", "-pwd", "-pw", "-pin", "pass "),
+        ("-pass", "-token", "-secret", "-key", "-pwd", "-pw", "-pin", "pass ", " set ", "env "),
         (
-            r"(?i)((?<![^\s'\"])--?[\w-]{0,60}(?:(?:pass|passwd|password|passphrase|passcode|secret"
+            r"(?i)((?:(?<![^\s'\"])--?|\bconfig(?:ure)? set |\bENV )"
+            r"[\w./:-]{0,60}(?:(?:pass|passwd|password|passphrase|passcode|secret"
             r"|token|pwd|pw|pin)|key(?=<SPACE>[\"']?[^/~.\d\s-]))<SPACE><OPEN>)"
-            r"(?![\s'\"-])(?(q)<QUOTED>|<ARGUMENT>)"
+            r"(?![\s'\"-])(?(q)<QUOTED>|(?P<bare>)<ARGUMENT>)"
         ),
         "run --db-password hunter2 --user ann",
         "run --db-password *** --user ann",
@@ -285,6 +289,16 @@ ROWS: tuple[tuple[str, tuple[str, ...], str, str, str], ...] = (
         ),
         "curl --user ann:hunter2 https://db/x",
         "curl --user ann:*** https://db/x",
+    ),
+    (
+        "cookie for curl",
+        ("curl ", "curl'", 'curl"'),
+        (
+            r"(\bcurl\b[^\n]{0,300}?[\s'\"](?:-b|--cookie)(?:<SPACE>|=)<OPEN>)(?=[^\s'\"]{1,200}=)"
+            r"(?(q)<QUOTED>|<ARGUMENT>)"
+        ),
+        "curl -b sid=hunter2 https://db/x",
+        "curl -b *** https://db/x",
     ),
     (
         "mysql -p",
@@ -350,16 +364,17 @@ ROWS: tuple[tuple[str, tuple[str, ...], str, str, str], ...] = (
             "net user",
             "vault login",
             "sqlplus",
+            "jdbc:oracle",
             "adduser",
             "add_user",
             "change_password",
         ),
         (
-            r"(?i)((?:\bhtpasswd[ ]+(?:-[a-z]+[ ]+)*(?:-[a-z]*b[a-z]*[ ]+)"
+            r"(?i)((?:\bhtpasswd[ ]+(?=(?:-[a-z]+[ ]+)*-[a-z]*b)(?:-[a-z]+[ ]+)+"
             r"(?:(?<=n )|(?<=nb )|(?<=bn )|\S+[ ]+)\S+[ ]+"
             r"|\bnet[ ]+user[ ]+\S+[ ]+(?![/\s])(?=\S+[ ]+/|\S*\d)"
             r"|\bvault[ ]+login[ ]+(?:-\S+[ ]+)*(?![-\s])(?=\S*[\d.])"
-            r"|\bsqlplus[ ]+(?:-\w+[ ]+)*[^\s/@-]+/"
+            r"|\bsqlplus[ ]+(?:-\w+[ ]+)*[^\s/@-]+/|\bjdbc:oracle:\w+:[^\s/@]+/"
             r"|\b(?:add_user|change_password)[ ]+\S+[ ]+)<OPEN>)(?(q)<QUOTED>|[^\s;|&\"'@]+)"
         ),
         "htpasswd -b /etc/users ann hunter2",
@@ -384,10 +399,19 @@ ROWS: tuple[tuple[str, tuple[str, ...], str, str, str], ...] = (
     ),
     (
         "SQL: IDENTIFIED BY, PASSWORD",
-        ("identified", "password '", 'password "', "password(", "password (", "password \\"),
+        (
+            "identified",
+            "phrase '",
+            'phrase "',
+            "password '",
+            'password "',
+            "password(",
+            "password (",
+            "password \\",
+        ),
         (
             r"(?i)(\bidentified[ ]+(?:with[ ]+\S+[ ]+)?(?:by|as)[ ]+(?:password[ ]+)?<OPEN>"
-            r"|\bpassword[ ]*(?:[ ]|\([ ]*)(?P<r>\\{0,7}[\"']))"
+            r"|\bpass(?:word|phrase)[ ]*(?:[ ]|\([ ]*)(?P<r>\\{0,7}[\"']))"
             r"(?(r)(?:(?!(?<!\\)(?P=r))[^\n])+|(?(q)<QUOTED>|[^\s;,)\"']+))"
         ),
         "CREATE USER ann IDENTIFIED BY 'hunter2'",
@@ -395,9 +419,9 @@ ROWS: tuple[tuple[str, tuple[str, ...], str, str, str], ...] = (
     ),
     (
         "user and password in a call",
-        ("auth=(", "basicauth("),
+        ("auth=(", "auth': (", 'auth": (', "basicauth("),
         (
-            r"(?i)((?:\bauth=|basicauth)\([ ]*(?:user\w*=)?[\"'][^\"'\n]{0,100}[\"'],"
+            r"(?i)((?:\bauth[\"']?[=:][ ]?|basicauth)\([ ]*(?:user\w*=)?[\"'][^\"'\n]{0,100}[\"'],"
             r"[ ]*(?:pass\w*=)?<OPEN>)"
             r"(?(q)<QUOTED>|<WORD>)"
         ),
@@ -431,8 +455,8 @@ ROWS: tuple[tuple[str, tuple[str, ...], str, str, str], ...] = (
 )
 
 
-# What follows a name and is no secret: `using password: YES`, `--password and --token`, key=len.
-_WORDS = frozenset(
+# What may follow a name without quotes and is no secret: `using password: YES`, `--token and ...`.
+WORDS = frozenset(
     "none null nil undefined true false yes no not is are was were has must may can cannot should"
     " and or to for from in of on with the a an this that it if too required require requires"
     " missing invalid wrong incorrect empty expected unexpected expired failed denied error unknown"
@@ -461,7 +485,10 @@ def hide_one(pattern: str, text: str) -> str:
 
 
 def _masked(match: re.Match[str]) -> str:
-    kept, whole = match[1], match[0]
-    if whole[len(kept) :].strip(".,:;`").lower() in _WORDS:
+    whole, kept = match[0], match[1]
+    value = whole[len(kept) :]
+    if match.groupdict().get("bare") is not None and value.strip(".,:;`").lower() in WORDS:
+        return whole
+    if len(value) < 3 and not value.isalnum():  # a mark: `invalid token: '}'`
         return whole
     return kept + "***"
