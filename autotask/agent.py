@@ -92,14 +92,22 @@ def _is_enabled() -> bool:
 
 
 def _is_launched(process_run: str) -> bool:
-    """Tell whether a launcher outside has opened the run of this very process, and will end it."""
+    """Tell whether the run of this very process is open, and somebody will end it.
+
+    A launcher outside has opened it, or this process itself, when it was another program.
+    """
     run, _, pid = process_run.partition(":")
     if run and "AUTOTASK_DEBUG" in os.environ:
         from autotask import watch
 
         watch.tell_launcher(run)
     if pid != str(os.getpid()):
-        return False
+        if not pid.startswith(f"{os.getpid()}:"):
+            return False
+        from autotask import watch  # before exec, this process had runs open
+
+        watch.load("naming", "program", "handing_over")
+        return bool(sys.modules["autotask.handing_over"].take_over(process_run))
     had_it = "atexit" in sys.modules
     import atexit
 

@@ -12,9 +12,9 @@ import time
 from autotask import events, journal
 from autotask.guard import guarded
 from autotask.journal import OWED
-from autotask.marks import TOLD, marks_folder
+from autotask.marks import BECAME, TOLD, marks_folder
 from autotask.process import is_dead, start_time
-from autotask.run import Outcome, failure, passed_on
+from autotask.run import SUCCESS, Outcome, failure, passed_on
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -141,8 +141,11 @@ class Story:
 
 
 def _explained(run: Open, outcome: Outcome) -> Outcome:
-    """Let what the journal knows of a program's failure explain the status it has ended with."""
-    if run.framework != "process" or outcome.status != "failure":
+    """Let what the journal knows of a program's failure explain the status it has ended with.
+
+    Any run that is still open then ends as the program: one that became another program by exec.
+    """
+    if outcome.status != "failure":
         return outcome
     raised, failed = run.raised, run.failed
     if raised is not None and _agrees(raised, outcome, ("exit", "lost")):
@@ -176,6 +179,7 @@ class Closer:
         self._journal = ours
         self._wires: dict[str, Wire] = {}
         self._told: dict[str, Mark | None] = {}  # by name
+        self._became: set[tuple[str, int]] = set()  # processes, by key
 
     def close(self, story: Story, run: Open, outcome: Outcome, duration: float | None) -> None:
         """Close a run. Where the journal does not take it, it stays open, for another to close."""
@@ -205,8 +209,10 @@ class Closer:
         """Close the runs of processes that are dead, and all of whose lines were read."""
         self.look_for_told()
         for key in keys:
-            for run, outcome in list(story.endings(key, _LOST)):
-                self.close(story, run, outcome, None)
+            # One that became another program with nobody beside it: nobody could see its end.
+            outcome = SUCCESS if key in self._became else _LOST
+            for run, ended in list(story.endings(key, outcome)):
+                self.close(story, run, ended, None)
 
     def finish(self) -> None:
         """Let go of the sockets."""
@@ -222,13 +228,18 @@ class Closer:
         )
 
     def look_for_told(self) -> None:
-        """Look which processes have sent ends that they could not write down."""
+        """Look which processes have sent ends that they could not write down.
+
+        And which have become other programs.
+        """
         paths = [os.path.split(path) for path in _paths(os.path.dirname(self._journal.folder))]
-        self._told = {
+        found = {
             name: _read_mark(os.path.join(folder, name))
             for folder, name in paths
-            if name.startswith(TOLD)
+            if name.startswith((TOLD, BECAME))
         }
+        self._told = {name: mark for name, mark in found.items() if name.startswith(TOLD)}
+        self._became = {mark.key for mark in found.values() if mark and not mark.told}
 
     def _wire(self, event: Event) -> Wire:
         """Return the wire that carries the tags of the process that ran it."""
@@ -300,7 +311,7 @@ def _paths(home: str) -> list[str]:
 
 def _plain(name: str) -> tuple[str, str]:
     """Return a mark's name as it was left at first, and what was put before it since."""
-    prefix = next((prefix for prefix in (OWED, TOLD) if name.startswith(prefix)), "")
+    prefix = next((prefix for prefix in (OWED, TOLD, BECAME) if name.startswith(prefix)), "")
     return name[len(prefix) :], prefix
 
 
@@ -317,7 +328,7 @@ def _has_all_lines(home: str, key: tuple[str, int]) -> bool:
             mark = _read_mark(path)
             if mark is None or mark.key == key:  # it may be empty
                 prefixes.add(prefix)
-    return prefixes == {""}
+    return bool(prefixes) and prefixes <= {"", BECAME}
 
 
 def _read_mark(path: str) -> Mark | None:

@@ -29,7 +29,7 @@ def parent_of(environ: Mapping[str, str]) -> tuple[str | None, str | None, str |
     What cannot be ours counts as nothing: it would go into the journal.
     """
     words = environ.get(PARENT, "").split(":")
-    if len(words) != 3 or not (_is_id(words[0]) and _is_id(words[1]) and words[2].isalpha()):
+    if len(words) != 3 or not (is_id(words[0]) and is_id(words[1]) and words[2].isalpha()):
         return None, None, None
     return words[0], words[1], words[2]
 
@@ -39,7 +39,8 @@ def parent_value(run: str, root: str, trigger: str) -> str:
     return f"{run}:{root}:{trigger}"
 
 
-def _is_id(text: str) -> bool:
+def is_id(text: str) -> bool:
+    """Tell whether a text can be the id of a run."""
     return len(text) == 16 and not text.strip("0123456789abcdef")
 
 

@@ -16,7 +16,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from autotask.dogstatsd import Wire
 
-TOLD = "told-"
+TOLD = "told-"  # before a mark's name: see take_back
+BECAME = "became-"  # and here: see autotask.handing_over
 _FLAGS = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_CLOEXEC", 0)
 _FLAGS |= getattr(os, "O_NONBLOCK", 0)
 

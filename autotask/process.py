@@ -6,8 +6,10 @@ A process id alone is reused. With its start time it is unique in one boot and o
 from __future__ import annotations
 
 import os
+import sys
 
 from autotask.guard import from_signal_handler
+from autotask.standard import standard
 
 _BOOT = "/proc/sys/kernel/random/boot_id"
 _UNKNOWN = "?"
@@ -39,6 +41,23 @@ def name_of(pid: int) -> str | None:
     """Return a process's own name (`comm`)."""
     data = _read(f"/proc/{pid}/stat")
     return data.partition("(")[2].rpartition(")")[0] if data else None
+
+
+def largest_memory() -> int | None:
+    """Return this process's largest resident memory so far, in bytes (`VmHWM`, see proc(5)).
+
+    getrusage(2) also counts the program that this process was before exec: a copy of whoever forked
+    it. Without /proc (macOS) it is all that there is.
+    """
+    value = _read("/proc/self/status").partition("VmHWM:")[2]
+    if value:
+        return int(value.split(None, 1)[0]) * 1024
+    try:
+        resource = standard("resource")
+    except ImportError:  # Windows
+        return None
+    largest: int = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return largest if sys.platform == "darwin" else largest * 1024
 
 
 def is_dead(process: str, pid: int, host: str) -> bool | None:

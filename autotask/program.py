@@ -1,8 +1,8 @@
 """The run of a whole program, from inside: where no parent stands outside to record it.
 
 Of an uncaught exception the interpreter itself keeps word in `sys.last_value`, whatever has
-become of sys.excepthook (Typer and others replace it). A status given to `sys.exit`, `exit` or
-`os._exit` is noted on the way. `raise SystemExit(3)` written out cannot be seen: the interpreter
+become of sys.excepthook (Typer and others replace it). A status given to `sys.exit` or `exit` is
+noted on the way. `raise SystemExit(3)` written out cannot be seen: the interpreter
 has let go of that exception before it calls anybody.
 """
 
@@ -37,9 +37,14 @@ def begin() -> None:
     task = process_name(wanted)
     run = recorder.start_program(task) if task is not None else None
     if run is not None:
-        _note_exits()
-        script = sys.modules.get("__main__") if _is_script() else None
-        standard("atexit").register(_finish, run, script)
+        follow([run])
+
+
+def follow(runs: list[Run]) -> None:
+    """Note how this program ends, and end these runs with it: the outermost is the first."""
+    _note_exits()
+    script = sys.modules.get("__main__") if _is_script() else None
+    standard("atexit").register(_finish, runs, script)
 
 
 def _is_main_interpreter() -> bool:
@@ -86,7 +91,7 @@ def _is_script() -> bool:
 
 def _note_exits() -> None:
     """Note the status that the program gives to its exit; the exit itself is left alone."""
-    own_exit, own_quick_exit, thread = sys.exit, os._exit, get_ident()
+    own_exit, thread = sys.exit, get_ident()
 
     @guarded
     def note(status: object) -> None:
@@ -97,13 +102,7 @@ def _note_exits() -> None:
         note(status)
         own_exit(status)  # type: ignore[arg-type]
 
-    def autotask_quick_exit(status: int) -> NoReturn:
-        if isinstance(status, int):
-            _cut_off(status)
-        own_quick_exit(status)
-
     sys.exit = _builtin(_in_place_of(own_exit, autotask_exit))
-    os._exit = _builtin(_in_place_of(own_quick_exit, autotask_quick_exit))
     quitter = getattr(sys.modules.get("_sitebuiltins"), "Quitter", None)  # of exit() and quit()
     if quitter is not None:
         own_call = quitter.__call__
@@ -141,23 +140,12 @@ def _in_place_of(original: Any, function: Any) -> Any:
 
 
 @guarded
-def _cut_off(status: int) -> None:
-    """Close the runs that `os._exit` is about to cut off, as a parent outside would.
-
-    In a forked child these are its own; the recorder leaves those of its parent alone.
-    """
-    outcome = exited(status)
-    run = recorder.current()
-    while run is not None:
+def _finish(runs: list[Run], script: ModuleType | None) -> None:
+    outcome = _outcome(runs[-1], script)
+    for run in reversed(runs):
         recorder.end(run, outcome)
         if outcome.status == "failure":
             outcome = recorder.nested(run, outcome)
-        run = run.outer
-
-
-@guarded
-def _finish(run: Run, script: ModuleType | None) -> None:
-    recorder.end(run, _outcome(run, script))
 
 
 def _outcome(run: Run, script: ModuleType | None) -> Outcome:

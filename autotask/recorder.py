@@ -11,12 +11,12 @@ import sys
 import time
 from _thread import get_ident
 
-from autotask import journal, threads
+from autotask import journal, leaving, threads
 from autotask.config import PARENT, Settings, parent_of, parent_value
 from autotask.dogstatsd import Wire
 from autotask.guard import debug, from_signal_handler, guarded, swallow
 from autotask.marks import leave_mark, take_back
-from autotask.process import identity
+from autotask.process import identity, largest_memory
 from autotask.run import SUCCESS, Outcome, Run, failure, passed_on, raised
 from autotask.standard import standard
 from autotask.trigger import find_trigger
@@ -30,14 +30,9 @@ if TYPE_CHECKING:
     from typing import Any, TypeVar
 
     F = TypeVar("F", bound=Callable[..., Any])
-    resource: Any
 else:
     atexit = standard("atexit")
     ContextVar = standard("_contextvars").ContextVar
-    try:
-        resource = standard("resource")
-    except ImportError:  # not on Windows
-        resource = None
 
 _current: ContextVar[Run | None] = ContextVar("autotask_run", default=None)
 _wrappers: set[CodeType] = set()  # of functions that keep their run in a local `run`
@@ -48,6 +43,7 @@ _inheriting: Any = None  # our module, once there have been many
 # thread at the interpreter's end. Nobody waits for that; the environment takes the names as before.
 _is_loading = False
 _is_over = False  # the interpreter ends
+_memory: tuple[float, int | None] = 0.0, None  # the largest so far, and when that was read
 _open: dict[str, Run] = {}  # this process's runs that have not ended
 # How many calls of `_tell_start` and `_tell_end` each thread is inside of: more than one if a
 # signal handler that runs a task interrupts them. A system call lets other threads run and may
@@ -372,6 +368,7 @@ def _take_over(here: _Process, before: _Process | None) -> None:
     if before is None:
         atexit.register(_finish)
         threads.follow(current)
+        leaving.follow(_has_open)
     else:
         _made.pop(before.pid, None)
         _telling.clear()
@@ -381,6 +378,10 @@ def _take_over(here: _Process, before: _Process | None) -> None:
     multiprocessing = sys.modules.get("multiprocessing.util")
     if multiprocessing is not None:  # its children end by os._exit and pass atexit by
         multiprocessing.Finalize(None, _finish, exitpriority=-1000)
+
+
+def _has_open() -> bool:
+    return bool(_open) and _process is not None and _process.pid == os.getpid()
 
 
 def _explain(here: _Process) -> None:
@@ -499,7 +500,9 @@ def _journal_end(
     if not here.journal:
         return claim() is not None
     cpu, now = time.process_time() - run.cpu, time.time()
-    line = journal.finished_line(run.id, run.root, now, outcome, duration, cpu, _max_rss(), unsent)
+    line = journal.finished_line(
+        run.id, run.root, now, outcome, duration, cpu, _max_rss(now), unsent
+    )
     return here.journal.append(line, claim, later=later) is not None
 
 
@@ -545,9 +548,12 @@ def _end_all(here: _Process) -> None:
             _end(run, run.ended or failure("lost"))
 
 
-def _max_rss() -> int | None:
-    """Return the process's largest memory so far, in bytes."""
-    if resource is None:
-        return None
-    largest: int = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return largest if sys.platform == "darwin" else largest * 1024
+def _max_rss(now: float) -> int | None:
+    """Return the process's largest memory so far, in bytes; at most a millisecond old.
+
+    To read it takes a third of what a run costs, and memory does not grow that fast.
+    """
+    global _memory
+    if not 0 <= now - _memory[0] < 0.001:
+        _memory = now, largest_memory()
+    return _memory[1]

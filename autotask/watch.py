@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 # What a run needs, each after what it imports itself.
 _LOADED = (
     *("guard", "standard", "config", "run", "journal", "process", "marks"),
-    *("trigger", "threads", "dogstatsd", "recorder"),
+    *("trigger", "threads", "leaving", "dogstatsd", "recorder"),
 )
 
 _bootstrap: "Any" = sys.modules["_frozen_importlib"]

@@ -15,8 +15,9 @@ from support import INSTALLED, run_program, write
 IN_PROCESS = frozenset(
     f"autotask.{name}"
     for name in (
-        "agent config debuglog dogstatsd failures frameworks functions guard inheriting journal"
-        " marks masking naming process program recorder run standard threads trigger watch wrapt"
+        "agent config debuglog dogstatsd failures frameworks functions guard handing_over"
+        " inheriting journal leaving marks masking naming process program recorder run standard"
+        " threads trigger watch wrapt"
     ).split()
 )
 AROUND = frozenset(
@@ -30,7 +31,9 @@ RARELY = frozenset("_signal atexit fnmatch re".split())
 UNSEEN = frozenset(  # by `standard`
     "_contextvars _interpreters _socket _xxsubinterpreters atexit pwd resource".split()
 )
-RARE = ("debuglog", "failures", "functions", "inheriting", "masking", "wrapt")  # modules of ours
+RARE = frozenset(  # modules of ours
+    "debuglog failures functions handing_over inheriting masking wrapt".split()
+)
 OF_ONE = {
     # themselves imported only when something failed
     "autotask.failures": frozenset(("re",)),

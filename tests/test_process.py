@@ -15,7 +15,19 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support import PYTHON, TEMPLATE, Ended, lines, run_program, start_program, wait_until, write
+from support import (
+    LAUNCHER,
+    PYTHON,
+    TEMPLATE,
+    Ended,
+    lines,
+    only_run,
+    run_program,
+    runs,
+    start_program,
+    wait_until,
+    write,
+)
 
 from autotask import marks, process
 from autotask.journal import Journal
@@ -209,7 +221,7 @@ ENDS = {
     "exits": ("raise SystemExit(3)", False),
     "is interrupted": ("raise KeyboardInterrupt", False),
     "is killed": ("import os; os.kill(os.getpid(), 9)", True),
-    "dies": ("import os; os._exit(0)", True),
+    "ends at once": ("import os; os._exit(0)", False),
     "becomes another program": ("import os; os.execlp('true', 'true')", True),
 }
 
@@ -230,7 +242,7 @@ def test_a_mark_is_left_behind_where_runs_are(
     assert (first["event"], first["task"], first["root"]) == ("started", "shop.py", mark["root"])
     for name in ("pid", "process", "host"):
         assert mark[name] == first[name]
-    assert the_mark(home).name.startswith(f"{mark['pid']}-")
+    assert the_mark(home).name.removeprefix("became-").startswith(f"{mark['pid']}-")
     assert process.is_dead(mark["process"], mark["pid"], mark["host"]) is True
 
 
@@ -371,3 +383,44 @@ def test_children_inherit_the_trigger_of_the_run_that_started_them(
     found = [line["trigger"] for line in lines(home) if line["event"] == "started"]
     assert found == ["kubernetes"] * 3
     assert sys.platform.startswith("linux")
+
+
+# --- memory --------------------------------------------------------------------------------------
+
+_FAT = """
+    import os, subprocess, sys
+    held = b"x" * (200 << 20)
+    sys.exit(subprocess.call(sys.argv[1:]))
+"""
+_WAYS = {
+    "from inside": ["env", f"PYTHONPATH={TEMPLATE}", PYTHON],
+    "AUTOTASK_SUPERVISE": ["env", f"PYTHONPATH={TEMPLATE}", "AUTOTASK_SUPERVISE=1", PYTHON],
+    "autotask-run": [str(LAUNCHER), PYTHON],
+}
+
+
+@pytest.mark.parametrize("words", _WAYS.values(), ids=_WAYS)
+def test_the_memory_of_who_started_a_run_is_none_of_its_own(
+    words: list[str], tmp_path: Path, home: Path
+) -> None:
+    fat, job = write(tmp_path / "fat.py", _FAT), write(tmp_path / "job.py", "")
+    assert run_program(PYTHON, fat, *words, job, under="bare").status == 0
+    assert 4 << 20 < only_run(home)["max_rss"] < 100 << 20
+
+
+def test_a_run_has_the_memory_that_it_has_taken(tmp_path: Path, home: Path) -> None:
+    source = """
+        import click, time
+        @click.command()
+        @click.argument("size", type=int)
+        def job(size):
+            b"x" * (size << 20)
+        for size in (1, 1, 200):
+            time.sleep(0.002)
+            job.main([str(size)], standalone_mode=False)
+    """
+    pytest.importorskip("click")
+    run_program(write(tmp_path / "job.py", source), env={"AUTOTASK_PROCESS": "0"})
+    small, again, large = (run["max_rss"] for run in runs(home))
+    assert small <= again < 100 << 20
+    assert large > 200 << 20

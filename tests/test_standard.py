@@ -75,6 +75,6 @@ def test_a_program_may_use_them_after_us(use: str, tmp_path: Path, home: Path) -
 
 
 def test_a_module_that_is_there_is_taken(tmp_path: Path, home: Path) -> None:
-    body = "from autotask import recorder; print(recorder.resource is resource)"
+    body = "from autotask.standard import standard; print(standard('resource') is resource)"
     script = write(tmp_path / "shop.py", "import resource\n" + TASK.format(body=body))
     assert run_program(script, env={"AUTOTASK_PROCESS": "0"}) == Ended(0, "True\n", "")

@@ -1,0 +1,189 @@
+"""What becomes of open runs when a process ends by os._exit or becomes another program.
+
+exec keeps the process, its id and its start time. A Python program with the agent finds in its
+environment which runs it has taken over, and ends them as its own. How any other program ends is
+known to its parent alone. Until somebody takes the runs over, the process's mark is called
+`became-...`: who finds it dead calls them a success, as nothing more could be seen.
+
+This is a part of the recorder that few processes need, and it uses what is private there.
+"""
+
+from __future__ import annotations
+
+import os
+
+from autotask import recorder
+from autotask.config import PARENT, PROCESS_RUN, is_id, parent_of
+from autotask.guard import guarded
+from autotask.journal import OWED, Journal
+from autotask.marks import BECAME, marks_folder
+from autotask.process import identity
+from autotask.run import Run, exited
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+
+def prepared(original: Any) -> Callable[..., None]:
+    """Return what to call in the place of os._exit, os.execv or os.execve."""
+
+    def quick_exit(*args: Any, **kwargs: Any) -> None:
+        _cut_off(*args, **kwargs)
+        original(*args, **kwargs)
+
+    def become(*args: Any, **kwargs: Any) -> None:
+        given = {**dict(zip(("path", "argv", "env"), args)), **kwargs}
+        word = _mark_as_become(given.get("path"))
+        before = os.environ.get(PROCESS_RUN)
+        try:
+            if word is None:
+                original(*args, **kwargs)
+            elif "env" in given:
+                original(**{**given, "env": _with_word(given["env"], word)})
+            else:
+                os.putenv(PROCESS_RUN, word)  # only C sees it: other threads read os.environ
+                original(*args, **kwargs)
+        finally:  # still here: it could not be executed
+            _take_mark_back()
+            if before is not None:
+                os.putenv(PROCESS_RUN, before)
+            elif word is not None:
+                os.unsetenv(PROCESS_RUN)
+
+    return quick_exit if original.__name__ == "_exit" else become
+
+
+@guarded
+def _cut_off(*args: object, **kwargs: object) -> None:
+    """Close the runs that os._exit is about to cut off, as a parent outside would.
+
+    In a forked child these are its own; the recorder leaves those of its parent alone.
+    """
+    given = (*args, *kwargs.values())
+    if len(given) == 1 and isinstance(given[0], int):  # else it will refuse that
+        outcome = exited(given[0])
+        run = recorder.current()
+        while run is not None:
+            recorder.end(run, outcome)
+            if outcome.status == "failure":
+                outcome = recorder.nested(run, outcome)
+            run = run.outer
+        if recorder._process and not recorder._open:
+            recorder._process.take_mark_back()
+
+
+@guarded
+def _mark_as_become(path: Any) -> str | None:
+    """Rename our mark; return which runs the next program takes over, if that is its task.
+
+    Nothing is done for what does not exist: os.execvp tries each folder of the PATH.
+    """
+    here = recorder._process
+    if here is None or not _is_executable(path):
+        return None
+    mark = ""
+    if here.journal and here.journal.mark and here.journal.settle():
+        mark = os.path.basename(here.journal.mark).removeprefix(OWED)
+        _rename_mark(here.journal, BECAME + mark)
+    if os.environ.get(PROCESS_RUN, "").partition(":")[2] == str(here.pid):
+        return None  # a launcher outside will see the end
+    runs = [run for run in recorder._open.values() if run.pid == here.pid and run.clock]
+    if not runs:
+        return None
+    words = [runs[0].id, str(here.pid), here.identity, mark]
+    return ":".join([*words, *map(_written, runs)])
+
+
+def _is_executable(path: Any) -> bool:
+    try:
+        return isinstance(path, int) or os.access(path, os.X_OK)
+    except (TypeError, ValueError):  # what exec will refuse
+        return False
+
+
+@guarded
+def _take_mark_back() -> None:
+    ours = recorder._process.journal if recorder._process else None
+    if ours and ours.mark:
+        _rename_mark(ours, os.path.basename(ours.mark).removeprefix(BECAME))
+
+
+def _rename_mark(ours: Journal, name: str) -> None:
+    mark = ours.mark or ""
+    path = os.path.join(os.path.dirname(mark), name)
+    os.rename(mark, path)
+    ours.mark = path
+
+
+def _with_word(env: Any, word: str) -> Any:
+    """Add to an environment of the program's own, unless it was made anew without ours."""
+    try:
+        if PARENT in env:
+            return {**env, PROCESS_RUN: word}
+        if os.fsencode(PARENT) in env:
+            return {**env, os.fsencode(PROCESS_RUN): os.fsencode(word)}
+    except TypeError:  # what it will refuse
+        pass
+    return env
+
+
+def _written(run: Run) -> str:
+    words = run.id, run.root, run.parent or "", run.trigger, run.framework, run.task
+    names = [word.encode("utf-8", "surrogatepass").hex() for word in words[3:]]
+    return ",".join([*words[:3], *names, str(run.clock), str(run.cpu)])
+
+
+def _read(text: str) -> Run:
+    """Make a run of what `_written` returned; raises ValueError if that cannot be ours."""
+    id_, root, parent, trigger, framework, task, clock, cpu = text.split(",")
+    if not (is_id(id_) and is_id(root) and (not parent or is_id(parent))):
+        raise ValueError(f"no run: {text}")
+    trigger, framework, task = (
+        bytes.fromhex(word).decode("utf-8", "surrogatepass") for word in (trigger, framework, task)
+    )
+    run = Run(task, framework)
+    run.id, run.root, run.parent, run.trigger = id_, root, parent or None, trigger
+    run.clock, run.cpu = float(clock), float(cpu)
+    return run
+
+
+@guarded
+def take_over(word: str) -> bool:
+    """Make the runs our own that this very process had open before it became this program."""
+    _, _, process, mark, *texts = word.split(":")
+    if process != identity():
+        return False
+    runs = list(map(_read, texts))
+    here = recorder._here(runs[0].id)
+    if here is None:
+        return False
+    _take_mark_over(here.journal, mark)
+    here.parent, here.root = runs[0].parent, runs[0].root if runs[0].parent else None
+    known = {run.id: run for run in runs}
+    for run in runs:
+        run.pid, run.outer = here.pid, known.get(run.parent or "")
+        if run.outer:
+            run.outer.crowd += 1
+    recorder._open.update(known)
+    current = known.get(parent_of(os.environ)[0] or "", runs[-1])
+    recorder._current.set(current)
+    here.handed_on = current
+    if runs[0].framework == "process":
+        recorder._program = runs[0]
+    from autotask import program
+
+    program.follow(runs)
+    return True
+
+
+def _take_mark_over(ours: Journal | None, mark: str) -> None:
+    """Put the mark of the program before in the place of ours: its runs begin further ahead."""
+    pid, _, run = mark.partition("-")
+    if ours is None or pid != str(os.getpid()) or not is_id(run):
+        return
+    folder = marks_folder(os.path.dirname(ours.folder))
+    path = ours.mark or os.path.join(folder, mark)
+    os.replace(os.path.join(folder, BECAME + mark), path)
+    ours.mark = path

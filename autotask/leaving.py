@@ -1,0 +1,67 @@
+"""Notice when the program leaves its runs behind: by os._exit, or by os.exec* as another program.
+
+Neither of them calls anything registered with atexit.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    Instead = Callable[..., object]
+
+
+class StandIn:
+    """A builtin function whose calls go to *instead*, with the original as its first argument.
+
+    Apart from its type it looks like the original, which answers for all attributes: name,
+    signature, how to pickle it. Like a builtin function it binds to no instance.
+    """
+
+    __slots__ = ("__weakref__", "_instead", "_original")
+    __reduce__: Any = None  # anything but object's own: then copy and pickle ask the original
+
+    def __init__(self, original: Any, instead: Instead) -> None:
+        self._original = original
+        self._instead = instead
+
+    def __getattribute__(self, name: str) -> Any:
+        return getattr(object.__getattribute__(self, "_original"), name)
+
+    def __repr__(self) -> str:
+        return repr(object.__getattribute__(self, "_original"))
+
+    def __call__(self, /, *args: Any, **kwargs: Any) -> Any:  # noqa: D102
+        original = object.__getattribute__(self, "_original")
+        try:
+            return object.__getattribute__(self, "_instead")(original, *args, **kwargs)
+        except BaseException as problem:
+            problem.__traceback__ = None  # a builtin has no frames; from 3.11 on we add none
+            raise
+
+
+def follow(has_open_runs: Callable[[], bool]) -> None:
+    """From now on, end or hand over the runs that are open when the program leaves."""
+
+    def leave(original: Any, *args: Any, **kwargs: Any) -> None:
+        if has_open_runs():
+            try:
+                from autotask import handing_over
+            except Exception:  # noqa: S110  a broken installation of ours is not the program's trouble
+                pass
+            else:
+                original = handing_over.prepared(original)
+        original(*args, **kwargs)
+
+    for name in ("_exit", "execv", "execve"):
+        original: Any = getattr(os, name)
+        stand_in = StandIn(original, leave)
+        setattr(os, name, stand_in)
+        setattr(sys.modules[original.__module__], name, stand_in)  # it is pickled by that name
+        if original in os.supports_fd:
+            os.supports_fd.add(stand_in)

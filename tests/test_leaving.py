@@ -1,0 +1,333 @@
+"""Programs that leave their runs behind: by os._exit, and by os.exec* as another program."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from support import (
+    PYTHON,
+    Under,
+    only_run,
+    run_program,
+    runs,
+    start_program,
+    wait_until,
+    write,
+)
+
+pytest.importorskip("click")
+
+# A program that becomes what its first argument says, in a task or outside of one.
+BECOMES = """
+    import click, os, sys
+
+    def become():
+        words = sys.argv[2:]
+        {how}
+
+    @click.command(context_settings={{"ignore_unknown_options": True}})
+    @click.argument("words", nargs=-1)
+    def job(words):
+        become()
+
+    job(sys.argv[1:]) if sys.argv[1] == "task" else become()
+"""
+HOW = {
+    "execv": "os.execv(words[0], words)",
+    "execlp": "os.execlp(words[0], *words)",
+    "execve": "os.execve(words[0], words, {**os.environ, 'MORE': '1'})",
+    "execve, in bytes": "os.execve(words[0], words, {**os.environb, b'MORE': b'1'})",
+    "execve by names": "os.execve(env=dict(os.environ), argv=words, path=words[0])",
+    "by a descriptor": "os.execve(os.open(words[0], 0), words, os.environ)",
+    "posix.execv": "import posix; posix.execv(words[0], words)",
+    "from a thread": (
+        "import threading;"
+        " thread = threading.Thread(target=os.execv, args=(words[0], words));"
+        " thread.start(); thread.join()"
+    ),
+}
+SUCCESSOR = """
+    import click, os, sys
+    print(os.getpid(), flush=True)
+
+    @click.command()
+    def next():
+        {body}
+
+    next()
+"""
+
+
+@dataclass(frozen=True)
+class End:
+    """How a program ends, and what that makes of the run of its task, and of those around it."""
+
+    body: str = "pass"
+    status: int = 0
+    inner: str | None = None
+    outer: str | None = None
+
+
+ENDS = {
+    "returns": End(),
+    "raises": End("1 / 0", 1, "exception", "nested"),
+    "exits": End("sys.exit(3)", 3, "exit", "nested"),
+    "os._exit": End("os._exit(4)", 4, "exit", "nested"),
+}
+
+
+def reasons(home: Path) -> list[tuple[str, str, str | None]]:
+    return [(run["task"], run["status"], run.get("reason")) for run in runs(home)]
+
+
+def ended(task: str, reason: str | None) -> tuple[str, str, str | None]:
+    return task, "failure" if reason else "success", reason
+
+
+@pytest.mark.parametrize("how", HOW.values(), ids=HOW)
+def test_a_python_program_goes_on_with_the_runs_of_the_one_before(
+    how: str, tmp_path: Path, home: Path
+) -> None:
+    first = write(tmp_path / "first.py", BECOMES.format(how=how))
+    second = write(tmp_path / "second.py", SUCCESSOR.format(body="pass"))
+    done = run_program(first, "task", PYTHON, second)
+    assert (done.status, done.stderr) == (0, "")
+    program, task, inner = runs(home)
+    assert {run["status"] for run in (program, task, inner)} == {"success"}
+    assert [run["pid"] for run in (program, task, inner)] == [int(done.stdout)] * 3
+    assert (program.get("parent"), task["parent"], inner["parent"]) == (
+        None,
+        program["run"],
+        task["run"],
+    )
+    assert program["duration"] >= task["duration"] >= inner["duration"]
+    assert list((home / "open").iterdir()) == []
+
+
+@pytest.mark.parametrize("end", ENDS.values(), ids=ENDS)
+@pytest.mark.parametrize("under", ["path", "launcher"])
+def test_they_end_as_it_ends_and_one_failure_is_told_once(
+    under: Under, end: End, tmp_path: Path, home: Path
+) -> None:
+    first = write(tmp_path / "first.py", BECOMES.format(how=HOW["execv"]))
+    second = write(tmp_path / "second.py", SUCCESSOR.format(body=end.body))
+    done = run_program(first, "task", PYTHON, second, under=under)
+    assert done.status == end.status
+    assert reasons(home) == [
+        ended("first.py", end.outer),
+        ended("first", end.outer),
+        ended("second", end.inner),
+    ]
+    assert len({run["caused_by"] for run in runs(home) if "caused_by" in run}) < 2
+    assert list((home / "open").iterdir()) == []
+
+
+def test_a_program_may_become_another_more_than_once(tmp_path: Path, home: Path) -> None:
+    first = write(tmp_path / "first.py", BECOMES.format(how=HOW["execv"]))
+    last = write(tmp_path / "last.py", "import sys; sys.exit(3)")
+    again = (PYTHON, first, "plain")
+    done = run_program(first, "plain", *again, *again, PYTHON, last)
+    assert done.status == 3
+    assert reasons(home) == [("first.py", "failure", "exit")]
+
+
+def test_one_that_is_killed_afterwards_is_lost(tmp_path: Path, home: Path) -> None:
+    first = write(tmp_path / "first.py", BECOMES.format(how=HOW["execv"]))
+    second = write(tmp_path / "second.py", "import os; os.kill(os.getpid(), 9)")
+    assert run_program(first, "task", PYTHON, second).status == -9
+    sweep()
+    assert reasons(home) == [ended("first.py", "nested"), ended("first", "lost")]
+
+
+SILENT: dict[str, tuple[str, ...]] = {
+    "no Python": ("sh", "-c", "cat; exit 3"),
+    "a Python that the agent is kept out of": (
+        *(PYTHON, "-I", "-c"),
+        "import sys; sys.stdin.read(); sys.exit(3)",
+    ),
+}
+
+
+@pytest.mark.parametrize("words", SILENT.values(), ids=SILENT)
+def test_what_nobody_can_know_is_no_alarm(
+    words: tuple[str, ...], tmp_path: Path, home: Path
+) -> None:
+    """A run that became a program whose end nobody sees did all that it could be seen to do."""
+    first = write(tmp_path / "first.py", BECOMES.format(how=HOW["execlp"]))
+    with start_program(first, "task", *words, stdin=subprocess.PIPE) as program:
+        wait_until(lambda: became(home))
+        sweep()
+        assert [run["status"] for run in runs(home)] == ["running", "running"]
+        program.communicate(b"")
+    assert program.returncode == 3
+    sweep()
+    assert reasons(home) == [ended("first.py", None), ended("first", None)]
+    assert list((home / "open").iterdir()) == []
+
+
+def test_under_a_launcher_neither_is_that_of_a_program_inside(tmp_path: Path, home: Path) -> None:
+    first = write(tmp_path / "first.py", BECOMES.format(how=HOW["execlp"]))
+    script = write(tmp_path / "nightly.sh", f"{PYTHON} {first} task sh -c 'exit 3'\necho after\n")
+    done = run_program("sh", script, under="launcher")
+    assert (done.status, done.stdout) == (0, "after\n")
+    assert reasons(home) == [ended("nightly.sh", None), ended("first", None)]
+    assert list((home / "open").iterdir()) == []
+
+
+def test_with_an_environment_of_its_own_it_is_a_program_of_its_own(
+    tmp_path: Path, home: Path
+) -> None:
+    how = "os.environ.pop('AUTOTASK_PARENT'); os.execve(words[0], words, os.environ)"
+    first = write(tmp_path / "first.py", BECOMES.format(how=how))
+    second = write(tmp_path / "second.py", "import sys; sys.exit(3)")
+    assert run_program(first, "plain", PYTHON, second).status == 3
+    sweep()
+    assert sorted(reasons(home)) == [ended("first.py", None), ended("second.py", "exit")]
+
+
+REFUSED = {
+    "what is not there": "os.execv('/no/such/file', ['x'])",
+    "what is nowhere on the path": "os.execvp('no-such-command', ['x'])",
+    "a folder": "os.execv('/', ['x'])",
+    "what is no program": "os.execv(__file__, ['x'])",
+    "no arguments": "os.execv(sys.executable, [])",
+    "nothing": "os.execv()",
+    "no environment": "os.execve(sys.executable, ['x'], 5)",
+    "too many arguments": "os.execv(sys.executable, ['x'] * 3000 + ['x' * 131072])",
+}
+
+
+@pytest.mark.parametrize("body", REFUSED.values(), ids=REFUSED)
+def test_an_exec_that_fails_changes_nothing(body: str, tmp_path: Path, home: Path) -> None:
+    source = f"""
+        import os, sys
+        before = dict(os.environ)
+        try:
+            {body}
+        except Exception as problem:
+            print(type(problem).__name__, problem)
+        assert before == dict(os.environ)
+        os.system("echo $AUTOTASK_PROCESS_RUN")
+        {body}
+    """
+    script = write(tmp_path / "job.py", source)
+    script.chmod(0o755)
+    bare, done = (run_program(script, under=under) for under in ("bare", "path"))
+    assert (done.status, done.stdout) == (bare.status, bare.stdout)
+    if sys.version_info >= (3, 11):
+        assert done.stderr == bare.stderr
+    assert only_run(home)["reason"] == "exception"
+    assert list((home / "open").iterdir()) == []
+
+
+def test_one_that_fails_to_become_another_and_is_killed_is_lost(tmp_path: Path, home: Path) -> None:
+    source = """
+        import os, signal
+        try:
+            os.execv(__file__, [__file__])
+        except OSError:
+            os.kill(os.getpid(), signal.SIGKILL)
+    """
+    script = write(tmp_path / "job.py", source)
+    script.chmod(0o755)
+    assert run_program(script).status == -signal.SIGKILL
+    sweep()
+    assert reasons(home) == [ended("job.py", "lost")]
+
+
+def test_what_a_forked_child_becomes_is_nothing_to_its_parents_runs(
+    tmp_path: Path, home: Path
+) -> None:
+    source = """
+        import os
+        if os.fork() == 0:
+            os.execlp("false", "false")
+        os.wait()
+        os.spawnlp(os.P_WAIT, "false", "false")
+    """
+    assert run_program(write(tmp_path / "job.py", source)).status == 0
+    assert reasons(home) == [ended("job.py", None)]
+
+
+# --- os._exit ------------------------------------------------------------------------------------
+
+DAEMON = """
+    import click, os
+
+    @click.command()
+    def job():
+        if os.fork():
+            os._exit({status})
+        os.setsid()
+        os.read(0, 1)
+        raise ValueError
+
+    job()
+"""
+
+
+@pytest.mark.parametrize("status", [0, 3])
+@pytest.mark.parametrize(
+    ("under", "words"),
+    [
+        ("path", [PYTHON, "job.py"]),
+        ("launcher", [PYTHON, "job.py"]),
+        ("launcher", ["sh", "-c", f"{PYTHON} job.py; true"]),
+    ],
+    ids=["path", "launcher", "launcher and shell"],
+)
+def test_a_task_ends_as_the_first_half_of_a_daemon_does(
+    under: Under, words: list[str], status: int, tmp_path: Path, home: Path
+) -> None:
+    write(tmp_path / "job.py", DAEMON.format(status=status))
+    run_program(*words, under=under, cwd=tmp_path)
+    program, task = runs(home)
+    assert (task["status"], task.get("exit_code", 0)) == (
+        "failure" if status else "success",
+        status,
+    )
+    if words[0] == "sh":
+        assert program["status"] == "success"
+    else:
+        assert program.get("caused_by") == (task["run"] if status else None)
+
+
+LOOKS = """
+    import click, copy, inspect, os, pickle, posix, weakref
+
+    @click.command()
+    def job():
+        class Holder:
+            pass
+        for name in ("_exit", "execv", "execve"):
+            function = getattr(os, name)
+            setattr(Holder, name, function)
+            print(name, function, function.__name__, function.__module__, function.__doc__)
+            print(inspect.signature(function), function is getattr(posix, name))
+            print(pickle.loads(pickle.dumps(function)) is function, copy.copy(function) is function)
+            print(copy.deepcopy(function) is function, weakref.ref(function)() is function)
+            print(getattr(Holder(), name) is function, function in os.supports_fd)
+
+    job()
+"""
+
+
+def test_the_functions_look_as_they_did(tmp_path: Path, home: Path) -> None:
+    script = write(tmp_path / "job.py", LOOKS)
+    bare, done = (run_program(script, under=under) for under in ("bare", "path"))
+    assert (done.status, done.stderr, done.stdout) == (0, "", bare.stdout)
+
+
+def became(home: Path) -> bool:
+    return any((home / "open").glob("became-*"))
+
+
+def sweep() -> None:
+    """Let somebody come by who closes what dead processes have left open."""
+    done = run_program(Path(PYTHON).parent / "autotask", "runs", under="bare")
+    assert done.status == 0, done.stderr
