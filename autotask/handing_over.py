@@ -70,7 +70,7 @@ def _cut_off(*args: object, **kwargs: object) -> None:
             if outcome.status == "failure":
                 outcome = recorder.nested(run, outcome)
             run = run.outer
-        if recorder._process and not recorder._open:
+        if recorder._process and not recorder._has_open():
             recorder._process.take_mark_back()
 
 

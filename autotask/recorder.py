@@ -381,7 +381,12 @@ def _take_over(here: _Process, before: _Process | None) -> None:
 
 
 def _has_open() -> bool:
-    return bool(_open) and _process is not None and _process.pid == os.getpid()
+    """Tell whether runs of this very process are open; a fork knows its parent's, too."""
+    pid = os.getpid()
+    for run in list(_open.values()):  # noqa: SIM110  any() would take one more function
+        if run.pid == pid:
+            return True
+    return False
 
 
 def _explain(here: _Process) -> None:
