@@ -38,7 +38,7 @@ WRAPPERS = {
 
 # Programs that start the user's jobs for as long as the machine is up. Each job is a run under no
 # other one, and the scheduler is no run of its own, unless autotask-run starts it.
-SCHEDULERS = {"supervisord", "circusd", "honcho", "yacron"}
+SCHEDULERS = "supervisord circusd honcho yacron"  # one text: each idle process reads it
 
 hooks: "dict[str, list[Callable[[ModuleType], object]]]" = {}  # of modules that tasks brought in
 
@@ -70,7 +70,7 @@ def start() -> None:  # noqa: C901  each function more costs every idle process
         words = getattr(sys, "orig_argv", ())  # 3.10
         if program == "-m" and "-m" in words:
             program = words[words.index("-m") + 1].rpartition(".")[2]
-        if program in SCHEDULERS:
+        if program in SCHEDULERS.split():
             del environ["AUTOTASK_PARENT"]
     if _is_launched(environ.get("AUTOTASK_PROCESS_RUN", "")):
         return

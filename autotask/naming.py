@@ -55,7 +55,7 @@ def _is_tool(name: str) -> bool:
 
 def is_scheduler(name: str) -> bool:
     """Tell a scheduler by the name of its command or module."""
-    return name.rpartition(".")[2] in SCHEDULERS
+    return name.rpartition(".")[2] in SCHEDULERS.split()
 
 
 def _is_helper() -> bool:
