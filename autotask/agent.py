@@ -36,14 +36,19 @@ WRAPPERS = {
     *("dotenv", "hatch", "pipenv", "pipx", "poetry"),
 }
 
+# Programs that start the user's jobs for as long as the machine is up. Each job is a run under no
+# other one, and the scheduler is no run of its own, unless autotask-run starts it.
+SCHEDULERS = "supervisord circusd honcho yacron"  # one text: each idle process reads it
+
 hooks: "dict[str, list[Callable[[ModuleType], object]]]" = {}  # of modules that tasks brought in
 
 
-def start() -> None:
+def start() -> None:  # noqa: C901  each function more costs every idle process
     """Watch for the frameworks, and take over the run of this process where nobody else does."""
     environ = os.environ
     started = "autotask.agent" in [getattr(finder, "__name__", "") for finder in sys.meta_path]
-    if started or sys.argv[0].rpartition("/")[2] in WRAPPERS:
+    program = sys.argv[0].rpartition("/")[2]
+    if started or program in WRAPPERS:
         return
     if environ.get("AUTOTASK_ENABLED", "1") != "1" and not _is_enabled():
         return
@@ -61,6 +66,12 @@ def start() -> None:
         from autotask import watch
 
         watch.watch_plugins()
+    if "AUTOTASK_PARENT" in environ:
+        words = getattr(sys, "orig_argv", ())  # 3.10
+        if program == "-m" and "-m" in words:
+            program = words[words.index("-m") + 1].rpartition(".")[2]
+        if program in SCHEDULERS.split():
+            del environ["AUTOTASK_PARENT"]
     if _is_launched(environ.get("AUTOTASK_PROCESS_RUN", "")):
         return
     wanted = environ.get("AUTOTASK_PROCESS", "0" if "AUTOTASK_PARENT" in environ else "1")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import sys
 
+from autotask.agent import SCHEDULERS
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -12,35 +14,71 @@ if TYPE_CHECKING:
     from autotask.config import Settings
 
 _TOOLS = frozenset(["pip", "ensurepip", "venv", "virtualenv", "site", "compileall", "build"])
+_KERNELS = frozenset(["ipykernel", "ipykernel_launcher"])
+_WORKER = "loky.backend."  # in the module that starts a worker process of loky or joblib
 _VALUED = frozenset("cmWX")  # the interpreter's options that take a value
 
 
 def process_name(settings: Settings) -> str | None:
-    """Name the run of this very process; None where it is to have none.
+    """Name the run of this very process, or return None if it has none.
 
-    Unasked that is so for `-c`, a prompt, and known tools.
+    By default: no run for `-c`, an interactive prompt, known tools, schedulers, and helpers.
     """
     if settings.process == "0":
         return None
     task = task_name(_command_line())
-    if task is None and settings.process == "auto":
+    if settings.process == "auto" and (task is None or _is_helper()):
         return None
     return settings.name or task or os.path.basename(sys.executable or "python")
 
 
 def task_name(command: list[str]) -> str | None:
-    """Name a Python program by its command line; None for `-c`, a prompt, and known tools."""
+    """Name a Python program by its command line.
+
+    None for `-c`, a prompt, and programs that do no work of the user's own.
+    """
     name = python_program(command[1:])
+    if name is None or name in _KERNELS or _WORKER in name:
+        return None
+    return None if _is_tool(name) or is_scheduler(name) else name
+
+
+def is_tool() -> bool:
+    """Tell whether this very process is a known tool, whose child processes are no runs either."""
+    return _is_tool(python_program(_command_line()[1:]) or "")
+
+
+def _is_tool(name: str) -> bool:
     # pip3.12 is a tool, build.py is a program of the user's own.
-    return None if name is None or name.rstrip(".0123456789") in _TOOLS else name
+    return name.rstrip(".0123456789") in _TOOLS
+
+
+def is_scheduler(name: str) -> bool:
+    """Tell a scheduler by the name of its command or module."""
+    return name.rpartition(".")[2] in SCHEDULERS.split()
+
+
+def _is_helper() -> bool:
+    """Tell whether this is a file of an installed library, started by a Python process.
+
+    Build back ends and debuggers' adapters are. What a scheduler starts is the user's own.
+    """
+    if "-packages/" not in sys.argv[0]:
+        return False
+    starter = _command_line_of(os.getppid())
+    if not starter or not os.path.basename(starter[0]).startswith(("python", "pypy")):
+        return False
+    return not is_scheduler(python_program(starter[1:]) or "")
 
 
 def _command_line() -> list[str]:
-    found = getattr(sys, "orig_argv", None)  # 3.10
-    if found is not None:
-        return list(found)
+    words = getattr(sys, "orig_argv", None)  # 3.10
+    return _command_line_of("self") if words is None else list(words)
+
+
+def _command_line_of(process: int | str) -> list[str]:
     try:
-        with open("/proc/self/cmdline", "rb") as file:
+        with open(f"/proc/{process}/cmdline", "rb") as file:
             return [os.fsdecode(word) for word in file.read().split(b"\0")[:-1]]
     except OSError:
         return []

@@ -15,7 +15,7 @@ from _thread import get_ident
 from autotask import recorder
 from autotask.config import PARENT
 from autotask.guard import guarded
-from autotask.naming import process_name
+from autotask.naming import is_tool, process_name
 from autotask.run import Outcome, exited, passed_on, raised
 from autotask.standard import standard
 
@@ -35,6 +35,8 @@ def begin() -> None:
     if PARENT in os.environ and (wanted.process == "auto" or not _is_main_interpreter()):
         return  # it is inside another one
     task = process_name(wanted)
+    if task is None and is_tool():
+        os.environ["AUTOTASK_PROCESS"] = "0"  # what pip starts to build a package is no task
     run = recorder.start_program(task) if task is not None else None
     if run is not None:
         follow([run])

@@ -16,7 +16,7 @@ import time
 from autotask import events, journal
 from autotask.closing import Alone, wire_for
 from autotask.debts import COUNTED, HOUR
-from autotask.dogstatsd import Wire
+from autotask.dogstatsd import Wire, tag
 from autotask.guard import guarded
 from autotask.run import Outcome
 
@@ -53,8 +53,8 @@ class Debt:
         """Return how the run ended."""
         ended = self.ended
         return Outcome(
-            events.text(ended, "status"),
-            events.text(ended, "reason") or None,
+            _tag_value(events.text(ended, "status")),
+            _tag_value(events.text(ended, "reason")) or None,
             events.number(ended, "exit_code"),
             events.text(ended, "signal") or None,
             events.error(ended),
@@ -65,6 +65,11 @@ class Debt:
         """Return how long the run took, in seconds."""
         value = self.ended.get("duration")
         return value if isinstance(value, float) else None
+
+
+def _tag_value(text: str) -> str:
+    """Return what a tag can hold of a status or reason that a newer autotask may have written."""
+    return tag("status", text).partition(":")[2]
 
 
 def _found(keys: dict[Key, str], folder: str) -> list[Debt]:
@@ -112,7 +117,7 @@ class _Statuses:
         """Take the next line of a run."""
         if kind == "started":
             self._series[run] = _series(line)
-        elif b'"status":"skipped"' not in line and b'"reason":"nested"' not in line:
+        elif _has_check(line):
             if run in self._series:
                 self._last[self._series[run]] = run
             else:  # it began before, and may be of any task
@@ -123,6 +128,13 @@ class _Statuses:
     def is_last(self, run: str) -> bool:
         """Tell whether no later run of its task and tags has ended since."""
         return self._last.get(self._series.get(run, b"")) == run
+
+
+def _has_check(line: bytes) -> bool:
+    """Tell whether a finished line has a service check; see `Wire.end_lines`."""
+    if b'"status":"success"' in line:
+        return True
+    return b'"status":"failure"' in line and b'"reason":"nested"' not in line
 
 
 def _series(line: bytes) -> bytes:
@@ -189,7 +201,7 @@ class _LateWire(Wire):
         tags = f"{self._task_tags(first.task, first.framework)},{self._tags}"
         key = one_line(first.task, 100)
         return (
-            f"_e{{{len(title.encode())},{len(text)}}}:{title}|{text}|k:{key}|t:info|#{tags}"
+            f"_e{{{len(title.encode())},{len(text.encode())}}}:{title}|{text}|k:{key}|t:info|#{tags}"
             f"|d:{int(last.at)}"
         )
 

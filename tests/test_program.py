@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
-from support import PYTHON, environment, run_program, runs, write
+from support import PYTHON, Under, environment, run_program, runs, write
 
 SCRIPT = "print('done')"
 
@@ -30,12 +31,28 @@ PROGRAMS = [
     (["-m", "venv", "-h"], None),
     (["pip3.12"], None),
     (["folder/pip"], None),
+    (["-m", "package.pip"], "package.pip"),
+    (["folder/loky.py"], "loky.py"),
+    (["-m", "loky.backend.popen_loky_posix"], None),
+    (["-m", "joblib.externals.loky.backend.popen_loky_posix"], None),
+    (["-m", "ipykernel_launcher", "-f", "kernel.json"], None),
+    (["folder/supervisord"], None),
+    (["-m", "supervisor.supervisord", "-n"], None),
+    (["-m", "yacron"], None),
+    (["supervisord.py"], "supervisord.py"),
 ]
+_SCRIPTS = (
+    *("nightly.py", "build.py", "folder/nightly", "folder/pip", "pip3.12", "folder/loky.py"),
+    *("folder/supervisord", "supervisord.py", "ipykernel_launcher.py"),
+    *("yacron/__main__.py", "supervisor/supervisord.py", "package/pip.py"),
+    *("loky/backend/popen_loky_posix.py", "joblib/externals/loky/backend/popen_loky_posix.py"),
+    "site-packages/shop/helper.py",
+)
 
 
 @pytest.fixture
 def place(tmp_path: Path) -> Path:
-    for name in "nightly.py build.py folder/nightly folder/pip pip3.12".split():
+    for name in _SCRIPTS:
         write(tmp_path / name, SCRIPT)
     # A module named `site` beside the script would be the interpreter's own.
     write(tmp_path / "site.py", SCRIPT)
@@ -97,3 +114,93 @@ def test_of_a_program_that_runs_itself_anew_there_is_one_run(place: Path, home: 
     with subprocess.Popen([PYTHON, script], env=environment("path"), cwd=place) as program:
         assert program.wait() == 0
     assert names(home) == ["again.py"]
+
+
+# Starts the program that its last word names, as pools, tools, notebooks and schedulers do.
+START = "import subprocess, sys; sys.exit(subprocess.call([sys.executable, sys.argv[-1]]))"
+OWN, LIBRARYS = "nightly.py", "site-packages/shop/helper.py"
+
+# The words of a program that starts another one, that one, and whether it is a run.
+STARTED = [
+    (["-c", START], OWN, True),
+    (["-c", START], LIBRARYS, False),
+    (["pip"], OWN, False),
+    (["-m", "ipykernel_launcher"], OWN, True),
+    (["-m", "ipykernel_launcher"], LIBRARYS, False),
+    (["supervisord"], OWN, True),
+    (["supervisord"], LIBRARYS, True),
+    (["-m", "yacron"], OWN, True),
+    (["-m", "yacron"], LIBRARYS, True),
+]
+
+
+@pytest.fixture
+def starts(place: Path) -> Path:
+    for name in "pip supervisord scheduler.py yacron.py ipykernel_launcher.py".split():
+        write(place / "starts" / name, START)
+    return place / "starts"
+
+
+@pytest.mark.parametrize(("words", "started", "is_run"), STARTED)
+def test_whose_child_processes_are_runs(
+    words: list[str], started: str, is_run: bool, starts: Path, home: Path
+) -> None:
+    ended = run_program(PYTHON, *words, starts.parent / started, cwd=starts)
+    assert (ended.status, ended.stdout) == (0, "done\n")
+    assert names(home) == ([Path(started).name] if is_run else [])
+
+
+def test_a_tools_helpers_start_no_runs_either(starts: Path, home: Path) -> None:
+    place = starts.parent
+    backend = write(place / "backend.py", START.replace("sys.argv[-1]", "'nightly.py'"))
+    run_program(PYTHON, "starts/pip", backend, cwd=place)
+    assert names(home) == []
+
+
+def test_a_file_of_a_library_is_a_run_if_no_python_starts_it(starts: Path, home: Path) -> None:
+    run_program("sh", "-c", f"{PYTHON} {starts.parent / LIBRARYS}; true", cwd=starts)
+    assert names(home) == ["helper.py"]
+
+
+# How a scheduler is started, and the runs that are not its jobs'.
+SCHEDULED: list[tuple[Under, list[str], dict[str, str | None], list[str]]] = [
+    ("path", ["supervisord"], {}, []),
+    ("path", ["-m", "yacron"], {}, []),
+    ("launcher", ["supervisord"], {}, ["supervisord"]),
+    ("launcher", ["-m", "yacron"], {}, ["yacron"]),
+    ("launcher", ["sh", "-c", "$0 supervisord $1; true", PYTHON], {}, ["sh"]),
+    ("path", ["scheduler.py"], {"AUTOTASK_IGNORE": "scheduler.py"}, []),
+    ("launcher", ["scheduler.py"], {"AUTOTASK_IGNORE": "scheduler.py"}, []),
+    ("path", ["supervisord"], {"AUTOTASK_SUPERVISE": "1"}, []),
+]
+
+
+@pytest.mark.parametrize(("under", "words", "env", "others"), SCHEDULED)
+def test_a_job_of_a_scheduler_is_a_run_under_no_other_one(
+    under: Under,
+    words: list[str],
+    env: dict[str, str | None],
+    others: list[str],
+    starts: Path,
+    home: Path,
+) -> None:
+    if under == "launcher" and "-m" in words and sys.version_info < (3, 10):
+        pytest.skip("the command line is not known that early")
+    job = write(starts / "job.py", "import sys; sys.exit(3)")
+    command = words if words[0] == "sh" else [PYTHON, *words]
+    scheduler = run_program(*command, job, under=under, env=env, cwd=starts)
+    assert scheduler.status == (0 if words[0] == "sh" else 3)
+    *around, job_run = runs(home)
+    assert [run["task"] for run in around] == others
+    assert (job_run["task"], job_run["parent"], job_run["root"]) == ("job.py", None, job_run["run"])
+    assert (job_run["status"], job_run["exit_code"]) == ("failure", 3)
+
+
+def test_with_autotask_process_the_children_of_any_program_are_runs(
+    starts: Path, home: Path
+) -> None:
+    env = {"AUTOTASK_PROCESS": "1"}
+    run_program(PYTHON, "scheduler.py", "../nightly.py", cwd=starts, env=env)
+    scheduler, job = runs(home)
+    assert [scheduler["task"], job["task"]] == ["scheduler.py", "nightly.py"]
+    assert job["parent"] == scheduler["run"]

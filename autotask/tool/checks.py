@@ -7,6 +7,7 @@ import shutil
 
 from autotask import closing, debts, journal, launch
 from autotask.config import Settings
+from autotask.naming import is_scheduler, python_program
 from autotask.tool import listening, quantities, supported
 from autotask.tool.environment import Environment, Plugin
 from autotask.tool.finding import Finding, Findings
@@ -52,6 +53,10 @@ def _command(environment: Environment) -> Findings:
     else:
         text = f"{way}: no Python, so a run of the process alone; Pythons that it starts have more"
         yield Finding("ok", "command", text)
+    name = python_program(command.words[1:]) if command.python else None
+    if name and is_scheduler(name):
+        text = f"{name} is a scheduler: each Python program that it starts is a run under no other"
+        yield Finding("ok", "jobs", text)
     for place in command.resets:
         text = f"{place} may keep the agent out of what it starts"
         yield Finding("warning", "command", text, "put autotask-run behind it, or leave PYTHONPATH")

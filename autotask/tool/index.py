@@ -24,8 +24,9 @@ if TYPE_CHECKING:
     from autotask.lines import Event
 
 FILE = "index.sqlite3"
-VERSION = 2
+VERSION = 3
 # 1: first. 2: an index of the runs without an end, instead of those that are running.
+# 3: any status, and the fields that this version does not know.
 
 _SCHEMA = """
 CREATE TABLE segment (
@@ -55,6 +56,7 @@ CREATE TABLE run (
     tags TEXT,                      -- JSON, null for none
     started_in INTEGER,             -- segment.id
     started_bytes INTEGER,
+    started_more TEXT,              -- JSON: fields unknown to this version, null for none
     finished_at TEXT,               -- null: no finished line yet
     status TEXT NOT NULL,
     reason TEXT,
@@ -66,7 +68,8 @@ CREATE TABLE run (
     cpu REAL,                       -- seconds
     max_rss INTEGER,                -- bytes
     finished_in INTEGER,            -- segment.id
-    finished_bytes INTEGER
+    finished_bytes INTEGER,
+    finished_more TEXT              -- as started_more
 );
 -- the filters of `autotask runs` and the groups of `autotask tasks` are answered from these alone
 CREATE INDEX run_by_time ON run (started_at, task, framework, status);
@@ -77,10 +80,12 @@ CREATE INDEX run_unended ON run (run) WHERE finished_at IS NULL;
 _STARTED = (
     *("parent", "root", "task", "framework", "started_at", "trigger", "pid", "process", "host"),
     *("python", "service", "env", "version", "tags", "started_in", "started_bytes"),
+    "started_more",
 )
 _FINISHED = (
     *("finished_at", "status", "reason", "caused_by", "exit_code", "signal", "error"),
     *("duration", "cpu", "max_rss", "finished_in", "finished_bytes"),
+    "finished_more",
 )
 _START = (  # what is needed of a start to write its end
     *("run", "parent", "root", "task", "framework", "started_at", "trigger", "pid", "process"),
@@ -88,7 +93,8 @@ _START = (  # what is needed of a start to write its end
 )
 _NOT_STARTED = (None,) * len(_STARTED)
 _NOT_FINISHED = (None, "running", *[None] * (len(_FINISHED) - 2))
-_ENDINGS = ("success", "failure", "skipped")
+_IN_BOTH = frozenset(["event", "run", "root", "at", "unsent"])  # lines of the journal
+_IN_STARTED, _IN_FINISHED = _IN_BOTH.union(_STARTED), _IN_BOTH.union(_FINISHED)
 _BATCH = 20_000  # runs in memory at a time
 _TURN = 2.0  # seconds after which a long reading is committed, and others may write
 _PATIENCE = 600.0  # seconds to wait while another command builds the index, or prunes
@@ -369,7 +375,7 @@ def _sort_in(batch: dict[str, _Halves], event: Event, key: int, size: int) -> No
         halves = batch.setdefault(run, _Halves())
         if halves.started is _NOT_STARTED:
             halves.started = _started(event, run, at, key, size)
-    elif kind == "finished" and event.get("status") in _ENDINGS:
+    elif kind == "finished" and _text(event.get("status")) not in (None, "", "running"):
         halves = batch.setdefault(run, _Halves())
         if halves.finished is _NOT_FINISHED:
             halves.finished = _finished(event, at, key, size)
@@ -400,6 +406,7 @@ def _started(event: Event, run: str, at: str, key: int, size: int) -> _Values:
         _object(get("tags")),
         key,
         size,
+        _more(event, _IN_STARTED),
     )
 
 
@@ -407,7 +414,7 @@ def _finished(event: Event, at: str, key: int, size: int) -> _Values:
     get = event.get
     return (
         at,
-        event["status"],
+        _text(get("status")),
         _text(get("reason")),
         _text(get("caused_by")),
         _integer(get("exit_code")),
@@ -418,7 +425,19 @@ def _finished(event: Event, at: str, key: int, size: int) -> _Values:
         _integer(get("max_rss")),
         key,
         size,
+        _more(event, _IN_FINISHED),
     )
+
+
+def _more(event: Event, known: frozenset[str]) -> str | None:
+    """Write the fields that this version does not know as JSON."""
+    if event.keys() <= known:
+        return None
+    fields = {name: value for name, value in event.items() if name not in known}
+    try:
+        return json.dumps(fields, allow_nan=False)
+    except (ValueError, RecursionError):  # not JSON that every reader takes
+        return None
 
 
 def _text(value: Any) -> str | None:

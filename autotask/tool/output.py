@@ -38,6 +38,11 @@ def styled(text: object, style: str = "") -> Text:
     return Text(clean(str(text)), style)
 
 
+def status(text: str) -> Text:
+    """Make a status of it, in its colour; a newer autotask may have written one we do not know."""
+    return styled(text, STATUS_STYLES.get(text, ""))
+
+
 def for_terminal() -> bool:
     """Tell whether a person looks on, and not a pipe or a file."""
     return sys.stdout.isatty()

@@ -15,20 +15,27 @@ FIELDS = (
     *("exit_code", "signal", "error", "started_at", "finished_at", "duration", "cpu", "max_rss"),
     *("pid", "host", "python", "service", "env", "version", "tags", "trigger"),
 )
-COLUMNS = ", ".join(f'"{field}"' for field in FIELDS)  # quoted: trigger is a word of SQL
+_MORE = ("started_more", "finished_more")  # fields that this version does not know
+COLUMNS = ", ".join(f'"{field}"' for field in FIELDS + _MORE)  # quoted: trigger is a word of SQL
 _ERROR, _TAGS = FIELDS.index("error"), FIELDS.index("tags")
 
 Record = dict[str, Any]
 
 
 def from_row(row: Iterable[Any]) -> Record:
-    """Make the record from a row of the index that holds COLUMNS."""
-    values = list(row)
+    """Make the record from a row of the index that holds COLUMNS.
+
+    Fields that this version does not know follow the others, as the journal has them.
+    """
+    *values, started, finished = row
     if values[_ERROR]:
         error = json.loads(values[_ERROR])
         values[_ERROR] = {name: error.get(name) for name in ("type", "message", "where")}
     values[_TAGS] = json.loads(values[_TAGS]) if values[_TAGS] else {}
-    return dict(zip(FIELDS, values))
+    record = dict(zip(FIELDS, values))
+    for more in filter(None, (started, finished)):
+        record = {**record, **json.loads(more), **record}
+    return record
 
 
 def reason_text(record: Record) -> str:

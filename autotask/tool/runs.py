@@ -22,7 +22,6 @@ EXAMPLES = """\
   autotask runs --task 'db.*' --limit 10
   autotask runs --framework process --format jsonl > runs.jsonl
 """
-STATUSES = ("running", "success", "failure", "skipped")
 TABLE_LIMIT = 50
 _COLUMNS = (
     Column("RUN"),
@@ -37,7 +36,9 @@ _COLUMNS = (
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     options.add_filters(parser)
-    parser.add_argument("--status", choices=STATUSES, help="only runs with this status")
+    parser.add_argument(
+        "--status", metavar="S", help="only runs with this status: running, success, failure, ..."
+    )
     parser.add_argument(
         "--limit",
         metavar="N",
@@ -92,7 +93,7 @@ def _cells(record: Record, now: float) -> list[Text]:
         output.styled(record["run"][:8], "dim"),
         output.styled(started),
         output.styled(record["task"]),
-        output.styled(record["status"], output.STATUS_STYLES[record["status"]]),
+        output.status(record["status"]),
         output.styled(duration_text(record, now)),
         output.styled(reason_text(record)),
     ]

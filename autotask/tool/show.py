@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import re
 import time
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ from autotask.tool.errors import ToolError
 from autotask.tool.index import Index
 from autotask.tool.record import (
     COLUMNS,
+    FIELDS,
     Record,
     duration_text,
     error_text,
@@ -81,8 +83,8 @@ def _details(lines: list[tuple[str, str]]) -> Table:
     grid.add_column(no_wrap=True)
     grid.add_column(overflow="fold")
     for name, value in lines:
-        style = output.STATUS_STYLES.get(value, "") if name == "status" else ""
-        grid.add_row(output.styled(name, "dim"), output.styled(value, style))
+        shown = output.status(value) if name == "status" else output.styled(value)
+        grid.add_row(output.styled(name, "dim"), shown)
     return grid
 
 
@@ -115,6 +117,11 @@ def _lines(index: Index, record: Record, now: float) -> list[tuple[str, str]]:
         ("env", record["env"]),
         ("version", record["version"]),
         ("tags", ", ".join(f"{key}:{value}" for key, value in record["tags"].items())),
+    ]
+    pairs += [
+        (name, value if isinstance(value, str) else json.dumps(value))
+        for name, value in record.items()
+        if name not in FIELDS
     ]
     return [
         (label, line)
@@ -150,9 +157,8 @@ def _drawn(tree: dict[str, Record], wanted: str, now: float) -> Tree:
 
 
 def _label(record: Record, now: float) -> Text:
-    status = record["status"]
     label = output.cut(output.styled(record["task"]), LONGEST_NAME).append("  ")
-    label.append_text(output.styled(status, output.STATUS_STYLES[status]))
+    label.append_text(output.status(record["status"]))
     label.append_text(output.styled("  " + duration_text(record, now)))
     reason = reason_text(record)
     if reason:

@@ -130,7 +130,7 @@ def _cells(summary: Summary, now: float) -> list[Text]:
         output.styled(summary.framework),
         output.styled(summary.runs),
         output.styled(_rate_text(rate), style),
-        output.styled(summary.last_status, output.STATUS_STYLES[summary.last_status]),
+        output.status(summary.last_status),
         output.styled(quantities.ago(summary.last_success, now)),
         output.styled(quantities.duration_text(summary.usual_duration)),
         output.styled(*_trend_text(summary.trend)),

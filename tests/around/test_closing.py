@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 from support import (
+    INSTALLED,
     LAUNCHER,
     PYTHON,
     Datagrams,
@@ -179,6 +180,53 @@ def test_a_killed_program_of_the_commands_is_lost(program: Any, home: Path) -> N
     assert ends(task) == {"status": "failure", "reason": "lost"}
     assert "duration" not in task
     assert os.listdir(home / "open") == []
+
+
+# Writes the two lines of a run under its process as a newer autotask would, and does its worst.
+NEWER = """
+    import json, os, signal, sys
+    from autotask import journal, process
+    from autotask.config import Settings, parent_of
+    parent, root, _ = parent_of(os.environ)
+    at = "2026-11-25T10:00:00.000000Z"
+    line = {"run": "00000000000000aa", "root": root or "00000000000000aa", "at": at, "mood": {}}
+    who = {"pid": os.getpid(), "process": process.identity(), "host": os.uname().nodename}
+    names = {"parent": parent, "task": "mail", "framework": "queue", "trigger": "moon", "try": 1}
+    ours = journal.Journal(Settings(os.environ).home)
+    ours.append(json.dumps({"event": "started", **line, **who, **names}, separators=(",", ":")))
+    end = {"event": "finished", **line, "status": sys.argv[1], "reason": "later", "again": [2]}
+    ours.append(json.dumps(end, separators=(",", ":")))
+    {body}
+"""
+
+
+@pytest.mark.parametrize("status", ["retried", "frobnicated"])
+@pytest.mark.parametrize(
+    ("body", "end"),
+    [
+        ("sys.exit(3)", {"reason": "exit", "exit_code": 3}),
+        ("os.kill(os.getpid(), 9)", {"reason": "signal", "signal": "SIGKILL"}),
+        ("pass", {}),
+    ],
+)
+def test_a_run_that_ended_in_a_way_that_is_not_known_has_ended(
+    body: str, end: dict[str, Any], status: str, tmp_path: Path, home: Path
+) -> None:
+    script = write(tmp_path / "shop.py", NEWER.replace("{body}", body))
+    env = {"PYTHONPATH": str(INSTALLED)}
+    run_program(script, status, under="launcher", env=env)
+    mail, process = runs(home)
+    assert (mail["status"], mail["reason"], mail["again"]) == (status, "later", [2])
+    assert ends(process) == {"status": "failure" if end else "success", **end}
+
+
+@pytest.mark.parametrize("status", ["retried", "frobnicated"])
+def test_nobody_closes_such_a_run_later(status: str, tmp_path: Path, home: Path) -> None:
+    script = write(tmp_path / "shop.py", NEWER.replace("{body}", "os.kill(os.getpid(), 9)"))
+    run_program(script, status, env={"PYTHONPATH": str(INSTALLED)})
+    closing.sweep(Settings(os.environ))
+    ended = {run["task"]: (run["status"], run["reason"]) for run in runs(home)}
+    assert ended == {"mail": (status, "later"), "shop.py": ("failure", "lost")}
 
 
 def test_a_program_that_outlives_the_command_keeps_its_run(program: Any, home: Path) -> None:

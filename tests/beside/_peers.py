@@ -32,6 +32,10 @@ PEERS = {
     "gevent": "gevent<27",
     "debugpy": "debugpy<2",
     "ipykernel": "ipykernel<8 jupyter-client<9",
+    "joblib": "joblib<2",
+    "pip": "pip<30 setuptools<90",
+    "supervisor": "supervisor<5 setuptools<81",
+    "yacron": "yacron<1",
     "dotenv": "python-dotenv[cli]<2",
     "pyinstaller": "pyinstaller<7",
 }

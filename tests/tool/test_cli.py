@@ -22,7 +22,6 @@ USAGE = [
     ("--verbose runs", "--verbose"),
     ("runs extra", "extra"),
     ("runs --sta success", "--sta"),
-    ("runs --status done", "done"),
     ("runs --since yesterday", "'yesterday' is not a duration"),
     ("runs --since 24", "'24' is not a duration"),
     ("runs --since -1h", "--since"),

@@ -234,6 +234,14 @@ VERSIONS = [
 ]
 
 
+@pytest.mark.parametrize("words", ["supervisord -n", "-m yacron -c jobs.yaml", "nightly.py"])
+def test_a_scheduler_is_known_as_one(words: str, python: Path, tmp_path: Path) -> None:
+    executable(tmp_path / "supervisord", f"#!{python}\n")
+    command = [str(tmp_path / word) if word == "supervisord" else word for word in words.split()]
+    found = doctor(*command) if words[:2] == "su" else doctor(python, *command)
+    assert ("jobs" in found) == (words != "nightly.py")
+
+
 @pytest.mark.parametrize(("name", "version", "status", "text"), VERSIONS)
 def test_frameworks_are_found_with_their_versions(
     python: Path, tmp_path: Path, name: str, version: str, status: str, text: str

@@ -15,11 +15,22 @@ from pathlib import Path
 
 import pytest
 from support import wait_until
-from tool.journals import DAY, HOUR, Book, answer, autotask, names, obey_modes, records
+from tool.journals import (
+    DAY,
+    HOUR,
+    Book,
+    answer,
+    autotask,
+    dead_process,
+    names,
+    obey_modes,
+    on_terminal,
+    records,
+)
 
-from autotask.run import failure
+from autotask.run import Outcome, failure
 
-VERSION = 2
+VERSION = 3
 
 
 def index_of(home: Path) -> Path:
@@ -204,6 +215,48 @@ def test_values_of_other_kinds_and_unknown_fields_harm_nothing(book: Book) -> No
     unknown = ("parent", "pid", "host", "exit_code", "error", "duration", "cpu", "max_rss")
     assert {record[name] for name in unknown} == {None}
     assert answer("runs").splitlines()[1].split()[3:] == ["odd", "failure", "-"]
+
+
+@pytest.mark.parametrize("status", ["retried", "frobnicated"])
+def test_a_status_and_fields_that_are_not_known_are_shown_as_they_stand(
+    status: str, book: Book
+) -> None:
+    pid, identity = dead_process()
+    run = book.run("mail", outcome=None, ago=60, pid=pid, identity=identity)
+    more = {"attempt": 2, "mood": {"good": True}, "task": "no"}
+    at = "2026-11-25T10:00:00.000000Z"
+    end = {"event": "finished", "run": run.id, "root": run.root, "at": at, "status": status}
+    book.line(json.dumps({**end, "duration": 2.0, "reason": "exception", **more}))
+    (record,) = records()
+    assert (record["task"], record["status"], record["reason"]) == ("mail", status, "exception")
+    assert (record["attempt"], record["mood"], record["duration"]) == (2, {"good": True}, 2.0)
+    assert answer("runs").splitlines()[1].split()[3:] == ["mail", status, "2.00s", "exception"]
+    assert names("--status", status) == ["mail"]
+    assert names("--status", "failure") == []
+    assert f"\nstatus     {status}\n" in answer("show", run.id)
+    assert '\nmood       {"good": true}\n' in answer("show", run.id)
+    (task,) = answer("tasks").splitlines()[1:]
+    assert task.split()[:5] == ["mail", "click", "1", "-", status]
+    heads, row = answer("runs", "--format", "csv").splitlines()
+    assert status in row.split(",")
+    assert "attempt" not in heads
+
+
+def test_a_run_under_another_one_may_have_any_status(book: Book) -> None:
+    outer = book.run("nightly", ago=60)
+    book.run("mail", ago=50, parent=outer, outcome=Outcome("frobnicated"))
+    assert "mail  frobnicated" in answer("show", outer.id)
+    colours = on_terminal("runs")
+    assert "frobnicated" in colours
+
+
+@pytest.mark.parametrize("status", ["", "running", 3, None])
+def test_an_end_without_a_status_is_none(status: object, book: Book) -> None:
+    run = book.run("mail", outcome=None, ago=60)
+    at = "2026-11-25T10:00:00.000000Z"
+    end = {"event": "finished", "run": run.id, "root": run.root, "at": at, "status": status}
+    book.line(json.dumps(end))
+    assert [record["status"] for record in records()] == ["running"]
 
 
 def test_what_is_glued_to_a_torn_line_counts(book: Book) -> None:

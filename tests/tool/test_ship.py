@@ -92,6 +92,38 @@ def test_what_is_too_old_to_be_counted_is_an_event(
     assert answer("ship") == NOTHING
 
 
+@pytest.mark.parametrize("status", ["retried", "frobnicated", "Früh|er\n", "frobnicated_è"])
+def test_a_status_that_is_not_known_is_counted_as_it_stands(
+    status: str, book: Book, datagrams: Datagrams
+) -> None:
+    run = book.run(outcome=None, ago=60)
+    at = journal.moment(time.time() - 55)
+    line: dict[str, object] = {"event": "finished", "run": run.id, "root": run.root, "at": at}
+    line |= {"status": status, "duration": 1.5, "unsent": True, "mood": ["good"]}
+    book.line(json.dumps(line, separators=(",", ":")), 55)
+    count, duration = shipped(datagrams)
+    kept = "".join(letter if letter.isalnum() else "_" for letter in status.lower())
+    assert f"status:{kept}" in count.tags
+    assert (count.name, duration.kind) == ("autotask.task.runs", "distribution")
+    assert answer("ship") == NOTHING
+
+
+def test_a_status_that_is_not_known_is_told_late_as_it_stands(
+    book: Book, datagrams: Datagrams
+) -> None:
+    book.run(outcome=Outcome("frobnicated_è"), ago=5 * HOUR, unsent=True)
+    (event,) = shipped(datagrams)
+    assert event.value.startswith("1 frobnicated_è; ")
+
+
+def test_a_status_that_is_not_known_has_no_check_that_another_would_wait_for(
+    book: Book, datagrams: Datagrams
+) -> None:
+    book.run(outcome=SUCCESS, ago=60, unsent=True)
+    book.run(outcome=Outcome("retried", "exception"), ago=50)
+    assert kinds(shipped(datagrams)) == ["count", "count", "distribution", "check"]
+
+
 def test_what_datadog_takes_in_no_form_is_owed_no_more(book: Book, datagrams: Datagrams) -> None:
     book.run(outcome=FAILURE, ago=19 * HOUR, unsent=True)
     book.run(outcome=None, ago=2 * HOUR, unsent=True)  # a start: there is no event of one
