@@ -43,9 +43,12 @@ def start() -> None:
     """Watch for the frameworks, and take over the run of this process where nobody else does."""
     environ = os.environ
     started = "autotask.agent" in [getattr(finder, "__name__", "") for finder in sys.meta_path]
-    if started or sys.argv[0].rpartition("/")[2] in WRAPPERS:
+    if started or (environ.get("AUTOTASK_ENABLED", "1") != "1" and not _is_enabled()):
         return
-    if environ.get("AUTOTASK_ENABLED", "1") != "1" and not _is_enabled():
+    if sys.argv[0].rpartition("/")[2] in WRAPPERS:
+        from autotask import wrapper
+
+        wrapper.begin()
         return
     # A module is an object with a `find_spec` too: no class has to be made.
     sys.meta_path.insert(0, sys.modules[__name__])
@@ -63,7 +66,7 @@ def start() -> None:
         watch.watch_plugins()
     if _is_launched(environ.get("AUTOTASK_PROCESS_RUN", "")):
         return
-    wanted = environ.get("AUTOTASK_PROCESS", "0" if "AUTOTASK_PARENT" in environ else "1")
+    wanted = environ.get("AUTOTASK_PROCESS", "0" if environ.get("AUTOTASK_PARENT") else "1")
     if wanted != "0" and ("AUTOTASK_PROCESS" in environ or sys.argv[0] not in ("-c", "")):
         from autotask import watch
 

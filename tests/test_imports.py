@@ -16,7 +16,8 @@ IN_PROCESS = frozenset(
     f"autotask.{name}"
     for name in (
         "agent config debuglog dogstatsd failures frameworks functions guard inheriting journal"
-        " marks masking naming process program recorder run standard threads trigger watch wrapt"
+        " marks masking naming process program recorder run standard threads trigger watch"
+        " wrapper wrapt"
     ).split()
 )
 AROUND = frozenset(
@@ -26,11 +27,13 @@ AROUND = frozenset(
 
 # Of the standard library, what each task may have to load, and what only rare ways lead to.
 ALWAYS = frozenset("__future__ _thread os sys time".split())
-RARELY = frozenset("_signal atexit fnmatch re".split())
+RARELY = frozenset("_signal atexit fnmatch re zipimport".split())
 UNSEEN = frozenset(  # by `standard`
     "_contextvars _interpreters _socket _xxsubinterpreters atexit pwd resource".split()
 )
-RARE = ("debuglog", "failures", "functions", "inheriting", "masking", "wrapt")  # modules of ours
+RARE = (  # modules of ours
+    *("debuglog", "failures", "functions", "inheriting", "masking", "wrapper", "wrapt"),
+)
 OF_ONE = {
     # themselves imported only when something failed
     "autotask.failures": frozenset(("re",)),
