@@ -15,14 +15,14 @@ from _thread import get_ident
 from autotask import recorder
 from autotask.config import PARENT
 from autotask.guard import guarded
-from autotask.naming import process_name
+from autotask.naming import is_pex, process_name
 from autotask.run import Outcome, exited, passed_on, raised
 from autotask.standard import standard
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import ModuleType
-    from typing import Any, NoReturn
+    from typing import Any
 
     from autotask.run import Run
 
@@ -32,10 +32,12 @@ _exit_code: list[object] = []
 def begin() -> None:
     """Open this process's own run, if it is one: a root process with a script or a module."""
     wanted = recorder.settings()
-    if PARENT in os.environ and (wanted.process == "auto" or not _is_main_interpreter()):
+    if os.environ.get(PARENT) and (wanted.process == "auto" or not _is_main_interpreter()):
         return  # it is inside another one
     task = process_name(wanted)
-    run = recorder.start_program(task) if task is not None else None
+    if task is None or is_pex(sys.argv[0]):  # it will drop us before the end
+        return
+    run = recorder.start_program(task)
     if run is not None:
         _note_exits()
         script = sys.modules.get("__main__") if _is_script() else None
@@ -84,35 +86,59 @@ def _is_script() -> bool:
     return sys.argv[0] not in ("", "-", "-c", "-m") and not sys.flags.inspect
 
 
+class _StandsFor:
+    """A builtin function with an action of ours before each call.
+
+    But for its type it looks like the original, which answers for all of its attributes: class,
+    name, signature, how it is pickled. It binds to no instance, as builtin functions do.
+    """
+
+    __slots__ = ("__weakref__", "_action", "_original")
+    __reduce__: Any = None  # anything but object's own: copy and pickle then ask the original
+
+    def __init__(self, original: Any, action: Any) -> None:
+        self._original = original
+        self._action = action
+
+    def __getattribute__(self, name: str) -> Any:
+        return getattr(object.__getattribute__(self, "_original"), name)
+
+    def __repr__(self) -> str:
+        return repr(object.__getattribute__(self, "_original"))
+
+    def autotask_call(self, /, *args: Any, **kwargs: Any) -> Any:
+        object.__getattribute__(self, "_action")(*args, **kwargs)
+        try:
+            return object.__getattribute__(self, "_original")(*args, **kwargs)
+        except BaseException as problem:
+            problem.__traceback__ = None  # from 3.11 on, a bare raise adds no frame of ours
+            raise
+
+    __call__ = autotask_call
+
+
 def _note_exits() -> None:
     """Note the status that the program gives to its exit; the exit itself is left alone."""
-    own_exit, own_quick_exit, thread = sys.exit, os._exit, get_ident()
+    thread = get_ident()
 
     @guarded
-    def note(status: object) -> None:
+    def note(*given: object, **named: object) -> None:
+        if len(given) > 1 or named:
+            return  # it will refuse that
         if get_ident() == thread and not _is_at_exit():  # elsewhere it ends a thread alone
-            _exit_code[:] = [status]
+            _exit_code[:] = given or (None,)
 
-    def autotask_exit(status: object = None, /) -> NoReturn:
-        note(status)
-        own_exit(status)  # type: ignore[arg-type]
+    def autotask_system_exit(code: object = None) -> SystemExit:
+        note(code)
+        return SystemExit(code)
 
-    def autotask_quick_exit(status: int) -> NoReturn:
-        if isinstance(status, int):
-            _cut_off(status)
-        own_quick_exit(status)
-
-    sys.exit = _builtin(_in_place_of(own_exit, autotask_exit))
-    os._exit = _builtin(_in_place_of(own_quick_exit, autotask_quick_exit))
-    quitter = getattr(sys.modules.get("_sitebuiltins"), "Quitter", None)  # of exit() and quit()
-    if quitter is not None:
-        own_call = quitter.__call__
-
-        def autotask_call(self: object, code: object = None) -> None:
-            note(code)
-            own_call(self, code)
-
-        quitter.__call__ = _in_place_of(own_call, autotask_call)
+    setattr(sys, "exit", _StandsFor(sys.exit, note))  # noqa: B010  mypy: it never returns
+    quick_exit: Any = _StandsFor(os._exit, _cut_off)
+    # Pickled by its name in the module that it comes from.
+    os._exit = sys.modules[os._exit.__module__]._exit = quick_exit  # type: ignore[attr-defined]
+    sitebuiltins: Any = sys.modules.get("_sitebuiltins")  # of exit() and quit(), which raise it
+    if sitebuiltins is not None:
+        sitebuiltins.SystemExit = autotask_system_exit
 
 
 def _is_at_exit() -> bool:
@@ -128,25 +154,16 @@ def _is_at_exit() -> bool:
     return frame.f_code.co_name not in ("<module>", "_run_module_as_main", "entry_point")
 
 
-def _builtin(function: Any) -> Any:
-    """Make a function that is no method, whatever class it becomes an attribute of."""
-    return staticmethod(function) if sys.version_info >= (3, 10) else function
-
-
-def _in_place_of(original: Any, function: Any) -> Any:
-    """Give a function of ours the looks of the one that it stands for."""
-    for name in ("__name__", "__qualname__", "__doc__", "__module__"):
-        setattr(function, name, getattr(original, name))
-    return function
-
-
 @guarded
-def _cut_off(status: int) -> None:
+def _cut_off(*args: object, **kwargs: object) -> None:
     """Close the runs that `os._exit` is about to cut off, as a parent outside would.
 
     In a forked child these are its own; the recorder leaves those of its parent alone.
     """
-    outcome = exited(status)
+    given = (*args, *kwargs.values())
+    if len(given) != 1 or not isinstance(given[0], int):
+        return  # it will refuse that
+    outcome = exited(given[0])
     run = recorder.current()
     while run is not None:
         recorder.end(run, outcome)

@@ -34,6 +34,7 @@ PEERS = {
     "ipykernel": "ipykernel<8 jupyter-client<9",
     "dotenv": "python-dotenv[cli]<2",
     "pyinstaller": "pyinstaller<7",
+    "pex": "pex<3",
 }
 _INSTALL = "install --quiet --disable-pip-version-check --retries 1 --timeout 30".split()
 
