@@ -47,10 +47,13 @@ def start() -> None:  # noqa: C901  each function more costs every idle process
     """Watch for the frameworks, and take over the run of this process where nobody else does."""
     environ = os.environ
     started = "autotask.agent" in [getattr(finder, "__name__", "") for finder in sys.meta_path]
-    program = sys.argv[0].rpartition("/")[2]
-    if started or program in WRAPPERS:
+    if started or (environ.get("AUTOTASK_ENABLED", "1") != "1" and not _is_enabled()):
         return
-    if environ.get("AUTOTASK_ENABLED", "1") != "1" and not _is_enabled():
+    program = sys.argv[0].rpartition("/")[2]
+    if program in WRAPPERS:
+        from autotask import wrapper
+
+        wrapper.begin()
         return
     # A module is an object with a `find_spec` too: no class has to be made.
     sys.meta_path.insert(0, sys.modules[__name__])
@@ -66,15 +69,15 @@ def start() -> None:  # noqa: C901  each function more costs every idle process
         from autotask import watch
 
         watch.watch_plugins()
-    if "AUTOTASK_PARENT" in environ:
+    if environ.get("AUTOTASK_PARENT"):
         words = getattr(sys, "orig_argv", ())  # 3.10
         if program == "-m" and "-m" in words:
             program = words[words.index("-m") + 1].rpartition(".")[2]
         if program in SCHEDULERS.split():
-            del environ["AUTOTASK_PARENT"]
+            environ["AUTOTASK_PARENT"] = ""
     if _is_launched(environ.get("AUTOTASK_PROCESS_RUN", "")):
         return
-    wanted = environ.get("AUTOTASK_PROCESS", "0" if "AUTOTASK_PARENT" in environ else "1")
+    wanted = environ.get("AUTOTASK_PROCESS", "0" if environ.get("AUTOTASK_PARENT") else "1")
     if wanted != "0" and ("AUTOTASK_PROCESS" in environ or sys.argv[0] not in ("-c", "")):
         from autotask import watch
 

@@ -14,7 +14,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-PARENT = "AUTOTASK_PARENT"  # run:root:trigger, kept up to date while runs are open
+PARENT = "AUTOTASK_PARENT"  # run:root:trigger, kept up to date; empty: none
 PROCESS_RUN = "AUTOTASK_PROCESS_RUN"  # run:pid, from a launcher to the very process it starts
 
 _OFF = ("0", "false", "no", "off")

@@ -9,10 +9,11 @@ from __future__ import annotations
 import inspect
 import os
 import sys
+from copy import copy, deepcopy
 from types import AsyncGeneratorType, CoroutineType, GeneratorType
 
 from autotask import recorder
-from autotask.guard import guarded
+from autotask.guard import debug, guarded
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from autotask.run import Run
 else:
     from autotask.wrapt.wrappers import BoundFunctionWrapper, FunctionWrapper, ObjectProxy
+
+_MISSING = object()
 
 
 @guarded
@@ -37,18 +40,31 @@ def instrument(function: Any, name: str | None = None) -> Any:
 def replace(module: ModuleType, qualname: str, name: str) -> None:
     """Make a task of a function of a module, as AUTOTASK_FUNCTIONS asks for.
 
-    Raises LookupError where the module has none of that name.
+    What is no function stays as it is: a class that is wrapped can no longer be subclassed, a
+    constant is no longer of its type.
     """
     *path, last = qualname.split(".")
     owner: Any = module
     for word in path:
         owner = getattr(owner, word, None)
     places = [getattr(place, "__dict__", {}) for place in getattr(owner, "__mro__", [owner])]
-    found = next((place[last] for place in places if last in place), None)
-    if found is None:
-        raise LookupError(f"AUTOTASK_FUNCTIONS: {module.__name__} has no {qualname}")
+    found = next((place[last] for place in places if last in place), _MISSING)
+    why = _why_unfit(found)
+    if why:
+        debug(f"AUTOTASK_FUNCTIONS: {module.__name__}:{qualname} {why}; it is left as it is")
+        return
     task = instrument(found, name)
     setattr(owner, last, found if task is None else task)
+
+
+def _why_unfit(found: Any) -> str | None:
+    """Return why something cannot be a task; None for all that is called: functions, partials."""
+    inner = getattr(found, "__func__", found)  # of a class or static method
+    if found is _MISSING:
+        return "does not exist"
+    if isinstance(inner, type):
+        return "is a class"
+    return None if callable(inner) else f"is not a function but of type {type(found).__name__}"
 
 
 def _name_of(function: Any) -> str:
@@ -106,8 +122,6 @@ class _BoundTask(BoundFunctionWrapper):  # type: ignore[type-arg]
         return self
 
     def __deepcopy__(self, memo: Any) -> Any:
-        from copy import deepcopy
-
         return getattr(deepcopy(self.__self__, memo), self.__name__)
 
 
@@ -121,13 +135,19 @@ class _Task(FunctionWrapper):  # type: ignore[type-arg]
         super().__init__(wrapped, name)  # kept as `_self_wrapper`, also by what is bound
 
     def __reduce_ex__(self, protocol: Any) -> Any:
-        return self.__qualname__
+        wrapped = self.__wrapped__
+        return self.__qualname__ if _is_named(wrapped) else wrapped.__reduce_ex__(protocol)
 
     def __copy__(self) -> Any:
-        return self  # as functions are
+        return self if _is_named(self.__wrapped__) else copy(self.__wrapped__)
 
     def __deepcopy__(self, memo: Any) -> Any:
-        return self
+        return self if _is_named(self.__wrapped__) else deepcopy(self.__wrapped__, memo)
+
+
+def _is_named(wrapped: Any) -> bool:
+    """Tell a function, which is pickled by its name and never copied, from a callable object."""
+    return hasattr(wrapped, "__get__") and hasattr(wrapped, "__qualname__")
 
 
 @guarded

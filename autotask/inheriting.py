@@ -21,12 +21,12 @@ _STARTS = frozenset(
     "os.exec os.fork os.forkpty os.posix_spawn os.spawn os.system subprocess.Popen".split()
 )
 _KEY: Any = os.fsencode(PARENT)
-_around: str | None = None  # the value that C has between two starts
-_current: str | None = None
+_around = ""  # the value that C has between two starts
+_current = ""
 _is_told = True  # C has the current value
 
 
-def begin(around: str | None) -> None:
+def begin(around: str) -> None:
     """From now on, tell C when it matters; *around* is the value of the variable in between."""
     global _around
     _around = around
@@ -36,16 +36,13 @@ def begin(around: str | None) -> None:
         return
 
 
-def name(value: str | None) -> None:
-    """Name the current run in os.environ; None for no run at all."""
+def name(value: str) -> None:
+    """Name the current run in os.environ; empty for no run at all."""
     global _current, _is_told
     if _is_told:
-        _put(_around)
+        os.putenv(PARENT, _around)
     data: Any = getattr(os.environ, "_data", {})  # a program may have put a dict in its place
-    if value is None:
-        data.pop(_KEY, None)
-    else:
-        data[_KEY] = os.fsencode(value)
+    data[_KEY] = os.fsencode(value)
     _current, _is_told = value, False
 
 
@@ -61,11 +58,4 @@ _unheard = [_hear]  # until the interpreter has it
 def _tell() -> None:
     global _is_told
     _is_told = True
-    _put(_current)
-
-
-def _put(value: str | None) -> None:
-    if value is None:
-        os.unsetenv(PARENT)
-    else:
-        os.putenv(PARENT, value)
+    os.putenv(PARENT, _current)

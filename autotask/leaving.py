@@ -36,13 +36,15 @@ class StandIn:
     def __repr__(self) -> str:
         return repr(object.__getattribute__(self, "_original"))
 
-    def __call__(self, /, *args: Any, **kwargs: Any) -> Any:  # noqa: D102
+    def autotask_call(self, /, *args: Any, **kwargs: Any) -> Any:  # noqa: D102
         original = object.__getattribute__(self, "_original")
         try:
             return object.__getattribute__(self, "_instead")(original, *args, **kwargs)
         except BaseException as problem:
             problem.__traceback__ = None  # a builtin has no frames; from 3.11 on we add none
             raise
+
+    __call__ = autotask_call
 
 
 def follow(has_open_runs: Callable[[], bool]) -> None:

@@ -104,6 +104,28 @@ def python_program(words: Sequence[str]) -> str | None:
     return None
 
 
+def is_pex(script: str) -> bool:
+    """Tell a PEX: an archive, a folder, or the `__main__.py` in one.
+
+    It drops all that PYTHONPATH has brought in: as a rule it starts itself anew with -I.
+    """
+    folder, _, name = script.rpartition("/")
+    if name.endswith(".py"):
+        return name == "__main__.py" and os.path.exists(os.path.join(folder, "PEX-INFO"))
+    if not os.path.isfile(script):  # a pipe is not to be read here
+        return os.path.exists(os.path.join(script, "PEX-INFO"))
+    try:
+        with open(script, "rb", buffering=0) as file:
+            if b"PK\3\4" not in file.read(256):  # no archive behind a first line
+                return False
+        from zipimport import zipimporter
+
+        zipimporter(script).get_data("PEX-INFO")
+    except (OSError, ImportError):
+        return False
+    return True
+
+
 def split_option(word: str) -> tuple[str, str]:
     """Return the option with a value that a word like `-Bm` or `-Wd` holds, and that value."""
     for place, letter in enumerate(word[1:], 2):

@@ -15,14 +15,15 @@ from _thread import get_ident
 from autotask import recorder
 from autotask.config import PARENT
 from autotask.guard import guarded
-from autotask.naming import is_tool, process_name
+from autotask.leaving import StandIn
+from autotask.naming import is_pex, is_tool, process_name
 from autotask.run import Outcome, exited, passed_on, raised
 from autotask.standard import standard
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import ModuleType
-    from typing import Any, NoReturn
+    from typing import Any
 
     from autotask.run import Run
 
@@ -32,12 +33,14 @@ _exit_code: list[object] = []
 def begin() -> None:
     """Open this process's own run, if it is one: a root process with a script or a module."""
     wanted = recorder.settings()
-    if PARENT in os.environ and (wanted.process == "auto" or not _is_main_interpreter()):
+    if os.environ.get(PARENT) and (wanted.process == "auto" or not _is_main_interpreter()):
         return  # it is inside another one
     task = process_name(wanted)
     if task is None and is_tool():
         os.environ["AUTOTASK_PROCESS"] = "0"  # what pip starts to build a package is no task
-    run = recorder.start_program(task) if task is not None else None
+    if task is None or is_pex(sys.argv[0]):  # it will drop us before the end
+        return
+    run = recorder.start_program(task)
     if run is not None:
         follow([run])
 
@@ -93,27 +96,27 @@ def _is_script() -> bool:
 
 def _note_exits() -> None:
     """Note the status that the program gives to its exit; the exit itself is left alone."""
-    own_exit, thread = sys.exit, get_ident()
+    thread = get_ident()
 
     @guarded
-    def note(status: object) -> None:
+    def note(*given: object, **named: object) -> None:
+        if len(given) > 1 or named:
+            return  # it will refuse that
         if get_ident() == thread and not _is_at_exit():  # elsewhere it ends a thread alone
-            _exit_code[:] = [status]
+            _exit_code[:] = given or (None,)
 
-    def autotask_exit(status: object = None, /) -> NoReturn:
-        note(status)
-        own_exit(status)  # type: ignore[arg-type]
+    def leave(original: Any, *args: Any, **kwargs: Any) -> None:
+        note(*args, **kwargs)
+        original(*args, **kwargs)
 
-    sys.exit = _builtin(_in_place_of(own_exit, autotask_exit))
-    quitter = getattr(sys.modules.get("_sitebuiltins"), "Quitter", None)  # of exit() and quit()
-    if quitter is not None:
-        own_call = quitter.__call__
+    def autotask_system_exit(code: object = None) -> SystemExit:
+        note(code)
+        return SystemExit(code)
 
-        def autotask_call(self: object, code: object = None) -> None:
-            note(code)
-            own_call(self, code)
-
-        quitter.__call__ = _in_place_of(own_call, autotask_call)
+    setattr(sys, "exit", StandIn(sys.exit, leave))  # noqa: B010  mypy: it never returns
+    sitebuiltins: Any = sys.modules.get("_sitebuiltins")  # of exit() and quit(), which raise it
+    if sitebuiltins is not None:
+        sitebuiltins.SystemExit = autotask_system_exit
 
 
 def _is_at_exit() -> bool:
@@ -127,18 +130,6 @@ def _is_at_exit() -> bool:
     if "greenlet" in sys.modules:  # each has a bottom of its own
         return False
     return frame.f_code.co_name not in ("<module>", "_run_module_as_main", "entry_point")
-
-
-def _builtin(function: Any) -> Any:
-    """Make a function that is no method, whatever class it becomes an attribute of."""
-    return staticmethod(function) if sys.version_info >= (3, 10) else function
-
-
-def _in_place_of(original: Any, function: Any) -> Any:
-    """Give a function of ours the looks of the one that it stands for."""
-    for name in ("__name__", "__qualname__", "__doc__", "__module__"):
-        setattr(function, name, getattr(original, name))
-    return function
 
 
 @guarded

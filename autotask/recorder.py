@@ -426,22 +426,23 @@ def _hand_on(run: Run | None, here: _Process) -> None:
     _names += 1
     if _inheriting is not None or (_names > _MANY and not (_is_loading or _is_over)):
         _name_late(value, here)
-    elif value is not None:
-        os.environ[PARENT] = value
     else:
-        os.environ.pop(PARENT, None)
+        os.environ[PARENT] = value
 
 
-def _parent_of_next(run: Run | None, here: _Process) -> str | None:
-    """Name a run, else the one that this process hangs under, for the programs started next."""
+def _parent_of_next(run: Run | None, here: _Process) -> str:
+    """Name a run, else the one that this process hangs under, for the programs started next.
+
+    Empty for none: a variable that goes away breaks a copy of os.environ in another thread.
+    """
     if run is not None:
         return parent_value(run.id, run.root, run.trigger)
     if here.parent and here.root:
         return parent_value(here.parent, here.root, here.trigger)
-    return None
+    return ""
 
 
-def _name_late(value: str | None, here: _Process) -> None:
+def _name_late(value: str, here: _Process) -> None:
     """Name a run as is done in a long process: see `autotask.inheriting`."""
     global _inheriting, _is_loading
     if _inheriting is None:

@@ -117,13 +117,15 @@ def supervise(
     if pid > 0:
         os.close(writing)
         _stay(program, pid, reading, environ)
-    if pid == 0:
-        program.readdress(inside)
-        if program.begin(inside) is not True:
-            os.write(writing, _NOT_BEGUN)
-    os.close(reading)
-    _signal.signal(_signal.SIGCHLD, children)
-    _signal.pthread_sigmask(_signal.SIG_SETMASK, mask)
+    try:
+        if pid == 0:
+            program.readdress(inside)
+            if program.begin(inside) is not True:
+                os.write(writing, _NOT_BEGUN)
+        os.close(reading)
+    finally:  # whatever failed, the program goes on with the signals it had
+        _signal.signal(_signal.SIGCHLD, children)
+        _signal.pthread_sigmask(_signal.SIG_SETMASK, mask)
     failed = go_on(inside)
     if failed is not None:
         _leave(failed, writing if pid == 0 else None)

@@ -96,9 +96,9 @@ _name = "usercustomize" if __name__ == "usercustomize" else "sitecustomize"
 _ours = sys.modules.get(_name)  # kept: Python 2 would empty it
 _is_guest = _is_guest or getattr(_ours, "__dict__", None) is not globals()
 _folder, _behind = _step_aside()
-_environ = getattr(sys.modules.get("posix"), "environ", ())  # what os.environ is made of
+_environ = getattr(sys.modules.get("posix"), "environ", {})  # what os.environ is made of
 try:
-    if b"AUTOTASK_SUPERVISE" in _environ and b"AUTOTASK_PARENT" not in _environ:
+    if b"AUTOTASK_SUPERVISE" in _environ and not _environ.get(b"AUTOTASK_PARENT"):
         _start(_folder, "supervise")  # forks: before anybody has threads and files
     if _is_guest:
         _run_behind(_behind)

@@ -5,6 +5,7 @@ Mostly by comparison: the same program bare and with the agent, output and exit 
 
 from __future__ import annotations
 
+import compileall
 import py_compile
 import re
 import shutil
@@ -371,6 +372,24 @@ def test_nor_is_one_that_breaks_where_a_framework_is_imported(
 ) -> None:
     _break(installation, files)
     _check_undisturbed(tmp_path, installation, "0")
+
+
+@pytest.mark.swallows
+def test_nor_is_one_in_which_any_module_is_cut_short(tmp_path: Path, installation: Path) -> None:
+    pytest.importorskip("click")
+    script = write(tmp_path / "shop.py", CLICK)
+    bare = run_program(script, "--odd", under="bare")
+    assert bare.status == 2
+    package = installation.parent / "autotask"
+    compileall.compile_dir(package, quiet=2)
+    for module in [*package.glob("*.py"), *package.glob("frameworks/*.py")]:
+        source = module.read_text()
+        module.write_text("def start(:")
+        supervise = "0" if module.stem in ("agent", "program") else "1"
+        env = {"PYTHONPATH": str(installation), "AUTOTASK_SUPERVISE": supervise}
+        ended = run_program(script, "--odd", under="bare", env=env)
+        assert (module.name, ended) == (module.name, bare)
+        module.write_text(source)
 
 
 def _break(installation: Path, files: Mapping[str, str | None]) -> None:

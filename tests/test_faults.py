@@ -260,7 +260,7 @@ attempt("exit", sys.exit, 3)
 attempt("exit", sys.exit)
 attempt("exit", exit, "text")
 attempt("task", jobs.plain, 2)
-print(sys.exit.__name__, os._exit.__name__, sys.exit.__doc__)
+print(sys.exit, sys.exit.__name__, os._exit.__name__, sys.exit.__doc__)
 for code in (0, 7):
     sys.stdout.flush()
     pid = os.fork()
@@ -386,6 +386,7 @@ INEVITABLE: dict[str, tuple[str, str]] = {
     "autotask.agent:_is_launched.explain": ("raises", _GUARD),
     "autotask.functions:instrument": ("returns", _VALUE),
     "autotask.functions:_find": ("raises returns", "is what its pickles name"),
+    "autotask.functions:_is_named": ("raises returns", "is asked by what pickles and copies it"),
     "autotask.functions:_BoundTask.__copy__": ("raises returns", "is what copies it"),
     "autotask.functions:_BoundTask.__deepcopy__": ("raises returns", "is what copies it"),
     "autotask.functions:_Task.__copy__": ("raises returns", "is what copies it"),
@@ -408,9 +409,9 @@ INEVITABLE: dict[str, tuple[str, str]] = {
     "autotask.guard:guarded.guard": ("raises returns", _GUARD),
     "autotask.guard:swallow": ("raises", _GUARD),
     "autotask.guard:from_signal_handler": ("raises returns", _GUARD),
-    "autotask.program:_in_place_of": ("returns", "makes what it calls"),
+    "autotask.program:_StandsFor.__init__": ("returns", "leaves an object half made"),
+    "autotask.program:_StandsFor.__repr__": ("raises returns", _VALUE),
     "autotask.inheriting:_hear": ("raises", _BORDER),
-    "autotask.program:_builtin": ("returns", "makes what it calls"),
     "autotask.recorder:passing": ("raises", _BORDER),
     "autotask.recorder:witness": ("returns", "makes what it calls"),
     "autotask.threads:follow.instrument.start": ("raises returns", _BORDER),
@@ -420,8 +421,13 @@ INEVITABLE: dict[str, tuple[str, str]] = {
     "autotask.watch:_tell": ("raises", _GUARD),
     "autotask.watch:_swallow": ("raises", _GUARD),
 }
-# Of modules that are in the process, what only the launcher and the tool call, and subinterpreters.
+# Of modules that are in the process, what only the launcher and the tool call, subinterpreters,
+# and the wrappers that become a program.
 ELSEWHERE = {
+    "autotask.wrapper:_come_first",
+    "autotask.wrapper:_hear",
+    "autotask.wrapper:_is_ours",
+    "autotask.wrapper:begin",
     "autotask.dogstatsd:Wire.close",
     "autotask.program:_is_main_interpreter",
     "autotask.dogstatsd:Wire.running",

@@ -28,6 +28,9 @@ class Mailer:
         self.to = to
     def send(self, text):
         return f"{text} to {self.to}"
+    @property
+    def limit(self):
+        return LIMIT
     @classmethod
     def make(cls, to):
         return cls(to)
@@ -81,6 +84,9 @@ class Job:
 
 job = Job()
 partial = functools.partial(nightly, 4)
+cached = functools.lru_cache(nightly)
+built = sum
+LIMIT, NAMES = 3, ["a"]
 """
 
 # A statement, what it prints, the runs below the process.
@@ -314,6 +320,9 @@ NAMES = [
     ("jobs:", []),
     ("jobs:1", []),
     ("other:nightly", []),
+    ("jobs:Mailer", []),  # a class, a constant, a property and what is not there stay as they are
+    ("jobs:LIMIT,jobs:NAMES,jobs:Mailer.limit", []),
+    ("jobs:nothing,jobs:Mailer.nothing,jobs:nothing.send,jobs.nothing:send", []),
 ]
 
 
@@ -327,7 +336,58 @@ def test_a_function_is_named_as_the_setting_says(
     assert [run["task"] for run in runs(home) if run["framework"] == "function"] == expected
 
 
-@pytest.mark.swallows
+# What programs do with a class and a constant, and a proxy of ours in their place would not bear.
+SEEN = """
+import copy, jobs, json, pickle
+def attempt(function):
+    try: print(function())
+    except Exception as problem: print(type(problem))
+attempt(lambda: (jobs.LIMIT + 1, list(range(jobs.LIMIT)), type(jobs.LIMIT)))
+attempt(lambda: json.dumps([jobs.LIMIT, jobs.NAMES]))
+attempt(lambda: (type(jobs.Mailer), type(jobs.Mailer()) is jobs.Mailer, jobs.Mailer().limit))
+attempt(lambda: type("Sub", (jobs.Mailer,), {})("x").send("hi"))
+attempt(lambda: (jobs.Mailer.__subclasses__(), isinstance(jobs.Loud(), jobs.Mailer)))
+attempt(lambda: pickle.loads(pickle.dumps(jobs.Mailer("me"))).to)
+attempt(lambda: type(jobs.Mailer.limit))
+for one in (jobs.job, jobs.partial, jobs.cached, jobs.built):
+    attempt(lambda: type(pickle.loads(pickle.dumps(one))))
+    attempt(lambda: (type(copy.copy(one)), type(copy.deepcopy(one))))
+attempt(lambda: (jobs.job(2), jobs.partial(), jobs.cached(2), jobs.built([2])))
+attempt(lambda: (jobs.cached.cache_info(), jobs.cached is copy.copy(jobs.cached)))
+"""
+
+
+def test_what_is_no_function_stays_what_it_is(tmp_path: Path, home: Path, swallowed: Path) -> None:
+    write(tmp_path / "jobs.py", JOBS)
+    script = write(tmp_path / "main.py", SEEN)
+    named = "job partial Mailer Loud LIMIT NAMES Mailer.limit nothing Mailer.nothing"
+    env = {"AUTOTASK_FUNCTIONS": ",".join(f"jobs:{name}" for name in named.split())}
+    bare = run_program(script, under="bare", env=env, cwd=tmp_path)
+    assert run_program(script, env=env, cwd=tmp_path) == bare
+    assert [run["task"] for run in runs(home)] == ["main.py", "jobs:job", "jobs:partial"]
+    log = swallowed.read_text()
+    for told_of in (
+        "jobs:Mailer is a class",
+        "jobs:LIMIT is not a function but of type int",
+        "jobs:Mailer.limit is not a function but of type property",
+        "jobs:Mailer.nothing does not exist",
+    ):
+        assert f"AUTOTASK_FUNCTIONS: {told_of}; it is left as it is\n" in log
+
+
+@pytest.mark.parametrize("name", ["cached", "built"])
+def test_other_callables_are_tasks_and_stay_what_they_are(
+    name: str, tmp_path: Path, home: Path
+) -> None:
+    write(tmp_path / "jobs.py", JOBS)
+    script = write(tmp_path / "main.py", SEEN)
+    bare = run_program(script, under="bare", cwd=tmp_path)
+    env = {"AUTOTASK_FUNCTIONS": f"jobs:{name}"}
+    ours = run_program(script, env=env, cwd=tmp_path)
+    assert (ours.status, ours.stderr) == (0, bare.stderr)
+    assert [run["task"] for run in runs(home)] == ["main.py", f"jobs:{name}"]
+
+
 def test_a_function_that_is_not_there_is_told_in_the_debug_log_alone(
     tmp_path: Path, home: Path, swallowed: Path
 ) -> None:
@@ -338,7 +398,7 @@ def test_a_function_that_is_not_there_is_told_in_the_debug_log_alone(
     )
     assert (ended.status, ended.stdout, ended.stderr) == (0, "2\n", "")
     assert [run["task"] for run in runs(home)] == ["main.py", "jobs:nightly"]
-    assert "AUTOTASK_FUNCTIONS: jobs has no no.such" in swallowed.read_text()
+    assert "AUTOTASK_FUNCTIONS: jobs:no.such does not exist" in swallowed.read_text()
 
 
 @pytest.mark.swallows

@@ -17,7 +17,7 @@ IN_PROCESS = frozenset(
     for name in (
         "agent config debuglog dogstatsd failures frameworks functions guard handing_over"
         " inheriting journal leaving marks masking naming process program recorder run standard"
-        " threads trigger watch wrapt"
+        " threads trigger watch wrapper wrapt"
     ).split()
 )
 AROUND = frozenset(
@@ -27,12 +27,12 @@ AROUND = frozenset(
 
 # Of the standard library, what each task may have to load, and what only rare ways lead to.
 ALWAYS = frozenset("__future__ _thread os sys time".split())
-RARELY = frozenset("_signal atexit fnmatch re".split())
+RARELY = frozenset("_signal atexit fnmatch re zipimport".split())
 UNSEEN = frozenset(  # by `standard`
     "_contextvars _interpreters _socket _xxsubinterpreters atexit pwd resource".split()
 )
 RARE = frozenset(  # modules of ours
-    "debuglog failures functions handing_over inheriting masking wrapt".split()
+    "debuglog failures functions handing_over inheriting masking wrapper wrapt".split()
 )
 OF_ONE = {
     # themselves imported only when something failed

@@ -3,13 +3,26 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 import pytest
-from support import PYTHON, Under, environment, run_program, runs, write
+from support import (
+    PYTHON,
+    SUPPORTED,
+    Under,
+    environment,
+    only_run,
+    pythons,
+    run_program,
+    runs,
+    write,
+)
 
+UNDER: tuple[Under, ...] = ("bare", "path")
 SCRIPT = "print('done')"
 
 # What follows the interpreter, and the name of its run; None where it is none by itself.
@@ -204,3 +217,126 @@ def test_with_autotask_process_the_children_of_any_program_are_runs(
     scheduler, job = runs(home)
     assert [scheduler["task"], job["task"]] == ["scheduler.py", "nightly.py"]
     assert job["parent"] == scheduler["run"]
+
+
+# What a program can see of the functions that it exits by; each is replaced where a run is open.
+LOOK_AT_EXITS = """
+import copy, enum, functools, inspect, multiprocessing, os, pickle, sys, traceback, types, weakref
+class Shop:
+    leave = sys.exit
+    quick = os._exit
+class Words(enum.Enum):
+    LEAVE = sys.exit
+for one in (sys.exit, os._exit, exit, quit):
+    print(repr(one), one.__class__, one.__doc__, one.__module__, inspect.signature(one))
+    print(one == one, one != len, hash(one) == hash(one), one in {one}, callable(one), dir(one))
+    print([pickle.dumps(one, protocol) for protocol in range(6)], weakref.ref(one)() is one)
+for one in (sys.exit, os._exit):
+    print(one.__name__, one.__qualname__, one.__self__, one.__text_signature__)
+    print(isinstance(one, types.BuiltinFunctionType), inspect.isroutine(one))
+    print([pickle.loads(pickle.dumps(one, protocol)) is one for protocol in range(6)])
+    print(copy.copy(one) is one, copy.deepcopy([one])[0] is one)
+    print(functools.wraps(one)(lambda: 0).__qualname__)
+    print(hasattr(one, "__dict__"), hasattr(one, "__get__"), hasattr(one, "__wrapped__"))
+    try: one.more = 1
+    except AttributeError: print("takes no attributes")
+print(Words.LEAVE, Shop().leave is sys.exit, Shop().quick is os._exit)
+if "traceback" in sys.argv[1:]:
+    for leave, words in ((sys.exit, (3,)), (sys.exit, (1, 2)), (exit, ()), (os._exit, ())):
+        try: leave(*words)
+        except BaseException: traceback.print_exc(file=sys.stdout)
+sys.stdout.flush()
+functools.partial(Shop().leave, 7)()
+"""
+
+
+@pytest.mark.parametrize("version", SUPPORTED)
+def test_the_functions_to_exit_by_look_as_they_did(
+    version: str, tmp_path: Path, home: Path
+) -> None:
+    # Up to 3.10 one frame of ours is left in a traceback.
+    words = ("traceback",) if version not in ("3.9", "3.10") else ()
+    script = write(tmp_path / "job.py", LOOK_AT_EXITS)
+    bare, ours = (run_program(pythons(version), script, *words, under=under) for under in UNDER)
+    look = re.compile(r" at 0x\w+")
+    assert look.sub("", ours.stdout) == look.sub("", bare.stdout)
+    assert (ours.status, ours.stderr) == (bare.status, bare.stderr) == (7, "")
+    assert only_run(home)["exit_code"] == 7
+
+
+USED = {
+    "signal": "import signal; signal.signal(15, lambda *_: sys.exit(4)); os.kill(os.getpid(), 15)",
+    "thread": (
+        "import threading, time\n"
+        "threading.Thread(target=os._exit, args=(4,)).start(); time.sleep(60)"
+    ),
+    "atexit": "import atexit; atexit.register(os._exit, 4)",
+    "child": (
+        "from multiprocessing import get_context\n"
+        "if __name__ == '__main__':\n"
+        "    for how in ('fork', 'spawn', 'forkserver'):\n"
+        "        for leave in (sys.exit, os._exit):\n"
+        "            child = get_context(how).Process(target=leave, args=(4,))\n"
+        "            child.start(); child.join(); print(how, child.exitcode, flush=True)\n"
+        "    sys.exit(4)"
+    ),
+}
+
+
+@pytest.mark.parametrize("use", USED.values(), ids=USED)
+def test_they_work_wherever_they_are_handed_to(use: str, tmp_path: Path, home: Path) -> None:
+    script = write(tmp_path / "job.py", f"import os, sys\n{use}\n")
+    bare, ours = (run_program(script, under=under) for under in UNDER)
+    assert ours == bare
+    assert (bare.status, bare.stderr) == (4, "")
+    assert only_run(home)["exit_code"] == 4
+
+
+@pytest.mark.parametrize("value", ["", None])
+def test_an_empty_parent_is_none(value: str | None, place: Path, home: Path) -> None:
+    for env in ({}, {"AUTOTASK_SUPERVISE": "1"}):
+        run_program(PYTHON, "nightly.py", cwd=place, env={"AUTOTASK_PARENT": value, **env})
+    assert [run["parent"] for run in runs(home)] == [None, None]
+
+
+KEEPING = """
+import os, sys
+class Kept(dict):
+    def __delitem__(self, key): sys.exit(f"lost {key}")
+    def pop(self, key, *default): sys.exit(f"lost {key}")
+os.environ._data = Kept(os.environ._data)
+import autotask, subprocess
+@autotask.task(name="inner")
+def inner(): pass
+@autotask.task(name="outer")
+def outer(): inner()
+for _ in range(600): outer()
+child = "import os, sys; sys.exit(os.environ.get('AUTOTASK_PARENT', '').count(':') not in (0, 2))"
+subprocess.run([sys.executable, "-c", child], check=True)
+"""
+
+
+@pytest.mark.parametrize("process", ["0", "1"])
+def test_the_environment_loses_no_key_while_a_program_may_copy_it(
+    process: str, tmp_path: Path, home: Path
+) -> None:
+    script = write(tmp_path / "job.py", KEEPING)
+    ended = run_program(script, env={"AUTOTASK_PROCESS": process, "AUTOTASK_PARENT": None})
+    assert (ended.status, ended.stderr) == (0, "")
+    assert len(runs(home)) == 1200 + 2 * int(process)
+
+
+def test_what_a_program_starts_between_its_tasks_is_a_root(tmp_path: Path, home: Path) -> None:
+    source = """
+    import autotask, subprocess, sys
+    @autotask.task(name="one")
+    def one(): pass
+    one()
+    subprocess.run([sys.executable, "nightly.py"], env=None, check=True)
+    """
+    write(tmp_path / "nightly.py", SCRIPT)
+    run_program("-c", textwrap.dedent(source), cwd=tmp_path)
+    assert [(run["task"], run["parent"]) for run in runs(home)] == [
+        ("one", None),
+        ("nightly.py", None),
+    ]

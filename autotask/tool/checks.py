@@ -8,7 +8,7 @@ import shutil
 from autotask import closing, debts, journal, launch
 from autotask.config import Settings
 from autotask.naming import is_scheduler, python_program
-from autotask.tool import listening, quantities, supported
+from autotask.tool import listening, quantities, supported, task_functions
 from autotask.tool.environment import Environment, Plugin
 from autotask.tool.finding import Finding, Findings
 
@@ -25,6 +25,8 @@ def all_findings(environment: Environment) -> Findings:
         yield from _agent(environment)
         yield from _frameworks(environment)
         yield from _plugins(environment)
+    if environment.said.get("agent"):
+        yield from task_functions.findings(environment)
     yield from _settings(environment.settings)
     yield from _journal(environment.settings)
     yield from _left_open(environment.settings)
@@ -89,6 +91,10 @@ def _agent(environment: Environment) -> Findings:
     said = environment.said
     if not environment.settings.enabled:
         yield Finding("problem", "agent", "AUTOTASK_ENABLED turns it off", "unset AUTOTASK_ENABLED")
+    elif said["agent"] and environment.pex:
+        text = f"does not stay: the PEX file {environment.pex} starts itself anew with -I"
+        remedy = "install it in a virtual environment; until then only the whole program is a run"
+        yield Finding("problem", "agent", text, remedy)
     elif said["agent"]:
         ours = os.path.dirname(os.path.dirname(os.path.realpath(launch.__file__)))
         found = os.path.dirname(os.path.dirname(os.path.realpath(said["agent"])))

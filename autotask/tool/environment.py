@@ -19,15 +19,19 @@ from autotask import launch
 from autotask.command import Command, read
 from autotask.config import Settings
 from autotask.journal import make_folder
+from autotask.naming import is_pex, python_program
 from autotask.tool import supported
 from autotask.tool.errors import ToolError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from importlib_metadata import EntryPoints
 
 _SETTING = "AUTOTASK_PLUGINS"
 GROUP = "autotask.frameworks"
 _MARK = "autotask found: "
+_UNSEEN = {"AUTOTASK_PROCESS": "0", "AUTOTASK_FUNCTIONS": ""}  # a probe of ours has no runs
 _PATIENCE = 30.0  # seconds for an interpreter to start
 
 # Any interpreter has to understand it.
@@ -73,6 +77,27 @@ except ImportError as problem:
 sys.stdout.write("\\n" + %r + json.dumps(said) + "\\n")
 """
 
+# Where modules lie, without running a package around them as importlib.util.find_spec would.
+_MODULES = """
+import sys
+sys.path[:] = [entry for entry in sys.path if entry]
+import json
+from importlib.machinery import PathFinder
+from importlib.util import find_spec
+folder, said = sys.argv[1], {}
+sys.path.insert(0, folder)
+for name in sys.argv[2:]:
+    top, *below = name.split(".")
+    try:
+        spec = find_spec(top)
+        for word in below:
+            spec = PathFinder.find_spec(spec.name + "." + word, spec.submodule_search_locations)
+        said[name] = spec.origin or ""
+    except Exception:
+        said[name] = None
+sys.stdout.write("\\n" + %r + json.dumps(said) + "\\n")
+"""
+
 
 class Plugin(NamedTuple):
     """An entry point of our group: the module that is watched, and who is told of it."""
@@ -107,8 +132,7 @@ class Environment:
         self.said: dict[str, Any] = {}  # what the interpreter says of itself
         self.problem = ""  # why it says nothing
         if self.command.python:
-            # Nobody's run: the probe is no program of the user's.
-            self.said = self._ask(_SELF % _MARK, {"AUTOTASK_PROCESS": "0"})
+            self.said = self._ask(_SELF % _MARK, _UNSEEN)
 
     def _ask(self, code: str, environ: dict[str, str], *words: str) -> dict[str, Any]:
         """Run code in the interpreter, with the command's own options."""
@@ -133,6 +157,18 @@ class Environment:
         errors = done.stderr.decode(errors="replace").strip().splitlines()
         self.problem = errors[-1] if errors else f"status {done.returncode}"
         return {}
+
+    @functools.cached_property
+    def script(self) -> str | None:
+        """Return the script that the interpreter is to run, as it is written."""
+        words = self.command.words[1:]
+        name = python_program(words)
+        return next((word for word in words if name and os.path.basename(word) == name), None)
+
+    @property
+    def pex(self) -> str | None:
+        """Return the script, if it is a PEX file."""
+        return self.script if self.script and is_pex(self.script) else None
 
     @property
     def path(self) -> list[str]:
@@ -191,8 +227,11 @@ class Environment:
         """Do what the agent would do with a plugin; return `seconds`, `error` or `unwatched`."""
         module, _, function = plugin.target.partition(":")
         words = (plugin.watched, module, function)
-        environ = {"AUTOTASK_PROCESS": "0", _SETTING: ""}
-        return self._ask(_PLUGIN % _MARK, environ, *words)
+        return self._ask(_PLUGIN % _MARK, {**_UNSEEN, _SETTING: ""}, *words)
+
+    def find_modules(self, names: Sequence[str], folder: str) -> dict[str, str | None]:
+        """Return the files of modules, looked for in *folder* first; None where there is none."""
+        return self._ask(_MODULES % _MARK, _UNSEEN, folder, *names) if names else {}
 
 
 def _remember(home: str, folder: str, setting: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -17,6 +18,7 @@ from support import (
     Datagrams,
     environment,
     only_run,
+    pythons,
     run_program,
     runs,
     write,
@@ -415,18 +417,165 @@ def test_it_finds_an_installed_package_beside_it(site: str, tmp_path: Path, home
     assert only_run(home)["status"] == "success"
 
 
+# --- with a broken installation the command runs all the same ------------------------------------
+
+# What is in the way of our part, and a part of the one line that says so.
+NOTHING_LEFT = {
+    "no Python": ("no python3 beside it and none on the PATH", None),
+    "no package": ("the package autotask is not installed beside it", "#!/bin/sh\nexit 1\n"),
+    "a Python that does not start": ("cannot be executed", "#!/no/such/interpreter\n"),
+}
+
+
+@pytest.fixture
+def unaided(tmp_path: Path) -> Path:
+    """Copy the launcher to a folder where nothing else of us is, and no Python."""
+    folder = tmp_path / "alone" / "bin"
+    folder.mkdir(parents=True)
+    return Path(shutil.copy(TEMPLATE.parent / "bin" / "autotask-run", folder))
+
+
+@pytest.fixture
+def copied(tmp_path: Path) -> Path:
+    """Install a copy of all that we are, to be broken, beside this Python."""
+    prefix = tmp_path / "copied"
+    site = prefix / "lib" / f"python3.{sys.version_info.minor}" / "site-packages"
+    for part in (TEMPLATE, TEMPLATE.parent / "autotask"):
+        shutil.copytree(
+            part, site / part.name, ignore=shutil.ignore_patterns("__pycache__", "tool")
+        )
+    (prefix / "bin").mkdir()
+    (prefix / "bin" / "python3").symlink_to(PYTHON)
+    shutil.copy(TEMPLATE.parent / "bin" / "autotask-run", prefix / "bin")
+    return prefix
+
+
+def package_of(prefix: Path) -> Path:
+    (found,) = prefix.glob("lib/*/site-packages/autotask")
+    return found
+
+
+def one_line(text: str, said: str) -> bool:
+    """Tell whether a text is the one line of a launcher that cannot do its part."""
+    start = "autotask-run: the command runs unrecorded: "
+    return text.count("\n") == 1 and text.startswith(start) and said in text
+
+
+WAYS_TO_ASK = [
+    (),
+    ("--name", "x y", "--tag", "a:b"),
+    ("--name=--exec", "--tag=a:b", "--exec"),
+    ("--",),
+    ("--exec", "--"),
+]
+
+
 @pytest.mark.checkout
-def test_without_a_python_or_its_package_it_says_so(tmp_path: Path) -> None:
-    (tmp_path / "bin").mkdir()
-    alone = Path(shutil.copy(TEMPLATE.parent / "bin" / "autotask-run", tmp_path / "bin"))
-    done = run_program("/bin/sh", alone, "true", under="bare", env={"PATH": str(tmp_path)})
-    assert (done.status, done.stderr) == (
-        125,
-        "autotask-run: no python3 beside it and none on the PATH\n",
-    )
-    write(tmp_path / "bin" / "python3", "#!/bin/sh\nexit 1\n").chmod(0o755)
-    done = run_program("/bin/sh", alone, "true", under="bare")
-    assert (done.status, done.stderr) == (
-        125,
-        "autotask-run: the package autotask is not installed beside it\n",
-    )
+@pytest.mark.parametrize("options", WAYS_TO_ASK, ids=" ".join)
+@pytest.mark.parametrize(("said", "python"), NOTHING_LEFT.values(), ids=NOTHING_LEFT)
+def test_the_command_runs_where_nothing_is_left_of_us(
+    said: str, python: str | None, options: tuple[str, ...], unaided: Path
+) -> None:
+    if python is not None:
+        write(unaided.parent / "python3", python).chmod(0o755)
+    if said == "cannot be executed":
+        write(unaided.parent.parent / "autotask" / "launch.py", "")
+    script = 'for word in "$@"; do printf "%s|" "$word"; done; exit 3'
+    for shell in ("/bin/sh", shutil.which("bash") or "/bin/sh"):
+        words = (*options, "/bin/sh", "-c", script, "sh", "a b", "", "--name", "*")
+        path = {"PATH": str(unaided.parent)}
+        done = run_program(shell, unaided, *words, under="bare", env=path)
+        assert (done.status, done.stdout) == (3, "a b||--name|*|")
+        last = done.stderr.splitlines(keepends=True)[-1]  # a shell says, too, what it cannot start
+        assert one_line(last if said == "cannot be executed" else done.stderr, said), done.stderr
+
+
+@pytest.mark.checkout
+@pytest.mark.parametrize("version", ["3.6", "3.7", "3.8"])
+def test_the_command_runs_where_python_is_too_old(version: str, copied: Path) -> None:
+    (copied / "bin" / "python3").unlink()
+    (copied / "bin" / "python3").symlink_to(pythons(version))
+    launcher = copied / "bin" / "autotask-run"
+    done = run_program(launcher, "--name", "x", "sh", "-c", "echo ran; exit 3", under="bare")
+    assert (done.status, done.stdout) == (3, "ran\n")
+    assert one_line(done.stderr, "needs Python 3.9 or newer"), done.stderr
+
+
+# Options are ours to judge also where the rest of us is gone.
+@pytest.mark.checkout
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ((), "which command?"),
+        (("--", ""), "which command?"),
+        (("--exec",), "which command?"),
+        (("--name",), "--name needs a value"),
+        (("--nmae=secret", "true"), "no such option: --nmae"),
+    ],
+)
+def test_a_mistake_stays_one(words: tuple[str, ...], said: str, unaided: Path) -> None:
+    done = run_program("/bin/sh", unaided, *words, under="bare", env={"PATH": ""})
+    expected = f"autotask-run: {said} (see `autotask-run --help`)\n"
+    assert (done.status, done.stdout, done.stderr) == (125, "", expected)
+
+
+@pytest.mark.checkout
+def test_a_command_that_is_not_there_is_still_none(unaided: Path) -> None:
+    done = run_program("/bin/sh", unaided, "no-such-command", under="bare", env={"PATH": ""})
+    assert (done.status, "no-such-command" in done.stderr) == (127, True)
+
+
+BREAKS = {
+    "is cut short": "def main(:",
+    "is gone": None,
+    "raises": "raise RuntimeError('of\\ntwo lines')",
+    "is empty": "",
+}
+ALWAYS_USED = "launch guard config naming standard agent".split()
+USED_TO_STAY = "supervise journal marks process run trigger".split()
+MAYBE_USED = sorted(path.stem for path in (TEMPLATE.parent / "autotask").glob("*.py"))
+
+
+@pytest.mark.checkout
+@pytest.mark.swallows
+@pytest.mark.parametrize("how", BREAKS)
+def test_the_command_runs_once_whichever_module_of_ours_is_broken(how: str, copied: Path) -> None:
+    script = 'echo ran "${LC_CTYPE-unset}"; kill -s PIPE $$'
+    locale = {"LC_CTYPE": None, "LC_ALL": None, "LANG": None}
+    bare = run_program("sh", "-c", script, under="bare", env=locale)
+    assert (bare.status, bare.stdout) == (-signal.SIGPIPE, "ran unset\n")
+    for name in MAYBE_USED if how == "is cut short" else ALWAYS_USED:
+        module = package_of(copied) / f"{name}.py"
+        source = module.read_text()
+        module.unlink()
+        if BREAKS[how] is not None:
+            module.write_text(BREAKS[how] or "")
+        for options in ((), ("--exec",)) if name in ALWAYS_USED else ((),):
+            words = (*options, "--name", "x", "sh", "-c", script)
+            done = run_program(copied / "bin" / "autotask-run", *words, under="bare", env=locale)
+            assert (name, done.status, done.stdout) == (name, bare.status, bare.stdout)
+            assert not done.stderr or one_line(done.stderr, ""), (name, done.stderr)
+            assert done.stderr or name not in ALWAYS_USED + USED_TO_STAY, name
+        module.write_text(source)
+
+
+@pytest.mark.checkout
+@pytest.mark.swallows
+def test_a_half_upgraded_package_is_a_broken_one(copied: Path) -> None:
+    for module, old, new in (
+        ("supervise", "def supervise(", "def supervised("),
+        ("run", "def from_status(", "def of_status("),
+        ("config", "self.process = ", "self.processes = "),
+        ("journal", "def above_stdio(", "def above("),
+        ("launch", "def execute(", "def executed("),
+    ):
+        file = package_of(copied) / f"{module}.py"
+        source = file.read_text()
+        assert source.count(old) == 1
+        file.write_text(source.replace(old, new))
+        for options in ((), ("--exec",)):
+            words = (*options, "sh", "-c", "echo ran; exit 3")
+            done = run_program(copied / "bin" / "autotask-run", *words, under="bare")
+            assert (module, done.status, done.stdout) == (module, 3, "ran\n")
+            assert not done.stderr or one_line(done.stderr, "Error: "), done.stderr
+        file.write_text(source)

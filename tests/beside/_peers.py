@@ -38,6 +38,7 @@ PEERS = {
     "yacron": "yacron<1",
     "dotenv": "python-dotenv[cli]<2",
     "pyinstaller": "pyinstaller<7",
+    "pex": "pex<3",
 }
 _INSTALL = "install --quiet --disable-pip-version-check --retries 1 --timeout 30".split()
 

@@ -26,7 +26,7 @@ class Agent:
     evidence: str  # code that prints what only this agent can have brought about
     says: str  # and a part of that
     settings: dict[str, str] = field(default_factory=dict)
-    chains: bool = True  # its sitecustomize runs the one behind it
+    chains: bool = True  # its sitecustomize runs the one behind it; else ours has to come first
 
 
 _SQLITE = "import sqlite3; print(type(sqlite3.connect))"  # most replace it by something of theirs
@@ -74,13 +74,14 @@ AGENTS = {
     ),
 }
 
-# Where we come in: outside the other agent's command, whose folder is then first on the path, or
-# inside it.
+# Where we come in: outside the other agent's command, which puts its own folder first on the path,
+# or inside it.
 OUTSIDE: dict[str, Under] = {"PYTHONPATH and THEIRS": "path", "autotask-run THEIRS": "launcher"}
 INSIDE = {
     "THEIRS and PYTHONPATH": ["sh", "-c", f'PYTHONPATH={TEMPLATE}:$PYTHONPATH exec "$@"', "sh"],
     "THEIRS autotask-run": [str(LAUNCHER)],
 }
+BEHIND = ["sh", "-c", f'PYTHONPATH=$PYTHONPATH:{TEMPLATE} exec "$@"', "sh"]
 
 # A command of the program, its exit status, and what is told of it and of the whole program.
 ENDINGS = {
@@ -134,7 +135,8 @@ def test_each_run_is_told_whichever_agent_is_asked_first(
     assert (bare.status, agent.says in bare.stdout) == (ENDINGS[ending][0], ending == "good"), bare
     for order, under in OUTSIDE.items():
         ended, lines = _run(tmp_path / order, agent.command, program, under)
-        assert (order, ended, lines) == (order, bare, _outside(agent, ending, under))
+        whole = "shop.py" if under == "path" else agent.command[0]
+        assert (order, ended, lines) == (order, bare, _told(whole, ending))
     for order, ours in INSIDE.items():
         ended, lines = _run(tmp_path / order, [*agent.command, *ours], program)
         assert (order, ended, lines) == (order, bare, _told("shop.py", ending))
@@ -152,10 +154,8 @@ def test_where_python_looks_for_a_usercustomize_ours_comes_in_by_that(
     program = [str(Path(sys.base_prefix) / "bin" / "python3"), str(shop), ending]
     bare = run_program(*agent.command, *program, under="bare")
     assert (bare.status, agent.says in bare.stdout) == (ENDINGS[ending][0], ending == "good"), bare
-    for order, under in OUTSIDE.items():
-        ended, lines = _run(tmp_path / order, agent.command, program, under)
-        whole = "shop.py" if under == "path" else agent.command[0]
-        assert (order, ended, lines) == (order, bare, _told(whole, ending))
+    ended, lines = _run(tmp_path / "home", [*agent.command, *BEHIND], program)
+    assert (ended, lines) == (bare, _told("shop.py", ending))
 
 
 def _run(
@@ -168,12 +168,3 @@ def _run(
 def _told(whole: str, ending: str) -> list[str]:
     _, of_task, of_whole = ENDINGS[ending]
     return [f"{whole} {of_whole}", f"shop.{ending} {of_task} in {whole}"]
-
-
-def _outside(agent: Agent, ending: str, under: Under) -> list[str]:
-    """Return what is told where theirs is the first sitecustomize on the path."""
-    whole = "shop.py" if under == "path" else agent.command[0]
-    if agent.chains:
-        return _told(whole, ending)
-    status = ENDINGS[ending][0]  # our own never ran: it is for the launcher alone to tell
-    return [f"{whole} failure exit {status}" if status else f"{whole} success"][under == "path" :]

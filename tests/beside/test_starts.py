@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 import zipfile
 from pathlib import Path
 
 import pytest
-from beside._peers import environment, without_us
+from beside._peers import environment, folder, without_us
 from frameworks._own import told
 from support import PYTHON, TEMPLATE, Ended, Under, run_program, runs, write
+from tool.journals import answer
 
 pytest.importorskip("click")
 
@@ -130,6 +132,28 @@ def test_a_frozen_program_is_unharmed(tmp_path: Path, home: Path) -> None:
     assert runs(home) == []
     assert _same(program, "3", under="launcher").status == 3
     assert told(runs(home)) == ["frozen failure exit 3"]
+
+
+@pytest.mark.parametrize("options", [(), ("--inherit-path=fallback",)], ids=str)
+def test_a_pex_file_is_unharmed_and_none_of_its_successes_is_lost(
+    options: tuple[str, ...], shop: Path, tmp_path: Path, home: Path
+) -> None:
+    """It starts itself anew with -I, or drops our modules: nobody sees its tasks."""
+    env = {**environment("pex"), "PEX_ROOT": str(tmp_path / "root")}
+    source = tmp_path / "source"
+    (click,) = folder("pex").glob("lib/*/site-packages/click")
+    shutil.copytree(click, source / "click")
+    shutil.move(shop, source)
+    build = ("pex", f"--sources-directory={source}", "--entry-point=shop", "--output=shop.pex")
+    built = run_program(*build, *options, under="bare", env=env, timeout=300)
+    assert built.status == 0, built.stderr
+    bare = run_program("python", "shop.pex", "3", under="bare", env=env)
+    assert bare == Ended(3, "working\n", "")
+    assert run_program("python", "shop.pex", "3", under="path", env=env) == bare
+    answer("runs")  # closes what is lost
+    assert runs(home) == []
+    assert run_program("python", "shop.pex", "3", under="launcher", env=env) == bare
+    assert told(runs(home)) == ["shop.pex failure exit 3"]
 
 
 # --- who runs at the start besides us ------------------------------------------------------------

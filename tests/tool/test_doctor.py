@@ -8,6 +8,7 @@ import shlex
 import shutil
 import socket
 import time
+import zipapp
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -109,6 +110,88 @@ def test_says_what_keeps_the_agent_out(tmp_path: Path, python: Path, line: str, 
     assert found["agent"]["status"] == "problem"
     assert why.format(tmp=tmp_path) in found["agent"]["text"]
     assert not ran.exists(), "the command was started"
+
+
+FUNCTIONS = """
+import functools
+from json import dumps
+raise SystemExit("executed")
+LIMIT, NAMES = 3, ["a"]
+TABLE: dict = {"a": 1}
+def nightly(): pass
+async def fetch(): pass
+class Base:
+    def close(self): pass
+class Mailer:
+    TO = "all"
+    @property
+    def limit(self): return 1
+    @functools.cached_property
+    def size(self): return 1
+    @staticmethod
+    def check(): pass
+    def send(self): pass
+class Loud(Base):
+    def send(self): pass
+if LIMIT:
+    def late(): pass
+else:
+    late = None
+partial = functools.partial(nightly)
+mailer = Mailer()
+"""
+NAMED = {
+    "nightly fetch late partial dumps Mailer.send Mailer.check mailer.send": "",
+    "Loud.send Loud.close": "",
+    "Mailer Base": "is a class, not a function",
+    "NAMES TABLE Mailer.TO": "is a constant, not a function",
+    "Mailer.limit Mailer.size": "is a property, not a function",
+    "nothing Mailer.nothing nothing.send": "does not exist: no nothing in {place}/shop/jobs.py",
+}
+
+
+def test_what_is_named_as_a_function_and_is_none_is_told(python: Path, tmp_path: Path) -> None:
+    script = write(tmp_path / "place" / "nightly.py", "raise SystemExit('executed')\n")
+    write(tmp_path / "place" / "shop" / "__init__.py", "raise SystemExit('executed')\n")
+    write(tmp_path / "place" / "shop" / "jobs.py", FUNCTIONS)
+    named = {
+        f"shop.jobs:{name}": f" {why}".rstrip().format(place=tmp_path / "place")
+        for names, why in NAMED.items()
+        for name in names.split()
+    }
+    for module in ("nowhere", "shop.nowhere", "nowhere.jobs"):
+        named[f"{module}:nightly"] = f": no module {module} was found"
+    named.update(dict.fromkeys(("json:dumps", "time:sleep"), ""))
+    words = ("doctor", "--format", "json", "--", str(python), str(script))
+    said = answer(*words, env={"AUTOTASK_FUNCTIONS": ",".join(named)})
+    found = [one for one in json.loads(said)["findings"] if one["check"] == "function"]
+    assert [one["text"] for one in found] == [target + why for target, why in named.items()]
+    assert [one["status"] == "ok" for one in found] == [not why for why in named.values()]
+
+
+def test_modules_are_looked_for_where_the_program_looks(
+    python: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(write(tmp_path / "here" / "jobs.py", FUNCTIONS).parent)
+    for words in (["-m", "jobs"], ["-c", "import jobs"]):
+        found = doctor(python, *words, env={"AUTOTASK_FUNCTIONS": "jobs:nightly=night"})
+        assert found["function"]["text"] == "jobs:nightly as night"
+
+
+@pytest.mark.parametrize("is_pex", [True, False], ids=["a PEX", "another"])
+@pytest.mark.parametrize("kind", ["archive", "folder", "folder/__main__.py"])
+def test_a_pex_file_is_told_to_start_itself_anew(
+    kind: str, is_pex: bool, python: Path, tmp_path: Path
+) -> None:
+    folder = write(tmp_path / "folder" / "__main__.py", "raise SystemExit('executed')\n").parent
+    if is_pex:
+        write(folder / "PEX-INFO", "{}")
+    zipapp.create_archive(folder, tmp_path / "archive", interpreter=str(python))
+    found = doctor(python, tmp_path / kind, status=1 if is_pex else 0)
+    if is_pex:
+        text = f"the PEX file {tmp_path / kind} starts itself anew with -I"
+        assert found["agent"]["text"] == f"does not stay: {text}"
+    assert list(found) == ["command", "python", "agent", "journal", "datagrams"]
 
 
 @pytest.mark.parametrize("words", ["-W ignore -X dev x.py", "-m pkg -I", "-c I", "-", ""])
