@@ -35,6 +35,7 @@ LAUNCHER = _SCRIPT if _SCRIPT.exists() else INSTALLED / "bin" / "autotask-run"
 PYTHON = sys.executable
 OLD = ("2.7", "3.6", "3.7", "3.8")
 SUPPORTED = PYTHONS["cpython"]
+PATIENCE = 180.0  # seconds after which a program hangs: no test waits so long on a busy machine
 Record = dict[str, Any]
 Under = Literal["bare", "path", "launcher"]
 
@@ -55,7 +56,7 @@ def run_program(
     env: Mapping[str, str | None] | None = None,
     cwd: Path | None = None,
     stdin: str = "",
-    timeout: float = 60,
+    timeout: float = PATIENCE,
 ) -> Ended:
     """Run a program to its end: bare, with the agent on PYTHONPATH, or under autotask-run.
 
@@ -195,7 +196,7 @@ def only_run(home: Path) -> Record:
     return run
 
 
-def wait_until(condition: Callable[[], bool], timeout: float = 20) -> None:
+def wait_until(condition: Callable[[], bool], timeout: float = PATIENCE) -> None:
     """Wait for a condition that another process will bring about; fail when it does not."""
     end = time.monotonic() + timeout
     while not condition():
