@@ -24,7 +24,7 @@ from rich.console import Console
 from rich.table import Table
 
 # What the gate compares with, in millions of instructions over the bare program: CPython 3.11,
-# November 2026. `make bench ARGS=--gate` tells today's. An idle process repeats exactly, and Pythons
+# November 2026. `make bench ARGS=--gate` tells today's. An idle process repeats exactly; Pythons
 # differ by 0.05; in the others one collection of garbage more or less is 1 to 2 M.
 MEASURED = {
     "idle: python -c pass": 1.08,
