@@ -5,14 +5,17 @@ Nothing here is imported by a program under test.
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
 import select
+import shlex
 import shutil
 import socket
 import subprocess
 import sys
 import sysconfig
+import tempfile
 import textwrap
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -32,7 +35,22 @@ TEMPLATE = INSTALLED / "sitecustomize_template"
 _SCRIPT = Path(sysconfig.get_path("scripts")) / "autotask-run"
 LAUNCHER = _SCRIPT if _SCRIPT.exists() else INSTALLED / "bin" / "autotask-run"
 
-PYTHON = sys.executable
+
+def _one_word(python: str) -> str:
+    """Return a path of a Python that a shell, and a first line `#!`, take as one word.
+
+    The checkout may lie in a folder whose name has a space.
+    """
+    if shlex.quote(python) == python:
+        return python
+    folder = tempfile.mkdtemp()
+    atexit.register(shutil.rmtree, folder)
+    link = Path(folder) / "environment"
+    link.symlink_to(Path(python).parent.parent)
+    return str(link / "bin" / Path(python).name)
+
+
+PYTHON = _one_word(sys.executable)
 OLD = ("2.7", "3.6", "3.7", "3.8")
 SUPPORTED = PYTHONS["cpython"]
 PATIENCE = 180.0  # seconds after which a program hangs: no test waits so long on a busy machine
