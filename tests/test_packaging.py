@@ -81,6 +81,9 @@ def test_the_classifiers_name_the_pythons_that_are_tested() -> None:
     implementations = [name.rpartition(" ")[2].lower() for name in named if name[0] == "I"]
     assert implementations == list(PYTHONS)
     assert f'requires-python = ">={OLDEST_PYTHON}"' in text
+    oldest, *_, newest = PYTHONS["cpython"]
+    said = f"CPython {oldest} to {newest} and tried with PyPy {PYTHONS['pypy'][0]}"
+    assert said in (ROOT / "README.md").read_text()
 
 
 def test_what_is_tested_is_what_is_installed() -> None:
