@@ -224,14 +224,7 @@ def _tell_start(run: Run, here: _Process, began: float | None) -> None:
         if here.settings.debug and not later:
             debug(f"run {run.id} of {run.framework} task {run.task!r} began under {run.parent}")
     finally:
-        _told(thread, depth)
-
-
-def _told(thread: int, depth: int) -> None:
-    if depth:
         _telling[thread] = depth
-    else:
-        _telling.pop(thread, None)
 
 
 @guarded
@@ -492,7 +485,7 @@ def _tell_end(run: Run, here: _Process, outcome: Outcome, duration: float) -> No
         if here.settings.debug and not later:
             debug(f"run {run.id} ended: {outcome.status} {outcome.reason or ''}".rstrip())
     finally:
-        _told(thread, depth)
+        _telling[thread] = depth
 
 
 def _journal_end(

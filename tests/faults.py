@@ -134,7 +134,7 @@ class Server:
         return Seen(status, _without_our_frames(output, self._tree), frozenset(reached))
 
     def close(self) -> None:
-        self._process.communicate(timeout=60)
+        self._process.communicate(timeout=300)
         self._agent.close()
 
 
@@ -179,10 +179,9 @@ def serve():
         if pid == 0:
             begin(place, program, env, kind)
             return program, function, kind
-        end = time.monotonic() + 30
         status = None
         watch = os.pidfd_open(pid) if hasattr(os, "pidfd_open") else None
-        if watch is not None and not select.select([watch], [], [], 30)[0]:
+        if watch is not None and not select.select([watch], [], [], 120)[0]:
             os.kill(pid, 9)
         status = os.waitpid(pid, 0)[1]
         if watch is not None: os.close(watch)

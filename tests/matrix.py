@@ -11,6 +11,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -120,14 +121,15 @@ class Cell:
         (PLACE / f"{self.version}-{self.name}.log").write_text(text)
 
 
-def interpreter(version: str) -> str | None:
-    """Find the interpreter of a version, `3.12` or `pypy3.9`."""
-    name = version if version.startswith("pypy") else f"python{version}"
-    for pattern, word in zip(WHERE, (version, name, name)):
-        found = sorted(glob.glob(os.path.expanduser(pattern.format(word))))
-        if found:
-            return found[-1]
-    return None
+def pythons(wanted: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """Yield each wanted version that the machine has, `3.12` or `pypy3.9`, and its interpreter."""
+    for version in wanted:
+        name = version if version.startswith("pypy") else f"python{version}"
+        for pattern, word in zip(WHERE, (version, name, name)):
+            found = sorted(glob.glob(os.path.expanduser(pattern.format(word))))
+            if found:
+                yield version, found[-1]
+                break
 
 
 def built_wheel() -> Path:
@@ -144,11 +146,11 @@ def main() -> int:
     parser.add_argument("--set", action="append", choices=list(SETS), help="only this one")
     options, more = parser.parse_known_args()
     wheel = built_wheel()
-    found = {version: interpreter(version) for version in options.python or VERSIONS}
+    wanted = options.python or VERSIONS
+    found = dict(pythons(wanted))
     cells = [
         Cell(version, python, name, wheel)
         for version, python in found.items()
-        if python
         for name in options.set or SETS
     ]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
@@ -156,9 +158,9 @@ def main() -> int:
             mark = "FAIL" if cell.failed else "ok  "
             print(f"{mark} {cell.version:<9}{cell.name:<7} {cell.result}", flush=True)
             print(f"     {', '.join(cell.found)}", flush=True)
-    for version, python in found.items():
-        if python is None:
-            print(f"skip {version:<9} is not on this machine")
+    for version in wanted:
+        if version not in found:
+            print(f"skip {version:<9}is not on this machine")
     failed = [cell for cell in cells if cell.failed]
     print(f"{len(cells) - len(failed)} passed, {len(failed)} failed")
     if failed:

@@ -5,14 +5,17 @@ Nothing here is imported by a program under test.
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
 import select
+import shlex
 import shutil
 import socket
 import subprocess
 import sys
 import sysconfig
+import tempfile
 import textwrap
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -32,9 +35,25 @@ TEMPLATE = INSTALLED / "sitecustomize_template"
 _SCRIPT = Path(sysconfig.get_path("scripts")) / "autotask-run"
 LAUNCHER = _SCRIPT if _SCRIPT.exists() else INSTALLED / "bin" / "autotask-run"
 
-PYTHON = sys.executable
+
+def _one_word(python: str) -> str:
+    """Return a path of a Python that a shell, and a first line `#!`, take as one word.
+
+    The checkout may lie in a folder whose name has a space.
+    """
+    if shlex.quote(python) == python:
+        return python
+    folder = tempfile.mkdtemp()
+    atexit.register(shutil.rmtree, folder)
+    link = Path(folder) / "environment"
+    link.symlink_to(Path(python).parent.parent)
+    return str(link / "bin" / Path(python).name)
+
+
+PYTHON = _one_word(sys.executable)
 OLD = ("2.7", "3.6", "3.7", "3.8")
 SUPPORTED = PYTHONS["cpython"]
+PATIENCE = 180.0  # seconds after which a program hangs: no test waits so long on a busy machine
 Record = dict[str, Any]
 Under = Literal["bare", "path", "launcher"]
 
@@ -55,7 +74,7 @@ def run_program(
     env: Mapping[str, str | None] | None = None,
     cwd: Path | None = None,
     stdin: str = "",
-    timeout: float = 60,
+    timeout: float = PATIENCE,
 ) -> Ended:
     """Run a program to its end: bare, with the agent on PYTHONPATH, or under autotask-run.
 
@@ -195,7 +214,7 @@ def only_run(home: Path) -> Record:
     return run
 
 
-def wait_until(condition: Callable[[], bool], timeout: float = 20) -> None:
+def wait_until(condition: Callable[[], bool], timeout: float = PATIENCE) -> None:
     """Wait for a condition that another process will bring about; fail when it does not."""
     end = time.monotonic() + timeout
     while not condition():

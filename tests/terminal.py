@@ -9,6 +9,8 @@ import select
 import signal
 import time
 
+from support import PATIENCE
+
 # Tells of each signal it gets; the name in two halves, so that no echo is taken for it.
 TALKER = """
     import os, signal, sys
@@ -35,7 +37,7 @@ class Terminal:
     def type(self, text: str) -> None:
         os.write(self.file, text.encode())
 
-    def expect(self, text: str, timeout: float = 20) -> str:
+    def expect(self, text: str, timeout: float = PATIENCE) -> str:
         """Wait for a text; return what was shown before it, and go on after it."""
         end = time.monotonic() + timeout
         while text not in self.shown:

@@ -17,6 +17,7 @@ import pytest
 from support import (
     INSTALLED,
     OLD,
+    PATIENCE,
     PYTHON,
     SUPPORTED,
     TEMPLATE,
@@ -590,4 +591,4 @@ def test_without_the_agent_importing_autotask_starts_nothing() -> None:
 
 def test_a_program_that_is_ended_at_once_leaves_no_word() -> None:
     program = start_program("-c", "import os; os.abort()", stdout=-1, stderr=-1)
-    assert program.communicate(timeout=60) == (b"", b"")
+    assert program.communicate(timeout=PATIENCE) == (b"", b"")

@@ -114,15 +114,16 @@ def asleep():
     gate.wait()
     time.sleep(600)
 
+rounds = []
 def busy():
     gate.wait()
-    while True: inner()
+    while True: inner(); rounds.append(1)
 
 gate = threading.Barrier(17)
 for target in [asleep, busy] * 8:
     threading.Thread(target=target, daemon=True).start()
 gate.wait()
-time.sleep(0.2)
+while len(rounds) < 100: time.sleep(0.01)
 {end}
 """
     script = write(tmp_path / "shop.py", source)
@@ -144,16 +145,17 @@ def late(): os.write(1, b"late")
 class Late:
     def __del__(self, late=late): late()
 
+rounds = []
 def busy():
-    while True: inner()
+    while True: inner(); rounds.append(1)
 
 for _ in range(8): threading.Thread(target=busy, daemon=True).start()
-time.sleep(0.1)
+while len(rounds) < 100: time.sleep(0.01)
 sys.ps1 = Late()
 """
     script = write(tmp_path / "shop.py", source)
     for _ in range(3):
-        assert run_program(script, timeout=30) == Ended(0, "late", "")
+        assert run_program(script) == Ended(0, "late", "")
     assert _count(home)["late success"] == 3
 
 

@@ -272,7 +272,7 @@ for number in range({first}, {last}):
     told, telling = os.pipe()
     pid = os.fork()
     if pid == 0:
-        signal.alarm(20)
+        signal.alarm(120)
         refuse(number, {error})
         said = run() + " " + run("--fail") + " " + run()
         os.write(telling, said.encode())

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from support import (
+    PATIENCE,
     PYTHON,
     Ended,
     lines,
@@ -362,7 +363,7 @@ def test_a_daemon_is_recorded_and_its_files_are_its_own(tmp_path: Path, home: Pa
     script = write(tmp_path / "daemon.py", DAEMON.format(out=str(out), mine=str(mine)))
     env: dict[str, str | None] = {"AUTOTASK_PROCESS": "0"}
     process = start_program(script, env=env, stdout=-3, stderr=-3)  # what it leaves has no pipe
-    assert process.wait(60) == 0
+    assert process.wait(PATIENCE) == 0
     wait_until(Path(f"{mine}.done").exists)
     assert (out.read_text(), mine.read_text()) == ("working\n", "")
     assert [(run["task"], run["status"]) for run in runs(home)] == [("daemon", "success")] * 2

@@ -47,11 +47,16 @@ def test_the_wheel_holds_the_package_the_template_beside_it_and_the_commands(bui
         names = archive.namelist()
         (entry_points,) = [name for name in names if name.endswith("entry_points.txt")]
         assert "autotask = autotask.tool.cli:main" in archive.read(entry_points).decode()
-    shipped = {name for name in names if ".dist-info/" not in name and ".data/" not in name}
-    assert shipped == files_of("autotask", "sitecustomize_template")
-    assert "autotask/py.typed" in shipped
+        packed = {name: archive.read(name) for name in names}
     (script,) = [name for name in names if ".data/" in name]
     assert script.endswith(".data/scripts/autotask-run")
+    source = packed.pop(script)
+    assert source == (ROOT / "bin" / "autotask-run").read_bytes()
+    shipped = {name for name in packed if ".dist-info/" not in name}
+    assert shipped == files_of("autotask", "sitecustomize_template")
+    assert "autotask/py.typed" in shipped
+    # What is tested on the checkout alone is so tested of the wheel, too.
+    assert [name for name in shipped if packed[name] != (ROOT / name).read_bytes()] == []
 
 
 @pytest.mark.checkout
@@ -76,6 +81,9 @@ def test_the_classifiers_name_the_pythons_that_are_tested() -> None:
     implementations = [name.rpartition(" ")[2].lower() for name in named if name[0] == "I"]
     assert implementations == list(PYTHONS)
     assert f'requires-python = ">={OLDEST_PYTHON}"' in text
+    oldest, *_, newest = PYTHONS["cpython"]
+    said = f"CPython {oldest} to {newest} and tried with PyPy {PYTHONS['pypy'][0]}"
+    assert said in (ROOT / "README.md").read_text()
 
 
 def test_what_is_tested_is_what_is_installed() -> None:

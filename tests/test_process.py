@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 from support import (
     LAUNCHER,
+    PATIENCE,
     PYTHON,
     TEMPLATE,
     Ended,
@@ -330,7 +331,7 @@ def test_a_terminal_at_any_stream_is_a_terminal(
     program = start_program(
         "-c", script, env=environ, stdin=ends[0], stdout=ends[1], stderr=ends[2]
     )
-    assert program.wait(60) == 0
+    assert program.wait(PATIENCE) == 0
     assert said.read_text() == trigger
     os.close(outer)
     os.close(inner)

@@ -281,7 +281,7 @@ thread.join()
 """,
     )
     env = {"PYTHONPATH": str(place / TEMPLATE.name), "AUTOTASK_PROCESS": "0"}
-    ended = run_program("-W", "ignore", script, under="bare", env=env, timeout=30)
+    ended = run_program("-W", "ignore", script, under="bare", env=env)
     assert (ended.status, ended.stdout) == (0, "0\n")
 
 

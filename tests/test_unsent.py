@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import socket
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from support import Datagrams, Ended, deliveries, only_run, run_program, runs, wait_until, write
+from support import Datagrams, Ended, deliveries, only_run, run_program, runs, write
 from test_wire import UnixAgent
 
 from autotask.config import Settings
@@ -81,14 +82,20 @@ def test_of_an_agent_that_comes_late_only_what_was_before_is_marked(
     tmp_path: Path, home: Path
 ) -> None:
     path = tmp_path / "dsd.socket"
-    program = (
-        PROGRAM.format(pauses=[LONG])
-        + f"""
-import socket
+    program = f"""
+import autotask, socket, time
+now = 1000.0
+time.monotonic = lambda: now  # the pause after a refusal ends when we say so
+
+@autotask.task(name="a")
+def work(pause):
+    global now
+    now += pause
+
+work({LONG})
 agent = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
 agent.bind({str(path)!r})
 work({LONG})
-time.sleep({LONG})
 work({QUICK})
 agent.setblocking(False)
 said = b""
@@ -96,7 +103,6 @@ try:
     while True: said += agent.recv(8192)
 except BlockingIOError: print(said.count(b"started:1"), said.count(b"runs:1"))
 """
-    )
     env: dict[str, str | None] = {"DD_DOGSTATSD_URL": f"unix://{path}", "AUTOTASK_PROCESS": "0"}
     ended = run_program(write(tmp_path / "shop.py", program), env=env)
     # In the pause that the end of the first run began, nothing is tried.
@@ -180,14 +186,19 @@ def counted() -> tuple[list[int], Callable[[], object]]:
     return refusals, lambda: refusals.append(1)
 
 
-def test_after_a_refusal_nothing_is_tried_for_a_moment(tmp_path: Path) -> None:
+def test_after_a_refusal_nothing_is_tried_for_a_moment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 1000.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
     wire = wire_to(f"unix://{tmp_path}/dsd.socket")
     refusals, refused = counted()
     assert not wire.is_paused()
     wire.started("a", "click", "cron", refused)
     assert wire.is_paused()
     assert refusals == [1]
-    wait_until(lambda: not wire.is_paused())
+    now += 1
+    assert not wire.is_paused()
 
 
 def test_a_slow_agent_is_tried_again_at_once(unix_agent: UnixAgent) -> None:

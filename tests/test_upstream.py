@@ -175,7 +175,7 @@ def test_an_error_of_ours_that_no_test_has_noticed_is_a_fault(tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("tests", "limit", "why"),
     [
-        ("import nothing_of_that_name", 60, "pytest ended with 2"),
+        ("import nothing_of_that_name", 600, "pytest ended with 2"),
         ("def test_long(): __import__('time').sleep(600)", 2, "no end after 2 s"),
     ],
 )

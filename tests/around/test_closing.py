@@ -688,7 +688,7 @@ def test_what_is_no_file_among_segments_and_marks_is_passed_over(
     left_behind(program(KILLED), home, "inner")
     for name in ("open/1-odd", "journal/2999-01-01T00.jsonl"):
         make(str(home / name))
-    assert run_program(program(KILLED), "inner", under="launcher", timeout=20).status == -9
+    assert run_program(program(KILLED), "inner", under="launcher").status == -9
     segment = min((home / "journal").iterdir())
     closed = [line["reason"] for line in whole_lines(segment) if line["event"] == "finished"]
     assert sorted(closed) == ["lost", "nested", "nested", "signal"]

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from support import (
     LAUNCHER,
+    PATIENCE,
     PYTHON,
     TEMPLATE,
     Datagrams,
@@ -305,7 +306,7 @@ def test_without_a_terminal_it_does_not_stop_with_a_stopped_command(continued: s
         try:
             wait_until(lambda: state(child) == "T" and has_noticed(launcher.pid))
             os.kill(child if continued == "command" else launcher.pid, signal.SIGCONT)
-            assert launcher.wait(timeout=20) == 5
+            assert launcher.wait(PATIENCE) == 5
         finally:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(launcher.pid, signal.SIGKILL)

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from support import (
     INSTALLED,
+    PATIENCE,
     PYTHON,
     SUPPORTED,
     TEMPLATE,
@@ -370,7 +371,7 @@ def test_it_dies_as_the_program_died(name: str, tmp_path: Path, home: Path) -> N
 def test_ctrl_c_interrupts_a_program_that_does_not_mind_it(
     terminal: Terminal, tmp_path: Path, home: Path
 ) -> None:
-    source = "import time; print('rea' + 'dy', flush=True); time.sleep(60)"
+    source = "import time; print('rea' + 'dy', flush=True); time.sleep(600)"
     script = write(tmp_path / "job.py", source)
     terminal.type(f"PYTHONPATH='{TEMPLATE}' '{PYTHON}' '{script}'\n")
     terminal.expect("ready\r\n")
@@ -411,7 +412,7 @@ class TestAsProcess1:
             import glob, os, time
             for _ in range(5):
                 os.system("sh -c 'true & exec true'")
-            deadline = time.monotonic() + 20
+            deadline = time.monotonic() + 120
             while len(glob.glob("/proc/[0-9]*")) > 2 and time.monotonic() < deadline:
                 time.sleep(0.01)
             print(len(glob.glob("/proc/[0-9]*")))
@@ -470,6 +471,6 @@ def test_it_waits_for_nobody_but_the_program(tmp_path: Path, home: Path) -> None
     """
     script = write(tmp_path / "job.py", source)
     with start_program(script, stdout=subprocess.PIPE, start_new_session=True) as program:
-        assert program.wait(timeout=30) == 0
+        assert program.wait(PATIENCE) == 0
         os.killpg(program.pid, signal.SIGKILL)
     assert only_run(home)["status"] == "success"

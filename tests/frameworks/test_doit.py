@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from frameworks._own import heed_interrupts, same, told
 from support import (
+    PATIENCE,
     PYTHON,
     Ended,
     Record,
@@ -550,7 +551,7 @@ def test_skipped_tasks_tell_of_no_error_and_no_parent(project: Path, home: Path)
     assert (first["framework"], second["framework"]) == ("doit", "doit")
     assert "error" not in second
     assert "reason" not in second
-    assert second["duration"] < 1
+    assert second["duration"] < 60  # and not since the machine was started
 
 
 def test_an_exception_tells_where_it_came_from(project: Path, home: Path) -> None:
@@ -733,7 +734,7 @@ def test_ctrl_c_ends_it_as_without_us(options: str, project: Path, home: Path) -
         import time
         def wait():
             open("waiting", "w").close()
-            time.sleep(30)
+            time.sleep(600)
         def task_wait(): return {"actions": [wait]}
         """,
     )
@@ -761,7 +762,7 @@ def _interrupted(project: Path, options: str, *, bare: bool) -> int:
     )
     wait_until((project / "waiting").exists)
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does
-    return process.wait(20)
+    return process.wait(PATIENCE)
 
 
 def test_what_is_wrapped_keeps_its_signature(tmp_path: Path) -> None:

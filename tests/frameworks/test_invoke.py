@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from frameworks._own import heed_interrupts, same, told
-from support import run_program, runs, start_program, write
+from support import PATIENCE, run_program, runs, start_program, write
 
 pytest.importorskip("invoke")
 
@@ -458,7 +458,7 @@ def test_a_signal_ends_it_as_without_us(number: signal.Signals, project: Path, h
         @invoke.task
         def wait(c):
             print("waiting", flush=True)
-            time.sleep(30)
+            time.sleep(600)
         """,
     )
     ends = [_signalled(project, number, bare=True), _signalled(project, number, bare=False)]
@@ -481,7 +481,7 @@ def _signalled(project: Path, number: signal.Signals, *, bare: bool) -> int:
     process.stdout.readline()
     process.send_signal(number)
     process.stdout.close()
-    return process.wait(20)
+    return process.wait(PATIENCE)
 
 
 def test_a_task_keeps_its_signature_its_equality_and_its_documents(tmp_path: Path) -> None:

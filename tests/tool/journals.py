@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from support import Ended, Record, environment
+from support import PATIENCE, Ended, Record, environment
 
 from autotask import journal, process
 from autotask.run import SUCCESS, Outcome, Run
@@ -37,7 +37,7 @@ def obey_modes() -> None:
 def autotask(
     *words: str,
     env: Mapping[str, str | None] | None = None,
-    timeout: float = 120,
+    timeout: float = PATIENCE,
     **options: Any,
 ) -> Ended:
     """Run the command with nothing but pipes around it."""

@@ -287,7 +287,7 @@ def test_what_is_named_like_a_segment_and_is_none_is_passed_over(
     else:
         odd.symlink_to(odd if "itself" in kind else book.segment(3 * DAY))
     for words in ("runs", "tasks", f"show {run.id}", "prune --max-size 1"):
-        assert autotask(*words.split(), timeout=20).status == 0
+        assert autotask(*words.split()).status == 0
     assert names() == []
     assert odd.is_symlink() or odd.exists()
 

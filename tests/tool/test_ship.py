@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support import Datagrams, deliveries, environment, lines, run_program, wait_until
+from support import PATIENCE, Datagrams, deliveries, environment, lines, run_program, wait_until
 from test_wire import Line, UnixAgent, read, skip_without_a_name
 from tool.journals import COMMAND, HOUR, Book, answer, autotask
 
@@ -381,7 +381,7 @@ def test_many_at_once_deliver_each_line_once(book: Book, datagrams: Datagrams) -
         subprocess.Popen([*COMMAND, "ship"], env=environment(), stdout=subprocess.DEVNULL)
         for _ in range(6)
     ]
-    assert [child.wait(120) for child in at_once] == [0] * 6
+    assert [child.wait(PATIENCE) for child in at_once] == [0] * 6
     answer("ship")
     told = [read(line).tags for line in datagrams.lines(wait=5) if line]
     tasks = [tag for tags in told for tag in tags if tag.startswith("task:")]

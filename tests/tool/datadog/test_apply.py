@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support import Ended, environment, wait_until
+from support import PATIENCE, Ended, environment, wait_until
 from tool.datadog.server import API_KEY, APP_KEY, Datadog, Fault, NoError
 from tool.journals import COMMAND, Book, autotask, on_terminal
 
@@ -319,7 +319,7 @@ def test_after_an_interruption_wherever_it_was_a_second_apply_ends_in_the_right_
             os.kill(child.pid, getattr(signal, word))
 
     datadog.called = called
-    said, complaint = child.communicate(timeout=60)
+    said, complaint = child.communicate(timeout=PATIENCE)
     datadog.called = lambda *_: None
     if word == "SIGINT":
         assert child.returncode == 130, complaint
@@ -422,7 +422,7 @@ def test_ctrl_c_does_not_wait_for_another_try(datadog: Datadog, nightly: Book) -
     with subprocess.Popen(words, env=environment(), stdout=subprocess.DEVNULL) as child:
         wait_until(lambda: datadog.faults[0].times < 980)
         child.send_signal(signal.SIGINT)
-        assert child.wait(timeout=20) == 130
+        assert child.wait(PATIENCE) == 130
 
 
 # Keys.
