@@ -82,7 +82,11 @@ def find_spec(
         from autotask import watch
     except Exception:  # a broken installation of ours is no trouble of the program's
         return None
-    return watch.find(name, path, target)
+    try:
+        return watch.find(name, path, target)
+    except BaseException as problem:  # of a finder behind us
+        watch.hide(problem)
+        raise
 
 
 def _is_enabled() -> bool:
