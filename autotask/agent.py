@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 # our module of which it is told after each time it was executed.
 TABLE = {
     "click.core": ("click typer", "click", "instrument"),
+    "asyncclick.core": ("asyncclick", "asyncclick", "instrument"),
     "typer._click.core": ("typer", "click", "instrument"),  # 0.26 and later
     "typer.core": ("typer", "click", "instrument_typer"),
     "invoke.tasks": ("invoke", "invoke", "instrument_tasks"),
