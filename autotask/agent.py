@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 # our module of which it is told after each time it was executed.
 TABLE = {
     "click.core": ("click typer", "click", "instrument"),
+    "asyncclick.core": ("asyncclick", "asyncclick", "instrument"),
     "typer._click.core": ("typer", "click", "instrument"),  # 0.26 and later
     "typer.core": ("typer", "click", "instrument_typer"),
     "invoke.tasks": ("invoke", "invoke", "instrument_tasks"),
@@ -96,7 +97,11 @@ def find_spec(
         from autotask import watch
     except Exception:  # a broken installation of ours is no trouble of the program's
         return None
-    return watch.find(name, path, target)
+    try:
+        return watch.find(name, path, target)
+    except BaseException as problem:  # of a finder behind us
+        watch.hide(problem)
+        raise
 
 
 def _is_enabled() -> bool:

@@ -11,10 +11,12 @@ import re
 from autotask.agent import TABLE
 from autotask.config import Settings
 from autotask.guard import from_signal_handler
+from autotask.run import Run
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from types import TracebackType
+    from collections.abc import Iterator
+    from types import CodeType, FrameType, TracebackType
 
     from autotask.run import Outcome
 
@@ -94,6 +96,67 @@ def place(step: TracebackType | None) -> str | None:
             found = f"{frame.f_code.co_filename}:{step.tb_lineno}"
         step = step.tb_next
     return found
+
+
+# By the id of an exception that was raised without a frame (a call with wrong arguments, a function
+# in C): the code and the line of our wrapper's caller, and the run that the exception has left.
+_frameless: dict[int, tuple[CodeType, int, object]] = {}
+_MOST_FRAMELESS = 16
+
+
+def note(exc: BaseException, run: object, caught: TracebackType) -> None:
+    """Note the run that an exception has left, on the frame below the wrapper that has caught it.
+
+    That frame is in the traceback only of an exception that has passed the wrapper. A frame that
+    has ended has no use for `f_trace`, which lives as long as the frame: nothing has to be looked
+    up, or forgotten again.
+    """
+    wrapper = caught.tb_frame
+    if caught.tb_next is None:
+        caller = wrapper.f_back
+        if caller is not None:
+            while len(_frameless) >= _MOST_FRAMELESS:
+                _frameless.pop(next(iter(_frameless)), None)
+            _frameless[id(exc)] = caller.f_code, caller.f_lineno, run
+        return
+    below = caught.tb_next.tb_frame
+    if below.f_back is wrapper or not _is_running(below, wrapper):
+        below.f_trace = run  # type: ignore[assignment]
+
+
+def run_behind(exc: BaseException, outer: Run | None) -> Run | None:
+    """Return the run that `recorder.run_behind` asks for."""
+    for run in _noted(exc):
+        if not isinstance(run, Run) or run is outer:
+            continue
+        failed = run.ended is not None and run.ended.status == "failure"
+        if run.pid != os.getpid() or (failed and (outer is None or run.left >= outer.clock)):
+            return run
+    return None
+
+
+def _noted(exc: BaseException) -> Iterator[object]:
+    """Give what was noted on the way of an exception, then of the one that it was raised from."""
+    seen: list[BaseException] = []
+    cause: BaseException | None = exc
+    while cause is not None and not any(cause is other for other in seen):
+        step, last = cause.__traceback__, None
+        while step is not None:
+            if step.tb_frame.f_trace is not None:
+                yield step.tb_frame.f_trace
+            step, last = step.tb_next, step
+        code, line, run = _frameless.get(id(cause), (None, 0, None))
+        if last is not None and last.tb_frame.f_code is code and last.tb_lineno == line:
+            yield run
+        seen.append(cause)
+        cause = cause.__cause__
+
+
+def _is_running(frame: FrameType, innermost: FrameType | None) -> bool:
+    """Tell whether a frame runs: a function in C may raise what was raised and caught before."""
+    while innermost is not None and innermost is not frame:
+        innermost = innermost.f_back
+    return innermost is frame
 
 
 def one_line(text: str, length: int = LONGEST_MESSAGE) -> str:

@@ -14,6 +14,7 @@ from types import AsyncGeneratorType, CoroutineType, GeneratorType
 
 from autotask import recorder
 from autotask.guard import debug, guarded
+from autotask.recorder import hide_frame
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -88,21 +89,19 @@ def _find(module: str, qualname: str) -> Any:
     return found
 
 
-@recorder.witness
 def autotask_call(self: Any, /, *args: Any, **kwargs: Any) -> Any:
     """Call what is wrapped, as a run: past wrapt's own way, which adds a frame to tracebacks."""
     wrapped, name = self.__wrapped__, self._self_wrapper
-    if _runs_later(wrapped):
-        result = wrapped(*args, **kwargs)
-        return _stepped(result, name, None) or result
-    run = recorder.start(name, "function")
+    later = _runs_later(wrapped)
+    run = None if later else recorder.start(name, "function")
     try:
         result = wrapped(*args, **kwargs)
-    except BaseException:
-        recorder.fail(run, recorder.passing())
+    except BaseException as exc:
+        recorder.fail(run, exc)
         raise
-    if type(result) in (CoroutineType, GeneratorType, AsyncGeneratorType):
-        return _stepped(result, name, run) or result  # a decorator's, round one of that kind
+    # The second is a decorator's, round a function of that kind.
+    if later or type(result) in (CoroutineType, GeneratorType, AsyncGeneratorType):
+        return _stepped(result, name, run) or result
     recorder.succeed(run)
     return result
 
@@ -200,16 +199,16 @@ class _Span:
 def _step(method: str, *given: Any) -> Any:
     """Make a method that takes one step of what is executed in steps, inside its run."""
 
-    @recorder.witness
     def autotask_step(self: Any, *args: Any) -> Any:
         run = self._self_span.step_in()
         try:
             result = getattr(self.__wrapped__, method)(*given, *args)
-        except StopIteration:
+        except StopIteration as exc:
             recorder.succeed(run)
+            hide_frame(exc)
             raise
-        except BaseException:
-            recorder.fail(run, recorder.passing())
+        except BaseException as exc:
+            recorder.fail(run, exc)
             raise
         finally:
             self._self_span.step_out()
@@ -233,11 +232,16 @@ class _Steps(ObjectProxy):  # type: ignore[type-arg]
     send = _step("send")
     throw = _step("throw")
 
-    def close(self) -> None:
+    def autotask_close(self) -> None:
         try:
             self.__wrapped__.close()
+        except BaseException as exc:
+            hide_frame(exc)
+            raise
         finally:
             self._self_span.close()
+
+    close = autotask_close
 
     @guarded
     def __del__(self) -> None:
@@ -263,26 +267,31 @@ class _AsyncSteps(ObjectProxy):  # type: ignore[type-arg]
     def athrow(self, *args: Any) -> Any:
         return self.autotask_step(self.__wrapped__.athrow(*args))
 
-    async def aclose(self) -> None:
+    async def autotask_close(self) -> None:
         try:
             await self.__wrapped__.aclose()
+        except BaseException as exc:
+            hide_frame(exc)
+            raise
         finally:
             self._self_span.close()
+
+    aclose = autotask_close
 
     @guarded
     def __del__(self) -> None:
         self._self_span.close()
 
-    @recorder.witness
     async def autotask_step(self, step: Any) -> Any:
         run = self._self_span.step_in()
         try:
             result = await step
-        except StopAsyncIteration:
+        except StopAsyncIteration as exc:
             recorder.succeed(run)
+            hide_frame(exc)
             raise
-        except BaseException:
-            recorder.fail(run, recorder.passing())
+        except BaseException as exc:
+            recorder.fail(run, exc)
             raise
         finally:
             self._self_span.step_out()

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     T = TypeVar("T")
 
 
-_OURS = ("autotask", "autotask.frameworks")
+OURS = ("autotask", "autotask.frameworks")
 _RAISED_BY_US = ("builtins", "socket", "re", "autotask")  # modules of exceptions
 
 
@@ -78,7 +78,7 @@ def from_signal_handler(problem: BaseException) -> bool:
         frame, step = step.tb_frame, step.tb_next
         interrupted = frame.f_back
         # None of ours is a handler, and to look into a frame makes all around it live on.
-        ours = frame.f_globals.get("__package__") in _OURS
+        ours = frame.f_globals.get("__package__") in OURS
         if interrupted is None or ours:
             continue
         for value in frame.f_locals.values():

@@ -14,7 +14,7 @@ from _thread import get_ident
 from autotask import journal, leaving, threads
 from autotask.config import PARENT, Settings, parent_of, parent_value
 from autotask.dogstatsd import Wire
-from autotask.guard import debug, from_signal_handler, guarded, swallow
+from autotask.guard import OURS, debug, from_signal_handler, guarded, swallow
 from autotask.marks import leave_mark, take_back
 from autotask.process import identity, largest_memory
 from autotask.run import SUCCESS, Outcome, Run, failure, passed_on, raised
@@ -26,16 +26,14 @@ if TYPE_CHECKING:
     import atexit
     from collections.abc import Callable
     from contextvars import ContextVar as ContextVar
-    from types import CodeType
-    from typing import Any, TypeVar
+    from types import FrameType, TracebackType
+    from typing import Any
 
-    F = TypeVar("F", bound=Callable[..., Any])
 else:
     atexit = standard("atexit")
     ContextVar = standard("_contextvars").ContextVar
 
 _current: ContextVar[Run | None] = ContextVar("autotask_run", default=None)
-_wrappers: set[CodeType] = set()  # of functions that keep their run in a local `run`
 _MANY = 1000 if sys.platform == "linux" else sys.maxsize
 _names = 0  # that the environment has had
 _inheriting: Any = None  # our module, once there have been many
@@ -112,22 +110,6 @@ def settings() -> Settings:
     if _settings is None:
         _settings = Settings(os.environ)
     return _settings
-
-
-def passing() -> BaseException:
-    """Return the exception that is being handled.
-
-    A witness keeps it in no variable: up to 3.12 `run_behind` leaves a copy of those variables on
-    the frame, which the exception holds, and whatever it has come through would live on.
-    """
-    exc: Any = sys.exc_info()[1]
-    return exc  # type: ignore[no-any-return]
-
-
-def witness(function: F) -> F:
-    """Mark a wrapper that has its run in a local variable `run`: tracebacks then tell of it."""
-    _wrappers.add(function.__code__)
-    return function
 
 
 def current() -> Run | None:
@@ -235,18 +217,66 @@ def succeed(run: Run | None) -> None:
 
 
 @guarded
-def fail(run: Run | None, exc: BaseException) -> None:
-    """Close a run that an exception has left, `nested` where it has left a run inside before."""
-    if run is not None and run.ended is None:
-        try:
-            outcome = judged(exc, run)
-        except Exception as problem:  # an interpreter that can't import any more: no less a failure
-            if from_signal_handler(problem):
-                _end(run, failure("exception"))
-                raise
-            swallow("judged", problem)
-            outcome = failure("exception")
-        _end(run, outcome)
+def hide_frame(exc: BaseException, run: object = None) -> None:
+    """Take the caller's frame out of the traceback of an exception that is about to leave it.
+
+    For the `except` clause of a wrapper, which ends in a bare `raise`. *run* is the run that the
+    exception has left; `run_behind` will find it.
+    """
+    caught = _hide(exc, sys._getframe(2))  # 1 is of `guarded`
+    if caught is not None and run is not None:
+        from autotask import failures  # on the failing path only
+
+        failures.note(exc, run, caught)
+
+
+def _hide(exc: BaseException, wrapper: FrameType) -> TracebackType | None:
+    """Do so for the frame of a wrapper; return the traceback as it was.
+
+    Does nothing if another frame has caught the exception.
+    """
+    caught = sys.exc_info()[2]
+    if caught is None or caught.tb_frame is not wrapper:
+        return None
+    # Not `exc.__traceback__ = ...`: a class of the program's can forbid that.
+    BaseException.with_traceback(exc, caught.tb_next)
+    if sys.version_info < (3, 11):  # the bare `raise` puts it back: hide the wrappers inside it
+        step = caught
+        while step.tb_next is not None:
+            frame = step.tb_next.tb_frame
+            ours = frame.f_globals.get("__package__") in OURS
+            if ours and frame.f_code.co_name[:9] == "autotask_":
+                step.tb_next = step.tb_next.tb_next
+            else:
+                step = step.tb_next
+    return caught
+
+
+@guarded
+def fail(
+    run: Run | None, exc: BaseException, judge: Callable[[BaseException], Outcome] = raised
+) -> None:
+    """Close a run that an exception leaves, `nested` if it has left a run inside before.
+
+    *judge* says what a framework's own exceptions mean. The frame of the caller, a wrapper that
+    raises the exception on, is taken out of its traceback.
+    """
+    caught = _hide(exc, sys._getframe(2))  # 1 is of `guarded`
+    if run is None:
+        return
+    try:
+        outcome = run.ended or judged(exc, run, judge(exc))
+        if caught is not None and outcome.status == "failure":
+            from autotask import failures  # on the failing path only
+
+            failures.note(exc, run, caught)
+    except Exception as problem:  # an interpreter that can't import any more: no less a failure
+        outcome = failure("exception")
+        if from_signal_handler(problem):
+            end(run, outcome)
+            raise
+        swallow("fail", problem)
+    end(run, outcome)
 
 
 @guarded
@@ -271,10 +301,8 @@ def judged(exc: BaseException, run: Run | None = None, outcome: Outcome | None =
     *outcome* is what the framework knows of that exception alone.
     """
     outcome = outcome or raised(exc)
-    inner = run_behind(exc, run)
-    if inner is not None and outcome.status == "failure":
-        return nested(inner, outcome)
-    return outcome
+    inner = run_behind(exc, run) if outcome.status == "failure" else None
+    return outcome if inner is None else nested(inner, outcome)
 
 
 def nested(inner: Run, outcome: Outcome) -> Outcome:
@@ -287,24 +315,13 @@ def _cause(failed: Run) -> str:
 
 
 def run_behind(exc: BaseException, outer: Run | None = None) -> Run | None:
-    """Return the failed run that an exception has left already, as its traceback tells.
+    """Return the failed run that an exception has left already, as noted in its traceback.
 
-    So does a run of the process that has forked this one: what leaves it here fails nothing.
+    A run of the process that has forked this one counts too: what leaves it here is not its end.
     """
-    step = exc.__traceback__
-    while step is not None:
-        if step.tb_frame.f_code in _wrappers:
-            run = step.tb_frame.f_locals.get("run")
-            if isinstance(run, Run) and run is not outer and _has_failed(run):
-                return run
-        step = step.tb_next
-    return None
+    from autotask import failures  # on the failing path only
 
-
-def _has_failed(run: Run) -> bool:
-    if run.pid != os.getpid():
-        return True
-    return run.ended is not None and run.ended.status == "failure"
+    return failures.run_behind(exc, outer)
 
 
 def failed_inside(run: Run, exit_code: int | None) -> str | None:
@@ -360,7 +377,7 @@ def _take_over(here: _Process, before: _Process | None) -> None:
         _explain(here)
     if before is None:
         atexit.register(_finish)
-        threads.follow(current)
+        threads.follow(current, hide_frame)
         leaving.follow(_has_open)
     else:
         _made.pop(before.pid, None)
@@ -455,7 +472,8 @@ def _end(run: Run, outcome: Outcome) -> None:
     if here is None:
         return
     run.ended, run.key = outcome, None
-    duration = time.monotonic() - run.clock
+    run.left = time.monotonic()
+    duration = run.left - run.clock
     try:
         _tell_end(run, here, outcome, duration)
     except BaseException:  # of a signal handler of the program's: nobody else will tell of it

@@ -21,7 +21,8 @@ class Run:
         self.trigger = "unknown"
         self.pid = 0
         self.started = 0.0  # POSIX seconds
-        self.clock = 0.0  # seconds, monotonic
+        self.clock = 0.0  # seconds, monotonic, at its start
+        self.left = 0.0  # and at its end
         self.cpu = 0.0  # seconds of the process by then
         self.ended: Outcome | None = None
         self.crowd = 0  # open runs directly under it, in this process

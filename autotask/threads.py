@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _NOTE = "_autotask_run"
 
 
-def follow(current: Callable[[], Run | None]) -> None:
+def follow(current: Callable[[], Run | None], hide_frame: Callable[[Any], object]) -> None:
     """From now on, note on each thread the run that *current* gives as it is started."""
 
     def instrument(threading: ModuleType) -> None:
@@ -36,15 +36,18 @@ def follow(current: Callable[[], Run | None]) -> None:
             if run is not None:
                 thread.__dict__[_NOTE] = run
 
-        def start(thread: Any, *args: Any, **kwargs: Any) -> Any:
+        def autotask_start(thread: Any, *args: Any, **kwargs: Any) -> Any:
             note(thread)
-            return original(thread, *args, **kwargs)
+            try:
+                return original(thread, *args, **kwargs)
+            except BaseException as exc:
+                hide_frame(exc)
+                raise
 
-        start.__wrapped__ = original  # type: ignore[attr-defined]
-        start.__qualname__ = original.__qualname__
-        start.__doc__ = original.__doc__
-        start.__module__ = original.__module__
-        threading.Thread.start = start
+        autotask_start.__wrapped__ = original  # type: ignore[attr-defined]
+        for name in ("__name__", "__qualname__", "__doc__", "__module__"):
+            setattr(autotask_start, name, getattr(original, name))
+        threading.Thread.start = autotask_start
 
     when_imported("threading", instrument)
 

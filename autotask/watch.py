@@ -27,6 +27,8 @@ _LOADED = (
     *("trigger", "threads", "leaving", "dogstatsd", "recorder"),
 )
 
+_OURS = ("autotask.agent", "autotask.watch")
+
 _bootstrap: "Any" = sys.modules["_frozen_importlib"]
 _external: "Any" = sys.modules["_frozen_importlib_external"]
 
@@ -137,19 +139,36 @@ def _lend(name: str, loader: "Any") -> None:
         names.discard(module.__name__)
         if not names:
             getattr(loader, "__dict__", {}).pop("exec_module", None)
-        own(module)
+        try:
+            own(module)
+        except BaseException as problem:
+            hide(problem)
+            raise
         if module.__name__ in _agent.TABLE:
             _tell(_instrument, module)
         for hook in _agent.hooks.get(module.__name__, ()):
             _tell(hook, module)
 
-    # importlib hides its own frames from tracebacks by these two names; one of ours between them
-    # would keep it from that.
+    # importlib hides its own frames from tracebacks by these two names. Before 3.11 there is one of
+    # ours between them, which would keep it from that.
     exec_module.__code__ = exec_module.__code__.replace(
         co_filename="<frozen importlib._bootstrap_external>", co_name="_call_with_frames_removed"
     )
     exec_module.autotask_names = names  # type: ignore[attr-defined]
     loader.exec_module = exec_module
+
+
+def hide(problem: BaseException) -> None:
+    """Take our outermost frames out of the traceback of an exception, in which we have no part.
+
+    Before 3.11 the bare `raise` that follows puts the first of them back.
+    """
+    first: Any = problem.__traceback__
+    step = first
+    while step is not None and step.tb_frame.f_globals.get("__name__") in _OURS:
+        step = step.tb_next
+    first.tb_next = step
+    BaseException.with_traceback(problem, step)  # `__traceback__ = ...` can be forbidden
 
 
 def _tell(hook: "Hook", module: "ModuleType") -> None:

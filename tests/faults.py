@@ -157,8 +157,8 @@ import json, mmap, os, select, shutil, site, sys, tempfile, time
 # What frameworks import; not they themselves, whose import we watch.
 import asyncio, concurrent.futures, importlib.resources, inspect, multiprocessing, pickle, sqlite3
 import threading, unittest.mock
-OWN = ("click", "typer", "invoke", "doit", "wrapt", "shop")
-for name in OWN[:4]:
+OWN = ("click", "typer", "invoke", "doit", "asyncclick", "wrapt", "shop")
+for name in OWN[:5]:
     try: __import__(name + (".doit_cmd" if name == "doit" else ".core" if name == "typer" else ""))
     except ImportError: pass
 for name in [name for name in sys.modules if name.partition(".")[0] in OWN]:

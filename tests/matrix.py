@@ -28,6 +28,7 @@ _OLDEST = {name: f"=={wanted.oldest}.*" for name, wanted in FRAMEWORKS.items()}
 SETS: dict[str, dict[str, tuple[str, ...]]] = {
     "oldest": {
         "click": (_OLDEST["click"],),
+        "asyncclick": (_OLDEST["asyncclick"],),
         "invoke": (_OLDEST["invoke"], "==2.0.*", "==2.2.*"),
         "doit": (_OLDEST["doit"], "==0.34.*", "==0.35.*", "==0.36.*"),
     },
@@ -37,10 +38,11 @@ SETS: dict[str, dict[str, tuple[str, ...]]] = {
         "invoke": ("==2.2.*",),
         "doit": ("==0.36.*",),
     },
-    "newest": {"click": ("",), "typer": ("",), "invoke": ("",), "doit": ("",)},
+    "newest": {"click": ("",), "asyncclick": ("",), "typer": ("",), "invoke": ("",), "doit": ("",)},
 }
 _WORKS = {
     "click": "import click",
+    "asyncclick": "import asyncclick",
     "typer": "import typer",
     "invoke": "import invoke.program; invoke.task(lambda c: None)",
     "doit": "import doit.doit_cmd, doit.cmd_run",

@@ -8,6 +8,7 @@ from __future__ import annotations
 import atexit
 import json
 import os
+import re
 import select
 import shlex
 import shutil
@@ -54,6 +55,12 @@ PYTHON = _one_word(sys.executable)
 OLD = ("2.7", "3.6", "3.7", "3.8")
 SUPPORTED = PYTHONS["cpython"]
 PATIENCE = 180.0  # seconds after which a program hangs: no test waits so long on a busy machine
+# A frame of ours in a traceback, with its lines of code; that of an import has another name.
+_OUR_FRAME = re.compile(
+    r'  File "[^"]*/autotask/[^"]*", line \d+, in (?:autotask_\w+|find_spec)\n(?:    .*\n)+|'
+    r'  File "<frozen importlib._bootstrap_external>", line \d+, in _call_with_frames_removed\n',
+)
+
 Record = dict[str, Any]
 Under = Literal["bare", "path", "launcher"]
 
@@ -94,6 +101,18 @@ def run_program(
     )
     out, err = (data.decode(errors="backslashreplace") for data in (done.stdout, done.stderr))
     return Ended(done.returncode, out, err)
+
+
+def without_our_frames(text: str, version: tuple[int, ...] = sys.version_info[:2]) -> str:
+    """Return a text without our frames in its tracebacks, to be compared with that of a bare run.
+
+    From 3.11 on there are none. Before, each traceback may have one.
+    """
+    if version >= (3, 11):
+        return text
+    plain, found = _OUR_FRAME.subn("", text)
+    assert found <= text.count("Traceback (most"), text
+    return plain
 
 
 def start_program(

@@ -89,6 +89,91 @@ TREES = {
             "broken failure exception ValueError in outer",
         ],
     ),
+    "another failure of the same kind, after one that was caught": (
+        """
+        try: broken()
+        except ValueError: pass
+        def own(): raise ValueError("own")
+        own()
+        """,
+        ["outer failure exception ValueError", "broken failure exception ValueError in outer"],
+    ),
+    "a failure that is told in another exception": (
+        """
+        try: broken()
+        except ValueError as problem: raise KeyError("gone") from problem
+        """,
+        [
+            "outer failure nested KeyError by broken",
+            "broken failure exception ValueError in outer",
+        ],
+    ),
+    "one exception that leaves two tasks, one after the other": (
+        """
+        problem = ValueError("one and the same")
+        @autotask.task(name="raises")
+        def raises(): raise problem
+        for _ in range(2):
+            try: raises()
+            except ValueError: pass
+        """,
+        ["outer success"] + ["raises failure exception ValueError in outer"] * 2,
+    ),
+    "a failure that is kept, and raised later": (
+        """
+        try: broken()
+        except ValueError as problem: kept = problem
+        inner()
+        raise kept
+        """,
+        [
+            "outer failure nested ValueError by broken",
+            "broken failure exception ValueError in outer",
+            "inner success in outer",
+        ],
+    ),
+    "a call with wrong arguments": (
+        "inner(1)",
+        ["outer failure nested TypeError by inner", "inner failure exception TypeError in outer"],
+    ),
+    "a call with wrong arguments, caught, and another failure": (
+        """
+        try: inner(1)
+        except TypeError: pass
+        int([])
+        """,
+        ["outer failure exception TypeError", "inner failure exception TypeError in outer"],
+    ),
+    "a failure in a pool of threads": (
+        """
+        with ThreadPoolExecutor(1) as pool:
+            pool.submit(broken).result()
+        """,
+        [
+            "outer failure nested ValueError by broken",
+            "broken failure exception ValueError in outer",
+        ],
+    ),
+    "a failure in an asyncio task": (
+        """
+        async def fails(): broken()
+        async def main(): await asyncio.gather(fails())
+        asyncio.run(main())
+        """,
+        [
+            "outer failure nested ValueError by broken",
+            "broken failure exception ValueError in outer",
+        ],
+    ),
+    "a forked child that passes its failure on": (
+        """
+        if not os.fork():
+            sys.stderr = None
+            broken()
+        os.wait()
+        """,
+        ["outer success", "broken failure exception ValueError in outer"],
+    ),
     "a forked child": (
         """
         if not os.fork():

@@ -12,7 +12,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from support import Datagrams, Ended, Record, Under, run_program, runs, write
+from support import (
+    Datagrams,
+    Ended,
+    Record,
+    Under,
+    run_program,
+    runs,
+    without_our_frames,
+    write,
+)
 
 # A program for each framework. Its one task is `PROGRAM[1]`, its body is the way to end.
 PROGRAMS = {
@@ -415,12 +424,9 @@ def _script(folder: Path, source: str, body: str) -> Path:
 
 
 def _seen(ended: Ended) -> Ended:
-    """Return what is to be the same as without the agent: all but our frames in a traceback."""
-    ours = re.compile(
-        r'  File "[^"]*/autotask/[^"]*", line \d+, in autotask_\w+\n(    .*\n)+', re.MULTILINE
-    )
+    """Return what is to be the same as without the agent: all but addresses."""
     out = re.sub(r" at 0x[0-9a-f]+", "", ended.stdout)
-    return Ended(ended.status, out, ours.sub("", ended.stderr))
+    return Ended(ended.status, out, without_our_frames(ended.stderr))
 
 
 def _told(found: list[Record], framework: str, task: str) -> Record:

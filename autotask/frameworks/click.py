@@ -12,7 +12,7 @@ import time
 from autotask import recorder
 from autotask.frameworks import program_name, replace
 from autotask.guard import guarded
-from autotask.recorder import ContextVar, passing
+from autotask.recorder import ContextVar, hide_frame
 from autotask.run import Outcome, exited, failure, raised
 
 TYPE_CHECKING = False
@@ -28,25 +28,29 @@ class _Program:
 
     def __init__(self) -> None:
         self.settled = False
+        self.failed: Run | None = None  # the last of its runs that did
         self.pid = os.getpid()
 
 
-_program: ContextVar[_Program | None] = ContextVar("autotask_click_main", default=None)
+main_call: ContextVar[_Program | None] = ContextVar("autotask_click_main", default=None)
 
 
-def instrument(core: ModuleType) -> None:
-    """Instrument `click.core`, or the copy of it that Typer carries along."""
+def instrument(core: ModuleType, wrappers: Any = sys.modules[__name__]) -> None:
+    """Instrument `click.core`, or the copy of it that Typer carries along.
+
+    *wrappers* is the module whose `_around_...` make the wrappers.
+    """
     # Up to 8.1 these live on BaseCommand and MultiCommand; to ask the module for those by name
     # warns from 8.2 on.
     for owner in _own_classes(core.Command):
-        replace(owner, "main", _around_main)
-        replace(owner, "make_context", _around_make_context)
-        replace(owner, "invoke", _around_invoke)
+        replace(owner, "main", wrappers._around_main)
+        replace(owner, "make_context", wrappers._around_make_context)
+        replace(owner, "invoke", wrappers._around_invoke)
     if hasattr(core, "Group"):  # Typer's copy has none
         for owner in _own_classes(core.Group):
-            replace(owner, "invoke", _around_group_invoke)
+            replace(owner, "invoke", wrappers._around_group_invoke)
     commands = _own_classes(core.Command)[-1]
-    replace(core.Context, "invoke", lambda own: _around_context_invoke(own, commands))
+    replace(core.Context, "invoke", lambda own: wrappers._around_context_invoke(own, commands))
 
 
 def instrument_typer(core: ModuleType) -> None:
@@ -59,9 +63,10 @@ def _own_classes(owner: type) -> list[type]:
     return [base for base in owner.__mro__ if base.__module__ == owner.__module__]
 
 
-def _cover(command: Any) -> None:
+@guarded
+def cover(command: Any, wrappers: Any = sys.modules[__name__]) -> None:
     """Instrument the `invoke` that a class of the user's own puts before Click's."""
-    around = _around_group_invoke if _is_group(command) else _around_invoke
+    around = wrappers._around_group_invoke if _is_group(command) else wrappers._around_invoke
     for owner in type(command).__mro__:
         own = owner.__dict__.get("invoke")
         if own is not None and not hasattr(own, "__autotask__") and _is_function(own):
@@ -69,65 +74,62 @@ def _cover(command: Any) -> None:
 
 
 def _is_function(value: object) -> bool:
-    return type(value) is type(_cover)
+    return type(value) is type(_is_function)
 
 
 def _around_main(original: Any) -> Any:
-    @recorder.witness
     def autotask_main(self: Any, *args: Any, **kwargs: Any) -> Any:
-        outer, program, began = _program.get(), _entered(), time.monotonic()
-        _program.set(program)
-        run = None
+        outer, program, began = main_call.get(), entered(), time.monotonic()
+        main_call.set(program)
         try:
             return original(self, *args, **kwargs)
-        except BaseException:
-            run = _left_main(self, program, passing(), began)  # noqa: F841  run_behind reads it
+        except BaseException as exc:
+            hide_frame(exc, left_main(self, program, exc, began))
             raise
         finally:
-            _program.set(outer)
+            main_call.set(outer)
 
     return autotask_main
 
 
-_entered = guarded(_Program)
+entered = guarded(_Program)
 
 
 @guarded
-def _left_main(
+def left_main(
     command: Any, program: _Program | None, exc: BaseException, began: float
 ) -> Run | None:
-    """Report what went wrong outside of every command: in a callback at the end, mostly."""
+    """Report what went wrong outside of every command: in a callback at the end, mostly.
+
+    Returns the run that has failed, unless the exception has it noted.
+    """
     if type(exc) is SystemExit and not exc.code:
         return None  # each success ends by an exit, too
-    if program is None or program.settled or recorder.run_behind(exc) is not None:
+    if program is None or recorder.run_behind(exc) is not None:
         return None
+    if program.settled:
+        return _told(program)
     name = _program_name(os.path.basename(sys.argv[0]) if sys.argv else command.name or "")
     return _report([name], command, exc, began)
 
 
 def _around_make_context(original: Any) -> Any:
-    @recorder.witness
     def autotask_make_context(
         self: Any, info_name: Any, args: Any, parent: Any = None, **extra: Any
     ) -> Any:
-        began, run = time.monotonic(), None
+        began = time.monotonic()
         try:
-            _before_parsing(self)
+            cover(self)
             return original(self, info_name, args, parent=parent, **extra)
-        except BaseException:
-            run = _left_parsing(self, info_name, parent, passing(), began)  # noqa: F841  run_behind reads it
+        except BaseException as exc:
+            hide_frame(exc, left_parsing(self, info_name, parent, exc, began))
             raise
 
     return autotask_make_context
 
 
 @guarded
-def _before_parsing(command: Any) -> None:
-    _cover(command)
-
-
-@guarded
-def _left_parsing(
+def left_parsing(
     command: Any, info_name: Any, parent: Any, exc: BaseException, began: float
 ) -> Run | None:
     """Report arguments that were wrong."""
@@ -137,13 +139,14 @@ def _left_parsing(
 
 
 def _around_invoke(original: Any) -> Any:
-    @recorder.witness
     def autotask_invoke(self: Any, *args: Any, **kwargs: Any) -> Any:
-        run = _setup(self, *args, **kwargs)
+        run = setup(self, *args, **kwargs)
         try:
             result = original(self, *args, **kwargs)
-        except BaseException:
-            _failed(run, passing())
+        except BaseException as exc:
+            recorder.fail(run, exc, judge)
+            if run is not None:
+                settle(run)
             raise
         recorder.succeed(run)
         return result
@@ -152,7 +155,7 @@ def _around_invoke(original: Any) -> Any:
 
 
 @guarded
-def _setup(command: Any, *args: Any, **kwargs: Any) -> Run | None:
+def setup(command: Any, *args: Any, **kwargs: Any) -> Run | None:
     """Open the run of a command that works; a group that only hands on is none.
 
     A class of the user's own may have an `invoke` with other names and more of them.
@@ -176,80 +179,88 @@ def _given(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     return args[0] if args else next(iter(kwargs.values()), None)
 
 
-@guarded
-def _failed(run: Run | None, exc: BaseException) -> None:
-    if run is None:
-        return
-    _settle()
-    recorder.end(run, recorder.judged(exc, run, _judged(exc)))
-
-
 def _around_group_invoke(original: Any) -> Any:
-    @recorder.witness
     def autotask_invoke(self: Any, *args: Any, **kwargs: Any) -> Any:
-        began, run = time.monotonic(), None
+        began = time.monotonic()
         try:
             return original(self, *args, **kwargs)
-        except BaseException:
-            run = _left_group(self, passing(), began, *args, **kwargs)  # noqa: F841  run_behind reads it
+        except BaseException as exc:
+            hide_frame(exc, left_group(self, exc, began, *args, **kwargs))
             raise
 
     return autotask_invoke
 
 
 @guarded
-def _left_group(
+def left_group(
     command: Any, exc: BaseException, began: float, *args: Any, **kwargs: Any
 ) -> Run | None:
-    """Report a group that failed before or after its commands ran, or knew no such command."""
+    """Report a group that failed before or after its commands ran, or knew no such command.
+
+    A group that has caught what a command of its own raised, and fails because of that, is none.
+    Returns the run that has failed, unless the exception has it noted.
+    """
     ctx = _given(args, kwargs)
     if recorder.run_behind(exc) is not None or not hasattr(ctx, "invoked_subcommand"):
         return None
-    return _report(_path(ctx), command, exc, began)
+    return _told(main_call.get()) or _report(_path(ctx), command, exc, began)
+
+
+def _told(program: _Program | None) -> Run | None:
+    """Return the run directly below what runs now, if one of a program's has failed there."""
+    failed = None if program is None else program.failed
+    return failed if failed is not None and failed.outer is recorder.current() else None
 
 
 def _around_context_invoke(original: Any, commands: type) -> Any:
-    @recorder.witness
     def autotask_invoke(*args: Any, **kwargs: Any) -> Any:
-        if len(args) < 2 or not issubclass(type(args[1]), commands):
-            return original(*args, **kwargs)  # a plain function: Command.invoke's own way to it
-        run = _setup_called(args[0], args[1])
+        # Of a plain function it is Command.invoke's own way to it, and no run.
+        is_command = len(args) > 1 and issubclass(type(args[1]), commands)
+        run = setup_called(args[0], args[1]) if is_command else None
         try:
             result = original(*args, **kwargs)
-        except BaseException:
-            _failed(run, passing())
+        except BaseException as exc:
+            recorder.fail(run, exc, judge)
+            if run is not None:
+                settle(run)
             raise
-        recorder.succeed(run)
+        if run is not None:
+            recorder.succeed(run)
         return result
 
     return autotask_invoke
 
 
 @guarded
-def _setup_called(ctx: Any, command: Any) -> Run | None:
+def setup_called(ctx: Any, command: Any) -> Run | None:
     """Open the run of a command that another one calls by ctx.invoke or ctx.forward."""
     return recorder.begin(".".join(_path_to(ctx, command)), _framework(command))
 
 
 def _report(names: list[str], command: Any, exc: BaseException, began: float) -> Run | None:
     """Report a failure that no run has seen; help, which is an exit with 0 or 2, is none."""
-    program = _program.get()
+    program = main_call.get()
     if program is not None and program.pid != os.getpid():
         return None  # a forked child on its way out, through what its parent has entered
-    _settle()
-    outcome = _judged(exc)
-    if outcome.status != "failure" or type(exc).__name__ == "NoArgsIsHelpError":  # 8.2
-        return None
-    return recorder.report(".".join(names), _framework(command), outcome, began)
+    run = None
+    outcome = judge(exc)
+    if outcome.status == "failure" and type(exc).__name__ != "NoArgsIsHelpError":  # 8.2
+        run = recorder.report(".".join(names), _framework(command), outcome, began)
+    settle(run)
+    return run
 
 
-def _settle() -> None:
-    program = _program.get()
+@guarded
+def settle(run: Run | None) -> None:
+    """Note that what leaves a command is accounted for, and by which run if that has failed."""
+    program = main_call.get()
     if program is not None:
         program.settled = True
+        if run is not None and run.ended is not None and run.ended.status == "failure":
+            program.failed = run
 
 
-def _judged(exc: BaseException) -> Outcome:
+def judge(exc: BaseException) -> Outcome:
     """Say what an exception means, Click's own among them."""
     for kind in type(exc).__mro__:
         if not kind.__module__.endswith(("click.exceptions", "typer.exceptions")):  # typer: 0.29
@@ -275,8 +286,11 @@ def _framework(command: Any) -> str:
     global _last_class
     last = _last_class
     if last[0] is not type(command):
-        packages = [kind.__module__.partition(".")[0] for kind in type(command).__mro__]
-        framework = "typer" if "typer" in packages else "click"
+        framework = "click"
+        for kind in type(command).__mro__:
+            package = kind.__module__.partition(".")[0]
+            if package in ("typer", "asyncclick"):
+                framework = package
         _last_class = last = type(command), framework
     return last[1]
 

@@ -13,7 +13,7 @@ import time
 from autotask import recorder
 from autotask.frameworks import frames_left, program_name, replace
 from autotask.guard import guarded
-from autotask.recorder import ContextVar, passing
+from autotask.recorder import ContextVar, hide_frame
 from autotask.run import SKIPPED, Outcome, failure
 
 TYPE_CHECKING = False
@@ -56,13 +56,12 @@ def instrument_main(main: ModuleType) -> None:
 
 
 def _around_execute(original: Any) -> Any:
-    @recorder.witness
     def autotask_execute(self: Any, *args: Any, **kwargs: Any) -> Any:
         run = _setup(self)
         try:
             fail = original(self, *args, **kwargs)
-        except BaseException:
-            recorder.fail(run, passing())
+        except BaseException as exc:
+            recorder.fail(run, exc)
             raise
         _executed(self, run, fail)
         return fail
@@ -98,7 +97,11 @@ def _note_failure(fail: Any, run: Run | None) -> None:
 
 def _around_fail(original: Any) -> Any:
     def autotask_init(self: Any, *args: Any, **kwargs: Any) -> None:
-        original(self, *args, **kwargs)
+        try:
+            original(self, *args, **kwargs)
+        except BaseException as exc:
+            hide_frame(exc)
+            raise
         for value in (*args, *kwargs.values()):
             if isinstance(value, BaseException):
                 _note_exception(self, value)
@@ -128,13 +131,12 @@ def _judged(fail: Any) -> Outcome:
 
 
 def _around_select(original: Any) -> Any:
-    @recorder.witness
     def autotask_select_task(self: Any, node: Any, *args: Any, **kwargs: Any) -> Any:
-        began, run = time.monotonic(), None
+        began = time.monotonic()
         try:
             selected = original(self, node, *args, **kwargs)
-        except BaseException:
-            run = _left_selecting(node, passing(), began)  # noqa: F841  recorder.run_behind reads it
+        except BaseException as exc:
+            hide_frame(exc, _left_selecting(node, exc, began))
             raise
         _after_select(self, node, selected, began)
         return selected
@@ -166,13 +168,12 @@ def _is_serial(runner: Any) -> bool:
 
 
 def _around_result(original: Any) -> Any:
-    @recorder.witness
     def autotask_process_task_result(self: Any, node: Any, *args: Any, **kwargs: Any) -> Any:
         run = _run_of(node)
         try:
             result = original(self, node, *args, **kwargs)
-        except BaseException:
-            recorder.fail(run, passing())
+        except BaseException as exc:
+            recorder.fail(run, exc)
             raise
         recorder.succeed(run)  # unless a failure to save it has ended it
         return result
@@ -190,7 +191,11 @@ def _run_of(node: Any) -> Run | None:
 def _around_error(original: Any) -> Any:
     def autotask_handle_task_error(self: Any, node: Any, fail: Any) -> Any:
         _note_error(node, fail)
-        return original(self, node, fail)
+        try:
+            return original(self, node, fail)
+        except BaseException as exc:
+            hide_frame(exc)
+            raise
 
     return autotask_handle_task_error
 
@@ -235,29 +240,28 @@ def _around_command(original: Any) -> Any:
         try:
             return original(self, *args, **kwargs)
         except BaseException as exc:
-            _left_command(self, exc, began)
-            # Our frame leaves the traceback, which doit prints: one of ours in it is enough.
-            exc.__traceback__ = exc.__traceback__ and exc.__traceback__.tb_next
+            hide_frame(exc, _left_command(self, exc, began))
             raise
 
     return autotask_parse_execute
 
 
 @guarded
-def _left_command(command: Any, exc: BaseException, began: float) -> None:
+def _left_command(command: Any, exc: BaseException, began: float) -> Run | None:
     """Report what kept doit from executing anything: arguments, or a broken dodo file."""
     if not command.execute_tasks or recorder.run_behind(exc) is not None:
-        return
+        return None
     functions = [frame.f_code.co_name for frame in frames_left(exc)]
     if functions[-1] == "run_tasks":  # raised anew, after a process that has told of it
-        return
+        return None
     if isinstance(exc, KeyboardInterrupt) and "run_tasks" in functions:  # so have they all
-        return
+        return None
     name, outcome = program_name(sys.argv[0] if sys.argv else "doit"), recorder.judged(exc)
     if type(exc).__name__ in _REFUSALS or functions[-1] == "exist_or_raise":  # no dodo file
         name, outcome = _misused(exc) or name, failure("usage", exit_code=_REFUSED)
-    if outcome.status == "failure":
-        recorder.report(name, "doit", outcome, began)
+    if outcome.status != "failure":
+        return None
+    return recorder.report(name, "doit", outcome, began)
 
 
 def _misused(exc: BaseException) -> str | None:

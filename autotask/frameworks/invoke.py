@@ -12,7 +12,7 @@ import time
 from autotask import recorder
 from autotask.frameworks import frames_left, program_name, replace
 from autotask.guard import guarded
-from autotask.recorder import ContextVar, passing
+from autotask.recorder import ContextVar, hide_frame
 from autotask.run import Outcome, describe, exited, failure, raised
 
 TYPE_CHECKING = False
@@ -74,17 +74,15 @@ def instrument_program(program: ModuleType) -> None:
 
 
 def _around_call(original: Any) -> Any:
-    @recorder.witness
     def autotask_call(self: Any, *args: Any, **kwargs: Any) -> Any:
         outermost = type(self).__call__
-        if outermost is not autotask_call and outermost in _calls:
-            return original(self, *args, **kwargs)  # a subclass's own __call__ called us
+        is_inner = outermost is not autotask_call and outermost in _calls
         names = _names.get()
-        run = _setup(self, args)
+        run = None if is_inner else _setup(self, args)  # a subclass's own __call__ called us
         try:
             result = original(self, *args, **kwargs)
-        except BaseException:
-            _failed(run, passing())
+        except BaseException as exc:
+            recorder.fail(run, exc, _judged)
             raise
         finally:
             _names.set(names)  # the task may have executed others, of another collection
@@ -122,13 +120,6 @@ def _full_name(task: Any, called_as: str | None, known: list[_Names]) -> str:
     return str(sys.modules["invoke.collection"].Collection().transform(task.name))
 
 
-@guarded
-def _failed(run: Run | None, exc: BaseException) -> None:
-    if run is None:
-        return
-    recorder.end(run, recorder.judged(exc, run, _judged(exc)))
-
-
 def _judged(exc: BaseException) -> Outcome:
     """Say what an exception means, Invoke's own among them."""
     for kind in type(exc).__mro__:
@@ -148,7 +139,11 @@ def _judged(exc: BaseException) -> Outcome:
 def _around_make_context(original: Any) -> Any:
     def autotask_make_context(self: Any, *args: Any, **kwargs: Any) -> Any:
         _note(self)
-        return original(self, *args, **kwargs)
+        try:
+            return original(self, *args, **kwargs)
+        except BaseException as exc:
+            hide_frame(exc)
+            raise
 
     return autotask_make_context
 
@@ -166,7 +161,11 @@ def _note(call: Any) -> None:
 def _around_normalize(original: Any) -> Any:
     def autotask_normalize(self: Any, *args: Any, **kwargs: Any) -> Any:
         _enter(self)
-        return original(self, *args, **kwargs)
+        try:
+            return original(self, *args, **kwargs)
+        except BaseException as exc:
+            hide_frame(exc)
+            raise
 
     return autotask_normalize
 
@@ -180,13 +179,12 @@ def _enter(owner: Any) -> None:
 
 
 def _around_step(original: Any) -> Any:
-    @recorder.witness
     def autotask_parse(self: Any, *args: Any, **kwargs: Any) -> Any:
-        began, run = time.monotonic(), None
+        began = time.monotonic()
         try:
             result = original(self, *args, **kwargs)
-        except BaseException:
-            run = _left_parsing(self, passing(), began)  # noqa: F841  recorder.run_behind reads it
+        except BaseException as exc:
+            hide_frame(exc, _left_parsing(self, exc, began))
             raise
         _enter(self)
         return result

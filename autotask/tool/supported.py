@@ -26,6 +26,7 @@ class Range(NamedTuple):
 # The frameworks' names are those of their distributions. The tests' matrix installs these.
 FRAMEWORKS = {
     "click": Range("7.1", "8.5"),
+    "asyncclick": Range("8.1", "8.4"),
     "typer": Range("0.12", "0.29"),
     "invoke": Range("1.7", "3.0"),
     "doit": Range("0.33", "0.37"),

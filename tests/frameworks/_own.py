@@ -7,10 +7,8 @@ import signal
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from support import Ended, Record, run_program
+from support import Ended, Record, run_program, without_our_frames
 
-# A frame of ours in a traceback, with the code and the marks below it.
-_FRAME = re.compile(r'  File "[^"]*/autotask/\w+/\w+\.py", line \d+, in autotask_\w+\n(    .*\n)+')
 _ADDRESS = re.compile(r" at 0x[0-9a-f]+")
 
 
@@ -25,25 +23,22 @@ def same(
     cwd: Path,
     before: Callable[[], object] = lambda: None,
     env: Mapping[str, str | None] | None = None,
-    frames: int = 1,
 ) -> Ended:
     """Run a program bare and with the agent; fail where the two differ.
 
-    *before* makes things as they were; *frames* of ours may stand in a traceback.
+    *before* makes things as they were.
     """
     before()
     bare = run_program(*command, under="bare", cwd=cwd, env=env)
     before()
     ended = run_program(*command, under="path", cwd=cwd, env=env)
-    error, found = _FRAME.subn("", ended.stderr)
-    out, printed = _FRAME.subn("", ended.stdout)
-    assert found + printed <= frames * ended.stderr.count("Traceback (most"), ended.stderr
-    assert _plain(ended.status, out, error) == _plain(bare.status, bare.stdout, bare.stderr)
+    assert _plain(ended) == _plain(bare)
     return ended
 
 
-def _plain(status: int, out: str, error: str) -> tuple[int, str, str]:
-    return status, _ADDRESS.sub("", out), _ADDRESS.sub("", error)
+def _plain(ended: Ended) -> Ended:
+    out, error = (without_our_frames(text) for text in (ended.stdout, ended.stderr))
+    return Ended(ended.status, _ADDRESS.sub("", out), _ADDRESS.sub("", error))
 
 
 def told(runs: list[Record]) -> list[str]:

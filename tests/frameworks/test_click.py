@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from frameworks._own import same, told
-from support import PYTHON, run_program, runs, write
+from support import PYTHON, Datagrams, run_program, runs, write
 
 pytest.importorskip("click")
 
@@ -200,7 +200,7 @@ def test_each_command_that_works_is_a_run(
     words: str, expected: list[str], tmp_path: Path, home: Path
 ) -> None:
     script = write(tmp_path / "shop.py", SHOP)
-    same(script, *words.split(), cwd=tmp_path, frames=6)
+    same(script, *words.split(), cwd=tmp_path)
     assert _below_process(home) == expected
 
 
@@ -402,8 +402,174 @@ def test_a_program_may_call_its_commands_in_any_way(
     source: str, expected: list[str], tmp_path: Path, home: Path
 ) -> None:
     script = write(tmp_path / "shop.py", "        import click\n" + source)
-    same(script, cwd=tmp_path, frames=6)
+    same(script, cwd=tmp_path)
     assert _below_process(home) == expected
+
+
+CATCHING = """
+import sys
+import click
+class Catching(click.Group):
+    def invoke(self, ctx):
+        try:
+            return super().invoke(ctx)
+        except {caught} as problem:
+            {then}
+        {later}
+@click.group(cls=Catching)
+def cli(): pass
+@cli.command()
+@click.option("--size", type=int)
+def job(size): raise ValueError("no disk")
+@cli.group()
+def inner(): pass
+@inner.command("job")
+def inner_job(): raise ValueError("no disk")
+{call}
+"""
+_RAISED = ["shop.job failure exception ValueError"]
+# What is caught, what is done then, what after that; the arguments, the runs below the process.
+CATCHES = {
+    "sys.exit": ("Exception", "sys.exit(3)", "", "job", _RAISED),
+    "raise SystemExit": ("Exception", "raise SystemExit(3)", "", "job", _RAISED),
+    "ctx.exit": ("Exception", "ctx.exit(3)", "", "job", _RAISED),
+    "ctx.fail": ("Exception", "ctx.fail('no')", "", "job", _RAISED),
+    "another exception": ("Exception", "raise KeyError('gone')", "", "job", _RAISED),
+    "an exception from it": (
+        "Exception",
+        "raise KeyError('gone') from problem",
+        "",
+        "job",
+        _RAISED,
+    ),
+    "one of Click's from it": (
+        "Exception",
+        "raise click.ClickException('no') from problem",
+        "",
+        "job",
+        _RAISED,
+    ),
+    "sys.exit when it is over": ("Exception", "code = 3", "sys.exit(code)", "job", _RAISED),
+    "an exception when it is over": ("Exception", "pass", "raise KeyError('gone')", "job", _RAISED),
+    "success": ("Exception", "click.echo(problem)", "", "job", _RAISED),
+    "sys.exit(0)": ("Exception", "sys.exit(0)", "", "job", _RAISED),
+    "a command of a group inside": (
+        "Exception",
+        "sys.exit(3)",
+        "",
+        "inner job",
+        ["shop.inner.job failure exception ValueError"],
+    ),
+    "wrong arguments": (
+        "click.UsageError",
+        "sys.exit(3)",
+        "",
+        "job --size x",
+        ["shop.job failure usage 2"],
+    ),
+    "no such command": ("click.UsageError", "sys.exit(3)", "", "jab", ["shop failure usage 2"]),
+}
+
+
+@pytest.mark.parametrize("name", CATCHES)
+@pytest.mark.parametrize("call", ["cli()", "cli(standalone_mode=False)"])
+def test_a_failure_that_a_group_catches_is_told_once(
+    name: str, call: str, tmp_path: Path, home: Path, datagrams: Datagrams
+) -> None:
+    caught, then, later, words, expected = CATCHES[name]
+    source = CATCHING.format(caught=caught, then=then, later=later or "return None", call=call)
+    ended = same(write(tmp_path / "shop.py", source), *words.split(), cwd=tmp_path)
+    process, *_ = runs(home)
+    assert _below_process(home) == expected
+    if words.endswith("job") and then != "raise SystemExit(3)":  # which nobody inside can see
+        assert process.get("reason") == ("nested" if ended.status else None)
+        assert len(datagrams.lines("_e{")) == 1
+
+
+# Programs that catch what a command raises elsewhere.
+CATCH_ELSEWHERE = {
+    "a main of its own": (
+        """
+        class Own(click.Group):
+            def main(self, *args, **kwargs):
+                try:
+                    return super().main(*args, standalone_mode=False, **kwargs)
+                except Exception as problem:
+                    {then}
+        @click.group(cls=Own)
+        def cli(): pass
+        @cli.command()
+        def job(): raise ValueError("no disk")
+        cli(["job"])
+        """,
+        ["shop.job failure exception ValueError"],
+    ),
+    "a function around main": (
+        """
+        @click.command()
+        def job(): raise ValueError("no disk")
+        try:
+            job(standalone_mode=False)
+        except Exception as problem:
+            {then}
+        """,
+        ["shop failure exception ValueError"],
+    ),
+    "a command that calls a program": (
+        """
+        @click.command()
+        def job(): raise click.ClickException("no disk")
+        @click.command()
+        def outer(): job([], prog_name="job")
+        outer()  # {then}
+        """,
+        [
+            "shop failure nested 1 by job",
+            "job failure exception ClickException in shop",
+        ],
+    ),
+}
+
+
+@pytest.mark.parametrize("then", ["sys.exit(3)", "raise KeyError('gone') from problem"])
+@pytest.mark.parametrize("name", CATCH_ELSEWHERE)
+def test_a_failure_that_a_program_catches_is_told_once(
+    name: str, then: str, tmp_path: Path, home: Path, datagrams: Datagrams
+) -> None:
+    source, expected = CATCH_ELSEWHERE[name]
+    source = "        import sys\n        import click\n" + source.replace("{then}", then)
+    same(write(tmp_path / "shop.py", source), cwd=tmp_path)
+    process, *_ = runs(home)
+    assert _below_process(home) == expected
+    assert process["reason"] == "nested"
+    assert len(datagrams.lines("_e{")) == 1
+
+
+def test_a_group_that_fails_by_itself_is_told_beside_what_its_command_has_caught(
+    tmp_path: Path, home: Path
+) -> None:
+    source = """
+        import click
+        @click.group()
+        def cli(): pass
+        at_end = getattr(cli, "result_callback", None) or cli.resultcallback
+        @at_end()
+        def after(result): raise OSError("no disk")
+        @cli.command()
+        def broken(): raise ValueError("boom")
+        @cli.command()
+        @click.pass_context
+        def job(ctx):
+            try: ctx.invoke(broken)
+            except ValueError: pass
+        cli(["job"])
+    """
+    same(write(tmp_path / "shop.py", source), cwd=tmp_path)
+    assert sorted(_below_process(home)) == [
+        "shop failure exception OSError",
+        "shop.broken failure exception ValueError in shop.job",
+        "shop.job success",
+    ]
 
 
 TYPER = """
@@ -459,7 +625,7 @@ def test_typer_is_seen_with_its_own_copy_of_click_too(
     pytest.importorskip("typer")
     script = write(tmp_path / "shop.py", TYPER)
     env = {"_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1"}  # of the shell that runs us
-    same(script, *words.split(), cwd=tmp_path, frames=6, env=env)
+    same(script, *words.split(), cwd=tmp_path, env=env)
     assert _below_process(home) == expected
     assert {run["framework"] for run in runs(home)} <= {"process", "typer"}
 

@@ -8,7 +8,6 @@ import shlex
 import shutil
 import signal
 import subprocess
-import sys
 import sysconfig
 from pathlib import Path
 from typing import Any
@@ -393,13 +392,8 @@ def _remembered(project: Path) -> object:
 def test_doit_ends_as_without_us_and_its_runs_are_told(
     words: str, project: Path, home: Path
 ) -> None:
-    compare(project, *words.split(" ; "), frames=_frames())
+    compare(project, *words.split(" ; "))
     assert told(runs(home)) == ROWS[words]
-
-
-def _frames() -> int:
-    """Return how many frames of ours doit may print: two before 3.11 (see `_around_command`)."""
-    return 1 if sys.version_info >= (3, 11) else 2
 
 
 @pytest.mark.parametrize("options", ["-n 3", "-n 3 -P thread", "-n 8"])

@@ -20,13 +20,12 @@ def instrument(module: ModuleType) -> None:
 
 
 def _around_onecmd(original: Any) -> Any:
-    @recorder.witness  # its local variable `run` tells which run an exception has left
     def autotask_onecmd(self: Any, line: str) -> Any:
         run = _setup(self, line)
         try:
             result = original(self, line)
-        except BaseException:
-            recorder.fail(run, recorder.passing())
+        except BaseException as exc:
+            recorder.fail(run, exc)
             raise
         recorder.succeed(run)
         return result
