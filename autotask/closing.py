@@ -272,8 +272,9 @@ class Mark:
         self.path = path
         self.root = events.text(fields, "root")
         self.position = events.text(fields, "segment"), events.number(fields, "offset") or 0
-        name, prefix = _plain(os.path.basename(path))
-        self.told = prefix == TOLD  # its ends are on the wire, and not in the journal
+        name = os.path.basename(path)
+        self.told = name.startswith(TOLD)  # its ends are on the wire, and not in the journal
+        name = name[len(TOLD) :] if self.told else name
         # The run of a command whose launcher left the mark, and the launcher's process id.
         launcher, self.launched, self.launcher = (*name.split("-"), "", "")[:3]
         if launcher != "launcher":
@@ -309,26 +310,20 @@ def _paths(home: str) -> list[str]:
         return []
 
 
-def _plain(name: str) -> tuple[str, str]:
-    """Return a mark's name as it was left at first, and what was put before it since."""
-    prefix = next((prefix for prefix in (OWED, TOLD, BECAME) if name.startswith(prefix)), "")
-    return name[len(prefix) :], prefix
-
-
 def _has_all_lines(home: str, key: tuple[str, int]) -> bool:
     """Tell whether the journal has every line of a dead process, as its mark shows.
 
     A process that has got past its end, or that was refused a line by a full disk, has its mark
     under another name, or none.
     """
-    prefixes = set()
+    changed = set()
     for path in _paths(home):
-        name, prefix = _plain(os.path.basename(path))
-        if name.startswith(f"{key[1]}-"):
+        name = os.path.basename(path)
+        if name.removeprefix(TOLD).removeprefix(BECAME).startswith(f"{key[1]}-"):
             mark = _read_mark(path)
             if mark is None or mark.key == key:  # it may be empty
-                prefixes.add(prefix)
-    return bool(prefixes) and prefixes <= {"", BECAME}
+                changed.add(name.startswith(TOLD) or name.endswith(OWED))
+    return changed == {False}
 
 
 def _read_mark(path: str) -> Mark | None:

@@ -85,7 +85,7 @@ def _mark_as_become(path: Any) -> str | None:
         return None
     mark = ""
     if here.journal and here.journal.mark and here.journal.settle():
-        mark = os.path.basename(here.journal.mark).removeprefix(OWED)
+        mark = os.path.basename(here.journal.mark).removesuffix(OWED)
         _rename_mark(here.journal, BECAME + mark)
     if os.environ.get(PROCESS_RUN, "").partition(":")[2] == str(here.pid):
         return None  # a launcher outside will see the end

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_CLOEXEC", 0)
 _FLAGS |= getattr(os, "O_NONBLOCK", 0)  # a FIFO of that name would keep us until it is read
 _KIND, _FILE = 0o170000, 0o100000  # of a mode; the module `stat` has these
-OWED = "owed-"
+OWED = "-owed"  # at the end of the name of a mark
 _KEPT = 1 << 18  # bytes of lines kept that the disk did not take: about a thousand
 _UNSENT = ',"unsent":true'
 _ESCAPED = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
@@ -123,20 +123,17 @@ class Journal:
 
     def _rename_mark(self) -> None:
         """Show in our mark's name whether lines are missing, in case this process is killed."""
-        if self.mark is None:
+        mark = self.mark
+        owes = self._dropped or self._owed not in (b"", b"\n")
+        if mark is None or owes == mark.endswith(OWED):
             return
-        folder, name = os.path.split(self.mark)
-        plain = name[len(OWED) :] if name.startswith(OWED) else name
-        path = os.path.join(folder, OWED + plain if self._owed or self._dropped else plain)
-        if path == self.mark:
-            return
+        self.mark = mark + OWED if owes else mark[: -len(OWED)]
         try:
-            os.rename(self.mark, path)
+            os.rename(mark, self.mark)
         except OSError as problem:
+            self.mark = mark
             if from_signal_handler(problem):
                 raise
-            return
-        self.mark = path
 
     def _is_ready(self) -> bool:
         """Tell whether the segment of this hour is open, or could be opened."""

@@ -1,8 +1,8 @@
 """Marks: a small file for each process that has runs open, found again when it has died.
 
 Its owner takes it back at its end. What is left behind tells `closing.sweep` which process to
-look for, and where in the journal its runs begin. The name also tells whether the disk was too full
-for some of the process's lines: `owed-`, or `told-` if the Agent has heard of all ends.
+look for, and where in the journal its runs begin. Its name ends in `-owed` while a full disk keeps
+the process from writing lines, and begins with `told-` if the Agent has heard of all ends.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 
 from autotask.guard import from_signal_handler
-from autotask.journal import OWED, Journal, above_stdio, make_folder, quoted
+from autotask.journal import Journal, above_stdio, make_folder, quoted
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -68,8 +68,7 @@ def take_back(path: str | None, journal: Journal | None, wire: Wire | None) -> N
         os.unlink(path)
     elif path and not (wire and wire.has_refused):
         folder, name = os.path.split(path)
-        plain = name[len(OWED) :] if name.startswith(OWED) else name
-        os.rename(path, os.path.join(folder, TOLD + plain))
+        os.rename(path, os.path.join(folder, TOLD + name))
 
 
 def sign_mark(home: str, begin: str) -> None:

@@ -544,7 +544,8 @@ and the launchers inside; *launcher*: who stands beside a program, alone or toge
 *disk*: as plain, on a small disk that is full for each third part of the time. Each task notes its
 start and its end outside of the journal. Afterwards the raw lines are held against these notes, and
 the index against the lines, as it has grown and built anew (`tests/aftermath.py` says what such
-notes can prove). *torn lines* are what a full disk leaves; what was whole in them counts.
+notes can prove). *torn lines* are what a full disk leaves, or SIGKILL where a page of the file
+ends; what was whole in them counts.
 `make storm` does it again and writes this table; it fails where one of the other columns is not 0.
 """
 
