@@ -65,11 +65,10 @@ class Reader:
             file.seek(offset)
             for line in file:
                 has_end = line.endswith(b"\n")
-                if not has_end and not _is_complete(line):
-                    break  # torn, or being written
-                offset += len(line)
-                if self._needle in line:
-                    yield line if has_end else line + b"\n"
+                whole = line if has_end else _whole_part(line)
+                offset += len(whole)
+                if whole and self._needle in whole:
+                    yield whole if has_end else whole + b"\n"
         self._offsets[name] = offset
 
 
@@ -80,11 +79,11 @@ def _size(path: str, unknown: int) -> int:
         return unknown
 
 
-def _is_complete(line: bytes) -> bool:
-    """Tell whether a line misses nothing but its end, which a full disk may have refused."""
+def _whole_part(line: bytes) -> bytes:
+    """Return what is whole of a line without an end: torn by a full disk, or being written."""
     from autotask import lines
 
-    return line.endswith(b"}") and lines.is_complete(line, lines.pieces(line))
+    return line[: lines.taken(line, lines.pieces(line))] if b"}" in line else b""
 
 
 def opened(path: str) -> BinaryIO:

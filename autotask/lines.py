@@ -29,9 +29,10 @@ def pieces(line: bytes) -> list[tuple[str, Event]]:
     return _recovered(text)
 
 
-def is_complete(line: bytes, found: list[tuple[str, Event]]) -> bool:
-    """Tell whether the last one of a line's pieces reaches up to the line's end."""
-    return bool(found) and line.decode("utf-8", "replace").endswith(found[-1][0])
+def taken(line: bytes, found: list[tuple[str, Event]]) -> int:
+    """Return the number of bytes up to the end of a line's last piece: more may be to come."""
+    last = found[-1][0].encode() if found else b""
+    return line.rfind(last) + len(last) if last and last in line else 0
 
 
 def _recovered(text: str) -> list[tuple[str, Event]]:

@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from autotask.lines import is_complete, pieces
+from autotask.lines import pieces, taken
 from autotask.process import is_dead
 from autotask.tool import output, segments
 from autotask.tool.errors import ToolError
@@ -251,9 +251,8 @@ class Index:
             batch: dict[str, _Halves] = {}
             for line in file:
                 events = pieces(line)
-                if not line.endswith(b"\n") and not is_complete(line, events):
-                    break  # torn, or still being written: next time
-                consumed += len(line)
+                # Torn, or still being written: the rest next time.
+                consumed += len(line) if line.endswith(b"\n") else taken(line, events)
                 for text, event in events:
                     _sort_in(batch, event, key, len(text) + 1)
                 if len(batch) >= _BATCH:

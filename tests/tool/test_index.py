@@ -28,7 +28,8 @@ from tool.journals import (
     records,
 )
 
-from autotask.run import Outcome, failure
+from autotask import journal
+from autotask.run import SUCCESS, Outcome, failure
 
 VERSION = 3
 
@@ -271,6 +272,17 @@ def test_a_whole_line_without_its_end_counts_once(book: Book) -> None:
     path.write_text(path.read_text().rstrip("\n"))
     assert names() == ["first"]
     book.finish(run, ago=5)  # glued to it
+    assert [(record["task"], record["status"]) for record in records()] == [("first", "success")]
+
+
+def test_a_line_that_is_being_written_behind_another_one_is_read_to_its_end(book: Book) -> None:
+    run = book.run("first", outcome=None, ago=20)
+    (path,) = (book.home / "journal").iterdir()
+    line = journal.finished_line(run.id, run.root, time.time(), SUCCESS, 1.5, None, None)
+    path.write_text(path.read_text().rstrip("\n") + line[:40])
+    assert names() in ([], ["first"])
+    with path.open("a") as file:
+        file.write(f"{line[40:]}\n")
     assert [(record["task"], record["status"]) for record in records()] == [("first", "success")]
 
 
