@@ -232,7 +232,7 @@ class Closer:
 
         And which have become other programs.
         """
-        paths = [os.path.split(path) for path in _paths(os.path.dirname(self._journal.folder))]
+        paths = [os.path.split(path) for path in _paths(self._journal.home)]
         found = {
             name: _read_mark(os.path.join(folder, name))
             for folder, name in paths
@@ -271,7 +271,9 @@ class Mark:
     def __init__(self, path: str, fields: Event) -> None:
         self.path = path
         self.root = events.text(fields, "root")
-        self.position = events.text(fields, "segment"), events.number(fields, "offset") or 0
+        segment, offset = events.text(fields, "segment"), events.number(fields, "offset") or 0
+        self.position = (segment, max(offset, 0)) if events.is_segment(segment) else ("", 0)
+        self.old = False  # nobody can read it, and nobody will write it
         name = os.path.basename(path)
         self.told = name.startswith(TOLD)  # its ends are on the wire, and not in the journal
         name = name[len(TOLD) :] if self.told else name
@@ -295,11 +297,11 @@ class Mark:
 
 
 def marks(home: str) -> list[Mark]:
-    """Return the marks of a home. Those that nobody can read are removed in time.
+    """Return the marks of a home. Of those that nobody can read, living launchers' count.
 
-    Until then those of living launchers count: a full disk has taken their names only.
+    A full disk has taken their names only. Old ones are removed by `sweep`.
     """
-    return [mark for mark in map(_read_mark, _paths(home)) if mark is not None]
+    return [mark for mark in map(_read_mark, _paths(home)) if mark is not None and not mark.old]
 
 
 def _paths(home: str) -> list[str]:
@@ -336,9 +338,8 @@ def _read_mark(path: str) -> Mark | None:
         if events.text(fields, "root"):
             return Mark(path, fields)
     torn = Mark(path, {})
-    if time.time() - (status.st_mtime or status.st_ctime) > _TORN_KEPT:  # 0 where it is signed
-        torn.remove()
-    return torn if torn.launcher and start_time(torn.launcher) else None
+    torn.old = time.time() - (status.st_mtime or status.st_ctime) > _TORN_KEPT  # 0: it is signed
+    return torn if torn.old or (torn.launcher and start_time(torn.launcher)) else None
 
 
 class Tail:
@@ -451,11 +452,20 @@ def _remove_if_done(mark: Mark, still_open: Iterable[Open]) -> None:
 def sweep(settings: Settings) -> None:
     """Close the runs of all processes of a home that have died with nobody beside them."""
     home = settings.home
-    if not home or not any(mark.dead for mark in marks(home)):
+    if not home or not _tidied(home):
         return
     with Alone(marks_folder(home)) as alone:
         if alone:
             _sweep(settings, home)
+
+
+def _tidied(home: str) -> bool:
+    """Remove the marks that nobody will ever read; tell whether any process has died."""
+    found = [mark for mark in map(_read_mark, _paths(home)) if mark is not None]
+    for mark in found:
+        if mark.old:
+            mark.remove()
+    return any(mark.dead for mark in found if not mark.old)
 
 
 class Alone:
@@ -469,7 +479,7 @@ class Alone:
         import fcntl
 
         try:
-            self._file = os.open(self._folder, os.O_RDONLY | os.O_CLOEXEC)
+            self._file = journal.open_folder(self._folder)
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             return False

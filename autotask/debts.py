@@ -10,6 +10,7 @@ import os
 import time
 
 from autotask import events, journal
+from autotask.config import is_id
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -74,6 +75,8 @@ class Debts:
                 return
             of = kind
         elif kind not in ("unsent", "sent") or of not in ("started", "finished"):
+            return
+        if not is_id(run):
             return
         key, at = (run, of), events.field(line, b"at")
         self._counts[key] = self._counts.get(key, 0) + (-1 if kind == "sent" else 1)

@@ -6,6 +6,8 @@ import os
 import stat
 import sys
 
+from autotask.config import is_id
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
     Event = dict[str, Any]
 
 _LATE = 24  # segments before the first that are watched for late lines
+_READ = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0)
 _BEGIN = b'{"event":"'  # of every line; inside a JSON string the quotes would have backslashes
 
 
@@ -34,7 +37,7 @@ class Reader:
     def lines(self) -> Iterator[bytes]:
         """Yield the lines that have come since the last time."""
         try:
-            names = sorted(name for name in os.listdir(self._folder) if name.endswith(".jsonl"))
+            names = sorted(filter(is_segment, os.listdir(self._folder)))
         except OSError:
             return
         known = self._offsets if self._has_begun else {**self._older(names), **self._offsets}
@@ -74,7 +77,7 @@ class Reader:
 
 def _size(path: str, unknown: int) -> int:
     try:
-        return os.stat(path).st_size
+        return os.lstat(path).st_size
     except OSError:
         return unknown
 
@@ -87,17 +90,49 @@ def _whole_part(line: bytes) -> bytes:
 
 
 def opened(path: str) -> BinaryIO:
-    """Open a file to read. A pipe under its name, which nobody may ever write to, is none."""
-    if not stat.S_ISREG(os.lstat(path).st_mode):
+    """Open a file of a home to read: one of the folder's owner. Links and pipes are refused."""
+    above, name = os.path.split(path)
+    folder = os.open(above, _READ | os.O_DIRECTORY)
+    try:
+        owner = os.fstat(folder).st_uid
+        file = open(os.open(name, _READ | os.O_NONBLOCK, dir_fd=folder), "rb")
+    finally:
+        os.close(folder)
+    status = os.fstat(file.fileno())
+    if not stat.S_ISREG(status.st_mode) or status.st_uid != owner:
+        file.close()
         raise FileNotFoundError(path)
-    return open(path, "rb")
+    return file
+
+
+def is_segment(name: str) -> bool:
+    """Tell whether a file's name is a segment's: `2026-11-25T03.jsonl`."""
+    digits = name[:4] + name[5:7] + name[8:10] + name[11:13]
+    shape = name[4:5] + name[7:8] + name[10:11] + name[13:]
+    return shape == "--T.jsonl" and len(digits) == 10 and not digits.strip("0123456789")
 
 
 def read(line: bytes) -> list[Event]:
-    """Return what a line tells: one event, as a rule; what can be saved of a torn one."""
+    """Return what a line tells: one event, as a rule; what can be saved of a torn one.
+
+    Only events whose ids and words are such: they may be written again, as they are.
+    """
     from autotask.lines import pieces  # json takes 6 ms: not before there is something to read
 
-    return [event for _, event in pieces(line)]
+    return [event for _, event in pieces(line) if _is_sound(event)]
+
+
+def _is_sound(event: Event) -> bool:
+    ids = [event.get(name) for name in ("run", "root", "parent", "caused_by")]
+    words = [event.get(name) for name in ("event", "status", "reason", "of")]
+    return all(value is None or (isinstance(value, str) and is_id(value)) for value in ids) and all(
+        value is None or (isinstance(value, str) and _is_plain(value)) for value in words
+    )
+
+
+def _is_plain(text: str) -> bool:
+    """Tell whether a text can stand between quotes as it is."""
+    return text.isascii() and text.isprintable() and '"' not in text and "\\" not in text
 
 
 def whole(line: bytes) -> bytes:
@@ -124,7 +159,9 @@ def text(event: Event, name: str) -> str:
 def number(event: Event, name: str) -> int | None:
     """Return a field that is a whole number."""
     value = event.get(name)
-    return value if isinstance(value, int) else None
+    if type(value) is not int:  # True is an int, too
+        return None
+    return value if -(2**63) <= value < 2**63 else None
 
 
 def strings(value: object) -> dict[str, str]:

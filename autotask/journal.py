@@ -18,8 +18,11 @@ if TYPE_CHECKING:
 
     from autotask.run import Outcome, Run
 
-_FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_CLOEXEC", 0)
+_NO_LINK = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
+_FOLDER = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | _NO_LINK
+_FLAGS = os.O_WRONLY | os.O_APPEND | _NO_LINK
 _FLAGS |= getattr(os, "O_NONBLOCK", 0)  # a FIFO of that name would keep us until it is read
+NEW = _FLAGS | os.O_CREAT | os.O_EXCL
 _KIND, _FILE = 0o170000, 0o100000  # of a mode; the module `stat` has these
 OWED = "-owed"  # at the end of the name of a mark
 _KEPT = 1 << 18  # bytes of lines kept that the disk did not take: about a thousand
@@ -31,8 +34,10 @@ class Journal:
     """The segments of one home, open for appending."""
 
     def __init__(self, home: str) -> None:
+        self.home = home  # another one once we have found out that it is not ours to write
         self.folder = os.path.join(home, "journal")
         self.mark: str | None = None  # the path of our process's mark, see `autotask.marks`
+        self._mode = 0o600
         # Against another thread's closing of our file between our look at it and our writing. A
         # signal handler's task may come between, too: its thread has the lock already.
         self._lock = RLock()
@@ -165,13 +170,8 @@ class Journal:
 
     def position(self) -> tuple[str, int]:
         """Return the segment and the size from which on the next line will stand."""
-        name = segment(time.time())
-        try:
-            return name, os.stat(os.path.join(self.folder, name)).st_size
-        except OSError as problem:
-            if from_signal_handler(problem):
-                raise
-            return name, 0
+        size = os.fstat(self._file).st_size if self._is_ready() else 0
+        return segment(time.time()), size
 
     def close(self) -> None:
         """Let go of the file; the next line would open it again."""
@@ -182,18 +182,20 @@ class Journal:
     def _open_segment(self) -> None:
         self.close()
         now = time.time()
-        file = above_stdio(self._open(segment(now)))
+        folder = self._opened_folder()
+        try:
+            file = above_stdio(_opened(segment(now), folder, self._mode))
+        finally:
+            os.close(folder)
         try:
             status = os.fstat(file)
-            if status.st_mode & _KIND != _FILE:  # a terminal, say, behind a symbolic link
-                raise FileExistsError("no file, but has a segment's name")
+            if status.st_mode & _KIND != _FILE or status.st_uid != os.geteuid():
+                raise FileExistsError("not a file of ours, but has a segment's name")
         except BaseException:
             os.close(file)
             raise
         self._file, self._identity = file, (status.st_dev, status.st_ino)
         self._hour = now // 3600 * 3600, now // 3600 * 3600 + 3600
-        if status.st_mode & 0o600 != 0o600:
-            _give_back(file, 0o600)
 
     def _names(self) -> int | None:
         """Return how many names our file has; 0 if it was removed.
@@ -210,13 +212,47 @@ class Journal:
             return None
         return status.st_nlink if (status.st_dev, status.st_ino) == self._identity else None
 
-    def _open(self, name: str) -> int:
-        path = os.path.join(self.folder, name)
+    def _opened_folder(self) -> int:
+        """Open the journal's folder; if it is not there or not ours, find out where to write."""
         try:
-            return os.open(path, _FLAGS, 0o600)
+            return open_folder(self.folder)
+        except OSError as problem:
+            if from_signal_handler(problem):
+                raise
+        from autotask import homes
+
+        self.home, self._mode = homes.settle(self.home)
+        self.folder = os.path.join(self.home, "journal")
+        return open_folder(self.folder)
+
+
+def open_folder(path: str) -> int:
+    """Open a folder of this user's own. Another user could swap what lies in theirs."""
+    folder = os.open(path, _FOLDER)
+    if os.fstat(folder).st_uid != os.geteuid():
+        os.close(folder)
+        raise PermissionError(f"{path} belongs to another user")
+    return folder
+
+
+def _opened(name: str, folder: int, mode: int) -> int:
+    """Open a segment to append, or make it; never one that a link leads to."""
+    while True:
+        try:
+            return os.open(name, _FLAGS, dir_fd=folder)
         except FileNotFoundError:
-            make_folder(self.folder)
-            return os.open(path, _FLAGS, 0o600)
+            pass
+        try:
+            file = os.open(name, NEW, mode, dir_fd=folder)
+        except FileExistsError:  # another process was faster
+            continue
+        try:
+            os.fchmod(file, mode)  # an odd umask may have kept that from us
+        except BaseException as problem:
+            if not isinstance(problem, OSError) or from_signal_handler(problem):
+                os.close(file)
+                raise
+        return file
 
 
 def _rest(data: bytes, written: int, end: int) -> bytes:
@@ -227,27 +263,6 @@ def _rest(data: bytes, written: int, end: int) -> bytes:
     if data[written : written + 1] == b"\n":  # all but that
         begin = written + 1
     return b"\n" + data[begin:end]
-
-
-def make_folder(path: str) -> None:
-    """Make a folder of ours and those above it: nobody else may read them, umask or not."""
-    above = os.path.dirname(path)
-    if not os.path.isdir(above):
-        make_folder(above)
-    try:
-        os.mkdir(path, 0o700)
-    except FileExistsError:
-        return
-    _give_back(path, 0o700)
-
-
-def _give_back(path: str | int, mode: int) -> None:
-    """Give the user the rights that an odd umask has kept from what we made."""
-    try:
-        os.chmod(path, mode)
-    except OSError as problem:
-        if from_signal_handler(problem):
-            raise
 
 
 def above_stdio(file: int) -> int:

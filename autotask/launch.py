@@ -198,6 +198,8 @@ def equip(environ: dict[str, str], settings: Settings, command: list[str]) -> No
     They are found by `autotask frameworks` and `autotask doctor`, for it takes 50 ms.
     """
     environ["PYTHONPATH"] = with_agent(environ.get("PYTHONPATH"))
+    if settings.home and environ.get("AUTOTASK_HOME"):
+        environ["AUTOTASK_HOME"] = settings.home  # absolute, wherever the command goes from here
     if settings.home and "AUTOTASK_PLUGINS" not in environ:
         found = _plugins(settings.home, command, environ)
         if found:
@@ -206,6 +208,10 @@ def equip(environ: dict[str, str], settings: Settings, command: list[str]) -> No
 
 @guarded
 def _plugins(home: str, command: list[str], environ: dict[str, str]) -> str | None:
+    if os.path.lexists(os.path.join(home, "shared")):
+        from autotask import homes
+
+        home = homes.users_folder(home) if homes.shared_modes(home) else home
     known = known_plugins(home)
     if not known:
         return None
@@ -221,17 +227,31 @@ def known_plugins(home: str) -> dict[str, str]:
     A line each, with a tab between the two: to read JSON would cost half of all that we do.
     """
     try:
-        file = os.open(os.path.join(home, PLUGINS), os.O_RDONLY | os.O_CLOEXEC)
+        lines = _own_text(home, PLUGINS).split("\n")
     except OSError:
         return {}
-    try:
-        lines = os.read(file, 1 << 20).decode("utf-8", "surrogateescape").split("\n")
-    except OSError:
-        return {}
-    finally:
-        os.close(file)
     pairs = [line.partition("\t") for line in lines]
     return {folder: plugins for folder, _, plugins in pairs if plugins}
+
+
+def _own_text(home: str, name: str) -> str:
+    """Read a file that nobody but this user can have written, for it says what is executed."""
+    from autotask.journal import open_folder
+
+    folder = open_folder(home)
+    try:
+        flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+        file = os.open(name, flags, dir_fd=folder)
+        by_others = os.fstat(folder).st_mode & 0o022
+    finally:
+        os.close(folder)
+    try:
+        status = os.fstat(file)
+        if by_others or status.st_uid != os.geteuid() or status.st_mode & 0o170022 != 0o100000:
+            return ""  # others may write it, or it is not a file
+        return os.read(file, 1 << 20).decode("utf-8", "surrogateescape")
+    finally:
+        os.close(file)
 
 
 def environment_of(python: str) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 
 from autotask.guard import from_signal_handler
-from autotask.journal import Journal, above_stdio, make_folder, quoted
+from autotask.journal import NEW, Journal, above_stdio, open_folder, quoted
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
 TOLD = "told-"  # before a mark's name: see take_back
 BECAME = "became-"  # and here: see autotask.handing_over
-_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_CLOEXEC", 0)
-_FLAGS |= getattr(os, "O_NONBLOCK", 0)
 
 
 def marks_folder(home: str) -> str:
@@ -34,15 +32,17 @@ def leave_mark(
 
     On a full disk it may be empty: nobody can read it, and its owner takes it back all the same.
     """
-    folder = marks_folder(os.path.dirname(journal.folder))
+    segment, offset = journal.position()  # first: it finds out which home is ours to write
+    folder = marks_folder(journal.home)
     path = os.path.join(folder, name)
-    segment, offset = journal.position()
     line = (
         f'{{"process":{quoted(process)},"pid":{pid},"host":{quoted(host)},"root":"{root}",'
         f'"segment":"{segment}","offset":{offset}}}\n'
     )
     try:
-        file = _opened(folder, path)
+        file = _new(name, folder)
+    except FileExistsError:  # left by our launcher, of which we could not know
+        return path
     except OSError as problem:
         if from_signal_handler(problem):  # a TimeoutError of the program's
             raise
@@ -90,9 +90,15 @@ def is_signed(path: str) -> bool:
         return True  # nobody can tell
 
 
-def _opened(folder: str, path: str) -> int:
+def _new(name: str, path: str) -> int:
     try:
-        return above_stdio(os.open(path, _FLAGS, 0o600))
+        folder = open_folder(path)
     except FileNotFoundError:
-        make_folder(folder)
-        return above_stdio(os.open(path, _FLAGS, 0o600))
+        from autotask.homes import make_folder
+
+        make_folder(path)
+        folder = open_folder(path)
+    try:
+        return above_stdio(os.open(name, NEW, 0o600, dir_fd=folder))
+    finally:
+        os.close(folder)

@@ -10,7 +10,6 @@ hours (https://docs.datadoghq.com/api/latest/events/).
 
 from __future__ import annotations
 
-import os
 import time
 
 from autotask import events, journal
@@ -263,7 +262,7 @@ def ship(debts: Debts, settings: Settings, ours: journal.Journal, patience: floa
     is done where another process delivers at this moment.
     """
     done = 0
-    with Alone(os.path.dirname(ours.folder)) as alone:
+    with Alone(ours.home) as alone:
         if not alone:
             return 0
         while keys := _settled(debts.catch_up()):
@@ -316,7 +315,7 @@ def _notes(event: str, batch: _Batch) -> str:
 @guarded
 def ship_few(debts: Debts, settings: Settings, ours: journal.Journal) -> None:
     """Deliver the oldest of what is owed, as far as one need not wait for it."""
-    with Alone(os.path.dirname(ours.folder)) as alone:
+    with Alone(ours.home) as alone:
         if not alone:
             return
         keys = _settled(debts.catch_up())

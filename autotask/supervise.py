@@ -75,6 +75,8 @@ def start() -> None:
     if not is_wanted(settings, task) or not _is_plain_python():
         return
 
+    if settings.home and os.environ.get("AUTOTASK_HOME"):
+        os.environ["AUTOTASK_HOME"] = settings.home  # absolute, wherever the program goes
     addresses = {n: os.environ[n] for n in (*_ADDRESSES, _ADDRESS_ID) if n in os.environ}
 
     def go_on(added: dict[str, str]) -> None:
@@ -213,7 +215,9 @@ class Program:
         if settings.journal and settings.home:
             self.journal = journal.Journal(settings.home)
             self._position = self.journal.position()
+            settings.home = self.journal.home
             self._leave_mark(self.journal)
+            self.journal.close()
         run.started, run.clock = time.time(), time.monotonic()
         return {**environ, PARENT: parent_value(run.id, run.root, run.trigger)}
 

@@ -86,7 +86,10 @@ def tell_launcher(run: str) -> None:
     load()
     home = sys.modules["autotask.recorder"].settings().home
     if home:
-        sys.modules["autotask.marks"].sign_mark(home, f"launcher-{run}-")
+        ours = sys.modules["autotask.journal"].Journal(home)
+        ours.position()  # finds out which home is ours to write
+        ours.close()
+        sys.modules["autotask.marks"].sign_mark(ours.home, f"launcher-{run}-")
 
 
 def find(

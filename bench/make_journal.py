@@ -14,7 +14,7 @@ from collections.abc import Iterator
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-from autotask import journal
+from autotask import homes, journal
 from autotask.run import SKIPPED, SUCCESS, Outcome, Run, failure
 
 DAYS = 90
@@ -85,7 +85,7 @@ def _place(pid: int, shop: str) -> str:
 def write(count: int, home: str) -> None:
     """Write the segments; each line goes where the hour of its run's start lies."""
     folder = os.path.join(home, "journal")
-    journal.make_folder(folder)
+    homes.make_folder(folder)
     file, name = None, ""
     for at, line in lines(count, time.time(), random.Random(7)):
         if journal.segment(at) != name:

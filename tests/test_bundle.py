@@ -107,14 +107,23 @@ def test_any_user_may_read_it_whatever_the_umask_is(tmp_path: Path) -> None:
     assert {mode for path, mode in modes.items() if path.is_file()} == {0o644}
 
 
-def test_a_folder_that_is_not_empty_is_left_alone(tmp_path: Path) -> None:
-    write(tmp_path / "notes.txt", "mine")
-    done = bundle(tmp_path)
+@pytest.mark.parametrize("options", [(), ("--force",)])
+def test_a_folder_that_is_no_bundle_is_left_alone(options: tuple[str, ...], tmp_path: Path) -> None:
+    write(tmp_path / "sitecustomize.py", "mine")
+    done = bundle(tmp_path, *options)
     assert (done.status, done.stdout) == (1, "")
     assert done.stderr == (
-        f"autotask: {tmp_path} is not empty (--force writes into it all the same)\n"
+        f"autotask: {tmp_path} is not empty and not a bundle: choose another folder\n"
     )
-    assert files_in(tmp_path) == {"notes.txt": b"mine"}
+    assert files_in(tmp_path) == {"sitecustomize.py": b"mine"}
+
+
+def test_a_bundle_is_replaced_only_when_forced(tmp_path: Path) -> None:
+    write(tmp_path / "autotask.d" / "agent.py", "old")
+    done = bundle(tmp_path)
+    assert (done.status, done.stdout) == (1, "")
+    assert done.stderr == f"autotask: {tmp_path} is a bundle already; use --force to replace it\n"
+    assert files_in(tmp_path) == {"autotask.d/agent.py": b"old"}
 
 
 def test_forced_it_replaces_an_earlier_bundle_and_nothing_else(tmp_path: Path, made: Path) -> None:

@@ -485,6 +485,10 @@ ELSEWHERE = {
     "autotask.dogstatsd:Wire.close",
     "autotask.program:_is_main_interpreter",
     "autotask.dogstatsd:Wire.running",
+    "autotask.homes:_is_open",  # the tool asks
+    "autotask.homes:_is_others",
+    "autotask.homes:users_folder",
+    "autotask.homes:usual_home",
     "autotask.marks:is_signed",
     "autotask.process:is_dead",
     "autotask.run:from_status",

@@ -156,13 +156,13 @@ def _segments() -> list[str]:
     return [segment(now), segment(now + 3600)]
 
 
-STANDING = {
+STANDING: dict[str, tuple[Callable[[Path], None], list[str]]] = {
     "a FIFO as the segment": (_a_fifo, []),
     "standard output as the segment": (_a_link_to_the_output, []),
     "a folder as the segment": (_a_folder, []),
     "FIFOs as the folders": (_fifos, []),
     "devices as the folders": (_a_device, []),
-    "a link to a folder": (_a_link_to_a_folder, ALL),
+    "a link to a folder": (_a_link_to_a_folder, []),
 }
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import enum
 import json
 import os
+import re
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +20,22 @@ from hypothesis import strategies as st
 from support import Datagrams
 from test_wire import read
 
-from autotask import config, dogstatsd, failures, journal, masking, naming
+from autotask import (
+    closing,
+    config,
+    debts,
+    dogstatsd,
+    failures,
+    homes,
+    journal,
+    masking,
+    naming,
+    shipping,
+)
 from autotask.guard import guarded
 from autotask.run import Outcome, Run, exited, failure, raised
+from autotask.tool import history
+from autotask.tool.record import COLUMNS, from_row
 
 settings.register_profile(
     "autotask",
@@ -143,6 +158,74 @@ def test_whatever_is_given_to_an_exit_its_line_has_a_status_of_the_system(code: 
     found = only_line(line)
     assert found["status"] == outcome.status
     assert found.get("exit_code") in (None, *range(1, 256))
+
+
+# --- what is read from disk ----------------------------------------------------------------------
+
+ID = "0123456789abcdef"
+HOST = os.uname().nodename
+DEAD = {"process": "b/1/1", "pid": 999_999_999, "host": HOST}  # of a boot of long ago
+SOUND: list[dict[str, object]] = [  # what is read, and makes us write
+    {"event": "started", "run": ID, "root": ID, "task": "a", "framework": "click", **DEAD},
+    {"event": "started", "run": ID, "root": ID, "task": "a", "framework": "process", **DEAD},
+    {"event": "raised", "run": ID, "root": ID, "reason": "exit", "exit_code": 3, "caused_by": ID},
+    {"event": "finished", "run": ID, "root": ID, "status": "failure", "unsent": True},
+    {"event": "unsent", "run": ID, "root": ID, "of": "started"},
+]
+MARK: dict[str, object] = {"root": ID, "segment": "", "offset": 0, **DEAD}
+LINE_END = '","root":"x"}\n{"event":"finished","run":"'
+VALUES = st.none() | st.booleans() | st.integers() | TEXT | st.just(ID[::-1]) | st.just(LINE_END)
+NAMES = sorted({name for event in (*SOUND, MARK) for name in event} | {"parent", "at", "error"})
+
+
+def _spoilt(sound: list[dict[str, object]]) -> st.SearchStrategy[bytes]:
+    """Make sound lines with a field or two that are anything; some are no lines at all."""
+    spoilt = st.dictionaries(st.sampled_from(NAMES), VALUES | st.lists(VALUES), max_size=2)
+    at = journal.moment(time.time() - 60)
+    events = st.builds(
+        lambda event, more: {"at": at, **event, **more}, st.sampled_from(sound), spoilt
+    )
+    return events.map(lambda event: json.dumps(event, separators=(",", ":")).encode()) | JUNK
+
+
+JUNK = st.binary() | TEXT.map(lambda text: text.encode("utf-8", "backslashreplace"))
+SEGMENTS = st.lists(_spoilt(SOUND), max_size=6).map(b"\n".join)
+MARKS = _spoilt([MARK])
+
+
+@settings(max_examples=60)
+@given(SEGMENTS, st.dictionaries(st.sampled_from(["1-2", "told-1-2"]), MARKS, min_size=1))
+def test_no_line_of_ours_holds_what_was_not_checked(
+    datagrams: Datagrams, segment: bytes, marks: dict[str, bytes]
+) -> None:
+    environ = {"DD_DOGSTATSD_URL": datagrams.url}
+    with tempfile.TemporaryDirectory() as home, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AUTOTASK_HOME", home)
+        notes = journal.Journal(home)
+        before = journal.segment(time.time() - 3600)
+        homes.make_folder(notes.folder)
+        homes.make_folder(f"{home}/open")
+        Path(notes.folder, before).write_bytes(segment + b"\n")
+        for name, mark in marks.items():
+            Path(home, "open", name).write_bytes(mark)
+        wanted = config.Settings({**environ, "AUTOTASK_HOME": home})
+        closing.sweep(wanted)
+        with history.opened() as index:
+            assert index is not None
+            for record in map(from_row, index.rows(f"SELECT {COLUMNS} FROM run")):
+                json.dumps(record)
+        shipping.ship(debts.recent(home), wanted, notes, 0.0)
+        notes.close()
+        ours = [path for path in Path(notes.folder).iterdir() if path.name != before]
+        for line in b"".join(path.read_bytes() for path in ours).splitlines():
+            found = only_line(line.decode("ascii"))
+            assert all(is_id(found[name]) for name in ("run", "root"))
+            assert found.get("caused_by") is None or is_id(found["caused_by"])
+            assert type(found.get("exit_code", 0)) is int
+
+
+def is_id(text: object) -> bool:
+    return isinstance(text, str) and re.fullmatch("[0-9a-f]{16}", text) is not None
 
 
 # --- the wire ------------------------------------------------------------------------------------

@@ -44,15 +44,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--force",
         action="store_true",
-        help="write into a folder that is not empty, over an earlier bundle",
+        help="replace an earlier bundle",
     )
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Write the bundle, and say what turns it on."""
     folder: Path = arguments.folder.absolute()
-    if not arguments.force and folder.exists() and any(folder.iterdir()):
-        raise ToolError(f"{folder} is not empty (--force writes into it all the same)")
+    if folder.exists() and any(folder.iterdir()):
+        if not (folder / _INSIDE).is_dir() or (folder / _INSIDE).is_symlink():
+            raise ToolError(f"{folder} is not empty and not a bundle: choose another folder")
+        if not arguments.force:
+            raise ToolError(f"{folder} is a bundle already; use --force to replace it")
     files = dict(_files())
     _write(folder, files)
     print(f"{len(files)} files, {size_text(sum(map(len, files.values())))}; what turns it on:")

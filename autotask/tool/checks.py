@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import shlex
 import shutil
+import time
 
-from autotask import closing, debts, journal, launch
+from autotask import closing, debts, homes, journal, launch
 from autotask.config import Settings
 from autotask.naming import is_scheduler, python_program
-from autotask.tool import listening, quantities, supported, task_functions
+from autotask.tool import listening, quantities, supported, task_functions, whose
 from autotask.tool.environment import Environment, Plugin
 from autotask.tool.finding import Finding, Findings
 
@@ -157,8 +160,8 @@ def _plugins(environment: Environment) -> Findings:
         yield _plugin(environment, Plugin(watched, target, "AUTOTASK_PLUGINS", ""))
     setting = environment.plugins_setting
     if setting and named is None and setting != environment.remembered:
-        text = "autotask-run sets it from now on; where the agent runs without, set"
-        yield Finding("ok", "plugins", f"{text} AUTOTASK_PLUGINS={setting}")
+        text = f"autotask-run does not set AUTOTASK_PLUGINS={setting} yet"
+        yield Finding("warning", "plugins", text, "run `autotask frameworks`, or set it")
 
 
 def _name(plugin: Plugin) -> str:
@@ -201,15 +204,77 @@ def _journal(settings: Settings) -> Findings:
     if not home:
         yield Finding("problem", "journal", "no home folder is known", "set AUTOTASK_HOME")
         return
+    yield from _owners(home)
+    place = _place(home)
     try:
-        _write(home)
-        free = shutil.disk_usage(home).free
+        _check_writable(os.path.join(place, "journal"))
+        free = shutil.disk_usage(_nearest(place)).free
     except OSError as problem:
-        text = f"{problem.filename or home}: {problem.strerror} (as {user})"
+        text = f"{problem.filename}: {problem.strerror} (as {user})"
         yield Finding("problem", "journal", text, f"let {user} write there, or set AUTOTASK_HOME")
         return
-    text = f"{home} can be written as {user}, {quantities.size_text(free)} free"
+    text = f"{place} can be written as {user}, {quantities.size_text(free)} free"
     yield Finding("warning" if free < _LITTLE else "ok", "journal", text)
+
+
+def _owners(home: str) -> Findings:
+    """Tell of a home that is another user's, and of a folder in it that is not its owner's."""
+    owner = homes.owner(os.path.realpath(home))
+    for name in ("journal", "open"):
+        path = os.path.join(home, name)
+        found = homes.owner(path)
+        if os.path.islink(path):
+            text = f"{path} is a link, which is not followed"
+            yield Finding("warning", "owner", text, f"let {home} itself be the link")
+        elif found is not None and found != owner and owner != 0:
+            theirs = whose.user_name(owner or 0)
+            text = f"{path} belongs to {whose.user_name(found)}: no run of {theirs} is recorded"
+            yield Finding("warning", "owner", text, f"`chown -R {theirs} {shlex.quote(path)}`")
+    place = _place(home)
+    if not place.startswith(os.path.join(home, "")) and place != home:
+        text = f"{home} is not {_user()}'s: runs of {_user()} are recorded in {place}"
+        remedy = "to record in one place, lay it with `autotask init-home`"
+        yield Finding("warning", "owner", text, remedy)
+
+
+def _place(home: str) -> str:
+    """Return the home where this user's runs are recorded, or would be; see `homes.settle`."""
+    for place, _ in homes.places(home):
+        owner = homes.owner(os.path.join(place, "journal"))
+        if owner == os.geteuid():
+            return place
+        makes = homes.owner(place) == os.geteuid() or homes.stranger(place) is None
+        if owner is None and makes and _may_write(_nearest(place)):
+            return place
+    return home
+
+
+def _check_writable(folder: str) -> None:
+    """Raise OSError unless this user can write there, or make the folder. Nothing is written."""
+    place = _nearest(folder)
+    if not os.path.isdir(place):
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), place)
+    segment = os.path.join(folder, journal.segment(time.time()))
+    for path in (place, segment):
+        if os.path.lexists(path) and not _may_write(path):
+            read_only = os.statvfs(path).f_flag & os.ST_RDONLY
+            number = errno.EROFS if read_only else errno.EACCES
+            raise PermissionError(number, os.strerror(number), path)
+    if place == folder and homes.owner(place) != os.geteuid():
+        text = f"belongs to {whose.user_name(os.stat(place).st_uid)}"
+        raise PermissionError(errno.EACCES, text, place)
+
+
+def _may_write(path: str) -> bool:
+    rights = os.W_OK | (os.X_OK if os.path.isdir(path) else 0)
+    return os.access(path, rights, effective_ids=os.access in os.supports_effective_ids)
+
+
+def _nearest(path: str) -> str:
+    """Return a path, or what of it is there."""
+    while not os.path.lexists(path):
+        path = os.path.dirname(path)
+    return path
 
 
 def _user() -> str:
@@ -221,25 +286,9 @@ def _user() -> str:
         return f"user {os.geteuid()}" if hasattr(os, "geteuid") else "this user"
 
 
-def _write(home: str) -> None:
-    """Write in the journal's folder, and where the next line will stand; else raise OSError."""
-    place = journal.Journal(home)
-    journal.make_folder(place.folder)
-    trial = os.path.join(place.folder, f"doctor-{os.getpid()}")
-    file = os.open(trial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        os.write(file, b"\n")
-    finally:
-        os.close(file)
-        os.unlink(trial)
-    segment, _ = place.position()
-    path = os.path.join(place.folder, segment)
-    if os.path.exists(path):
-        os.close(os.open(path, os.O_WRONLY | os.O_APPEND))
-
-
 def _left_open(settings: Settings) -> Findings:
-    dead = [mark for mark in closing.marks(settings.home or "") if mark.dead]
+    own = _own(settings)
+    dead = [mark for mark in closing.marks(own) if mark.dead] if own else []
     if dead:
         text = f"{len(dead)} dead process{'es have' if len(dead) > 1 else ' has'} left runs open"
         yield Finding("warning", "runs", text, "`autotask runs` closes them as lost")
@@ -247,7 +296,12 @@ def _left_open(settings: Settings) -> Findings:
 
 def _owed(settings: Settings) -> Findings:
     """Tell what an Agent has missed that listens by now."""
-    owed = debts.recent(settings.home).catch_up() if settings.home else {}
+    own = _own(settings)
+    owed = debts.recent(own).catch_up() if own else {}
     if owed:
         text = f"the Agent has missed {debts.text(len(owed))}"
         yield Finding("warning", "delivery", text, "`autotask ship` delivers them")
+
+
+def _own(settings: Settings) -> str | None:
+    return whose.find(settings).own if settings.home else None

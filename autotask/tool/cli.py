@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 import autotask
-from autotask.tool import bundle, doctor, frameworks, prune, runs, ship, show, tasks
+from autotask.tool import bundle, doctor, frameworks, init_home, prune, runs, ship, show, tasks
 from autotask.tool.datadog import commands as monitors
 from autotask.tool.datadog import dashboard_command as dashboard
 from autotask.tool.errors import ToolError
@@ -28,6 +28,7 @@ _COMMANDS = {
     "doctor": doctor,
     "frameworks": frameworks,
     "bundle": bundle,
+    "init-home": init_home,
 }
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
 
 from autotask.tool import output
@@ -14,8 +13,8 @@ from autotask.tool.finding import Finding
 SUMMARY = "find out whether runs are reported, and if not, why"
 DESCRIPTION = """\
 Look into the Python that COMMAND would use (default: python3), as `autotask-run` would start it,
-and at where runs are written and sent. COMMAND itself is never started. Exits with 1 when something
-keeps runs from being reported; a warning alone is no such thing."""
+and at where runs are written and sent. COMMAND itself is never started, and nothing is written.
+Exits with 1 when something keeps runs from being reported; a warning alone is no such thing."""
 EXAMPLES = """\
   autotask doctor
   autotask doctor -- inv db.migrate
@@ -35,7 +34,6 @@ def run(arguments: argparse.Namespace) -> int:
     words = arguments.words or default_command()
     environment = Environment(words)
     findings = list(all_findings(environment))
-    _remember(environment)
     bad = any(finding.status == "problem" for finding in findings)
     if arguments.format == "json":
         found = [finding._asdict() for finding in findings]
@@ -43,12 +41,6 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         _print(findings)
     return 1 if bad else 0
-
-
-def _remember(environment: Environment) -> None:
-    """Note the plugins, unless that is what the findings complain of."""
-    with contextlib.suppress(OSError):
-        environment.remember()
 
 
 def _print(findings: list[Finding]) -> None:

@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from autotask import launch
 from autotask.command import Command, read
 from autotask.config import Settings
-from autotask.journal import make_folder
+from autotask.homes import make_folder
 from autotask.naming import is_pex, python_program
-from autotask.tool import supported
+from autotask.tool import supported, whose
 from autotask.tool.errors import ToolError
 
 if TYPE_CHECKING:
@@ -125,7 +125,7 @@ class Environment:
         environ = dict(os.environ)
         launcher = Settings(environ)
         launch.equip(environ, launcher, words)
-        self._home = launcher.home
+        self._launcher = launcher
         self.remembered = None if _SETTING in os.environ else environ.get(_SETTING)
         self.command: Command = read(words, environ)
         self.settings = Settings(self.command.environ)
@@ -218,10 +218,11 @@ class Environment:
         A wrapper that is called `python` may lead elsewhere the next time.
         """
         python = self.command.python
-        if self._home and python and self.said:
+        home = whose.find(self._launcher).own if self._launcher.home else None
+        if home and python and self.said:
             folder = launch.environment_of(python)
             if folder == launch.environment_of(self.said["executable"]) and folder.isprintable():
-                _remember(self._home, folder, self.plugins_setting)
+                _remember(home, folder, self.plugins_setting)
 
     def try_plugin(self, plugin: Plugin) -> dict[str, Any]:
         """Do what the agent would do with a plugin; return `seconds`, `error` or `unwatched`."""

@@ -10,39 +10,69 @@ from collections.abc import Iterator
 from autotask.closing import Alone, close_unmarked, sweep, under_launchers
 from autotask.config import Settings
 from autotask.marks import marks_folder
-from autotask.tool import index, output, retention, segments
+from autotask.tool import index, output, retention, segments, whose
 from autotask.tool.errors import ToolError
+from autotask.tool.whose import Home
 
 NO_RUNS = "no runs yet: try `autotask-run python script.py`"
-
-
-def home_of(settings: Settings) -> str:
-    """Return where the journal and its index live, as the agent sees it."""
-    if not settings.home:
-        raise ToolError("no home folder is known: set AUTOTASK_HOME")
-    return settings.home
 
 
 @contextlib.contextmanager
 def opened() -> Iterator[index.Index | None]:
     """Give the index of the user's home; None before the first run."""
     settings = Settings(os.environ)
-    home = home_of(settings)
-    if not segments.listed(segments.journal_folder(home)):
+    home = whose.find(settings)
+    if not segments.listed_in(home.path, home.shared):
         yield None
         return
+    if home.why:
+        output.notice(f"{home.why}: only read")
+    if home.own:
+        settings.home = home.own
+        _tidy(settings, home.own)
+    with _opened(settings, home) as history:
+        yield history
+
+
+def _tidy(settings: Settings, own: str) -> None:
+    """Close the runs of dead processes, and keep the journal within its bound."""
     sweep(settings)
-    dropped = retention.keep_within_default(home)
+    dropped = retention.keep_within_default(own)
     if dropped:
         output.notice(f"the journal was over its bound: dropped the {dropped} oldest runs")
-    history = index.open_index(home)
-    try:
+
+
+@contextlib.contextmanager
+def _opened(settings: Settings, home: Home) -> Iterator[index.Index]:
+    if home.shared:
+        if home.own:
+            with _own(settings, home.own):
+                pass  # closes what is lost
+        with _damage_removed(index.open_shared(home.path, home.own)) as history:
+            yield history
+    elif home.own:
+        with _own(settings, home.own) as history:
+            yield history
+    else:
+        with contextlib.closing(index.open_temporary(home.path)) as history:
+            yield history
+
+
+@contextlib.contextmanager
+def _own(settings: Settings, home: str) -> Iterator[index.Index]:
+    with _damage_removed(index.open_index(home)) as history:
         end_lost(settings, home, history)
+        yield history
+
+
+@contextlib.contextmanager
+def _damage_removed(history: index.Index) -> Iterator[index.Index]:
+    try:
         yield history
     except sqlite3.DatabaseError as problem:
         if not index.is_damage(problem):
             raise
-        index.remove(home)
+        index.remove(history.path)
         raise ToolError("the index was damaged and is deleted: run the command again") from None
     finally:
         history.close()

@@ -11,10 +11,12 @@ import json
 import math
 import os
 import sqlite3
+import stat
 import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from autotask.events import opened
 from autotask.lines import pieces, taken
 from autotask.process import is_dead
 from autotask.tool import output, segments
@@ -24,9 +26,10 @@ if TYPE_CHECKING:
     from autotask.lines import Event
 
 FILE = "index.sqlite3"
+SHARED_FILE = "shared.sqlite3"  # of all users' runs in a shared home; each user has one
 VERSION = 3
 # 1: first. 2: an index of the runs without an end, instead of those that are running.
-# 3: any status, and the fields that this version does not know.
+# 3: any status, the fields that this version does not know, and owners.
 
 _SCHEMA = """
 CREATE TABLE segment (
@@ -39,7 +42,8 @@ CREATE TABLE segment (
 );
 CREATE TABLE run (
     -- a started and a finished line, joined in whichever order they came; of two the first counts
-    run TEXT NOT NULL UNIQUE,
+    run TEXT NOT NULL,
+    owner INTEGER NOT NULL,         -- user id in a shared home, else 0: no other can end this run
     parent TEXT,
     root TEXT,
     task TEXT,
@@ -69,7 +73,8 @@ CREATE TABLE run (
     max_rss INTEGER,                -- bytes
     finished_in INTEGER,            -- segment.id
     finished_bytes INTEGER,
-    finished_more TEXT              -- as started_more
+    finished_more TEXT,             -- as started_more
+    UNIQUE (run, owner)
 );
 -- the filters of `autotask runs` and the groups of `autotask tasks` are answered from these alone
 CREATE INDEX run_by_time ON run (started_at, task, framework, status);
@@ -109,8 +114,8 @@ def _upsert() -> str:
         for column, half in zip(columns, halves)
     ]
     return (
-        f"INSERT INTO run (run, {', '.join(columns)}) VALUES (?{', ?' * len(columns)}) "
-        f"ON CONFLICT (run) DO UPDATE SET {', '.join(sets)}"
+        f"INSERT INTO run (run, owner, {', '.join(columns)}) VALUES (?, ?{', ?' * len(columns)}) "
+        f"ON CONFLICT (run, owner) DO UPDATE SET {', '.join(sets)}"
     )
 
 
@@ -139,9 +144,10 @@ class _Unread(NamedTuple):
 class Index:
     """The joined runs of one home, up to date as of `refresh`."""
 
-    def __init__(self, connection: sqlite3.Connection, folder: str) -> None:
+    def __init__(self, connection: sqlite3.Connection, path: str, source: Source) -> None:
         self.connection = connection
-        self._folder = folder
+        self.path = path
+        self._source = source
 
     def close(self) -> None:
         """Let go of the file."""
@@ -172,7 +178,7 @@ class Index:
             with self.transaction():
                 self.connection.executemany(
                     "UPDATE run SET status = 'failure', reason = 'lost' "
-                    "WHERE run = ? AND finished_at IS NULL",
+                    "WHERE rowid = ? AND finished_at IS NULL",
                     lost,
                 )
 
@@ -223,7 +229,7 @@ class Index:
             )
         }
         stale, unread = [], []
-        for found in segments.listed(self._folder):
+        for found in self._source.listed():
             key, inode, size, consumed = known.pop(found.name, (None, 0, 0, 0))
             if key is not None and (found.inode != inode or found.size < size):
                 stale.append(key)
@@ -245,7 +251,10 @@ class Index:
 
     def _read(self, unread: _Unread, advance: Callable[[int], None]) -> None:
         found, consumed = unread.found, unread.consumed
-        with open(os.path.join(self._folder, found.name), "rb") as file:
+        owner = segments.owner_of(found.name)
+        with opened(os.path.join(self._source.folder, found.name)) as file:
+            if owner and os.fstat(file.fileno()).st_uid != owner:
+                return
             key = unread.key or self._added(found)
             file.seek(consumed)
             batch: dict[str, _Halves] = {}
@@ -256,8 +265,8 @@ class Index:
                 for text, event in events:
                     _sort_in(batch, event, key, len(text) + 1)
                 if len(batch) >= _BATCH:
-                    self._write(batch)
-            self._write(batch)
+                    self._write(batch, owner)
+            self._write(batch, owner)
         advance(consumed - unread.consumed)
         self.connection.execute(
             "UPDATE segment SET size = ?, consumed = ? WHERE id = ?",
@@ -271,48 +280,89 @@ class Index:
         )
         return cursor.lastrowid or 0
 
-    def _write(self, batch: dict[str, _Halves]) -> None:
+    def _write(self, batch: dict[str, _Halves], owner: int) -> None:
         self.connection.executemany(
-            _UPSERT, [(run, *half.started, *half.finished) for run, half in batch.items()]
+            _UPSERT, [(run, owner, *half.started, *half.finished) for run, half in batch.items()]
         )
         batch.clear()
 
     def _lost(self) -> list[_Values]:
         """Return the running runs whose process is dead."""
         running = self.connection.execute(
-            "SELECT run, process, pid, host FROM run "
+            "SELECT rowid, process, pid, host FROM run "
             "WHERE finished_at IS NULL AND status = 'running' "
             "AND process IS NOT NULL AND pid IS NOT NULL AND host IS NOT NULL"
         ).fetchall()
-        dead = {identity: is_dead(*identity) for identity in {tuple(row[1:]) for row in running}}
-        return [(run,) for run, *identity in running if dead[tuple(identity)]]
+        dead = {identity: _is_dead(*identity) for identity in {tuple(row[1:]) for row in running}}
+        return [(row,) for row, *identity in running if dead[tuple(identity)]]
+
+
+def _is_dead(process: str, pid: int, host: str) -> bool:
+    """Tell whether a process is gone. Another user's may be out of sight: hidepid in proc(5)."""
+    if not is_dead(process, pid, host):
+        return False
+    if os.path.exists(f"/proc/{pid}") or pid <= 0:
+        return True
+    try:
+        os.kill(pid, 0)
+    except PermissionError:
+        return False
+    except (OSError, OverflowError):
+        pass
+    return True
+
+
+class Source(NamedTuple):
+    """Where the segments of an index lie, and which they are."""
+
+    folder: str
+    listed: Callable[[], list[segments.Segment]]
 
 
 def open_index(home: str) -> Index:
-    """Open the index of a home and catch up with its journal.
+    """Open the index of this user's own home and catch up with its journal."""
+    return _open(os.path.join(home, FILE), _source(home))
+
+
+def open_shared(home: str, own: str | None) -> Index:
+    """Open the index of all users' runs in a shared home; *own* is this user's folder in it."""
+    path = os.path.join(own, SHARED_FILE) if own else ""
+    return _open(path, Source(home, lambda: segments.listed_in_shared(home)))
+
+
+def open_temporary(home: str) -> Index:
+    """Make an index for this command alone, of a home that is only to be read."""
+    return _open("", _source(home))
+
+
+def _source(home: str) -> Source:
+    folder = segments.journal_folder(home)
+    return Source(folder, lambda: segments.listed(folder))
+
+
+def _open(path: str, source: Source) -> Index:
+    """Open an index and catch up.
 
     A damaged file is built anew. Where none can be written (a read-only or full disk), the index
     lives for this command only.
     """
-    path = os.path.join(home, FILE)
-    folder = segments.journal_folder(home)
     for _ in range(2):
         try:
-            return _opened(path, folder)
+            return _opened(path, source)
         except sqlite3.DatabaseError as problem:
             if "locked" in str(problem):
                 raise ToolError("another autotask is at work on the index: try again") from None
             if not is_damage(problem):
                 break
-            remove(home)
-    return _opened("", folder)  # SQLite's own temporary database
+            remove(path)
+    return _opened("", source)  # SQLite's own temporary database
 
 
-def remove(home: str) -> None:
+def remove(path: str) -> None:
     """Delete an index and what SQLite keeps beside it."""
     for suffix in ("", "-wal", "-shm", "-journal"):
         with contextlib.suppress(OSError):
-            os.unlink(os.path.join(home, FILE + suffix))
+            os.unlink(path + suffix)
 
 
 def is_damage(problem: sqlite3.DatabaseError) -> bool:
@@ -322,11 +372,11 @@ def is_damage(problem: sqlite3.DatabaseError) -> bool:
     return type(problem) is sqlite3.DatabaseError
 
 
-def _opened(path: str, folder: str) -> Index:
-    if path:
-        with contextlib.suppress(OSError):  # messages of exceptions are nobody else's business
-            os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
-    index = Index(sqlite3.connect(path, timeout=_PATIENCE, isolation_level=None), folder)
+def _opened(path: str, source: Source) -> Index:
+    if path and not _may_open(path):
+        path = ""
+    connection = sqlite3.connect(path, timeout=_PATIENCE, isolation_level=None)
+    index = Index(connection, path, source)
     try:
         _prepare(index, path)
         index.refresh()
@@ -334,6 +384,18 @@ def _opened(path: str, folder: str) -> Index:
         index.close()
         raise
     return index
+
+
+def _may_open(path: str) -> bool:
+    """Tell whether SQLite would open, or make, files of this user's own and no others."""
+    with contextlib.suppress(OSError):  # messages of exceptions are nobody else's business
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600))
+    for suffix in ("", "-wal", "-shm", "-journal"):
+        with contextlib.suppress(FileNotFoundError):
+            status = os.lstat(path + suffix)
+            if not stat.S_ISREG(status.st_mode) or status.st_uid != os.geteuid():
+                return False
+    return True
 
 
 def _prepare(index: Index, path: str) -> None:

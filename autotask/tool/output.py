@@ -104,7 +104,15 @@ def print_csv(fields: Sequence[str], records: Iterable[Mapping[str, Any]]) -> No
 def _csv_cell(value: Any) -> Any:
     if isinstance(value, dict):
         return json.dumps(value) if value else None
-    return clean(value) if isinstance(value, str) else value
+    return _no_formula(clean(value)) if isinstance(value, str) else value
+
+
+def _no_formula(text: str) -> str:
+    """Keep a spreadsheet from calculating a cell: an apostrophe in front makes it text.
+
+    A tab or a line end at the beginning is written out by now.
+    """
+    return "'" + text if text.startswith(("=", "+", "-", "@")) else text
 
 
 def notice(text: str) -> None:

@@ -6,7 +6,7 @@ import argparse
 import os
 
 from autotask.config import Settings
-from autotask.tool import history, output, quantities, retention, segments
+from autotask.tool import history, output, quantities, retention, segments, whose
 
 SUMMARY = "drop old runs"
 DESCRIPTION = """\
@@ -39,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Prune, and say in a line what was done."""
-    home = history.home_of(Settings(os.environ))
+    home = whose.find(Settings(os.environ)).to_write()
     if not segments.listed(segments.journal_folder(home)):
         print(history.NO_RUNS)
         return

@@ -25,14 +25,14 @@ import signal
 import sqlite3
 import time
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 try:
     import fcntl
 except ImportError:  # not on Windows
     fcntl = None  # type: ignore[assignment]
 
-from autotask import closing, journal
+from autotask import closing, events, journal
 from autotask.lines import pieces
 from autotask.tool import output, segments
 from autotask.tool.errors import ToolError
@@ -89,10 +89,13 @@ def keep_within_default(home: str) -> int:
     stamp = os.path.join(home, "pruned")
     try:
         with contextlib.suppress(FileNotFoundError):
-            if abs(time.time() - os.stat(stamp).st_mtime) < _DAY:
+            if abs(time.time() - os.lstat(stamp).st_mtime) < _DAY:
                 return 0
-        os.close(os.open(stamp, os.O_WRONLY | os.O_CREAT, 0o600))
-        os.utime(stamp)
+        file = os.open(stamp, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
+        try:
+            os.utime(file)
+        finally:
+            os.close(file)
         if _size(segments.journal_folder(home)) <= DEFAULT_BOUND:
             return 0
         return prune(home, DEFAULT_BOUND).runs
@@ -105,7 +108,7 @@ def _alone(folder: str) -> Iterator[None]:
     """Keep other prunes out."""
     if fcntl is None:
         raise ToolError("this system has no way to prune a journal that is in use")
-    descriptor = os.open(folder, os.O_RDONLY)
+    descriptor = journal.open_folder(folder)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield
@@ -145,7 +148,7 @@ def _is_open(path: str) -> bool:
     if not hasattr(fcntl, "F_SETLEASE"):
         return False
     signal.signal(signal.SIGIO, signal.SIG_IGN)  # comes where somebody opens it just now
-    with open(path, "rb") as file:
+    with events.opened(path) as file:
         try:
             fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_RDLCK)
         except BlockingIOError:
@@ -222,7 +225,7 @@ def _affected(index: Index) -> list[_Affected]:
 
 def _note(index: Index, path: str, key: int) -> None:
     """Let the index know a segment as it is now, so that it is not read again."""
-    status = os.stat(path)
+    status = os.lstat(path)
     index.connection.execute(
         "UPDATE segment SET inode = ?, size = ?, consumed = ? WHERE id = ?",
         (status.st_ino, status.st_size, status.st_size, key),
@@ -235,11 +238,8 @@ def _rewritten(index: Index, path: str, size: int) -> int | None:
     None: it was written to since the index read it, or somebody is about to.
     """
     copy = os.path.join(os.path.dirname(path), _COPY)
-    with open(path, "rb") as source, open(copy, "wb") as target:
-        status = os.fstat(source.fileno())
-        os.chmod(copy, status.st_mode & 0o777)
-        with contextlib.suppress(PermissionError):
-            os.chown(copy, status.st_uid, status.st_gid)
+    with events.opened(path) as source, _new(copy) as target:
+        os.fchmod(target.fileno(), os.fstat(source.fileno()).st_mode & 0o777)
         for line in source:
             for text, event in pieces(line):
                 if _is_kept(index, event):
@@ -247,7 +247,7 @@ def _rewritten(index: Index, path: str, size: int) -> int | None:
         target.flush()
         os.fsync(target.fileno())
         left = target.tell()
-    if _is_open(path) or os.stat(path).st_size != size:
+    if _is_open(path) or os.lstat(path).st_size != size:
         os.unlink(copy)
         return None
     if left:
@@ -256,6 +256,13 @@ def _rewritten(index: Index, path: str, size: int) -> int | None:
         os.unlink(path)
         os.unlink(copy)
     return left
+
+
+def _new(path: str) -> BinaryIO:
+    """Make a file, in the place of what a killed prune may have left."""
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(path)
+    return open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb")
 
 
 def _is_kept(index: Index, event: dict[str, Any]) -> bool:

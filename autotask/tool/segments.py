@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
 import re
 import stat
 from datetime import datetime
 from typing import NamedTuple
+
+from autotask.tool import whose
 
 _NAME = re.compile(r"\d{4}-\d\d-\d\dT\d\d\.jsonl", re.ASCII)
 
@@ -27,22 +31,48 @@ def journal_folder(home: str) -> str:
 def listed(folder: str) -> list[Segment]:
     """Return the segments in the order of their hours; none where there is no folder.
 
-    What is named like one and is no file (a folder, a pipe, a link) is none.
+    Anything else that is named like one (a folder, a pipe, a link, a file of another user than
+    the folder's owner) is left out.
     """
-    found = []
     try:
-        with os.scandir(folder) as entries:
-            for entry in entries:
-                if _NAME.fullmatch(entry.name):
-                    try:
-                        status = entry.stat(follow_symlinks=False)
-                    except FileNotFoundError:  # pruned at this moment
-                        continue
-                    if stat.S_ISREG(status.st_mode):
-                        found.append(Segment(entry.name, status.st_ino, status.st_size))
+        above = os.lstat(folder)
     except FileNotFoundError:
         return []
+    if not stat.S_ISDIR(above.st_mode):  # a link, too
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), folder)
+    found = []
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if _NAME.fullmatch(entry.name):
+                try:
+                    status = entry.stat(follow_symlinks=False)
+                except FileNotFoundError:  # pruned at this moment
+                    continue
+                if stat.S_ISREG(status.st_mode) and status.st_uid == above.st_uid:
+                    found.append(Segment(entry.name, status.st_ino, status.st_size))
     return sorted(found)
+
+
+def listed_in(home: str, shared: bool) -> list[Segment]:
+    """Return the segments of a home, those of all users if several share it."""
+    return listed_in_shared(home) if shared else listed(journal_folder(home))
+
+
+def listed_in_shared(home: str) -> list[Segment]:
+    """Return all users' segments in a shared home: `1000/journal/2026-11-25T03.jsonl`."""
+    found = []
+    for name, _ in whose.journals(home):
+        with contextlib.suppress(PermissionError):  # not for us to read
+            folder = os.path.join(name, "journal")
+            inside = listed(os.path.join(home, folder))
+            found += [one._replace(name=os.path.join(folder, one.name)) for one in inside]
+    return found
+
+
+def owner_of(name: str) -> int:
+    """Return whose a segment of a shared home is; 0 for the segments of a home of one user."""
+    user = name.partition("/")[0]
+    return int(user) if user.isdigit() else 0
 
 
 def hour_end(name: str) -> float:

@@ -9,7 +9,7 @@ from typing import NoReturn
 
 from autotask import closing, debts, journal, shipping
 from autotask.config import Settings
-from autotask.tool import history, listening
+from autotask.tool import listening, whose
 from autotask.tool.errors import ToolError
 
 SUMMARY = "deliver what the Datadog Agent did not take"
@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Deliver, and say how much that was."""
     settings = Settings(os.environ)
-    home = history.home_of(settings)
+    home = settings.home = whose.find(settings).to_write()
     if not settings.dogstatsd:
         raise ToolError("datagrams are turned off: see AUTOTASK_DOGSTATSD, DD_DOGSTATSD_DISABLE")
     ours, owing = journal.Journal(home), debts.recent(home)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from autotask import debts, journal
+from autotask import debts, homes, journal
 from autotask.run import SUCCESS
 
 MANY = 50_000
@@ -46,7 +46,7 @@ def test_what_was_given_up_is_forgotten_when_it_is_too_old(home: Path) -> None:
     at = time.time() - debts.TOLD - 1
     line = journal.finished_line("1" * 16, "1" * 16, at, SUCCESS, 1.0, None, None, unsent=True)
     segment = home / "journal" / journal.segment(at)
-    journal.make_folder(str(segment.parent))
+    homes.make_folder(str(segment.parent))
     segment.write_text(f"{line}\n")
     owing.give_up({("1" * 16, "finished")})
     assert owing.catch_up() == {}

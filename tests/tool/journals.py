@@ -17,7 +17,7 @@ from typing import Any
 
 from support import PATIENCE, Ended, Record, environment
 
-from autotask import journal, process
+from autotask import homes, journal, process
 from autotask.run import SUCCESS, Outcome, Run
 
 HOUR, DAY = 3600.0, 86400.0
@@ -154,7 +154,7 @@ class Book:
     def line(self, text: str, ago: float = 0, end: str = "\n") -> None:
         """Append to the segment of that time."""
         path = self.segment(ago)
-        journal.make_folder(str(path.parent))
+        homes.make_folder(str(path.parent))
         with path.open("a") as file:
             file.write(text + end)
 

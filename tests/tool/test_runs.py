@@ -115,6 +115,15 @@ def test_csv_has_a_line_of_heads_and_a_line_a_run(book: Book) -> None:
     assert json.loads(found["tags"]) == {"team": "north"}
 
 
+@pytest.mark.parametrize("begin", ["=", "+", "-", "@", "\t=", "\r="])
+def test_no_cell_of_csv_is_a_formula(book: Book, begin: str) -> None:
+    book.run(f"{begin}1+1")
+    _, row = csv.reader(io.StringIO(answer("runs", "--format", "csv")))
+    cell = dict(zip(CONTRACT, row))["task"]
+    assert cell[0] in "'\\"
+    assert cell.endswith("1+1")
+
+
 FILTERS = [
     ("", "db.migrate db.check nightly.py compile:main.c [odd]"),
     ("--task db.*", "db.migrate db.check"),

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from autotask import journal
+from autotask import homes, journal
 from autotask.run import SUCCESS, Outcome, Run
 
 
@@ -30,7 +30,7 @@ def write(home: Path, runs: Iterable[Past]) -> None:
     for past in runs:
         segments.setdefault(journal.segment(past.at), []).extend(_lines(past))
     folder = home / "journal"
-    journal.make_folder(str(folder))
+    homes.make_folder(str(folder))
     for name, lines in segments.items():
         (folder / name).write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
 

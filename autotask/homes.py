@@ -1,0 +1,171 @@
+"""Which home is this user's to write, and how a folder of ours is made.
+
+Loaded only if the journal cannot be opened just so: at the very first run, in a shared home, and in
+one that belongs to another user.
+"""
+
+from __future__ import annotations
+
+import os
+
+from autotask.guard import from_signal_handler
+from autotask.standard import standard
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+SHARED = "shared"  # a file of root's in a home that `autotask init-home` has laid
+_NO_ACCESS = 13  # EACCES
+_TYPE, _FOLDER, _FILE = 0o170000, 0o040000, 0o100000  # of a mode
+_STICKY, _BY_OTHERS = 0o1000, 0o022
+_PRIVATE = 0o700, 0o600
+_BY_GROUP, _BY_ALL = (0o2750, 0o640), (0o755, 0o644)
+_OPEN_FOLDER = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_CLOEXEC", 0)
+_NO_LINK = getattr(os, "O_NOFOLLOW", 0)
+
+
+def settle(home: str) -> tuple[str, int]:
+    """Return the home where this user's runs go, and the mode of the files there.
+
+    That is *home* itself; in a shared home the user's own folder; and the user's usual home if
+    *home* belongs to somebody else. Raises OSError if there is none.
+    """
+    if not hasattr(os, "geteuid"):
+        raise PermissionError(_NO_ACCESS, "this system has no owners of files", home)
+    for place, (folder_mode, file_mode) in places(home):
+        if owner(place) == os.geteuid() or stranger(place) is None:
+            try:
+                make_folder(os.path.join(place, "journal"), folder_mode)
+            except OSError as problem:
+                if from_signal_handler(problem) or not (shared_modes(home) or _is_others(home)):
+                    raise
+            if owner(os.path.join(place, "journal")) == os.geteuid():
+                return place, file_mode
+    raise PermissionError(_NO_ACCESS, "belongs to another user", home)
+
+
+def places(home: str) -> Iterator[tuple[str, tuple[int, int]]]:
+    """Yield where this user's runs may go, the best place first, with the modes of what is made."""
+    modes = shared_modes(home)
+    yield (users_folder(home), modes) if modes else (home, _PRIVATE)
+    usual = usual_home() if modes or _is_others(home) else None
+    if usual:
+        yield usual, _PRIVATE
+
+
+def users_folder(home: str) -> str:
+    """Return this user's own home in a shared one."""
+    return os.path.join(home, str(os.geteuid()))
+
+
+def usual_home() -> str | None:
+    """Return where this user's home is if no variable says so."""
+    try:
+        folder = standard("pwd").getpwuid(os.geteuid()).pw_dir
+    except (ImportError, KeyError):
+        return None
+    return os.path.join(folder, ".local", "state", "autotask") if folder else None
+
+
+def shared_modes(home: str) -> tuple[int, int] | None:
+    """Return the modes of folders and files in a shared home; None if it is not one.
+
+    Root has laid it, so that nobody can take another user's folder away.
+    """
+    folder, file = _status(home), _status(os.path.join(home, SHARED), follow=False)
+    if folder is None or file is None or file.st_mode & _TYPE != _FILE:
+        return None
+    if folder.st_uid or file.st_uid or not folder.st_mode & _STICKY:
+        return None
+    return _BY_ALL if folder.st_mode & 0o002 else _BY_GROUP
+
+
+def stranger(path: str, keep_out: bool = False) -> str | None:
+    """Return the first thing on the way to *path* that belongs to neither this user nor root.
+
+    *keep_out*: or into which another user may put things of their own.
+    """
+    path = os.path.abspath(path)
+    for way in (path, os.path.realpath(path)):
+        place = ""
+        for word in way.split("/"):
+            place = f"{place}{word}" if place.endswith("/") else f"{place}/{word}"
+            status = _status(place, follow=False)
+            if status is None:
+                break
+            if status.st_uid not in (0, os.geteuid()):
+                return place
+            if keep_out and _is_open(status, place == way):
+                return place
+    return None
+
+
+def _is_open(status: os.stat_result, itself: bool) -> bool:
+    """Tell whether others can put things into a folder: a home itself, or one above it.
+
+    Above, a group is mostly the user's own, as a umask of 002 makes it.
+    """
+    if status.st_mode & _TYPE != _FOLDER:
+        return False
+    if itself:
+        return bool(status.st_mode & _BY_OTHERS)
+    return bool(status.st_mode & 0o002) and not status.st_mode & _STICKY
+
+
+def _is_others(home: str) -> bool:
+    """Tell whether a home belongs to another user, or would have to be made in what does."""
+    status = _status(home)
+    if status is not None and status.st_mode & _TYPE == _FOLDER:
+        return status.st_uid != os.geteuid()
+    return stranger(home) is not None
+
+
+def owner(path: str) -> int | None:
+    """Return the user id of a file's or link's owner; None if it is not there."""
+    status = _status(path, follow=False)
+    return None if status is None else status.st_uid
+
+
+def _status(path: str, follow: bool = True) -> os.stat_result | None:
+    try:
+        return os.stat(path, follow_symlinks=follow)
+    except OSError as problem:
+        if from_signal_handler(problem):
+            raise
+        return None
+
+
+def make_folder(path: str, mode: int = 0o700) -> None:
+    """Make a folder of ours and those above it; only what we make gets the mode, umask or not."""
+    os.close(_made(os.path.abspath(path), mode))
+
+
+def _made(path: str, mode: int) -> int:
+    """Open a folder, and make it first if it is not there."""
+    try:
+        return os.open(path, _OPEN_FOLDER)
+    except FileNotFoundError:
+        pass
+    above, name = os.path.split(path)
+    folder = _made(above, mode)
+    try:
+        return _made_in(folder, name, mode)
+    finally:
+        os.close(folder)
+
+
+def _made_in(folder: int, name: str, mode: int) -> int:
+    try:
+        os.mkdir(name, mode, dir_fd=folder)
+    except FileExistsError:  # another process was faster, or it is a link to nowhere
+        return os.open(name, _OPEN_FOLDER | _NO_LINK, dir_fd=folder)
+    # The umask may have left us no right to open it; a path alone needs none.
+    made = os.open(name, getattr(os, "O_PATH", 0) | _OPEN_FOLDER | _NO_LINK, dir_fd=folder)
+    try:
+        if os.fstat(made).st_uid == os.geteuid():
+            os.chmod(f"/proc/self/fd/{made}", mode)
+    except OSError as problem:  # not on Linux, or no /proc
+        if from_signal_handler(problem):
+            raise
+    return made

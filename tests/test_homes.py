@@ -1,0 +1,436 @@
+"""Whose a home is: no trap in another user's, none made for them, and one that several share."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support import LAUNCHER, PYTHON, Ended, run_program, runs, write
+from tool.journals import COMMAND, HOST, Book, dead_process
+
+from autotask import journal, process
+from autotask.config import Settings
+from autotask.journal import Journal
+from autotask.marks import leave_mark
+from autotask.run import SUCCESS, Run
+from autotask.tool import cli
+
+root = pytest.mark.skipif(
+    not sys.platform.startswith("linux") or os.getuid() != 0, reason="only root has two sides"
+)
+ANN, EVE = 54321, 54322  # users whom the machine does not know
+SECRET = "root's own\n"
+ID = "0123456789abcdef"
+
+
+@pytest.fixture
+def place() -> Iterator[Path]:
+    """Give a folder that each user can reach, as those of pytest are not."""
+    with tempfile.TemporaryDirectory() as name:
+        os.chmod(name, 0o755)
+        yield Path(name)
+
+
+def as_user(user: int, do: Callable[[], Any]) -> Any:
+    """Do something in a process of another user; return what it returned."""
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            os.setgroups([])
+            os.setgid(user)
+            os.setuid(user)
+            os.umask(0o022)
+            os.write(writing, json.dumps(do()).encode())
+        finally:
+            os._exit(0)
+    os.close(writing)
+    with open(reading) as answer:
+        text = answer.read()
+    os.waitpid(child, 0)
+    return json.loads(text)
+
+
+def tool(*words: str) -> tuple[int, str, str]:
+    """Run the `autotask` command in this process: another user cannot start this Python."""
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        status = cli.main(words)
+    return status, out.getvalue(), err.getvalue()
+
+
+def as_root(place: Path, *command: str | Path, **env: str | None) -> Ended:
+    """Run a command as root, whose own home is a folder of the test's."""
+    passwd = write(place / "passwd", f"root:x:0:0::{place}/root:/bin/sh\neve:x:{EVE}:{EVE}::/:\n")
+    bind = 'mount --bind "$0" /etc/passwd && exec "$@"'
+    words = ("unshare", "-m", "sh", "-c", bind, passwd)
+    if run_program(*words, "true", under="bare").status:
+        pytest.skip("may not mount")
+    return run_program(*words, *command, under="bare", env=env)
+
+
+def snapshot(folder: Path) -> dict[str, tuple[object, ...]]:
+    """Read all that a folder holds, with modes and owners."""
+    return {str(path): _state(path) for path in [folder, *sorted(folder.rglob("*"))]}
+
+
+def _state(path: Path) -> tuple[object, ...]:
+    status = path.lstat()
+    content: object = None
+    if path.is_symlink():
+        content = os.readlink(path)
+    elif path.is_file():
+        content = path.read_bytes()
+    return status.st_mode, status.st_uid, status.st_gid, content
+
+
+def give(folder: Path, user: int) -> None:
+    for path in (folder, *folder.rglob("*")):
+        os.lchown(path, user, user)
+
+
+# --- traps in a home of another user's -----------------------------------------------------------
+
+
+def _links_as_files(home: Path, secret: Path) -> None:
+    for hour in (0, 3600):
+        segment = home / "journal" / journal.segment(time.time() + hour)
+        segment.unlink(missing_ok=True)
+        segment.symlink_to(secret)
+    _leave_dead_run(home, ago=90 * 86400)
+    (home / "journal" / ".prune").symlink_to(secret)
+    for name in ("index.sqlite3", "index.sqlite3-journal", "index.sqlite3-wal", "pruned"):
+        (home / name).symlink_to(secret)
+
+
+def _links_as_folders(home: Path, secret: Path) -> None:
+    (home / "journal").rmdir()
+    for name in ("journal", "open"):
+        (home / name).symlink_to(secret.parent)
+
+
+def _forged(home: Path, secret: Path) -> None:
+    """Leave an id of more than one line, a plugin, and folders that anybody may write."""
+    forged = {"event": "finished", "run": ID, "root": ID, "at": "", "status": "success"}
+    _leave_dead_run(home, '","root":"x"}\n' + json.dumps(forged) + '\n{"x":"')
+    write(home / "trap.py", f"open({str(secret)!r}, 'w')")
+    (home / "plugins").write_text(f"{Path(PYTHON).parent}\tjson=trap:instrument\n")
+    for folder in (home, home / "journal", home / "open"):
+        folder.chmod(0o777)
+
+
+def _leave_dead_run(home: Path, run: str = ID, ago: float = 0) -> None:
+    pid, identity = dead_process()
+    started = journal.started_line(Run("nightly", "click"), f'"pid":{pid}')
+    fields = {"run": run, "root": run, "process": identity, "host": HOST}
+    Book(home).line(json.dumps({**json.loads(started), **fields}), ago)
+    (home / "open").mkdir(exist_ok=True)
+    mark = {"process": identity, "pid": pid, "host": HOST, "root": run, "segment": "", "offset": 0}
+    (home / "open" / f"{pid}-{ID}").write_text(json.dumps(mark) + "\n")
+
+
+TRAPS = (_links_as_files, _links_as_folders, _forged)
+COMMANDS = ("runs", "prune --keep 1d", "ship", "doctor", "frameworks")
+
+
+@root
+@pytest.mark.parametrize("command", [*COMMANDS, "launcher"])
+@pytest.mark.parametrize("trap", TRAPS)
+def test_nothing_in_another_users_home_is_a_trap(
+    trap: Callable[[Path, Path], None], command: str, place: Path
+) -> None:
+    (place / "secrets").mkdir()
+    secret = place / "secrets" / "2020-01-01T00.jsonl"
+    secret.write_text(SECRET)
+    secret.chmod(0o440)
+    home = place / "eves"
+    (home / "journal").mkdir(parents=True)
+    trap(home, secret)
+    give(home, EVE)
+    before = snapshot(home), snapshot(secret.parent)
+    words: list[str | Path] = [*COMMAND, *command.split()]
+    if command == "launcher":
+        words = [LAUNCHER, PYTHON, "-c", "import json"]
+    done = as_root(place, *words, AUTOTASK_HOME=str(home), PYTHONPATH=str(home))
+    assert "Traceback" not in done.stderr
+    assert (snapshot(home), snapshot(secret.parent)) == before
+    if command == "runs" and trap is not _links_as_folders:
+        assert done.stderr == f"autotask: {home} belongs to eve: only read\n"
+
+
+# --- a home that several users share -------------------------------------------------------------
+
+
+@pytest.fixture
+def shared(place: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    home = place / "shared"
+    monkeypatch.setenv("AUTOTASK_HOME", str(home))
+    assert tool("init-home", str(home)) == (
+        *(0, f"all users can record in {home}; what they set:\nAUTOTASK_HOME={home}\n", ""),
+    )
+    return home
+
+
+def record(task: str, ended: bool = True, by: tuple[int, str] | None = None) -> str:
+    """Record a run as the agent does, in a process by its id and identity: that of the tests."""
+    notes = Journal(os.environ["AUTOTASK_HOME"])
+    run = Run(task, "click")
+    run.started = time.time()
+    pid, identity = by or LIVING
+    leave_mark(notes, f"{pid}-{run.id}", identity, pid, HOST, run.id)
+    fields = journal.process_fields(pid, identity, HOST, None, None, None, None, {})
+    assert notes.append(journal.started_line(run, fields))
+    if ended:
+        assert notes.append(_end(run.id))
+    return run.id
+
+
+LIVING = os.getpid(), process.identity()
+
+
+def _end(run: str) -> str:
+    return journal.finished_line(run, run, time.time(), SUCCESS, 1.0, None, None)
+
+
+def seen() -> dict[str, str]:
+    """Return the status of each task, as the tool tells it to a user."""
+    status, out, err = tool("runs", "--format", "jsonl")
+    assert (status, err) == (0, "")
+    return {line["task"]: line["status"] for line in map(json.loads, out.splitlines())}
+
+
+@root
+def test_users_of_a_shared_home_see_each_others_runs(shared: Path) -> None:
+    for user in (ANN, EVE, 0):
+        as_user(user, lambda user=user: record(f"of {user}"))  # type: ignore[misc]
+    all_of_them = {f"of {user}": "success" for user in (ANN, EVE, 0)}
+    for user in (ANN, EVE, 0, 54323):
+        for _ in range(2):
+            assert as_user(user, seen) == all_of_them
+    owners = {path.name: path.stat().st_uid for path in shared.iterdir() if path.is_dir()}
+    assert owners == {str(user): user for user in (ANN, EVE, 0)}
+
+
+@root
+def test_nobody_can_end_or_hide_another_users_runs(shared: Path) -> None:
+    run = as_user(ANN, lambda: record("anns", ended=False))
+    (segment,) = shared.glob(f"{ANN}/journal/*.jsonl")
+
+    def forge() -> list[str]:
+        record("eves")
+        notes = Journal(str(shared))
+        notes.append(_end(run))
+        refused = []
+        for deed in (
+            lambda: segment.open("a"),
+            segment.unlink,
+            lambda: (shared / str(ANN)).rename(shared / "gone"),
+            lambda: (shared / "shared").unlink(),
+            lambda: (shared / "shared").open("w"),
+        ):
+            try:
+                deed()
+            except OSError as problem:
+                refused.append(type(problem).__name__)
+        return refused
+
+    assert as_user(EVE, forge) == ["PermissionError"] * 5
+    # A folder that is named like another user's, and one whose files are.
+    as_user(EVE, lambda: str(shutil.copytree(shared / str(EVE), shared / "54323")))
+    for user in (ANN, EVE, 0):
+        assert as_user(user, seen) == {"anns": "running", "eves": "success"}
+
+
+@root
+def test_only_its_user_ends_a_lost_run_in_the_journal(shared: Path) -> None:
+    as_user(EVE, lambda: record("eves"))
+    dead = dead_process()
+    as_user(ANN, lambda: record("anns", ended=False, by=dead))
+    for user, ends in ((EVE, 0), (0, 0), (ANN, 1)):
+        assert as_user(user, seen)["anns"] == "failure"
+        (segment,) = shared.glob(f"{ANN}/journal/*.jsonl")
+        assert segment.read_text().count('"event":"finished"') == ends
+
+
+@root
+def test_a_user_whose_folder_was_taken_records_in_their_usual_home(shared: Path) -> None:
+    (shared / "0").mkdir()
+    os.chown(shared / "0", EVE, EVE)
+    done = as_root(shared.parent, LAUNCHER, "true", AUTOTASK_HOME=str(shared))
+    assert done == Ended(0, "", "")
+    (run,) = runs(shared.parent / "root" / ".local" / "state" / "autotask")
+    assert run["task"] == "true"
+    assert list((shared / "0").iterdir()) == []
+
+
+@root
+def test_a_home_for_a_group_is_closed_to_others(place: Path, monkeypatch: Any) -> None:
+    import grp
+
+    home = place / "shared"
+    monkeypatch.setenv("AUTOTASK_HOME", str(home))
+    group = grp.getgrall()[-1]
+    assert tool("init-home", "--group", group.gr_name, str(home))[0] == 0
+    as_user(0, lambda: record("roots"))
+    modes = {path.name: path.stat().st_mode & 0o7777 for path in (home, *home.glob("0/*/*.jsonl"))}
+    assert sorted(modes.values()) == [0o640, 0o3770]
+    assert {path.stat().st_gid for path in home.glob("0/journal/*")} == {group.gr_gid}
+    assert as_user(ANN, lambda: tool("runs"))[0] == 1
+
+
+REFUSED = {
+    "a folder that holds something": (lambda place: (place / "x").mkdir(), "is not empty"),
+    "a folder of another user's": (lambda place: os.chown(place, EVE, EVE), "other users"),
+    "a link": (lambda place: (place.rmdir(), place.symlink_to("/tmp")), "/tmp"),
+}
+
+
+@root
+@pytest.mark.parametrize(("make", "why"), REFUSED.values(), ids=REFUSED)
+def test_a_shared_home_is_laid_in_an_empty_folder_of_roots(
+    make: Callable[[Path], object], why: str, place: Path
+) -> None:
+    folder = place / "folder"
+    folder.mkdir()
+    make(folder)
+    before = snapshot(place)
+    status, _, err = tool("init-home", str(folder))
+    assert (status, err.count("\n")) == (1, 1)
+    assert snapshot(place) == before
+
+
+@root
+def test_only_root_lays_a_shared_home(place: Path) -> None:
+    status, _, err = as_user(ANN, lambda: tool("init-home", str(place / "shared")))
+    assert (status, err) == (
+        *(1, "autotask: only root can lay a home for several users: use sudo\n"),
+    )
+
+
+# --- sudo ----------------------------------------------------------------------------------------
+
+
+SUDO = {
+    "sudo -E": {"AUTOTASK_HOME": None, "HOME": "{eve}"},
+    "su without -, with a variable of the user's": {"XDG_STATE_HOME": "{eve}/state"},
+    "a home that is named": {"AUTOTASK_HOME": "{eve}/tasks"},
+}
+
+
+@root
+@pytest.mark.parametrize("made", [False, True])
+@pytest.mark.parametrize("env", SUDO.values(), ids=SUDO)
+def test_nothing_of_roots_comes_into_a_users_home(
+    env: dict[str, str | None], made: bool, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    eve = place / "eve"
+    eve.mkdir()
+    os.chown(eve, EVE, EVE)
+    for name, value in {"AUTOTASK_HOME": None, **env}.items():
+        if value is None:
+            monkeypatch.delenv(name, raising=False)
+        else:
+            monkeypatch.setenv(name, value.format(eve=eve))
+    home = Path(Settings(os.environ).home or "")
+    monkeypatch.setenv("EVES", str(home))
+
+    def record_as_eve() -> bool:
+        monkeypatch.setenv("AUTOTASK_HOME", str(home))
+        return bool(record("eves"))
+
+    if made:
+        as_user(EVE, record_as_eve)
+    before = snapshot(eve)
+    for words in ([LAUNCHER, "true"], [*COMMAND, "doctor"], [*COMMAND, "frameworks"]):
+        as_root(place, *words)
+    seen_by_root = as_root(place, *COMMAND, "runs", "--format", "csv").stdout
+    assert seen_by_root.count("\n") == (2 if made else 1)
+    assert snapshot(eve) == before
+    own = place / "root" / ".local" / "state" / "autotask"
+    assert [run["task"] for run in runs(own)] == ["true"]
+    assert as_user(EVE, record_as_eve)
+
+
+@root
+def test_the_doctor_says_whose_a_home_is(place: Path, home: Path) -> None:
+    home = place / "home"
+    Book(home).run()
+    give(home, EVE)
+    said = as_root(place, *COMMAND, "doctor", AUTOTASK_HOME=str(home)).stdout
+    own = place / "root" / ".local" / "state" / "autotask"
+    assert f"{home} is not root's: runs of root are recorded in {own}" in said
+    os.chown(home / "journal", 0, 0)
+    said = as_root(place, *COMMAND, "doctor", AUTOTASK_HOME=str(home)).stdout
+    assert f"{home}/journal belongs to root: no run of eve is recorded" in said
+
+
+# --- what is this user's own ---------------------------------------------------------------------
+
+
+def test_links_above_the_home_and_the_home_as_a_link_go_on_working(
+    tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "data" / "tasks").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(tmp_path / "data")
+    home.symlink_to(tmp_path / "link" / "tasks")
+    record("linked")
+    assert seen() == {"linked": "success"}
+    assert (tmp_path / "data" / "tasks" / "index.sqlite3").exists()
+
+
+def test_a_segment_that_is_a_link_is_not_written(home: Path, tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text(SECRET)
+    secret.chmod(0o440)
+    (home / "journal").mkdir(parents=True)
+    for hour in (0, 3600):
+        (home / "journal" / journal.segment(time.time() + hour)).symlink_to(secret)
+    assert Journal(str(home)).append("a line") is False
+    assert (secret.read_text(), secret.stat().st_mode & 0o777) == (SECRET, 0o440)
+
+
+def test_a_segment_keeps_the_mode_that_its_user_gave_it(home: Path) -> None:
+    notes = Journal(str(home))
+    assert notes.append("one")
+    (segment,) = (home / "journal").iterdir()
+    segment.chmod(0o640)
+    notes.close()
+    assert notes.append("two")
+    assert segment.stat().st_mode & 0o777 == 0o640
+
+
+def test_a_group_may_write_above_the_home(tmp_path: Path, home: Path) -> None:
+    tmp_path.chmod(0o775)  # as a umask of 002 has made it
+    record("mine")
+    assert seen() == {"mine": "success"}
+
+
+def test_in_a_home_that_others_may_write_the_tool_only_reads(home: Path) -> None:
+    record("mine", ended=False, by=dead_process())
+    home.chmod(0o775)
+    before = snapshot(home)
+    status, out, err = tool("runs", "--format", "jsonl")
+    assert (status, json.loads(out)["reason"]) == (0, "lost")
+    assert err == f"autotask: {home} can be written by other users (`chmod go-w` it): only read\n"
+    for words in (("prune", "--keep", "1d"), ("ship",)):
+        assert tool(*words)[0] == 1
+    assert snapshot(home) == before
+
+
+def test_a_relative_home_is_the_same_wherever_the_command_goes(tmp_path: Path) -> None:
+    program = "import os, sys, subprocess; os.chdir('sub'); subprocess.run(sys.argv[1:])"
+    (tmp_path / "sub").mkdir()
+    words = (PYTHON, "-c", program, LAUNCHER, "true")
+    done = run_program(*words, under="launcher", cwd=tmp_path, env={"AUTOTASK_HOME": "tasks"})
+    assert done == Ended(0, "", "")
+    assert len(runs(tmp_path / "tasks")) == 2
