@@ -6,7 +6,6 @@ Apart from the rest because it is loaded only when something failed.
 from __future__ import annotations
 
 import os
-import re
 
 from autotask.agent import TABLE
 from autotask.config import Settings
@@ -24,8 +23,13 @@ LONGEST_MESSAGE = 500  # characters of an exception's message that are kept
 _LONGEST_READ = 20_000  # characters of it that are searched for secrets
 _LONGEST_WORD = 2_000  # characters of a secret of unknown end
 
-# Line ends and what turns the direction of a text, for a terminal or a page.
-_CONTROLS = "[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]"
+# Line ends and what turns the direction of a text, for a terminal or a page. No pattern: to import
+# `re` runs code from a string, and CPython then forgets that it is to end by SIGINT because of an
+# uncaught KeyboardInterrupt.
+_CONTROLS = dict.fromkeys(
+    (*range(0x20), *range(0x7F, 0xA0), 0x61C, 0x200E, 0x200F, *range(0x2028, 0x202F)), " "
+)
+_CONTROLS.update(dict.fromkeys(range(0x2066, 0x206A), " "))
 _keeps: bool | None = None
 
 
@@ -162,7 +166,7 @@ def _is_running(frame: FrameType, innermost: FrameType | None) -> bool:
 def one_line(text: str, length: int = LONGEST_MESSAGE) -> str:
     """Make a text safe inside a line of the protocol: no line ends, no field marks."""
     text = text[:length].replace("|", "/").replace("\n", "\\n")
-    text = re.sub(_CONTROLS, " ", text)
+    text = text.translate(_CONTROLS)
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from support import SUPPORTED, only_run, pythons, run_program, runs, write
+from support import SUPPORTED, Datagrams, only_run, pythons, run_program, runs, write
 
 
 @dataclass(frozen=True)
@@ -165,3 +165,16 @@ def test_a_task_of_a_forked_child_ends_with_the_child(tmp_path: Path, home: Path
     program, task = runs(home)
     assert (program["task"], program["status"]) == ("shop.py", "success")
     assert (task["task"], task["reason"], task["exit_code"]) == ("shop", "exit", 5)
+
+
+@pytest.mark.parametrize("version", SUPPORTED)
+@pytest.mark.parametrize("env", [{}, {"AUTOTASK_SUPERVISE": "1"}], ids=["from inside", "parent"])
+def test_ctrl_c_ends_it_by_the_signal_though_we_tell_of_it_meanwhile(
+    env: dict[str, str], version: str, tmp_path: Path, home: Path, datagrams: Datagrams
+) -> None:
+    script = write(tmp_path / "job.py", "raise KeyboardInterrupt")
+    words = pythons(version), script
+    bare = run_program(*words, under="bare")
+    ours = run_program(*words, under="path", env={**env, "AUTOTASK_DEBUG": None})
+    assert ours.status == bare.status == -2
+    assert only_run(home)["reason"] == "interrupted"
