@@ -47,9 +47,13 @@ hooks: "dict[str, list[Callable[[ModuleType], object]]]" = {}  # of modules that
 def start() -> None:  # noqa: C901  each function more costs every idle process
     """Watch for the frameworks, and take over the run of this process where nobody else does."""
     environ = os.environ
-    started = "autotask.agent" in [getattr(finder, "__name__", "") for finder in sys.meta_path]
-    if started or (environ.get("AUTOTASK_ENABLED", "1") != "1" and not _is_enabled()):
+    if "autotask.agent" in [getattr(finder, "__name__", "") for finder in sys.meta_path]:
         return
+    if environ.get("AUTOTASK_ENABLED", "1") != "1":
+        from autotask.config import Settings
+
+        if not Settings(environ).enabled:
+            return
     program = sys.argv[0].rpartition("/")[2]
     if program in WRAPPERS:
         from autotask import wrapper
@@ -76,8 +80,12 @@ def start() -> None:  # noqa: C901  each function more costs every idle process
             program = words[words.index("-m") + 1].rpartition(".")[2]
         if program in SCHEDULERS.split():
             environ["AUTOTASK_PARENT"] = ""
-    if _is_launched(environ.get("AUTOTASK_PROCESS_RUN", "")):
-        return
+    run, _, pid = environ.get("AUTOTASK_PROCESS_RUN", "").partition(":")
+    if run and (pid.partition(":")[0] == str(os.getpid()) or "AUTOTASK_DEBUG" in environ):
+        from autotask import launched
+
+        if launched.has_run(run, pid):
+            return
     wanted = environ.get("AUTOTASK_PROCESS", "0" if environ.get("AUTOTASK_PARENT") else "1")
     if wanted != "0" and ("AUTOTASK_PROCESS" in environ or sys.argv[0] not in ("-c", "")):
         from autotask import watch
@@ -102,44 +110,3 @@ def find_spec(
     except BaseException as problem:  # of a finder behind us
         watch.hide(problem)
         raise
-
-
-def _is_enabled() -> bool:
-    from autotask.config import Settings
-
-    return Settings(os.environ).enabled
-
-
-def _is_launched(process_run: str) -> bool:
-    """Tell whether the run of this very process is open, and somebody will end it.
-
-    A launcher outside has opened it, or this process itself, when it was another program.
-    """
-    run, _, pid = process_run.partition(":")
-    if run and "AUTOTASK_DEBUG" in os.environ:
-        from autotask import watch
-
-        watch.tell_launcher(run)
-    if pid != str(os.getpid()):
-        if not pid.startswith(f"{os.getpid()}:"):
-            return False
-        from autotask import watch  # before exec, this process had runs open
-
-        watch.load("naming", "program", "handing_over")
-        return bool(sys.modules["autotask.handing_over"].take_over(process_run))
-    had_it = "atexit" in sys.modules
-    import atexit
-
-    if not had_it and sys.version_info >= (3, 10) and sys.implementation.name == "cpython":
-        del sys.modules["atexit"]  # see autotask.standard
-
-    def explain() -> None:
-        if hasattr(sys, "last_value"):
-            try:
-                from autotask import program
-            except Exception:  # a broken installation of ours is no trouble of the program's
-                return
-            program.explain(run)
-
-    atexit.register(explain)
-    return True
