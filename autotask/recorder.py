@@ -517,9 +517,8 @@ def _journal_end(
     if not here.journal:
         return claim() is not None
     cpu, now = time.process_time() - run.cpu, time.time()
-    line = journal.finished_line(
-        run.id, run.root, now, outcome, duration, cpu, _max_rss(now), unsent
-    )
+    memory = _memory[1] if later else _max_rss(now)  # to read it takes system calls
+    line = journal.finished_line(run.id, run.root, now, outcome, duration, cpu, memory, unsent)
     return here.journal.append(line, claim, later=later) is not None
 
 
