@@ -41,7 +41,8 @@ def prepared(original: Any) -> Callable[..., None]:
             if word is None:
                 original(*args, **kwargs)
             elif "env" in given:
-                original(**{**given, "env": _with_word(given["env"], word)})
+                env = _with_word(given["env"], word) or given["env"]
+                original(**{**given, "env": env})
             else:
                 os.putenv(PROCESS_RUN, word)  # only C sees it: other threads read os.environ
                 original(*args, **kwargs)
@@ -117,16 +118,14 @@ def _rename_mark(ours: Journal, name: str) -> None:
     ours.mark = path
 
 
-def _with_word(env: Any, word: str) -> Any:
-    """Add to an environment of the program's own, unless it was made anew without ours."""
-    try:
-        if PARENT in env:
-            return {**env, PROCESS_RUN: word}
-        if os.fsencode(PARENT) in env:
-            return {**env, os.fsencode(PROCESS_RUN): os.fsencode(word)}
-    except TypeError:  # what it will refuse
-        pass
-    return env
+@guarded
+def _with_word(env: Any, word: str) -> dict[Any, Any] | None:
+    """Add to an environment of the program's own; None if it was made anew without ours."""
+    if PARENT in env:
+        return {**env, PROCESS_RUN: word}
+    if os.fsencode(PARENT) in env:
+        return {**env, os.fsencode(PROCESS_RUN): os.fsencode(word)}
+    return None
 
 
 def _written(run: Run) -> str:

@@ -8,6 +8,8 @@ from __future__ import annotations
 import os
 import sys
 
+from autotask.guard import from_signal_handler, swallow
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -51,13 +53,15 @@ def follow(has_open_runs: Callable[[], bool]) -> None:
     """From now on, end or hand over the runs that are open when the program leaves."""
 
     def leave(original: Any, *args: Any, **kwargs: Any) -> None:
-        if has_open_runs():
-            try:
+        try:
+            if has_open_runs():
                 from autotask import handing_over
-            except Exception:  # noqa: S110  a broken installation of ours is not the program's trouble
-                pass
-            else:
+
                 original = handing_over.prepared(original)
+        except Exception as problem:
+            if from_signal_handler(problem):
+                raise
+            swallow("leave", problem)
         original(*args, **kwargs)
 
     for name in ("_exit", "execv", "execve"):

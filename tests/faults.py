@@ -200,12 +200,18 @@ def begin(place, program, env, kind):
     os.closerange(3, 64)
     os.environ["AUTOTASK_HOME"] = place + "/home"
     for name, value in env.items():
-        os.environ[name] = value.format(pid=os.getpid(), place=place)
+        os.environ[name] = value.format(pid=os.getpid(), place=place, identity=identity())
     for name in [name for name, value in env.items() if value == ""]: del os.environ[name]
     sys.argv = [folder + "/" + program]
     sys.orig_argv = ["python", "-Bu", *sys.argv]
     sys.path[0] = folder
     site.ENABLE_USER_SITE = False
+
+def identity():
+    space = os.readlink("/proc/self/ns/pid").partition("[")[2].rstrip("]")
+    with open("/proc/sys/kernel/random/boot_id") as boot, open("/proc/self/stat") as stat:
+        started = stat.read().rpartition(")")[2].split()[19]
+        return f"{boot.read().strip()}/{space}/{started}"
 
 def fault_of(chosen, kind):
     def fault(number):
@@ -232,7 +238,9 @@ if function is not None:
     sys.path.insert(0, template)
     if "SHOP_PEER" in os.environ: sys.path.insert(0, folder + "/peer")
     if "SHOP_IMPORTED" in os.environ: __import__(os.environ["SHOP_IMPORTED"])
+    sys.argv[0] = sys.orig_argv[-1] = os.environ.get("SHOP_CALLED", sys.argv[0])
     site.execsitecustomize()
+    sys.argv[0] = sys.orig_argv[-1] = folder + "/" + program
 main.__file__ = sys.argv[0]
 with open(sys.argv[0]) as file: main.code = compile(file.read(), sys.argv[0], "exec")
 exec(main.__dict__.pop("code"), main.__dict__)

@@ -259,6 +259,7 @@ attempt("closed", closed)
 attempt("thrown", thrown)
 attempt("asteps", lambda: asyncio.run(asteps()))
 attempt("leaves", jobs.leaves)
+attempt("long", jobs.speaks)
 attempt("nested", jobs.outer, 2)
 attempt("nested", jobs.outer, 0)
 attempt("pickled", lambda: pickle.loads(pickle.dumps(jobs.plain))(2))
@@ -293,6 +294,10 @@ async def later_inside(n): return 6 / n
 def leaves(): sys.exit(3)
 @task
 def slow(): time.sleep(0.2)
+class Long(Exception):
+    def __str__(self): return "password=hunter2 " + 5000 * "word "
+@task
+def speaks(): raise Long
 def outer(n): return plain(n)
 """
 PROCESS = """
@@ -329,6 +334,25 @@ ENDINGS = {
     "breaks off": "\nimport os, shop_jobs; shop_jobs.plain(3); os._exit(6)\n",
     "is killed": "\nimport os, shop_jobs; shop_jobs.plain(3); os.kill(os.getpid(), 15)\n",
 }
+# Leaves its runs behind by os.exec*, at the third try.
+BECOMES = """
+import os, sys
+import shop_jobs as jobs
+from shop_lib import attempt
+open("empty", "w").close()
+os.chmod("empty", 0o755)
+attempt("exec", os.execv, "nowhere", ["nowhere"])
+attempt("exec", os.execv, "./empty", ["empty"])
+attempt("exec", os.execve, "./empty", ["empty"], os.environ)
+attempt("exec", os.execv, "./empty")
+attempt("task", jobs.plain, 2)
+os.execve(sys.executable, [sys.executable, "-ISc", "print('another one')"], os.environ)
+"""
+STARTS = """
+import os, subprocess, sys
+os.environ["PYTHONPATH"] = "/nowhere:{template}"
+subprocess.run([sys.executable, "-ISc", "print('wrapped', flush=True)"])
+"""
 PLUGIN = """
 def instrument(module): print("", end="")
 def broken(module): raise ValueError("broken")
@@ -394,6 +418,16 @@ PROGRAMS: dict[str, tuple[str, dict[str, str]]] = {
         ENDINGS["raises"],
         {"AUTOTASK_PROCESS_RUN": "0123456789abcdef:{pid}", "AUTOTASK_DEBUG": "{place}/debug"},
     ),
+    "becomes": (BECOMES, FUNCTIONS_ENV),
+    "became": (
+        ENDINGS["raises"],
+        {
+            "AUTOTASK_PROCESS_RUN": "0123456789abcdef:{pid}:{identity}:{pid}-0123456789abcdef:"
+            "0123456789abcdef,0123456789abcdef,,6d,70726f63657373,73686f70,1.0,0.0",
+        },
+    ),
+    "helper": (ENDINGS["leaves"], {"SHOP_CALLED": "/usr/lib/python3/dist-packages/helper.py"}),
+    "wrapper": (STARTS, {"SHOP_CALLED": "ddtrace-run"}),
     "odd": (ENDINGS["raises"], ODD_ENV),
     "resolving": (
         "\nimport shop_jobs, time; shop_jobs.plain(3); time.sleep(0.1)\n" + ENDINGS["leaves"],
@@ -439,7 +473,6 @@ INEVITABLE: dict[str, tuple[str, str]] = {
     "sitecustomize:_package.load": ("raises returns", _VALUE),
     "autotask:task": ("raises returns", "is what it calls"),
     "autotask.agent:find_spec": ("raises returns", _BORDER),
-    "autotask.agent:_is_launched.explain": ("raises", _GUARD),
     "autotask.functions:instrument": ("returns", _VALUE),
     "autotask.functions:_find": ("raises returns", "is what its pickles name"),
     "autotask.functions:_is_named": ("raises returns", "is asked by what pickles and copies it"),
@@ -466,22 +499,27 @@ INEVITABLE: dict[str, tuple[str, str]] = {
     "autotask.guard:swallow": ("raises", _GUARD),
     "autotask.guard:from_signal_handler": ("raises returns", _GUARD),
     "autotask.leaving:StandIn.__init__": ("returns", "leaves an object half made"),
+    "autotask.leaving:StandIn.__getattribute__": ("raises returns", _VALUE),
     "autotask.leaving:StandIn.__repr__": ("raises returns", _VALUE),
+    "autotask.handing_over:prepared": ("returns", "makes what it calls"),
+    "autotask.handing_over:prepared.quick_exit": ("raises returns", "makes the program's call"),
+    "autotask.handing_over:prepared.become": ("raises returns", "makes the program's call"),
+    "autotask.handing_over:_mark_as_become": ("returns", "is in what that call is given"),
+    "autotask.handing_over:_with_word": ("returns", "is in what that call is given"),
+    "autotask.handing_over:_written": ("returns", "is in what that call is given"),
+    "autotask.program:_note_exits.leave": ("raises returns", "makes the program's call"),
+    "autotask.leaving:follow.leave": ("raises returns", "makes the program's call"),
     "autotask.inheriting:_hear": ("raises", _BORDER),
     "autotask.watch:find": ("raises returns", _BORDER),
     "autotask.watch:_found": ("raises returns", _BORDER),
     "autotask.watch:_lend.exec_module": ("raises returns", _BORDER),
     "autotask.watch:_tell": ("raises", _GUARD),
     "autotask.watch:_swallow": ("raises", _GUARD),
-    "autotask.watch:hide": ("raises returns", "is called on an exception's way to the program"),
+    "autotask.watch:hide": ("raises", "is called on an exception's way to the program"),
 }
-# Of modules that are in the process, what only the launcher and the tool call, subinterpreters,
-# and the wrappers that become a program.
+# Of modules that are in the process, what only the launcher and the tool call, and
+# subinterpreters.
 ELSEWHERE = {
-    "autotask.wrapper:_come_first",
-    "autotask.wrapper:_hear",
-    "autotask.wrapper:_is_ours",
-    "autotask.wrapper:begin",
     "autotask.dogstatsd:Wire.close",
     "autotask.program:_is_main_interpreter",
     "autotask.dogstatsd:Wire.running",
@@ -535,7 +573,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     write(programs / "shop_broken.py", "1 / 0")
     write(programs / "peer" / "sitecustomize.py", PEER.format(template=str(tree.template)))
     for name, (source, _) in PROGRAMS.items():
-        write(programs / f"shop_{name}.py", source)
+        write(programs / f"shop_{name}.py", source.replace("{template}", str(tree.template)))
     server = Server(tree, programs)
     made = Place(tree, server, {}, {})
     for name in PROGRAMS:
