@@ -39,7 +39,7 @@ WRAPPERS = {
 
 # Programs that start the user's jobs for as long as the machine is up. Each job is a run under no
 # other one, and the scheduler is no run of its own, unless autotask-run starts it.
-SCHEDULERS = "supervisord circusd honcho yacron"  # one text: each idle process reads it
+SCHEDULERS = "supervisord circusd yacron"  # one text: each idle process reads it
 
 hooks: "dict[str, list[Callable[[ModuleType], object]]]" = {}  # of modules that tasks brought in
 
@@ -56,9 +56,10 @@ def start() -> None:  # noqa: C901  each function more costs every idle process
             return
     program = sys.argv[0].rpartition("/")[2]
     if program in WRAPPERS:
-        from autotask import wrapper
+        if program in ("opentelemetry-instrument", "elasticapm-run"):
+            from autotask import wrapper  # their own sitecustomize will run no other one
 
-        wrapper.begin()
+            wrapper.begin()
         return
     # A module is an object with a `find_spec` too: no class has to be made.
     sys.meta_path.insert(0, sys.modules[__name__])
@@ -74,17 +75,24 @@ def start() -> None:  # noqa: C901  each function more costs every idle process
         from autotask import watch
 
         watch.watch_plugins()
-    if environ.get("AUTOTASK_PARENT"):
-        words = getattr(sys, "orig_argv", ())  # 3.10
-        if program == "-m" and "-m" in words:
-            program = words[words.index("-m") + 1].rpartition(".")[2]
-        if program in SCHEDULERS.split():
+    if environ.get("AUTOTASK_PARENT") and (program == "-m" or program in SCHEDULERS):
+        from autotask import naming
+
+        if naming.is_scheduler_process():
             environ["AUTOTASK_PARENT"] = ""
     run, _, pid = environ.get("AUTOTASK_PROCESS_RUN", "").partition(":")
-    if run and (pid.partition(":")[0] == str(os.getpid()) or "AUTOTASK_DEBUG" in environ):
-        from autotask import launched
+    if run and "AUTOTASK_DEBUG" in environ:
+        from autotask import watch
 
-        if launched.has_run(run, pid):
+        watch.tell_launcher(run)
+    if pid == str(os.getpid()):
+        _leave_word(run)
+        return
+    if pid.startswith(f"{os.getpid()}:"):  # before exec, this process had runs open
+        from autotask import watch
+
+        watch.load("naming", "program", "handing_over")
+        if sys.modules["autotask.handing_over"].take_over(f"{run}:{pid}"):
             return
     wanted = environ.get("AUTOTASK_PROCESS", "0" if environ.get("AUTOTASK_PARENT") else "1")
     if wanted != "0" and ("AUTOTASK_PROCESS" in environ or sys.argv[0] not in ("-c", "")):
@@ -103,10 +111,29 @@ def find_spec(
         return None
     try:
         from autotask import watch
-    except Exception:  # a broken installation of ours is no trouble of the program's
+    except Exception:  # errors of our installation must not reach the program
         return None
     try:
         return watch.find(name, path, target)
     except BaseException as problem:  # of a finder behind us
         watch.hide(problem)
         raise
+
+
+def _leave_word(run: str) -> None:
+    """Let this process tell its launcher what it dies of: the launcher ends its run."""
+    had_it = "atexit" in sys.modules
+    import atexit
+
+    if not had_it and sys.version_info >= (3, 10) and sys.implementation.name == "cpython":
+        del sys.modules["atexit"]  # see autotask.standard
+
+    def explain() -> None:
+        if hasattr(sys, "last_value"):
+            try:
+                from autotask import program
+            except Exception:  # errors of our installation must not reach the program
+                return
+            program.explain(run)
+
+    atexit.register(explain)

@@ -58,6 +58,11 @@ def is_scheduler(name: str) -> bool:
     return name.rpartition(".")[2] in SCHEDULERS.split()
 
 
+def is_scheduler_process() -> bool:
+    """Tell whether this very process is a known scheduler."""
+    return is_scheduler(python_program(_command_line()[1:]) or "")
+
+
 def _is_helper() -> bool:
     """Tell whether this is a file of an installed library, started by a Python process.
 

@@ -16,7 +16,7 @@ IN_PROCESS = frozenset(
     f"autotask.{name}"
     for name in (
         "agent config debuglog dogstatsd failures frameworks functions guard handing_over homes"
-        " inheriting journal launched leaving marks masking naming process program recorder run"
+        " inheriting journal leaving marks masking naming process program recorder run"
         " standard threads trigger watch wrapper wrapt"
     ).split()
 )
@@ -32,8 +32,7 @@ UNSEEN = frozenset(  # by `standard`
     "_contextvars _interpreters _socket _xxsubinterpreters atexit pwd resource".split()
 )
 RARE = frozenset(  # modules of ours
-    "debuglog failures functions handing_over homes inheriting launched masking wrapper"
-    " wrapt".split()
+    "debuglog failures functions handing_over homes inheriting masking wrapper wrapt".split()
 )
 OF_ONE = {
     # themselves imported only when something failed

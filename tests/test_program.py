@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-import sys
 import textwrap
 from pathlib import Path
 
@@ -143,6 +142,7 @@ STARTED = [
     (["supervisord"], OWN, True),
     (["supervisord"], LIBRARYS, True),
     (["-m", "yacron"], OWN, True),
+    (["-bmyacron"], OWN, True),
     (["-m", "yacron"], LIBRARYS, True),
 ]
 
@@ -181,6 +181,7 @@ SCHEDULED: list[tuple[Under, list[str], dict[str, str | None], list[str]]] = [
     ("path", ["-m", "yacron"], {}, []),
     ("launcher", ["supervisord"], {}, ["supervisord"]),
     ("launcher", ["-m", "yacron"], {}, ["yacron"]),
+    ("launcher", ["-bmyacron"], {}, ["yacron"]),
     ("launcher", ["sh", "-c", "$0 supervisord $1; true", PYTHON], {}, ["sh"]),
     ("path", ["scheduler.py"], {"AUTOTASK_IGNORE": "scheduler.py"}, []),
     ("launcher", ["scheduler.py"], {"AUTOTASK_IGNORE": "scheduler.py"}, []),
@@ -197,8 +198,6 @@ def test_a_job_of_a_scheduler_is_a_run_under_no_other_one(
     starts: Path,
     home: Path,
 ) -> None:
-    if under == "launcher" and "-m" in words and sys.version_info < (3, 10):
-        pytest.skip("the command line is not known that early")
     job = write(starts / "job.py", "import sys; sys.exit(3)")
     command = words if words[0] == "sh" else [PYTHON, *words]
     scheduler = run_program(*command, job, under=under, env=env, cwd=starts)

@@ -92,7 +92,7 @@ def test_what_is_too_old_to_be_counted_is_an_event(
     assert answer("ship") == NOTHING
 
 
-@pytest.mark.parametrize("status", ["retried", "frobnicated", "Früh|er\n", "frobnicated_è"])
+@pytest.mark.parametrize("status", ["retried", "frobnicated", "Early|er, {1}"])
 def test_a_status_that_is_not_known_is_counted_as_it_stands(
     status: str, book: Book, datagrams: Datagrams
 ) -> None:
@@ -111,9 +111,9 @@ def test_a_status_that_is_not_known_is_counted_as_it_stands(
 def test_a_status_that_is_not_known_is_told_late_as_it_stands(
     book: Book, datagrams: Datagrams
 ) -> None:
-    book.run(outcome=Outcome("frobnicated_è"), ago=5 * HOUR, unsent=True)
+    book.run(outcome=Outcome("frobnicated|x"), ago=5 * HOUR, unsent=True)
     (event,) = shipped(datagrams)
-    assert event.value.startswith("1 frobnicated_è; ")
+    assert event.value.startswith("1 frobnicated_x; ")
 
 
 def test_a_status_that_is_not_known_has_no_check_that_another_would_wait_for(
