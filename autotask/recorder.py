@@ -73,6 +73,7 @@ class _Process:
             settings.env,
             settings.version,
             settings.tags,
+            settings.entity_id,
         )
         self.handed_on: Run | None = None  # the run that the environment names
         self.parent, self.root, trigger = parent_of(os.environ)

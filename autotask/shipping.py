@@ -230,7 +230,12 @@ def _batches(debts: list[Debt], settings: Settings, patience: float) -> Iterable
     wires: dict[str, _LateWire] = {}
     batches: dict[tuple[_LateWire, str], _Batch] = {}
     for debt in debts:
-        wire = wire_for(debt.started, wires, settings, lambda tagged: _LateWire(tagged, patience))
+        started = debt.started
+        if started.get("entity") != settings.entity_id:
+            # The Agent soon forgets a pod that has ended. Counts that differ only in the pod would
+            # then have the same tags and second.
+            started = {**started, "entity": None}
+        wire = wire_for(started, wires, settings, lambda tagged: _LateWire(tagged, patience))
         count, *rest = wire.lines(debt)
         if now - debt.at < COUNTED:
             key = count = f"{count}|T{debt.second}"

@@ -265,6 +265,7 @@ class Program:
             settings.env,
             settings.version,
             settings.tags,
+            settings.entity_id,
         )
         return journal.started_line(self.run, fields)
 

@@ -319,6 +319,26 @@ def test_the_next_launcher_closes_what_it_finds(
 KILLED = "os.kill(os.getpid(), signal.SIGKILL)"
 
 
+@pytest.mark.parametrize("pod", ["5a1f", None])
+def test_a_lost_run_is_told_under_its_own_pod_or_none(
+    pod: str | None,
+    program: Any,
+    home: Path,
+    datagrams: Datagrams,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    if pod:
+        monkeypatch.setenv("DD_ENTITY_ID", pod)
+    left_behind(program(KILLED), home, "inner")
+    datagrams.lines(wait=5)
+    datagrams.forget()
+    assert run_program("true", under="launcher", env={"DD_ENTITY_ID": "sweeper"}).status == 0
+    assert [run.get("reason") for run in runs(home)] == ["nested", "lost", None]
+    sent = datagrams.lines("autotask.task.runs", wait=5)
+    named = [line.partition(",dd.internal.entity_id:")[2] for line in sorted(sent)]
+    assert named == [pod or "", pod or "", "sweeper"]
+
+
 def test_each_run_of_a_process_that_is_no_run_itself_is_closed(
     tmp_path: Path, home: Path, datagrams: Datagrams
 ) -> None:

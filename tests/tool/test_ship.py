@@ -65,6 +65,62 @@ def test_a_start_and_an_end_come_with_the_tags_and_the_time_that_they_had(
     assert answer("ship") == NOTHING
 
 
+def entities(lines: list[Line]) -> list[str]:
+    """Return each line's kind, and the pod that it names."""
+    named = "dd.internal.entity_id:"
+    return [
+        " ".join([line.kind, *(tag[len(named) :] for tag in line.tags if tag.startswith(named))])
+        for line in lines
+    ]
+
+
+# The shipper's own pod, the pod that the started line names, and what the late lines name.
+PODS = [
+    ("shipper", "shipper", " shipper"),
+    ("shipper", "cronjob", ""),
+    ("shipper", None, ""),
+    (None, "cronjob", ""),
+    (None, None, ""),
+]
+
+
+@pytest.mark.parametrize(("ours", "theirs", "named"), PODS)
+@pytest.mark.parametrize("ago", [600, 2 * HOUR], ids=["counted", "told by an event"])
+def test_what_another_pod_ran_is_not_delivered_under_the_shippers(
+    ago: float,
+    ours: str | None,
+    theirs: str | None,
+    named: str,
+    book: Book,
+    datagrams: Datagrams,
+) -> None:
+    book.run(outcome=FAILURE, ago=ago, unsent=True, entity=theirs)
+    said = autotask("ship", env={"DD_ENTITY_ID": ours})
+    assert said.stdout.startswith("delivered "), said
+    found = [read(line) for line in datagrams.lines(wait=5) if line]
+    late = ["count", "count", "distribution", "check", "event"] if ago == 600 else ["event"]
+    assert entities(found) == [kind + named for kind in late]
+
+
+def test_runs_of_several_pods_in_one_second_are_one_count(
+    book: Book, datagrams: Datagrams
+) -> None:
+    """Datadog would keep one of two: the tags of both pods may well be the same."""
+    second = int(time.time()) - 605
+    for number, part in enumerate((0.2, 0.4, 0.6)):
+        book.run(outcome=None, ago=time.time() - second - part, unsent=True, entity=f"pod{number}")
+    (count,) = shipped(datagrams)
+    assert count.value == "3"
+
+
+def test_a_later_run_in_another_pod_still_has_the_last_word_on_the_status(
+    book: Book, datagrams: Datagrams
+) -> None:
+    book.run(outcome=FAILURE, ago=300, unsent=True, entity="pod1")
+    book.run(outcome=SUCCESS, ago=200, entity="pod2")
+    assert "check" not in kinds(shipped(datagrams))
+
+
 AGES = {
     "a failure of now": (FAILURE, 60, ["count", "count", "distribution", "check", "event"]),
     "a success of now": (SUCCESS, 60, ["count", "count", "distribution", "check"]),
