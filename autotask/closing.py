@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     W = TypeVar("W", bound=Wire)
 
 _LOST = failure("lost")
-_TAGGED = ("service", "env", "version", "tags", "entity")  # fields of a started line that become tags
+# Fields of a started line that become tags.
+_TAGGED = ("service", "env", "version", "tags", "entity")
 _FINISHED = b'{"event":"finished","run":"'
 _SETTLED = 2 * 3600.0  # seconds after which `autotask prune` may have written a segment anew
 _TORN_KEPT = 24 * 3600.0  # seconds for which a mark that cannot be read may be one being written

@@ -74,6 +74,21 @@ def test_the_image_records_its_tasks(images: dict[str, Image], journal: Path) ->
 
 
 @needs_containers
+@pytest.mark.parametrize(("file", "trigger"), [(".dockerenv", "container"), ("other", "unknown")])
+def test_docker_is_known_by_its_file(
+    file: str, trigger: str, images: dict[str, Image], journal: Path
+) -> None:
+    shop = images["shop"]
+    made = shop.tree / file
+    made.touch()
+    try:
+        assert shop.run(mounts=(Mount("/var/lib/autotask", journal),)).returncode == 0
+    finally:
+        made.unlink()
+    assert [run["trigger"] for run in runs(journal)] == [trigger, trigger]
+
+
+@needs_containers
 def test_the_image_tells_of_a_task_that_was_killed(images: dict[str, Image], journal: Path) -> None:
     (images["shop"].tree / "app" / "killed.py").write_text("import os; os.kill(os.getpid(), 9)")
     mounts = (Mount("/var/lib/autotask", journal),)
@@ -175,6 +190,45 @@ def _run_service(service: dict[str, Any], images: dict[str, Image], journal: Pat
     done = image.run(*service["command"], env=env, mounts=(Mount(place, journal),))
     assert (done.returncode, done.stderr) == (0, "")
     return done.stdout
+
+
+# --- probes --------------------------------------------------------------------------------------
+
+
+def _probe(word: str) -> str:
+    """Return the example on the page that has a word in it."""
+    page = (ROOT / "docs" / "containers.md").read_text()
+    (example,) = [
+        text for text in re.findall(r"```\w+\n(.*?)```\n", page, re.DOTALL) if word in text
+    ]
+    return str(example)
+
+
+@needs_containers
+@pytest.mark.parametrize("way", ["livenessProbe", "HEALTHCHECK", "AUTOTASK_IGNORE"])
+@pytest.mark.parametrize("supervise", ["0", "1"])
+def test_a_probe_is_no_run_where_its_command_says_so(
+    way: str, supervise: str, images: dict[str, Image], journal: Path
+) -> None:
+    shop = images["shop"]
+    (shop.tree / "app" / "healthz.py").write_text(
+        "import click\n@click.command()\ndef healthz(): click.echo('well')\nhealthz()\n"
+    )
+    load, env = pytest.importorskip("yaml").safe_load, {"AUTOTASK_SUPERVISE": supervise}
+    command = ["python", "/app/healthz.py"]
+    if way == "livenessProbe":
+        command = load(_probe(way))["livenessProbe"]["exec"]["command"]
+    elif way == "HEALTHCHECK":
+        command = load(_probe(way).removeprefix("HEALTHCHECK CMD "))
+    else:
+        env.update((one["name"], one["value"]) for one in load(_probe("- {name: " + way))["env"])
+    mounts = (Mount("/var/lib/autotask", journal),)
+    done = shop.run(*command, env=env, mounts=mounts)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "well\n", "")
+    assert recorded(journal) == []
+    plain = {"AUTOTASK_SUPERVISE": supervise}
+    assert shop.run("python", "/app/healthz.py", env=plain, mounts=mounts).returncode == 0
+    assert [task for task, *_ in recorded(journal)] == ["healthz.py", "healthz"]
 
 
 # --- what they say of each other -----------------------------------------------------------------

@@ -102,9 +102,7 @@ def test_what_another_pod_ran_is_not_delivered_under_the_shippers(
     assert entities(found) == [kind + named for kind in late]
 
 
-def test_runs_of_several_pods_in_one_second_are_one_count(
-    book: Book, datagrams: Datagrams
-) -> None:
+def test_runs_of_several_pods_in_one_second_are_one_count(book: Book, datagrams: Datagrams) -> None:
     """Datadog would keep one of two: the tags of both pods may well be the same."""
     second = int(time.time()) - 605
     for number, part in enumerate((0.2, 0.4, 0.6)):
