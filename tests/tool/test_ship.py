@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import time
 from collections.abc import Iterator
@@ -483,3 +484,56 @@ def test_as_a_service_it_reads_what_comes_late_to_an_old_segment(
                 assert service.stdout.readline().startswith("delivered ")
         finally:
             service.terminate()
+
+
+def _delivering(
+    book: Book, datagrams: Datagrams, *before: str
+) -> tuple[subprocess.Popen[str], int]:
+    """Start the service; return it, and its process id, when it has delivered something."""
+    book.run(outcome=None, unsent=True)
+    words = [*before, *COMMAND, "ship", "--follow"]
+    service = subprocess.Popen(words, env=environment(), stdout=subprocess.PIPE, text=True)
+    assert service.stdout
+    assert service.stdout.readline() == "delivered 1 start or end\n"
+    if not before:
+        return service, service.pid
+    children = Path(f"/proc/{service.pid}/task/{service.pid}/children").read_text()
+    return service, int(children)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("first", [False, True], ids=["beside others", "as process 1"])
+def test_as_a_service_it_ends_when_it_is_asked_to(
+    first: bool,
+    number: int,
+    book: Book,
+    datagrams: Datagrams,
+    request: pytest.FixtureRequest,
+) -> None:
+    before = request.getfixturevalue("as_process_1") if first else ()
+    service, pid = _delivering(book, datagrams, *before)
+    with service:
+        os.kill(pid, number)
+        assert service.wait(PATIENCE) == 0
+
+
+def test_a_service_that_is_stopped_while_it_delivers_loses_nothing(
+    book: Book, unix_agent: UnixAgent
+) -> None:
+    for number in range(1500):
+        book.run(f"task{number}", outcome=None, unsent=True)
+    env = environment(env={"DD_DOGSTATSD_URL": unix_agent.url})
+    received: list[bytes] = []
+    for more in (["--follow"], []):
+        words = [*COMMAND, "ship", *more]
+        with subprocess.Popen(words, env=env, stdout=subprocess.DEVNULL) as ship:
+            if more:
+                wait_until(lambda: "sent" in [event for *_, event in deliveries(book.home)])
+                ship.terminate()  # it waits for room in the Agent's buffer
+            while ship.poll() is None:
+                received += unix_agent.received()
+        received += unix_agent.received()
+        told = [data for data in received if data]  # but for the one that looks who is there
+        assert ship.returncode == 0
+        assert (len(told) < 1500) is bool(more)
+    assert len({*told}) == len(told) == 1500
