@@ -362,7 +362,7 @@ def process_fields(
     *entity* is the pod in which the process runs, from DD_ENTITY_ID.
     """
     pod = f'"entity":{quoted(entity)},' if entity else ""
-    fields = [f'"pid":{pid},"process":{quoted(process)},{pod}"host":{quoted(host)}']
+    fields = [f'"pid":{pid},{pod}"process":{quoted(process)},"host":{quoted(host)}']
     named = (("python", python), ("service", service), ("env", env), ("version", version))
     fields += [f'"{name}":{quoted(value)}' for name, value in named if value]
     if tags:

@@ -178,11 +178,13 @@ def _stay(program: Program, pid: int, reading: int, environ: dict[str, str]) -> 
 def _let_go(reading: int, settings: Settings) -> None:
     """Keep only our end of the pipe, and not the folder, which could not be unmounted.
 
-    A debug log needs standard error, or the folder in which its path begins.
+    A debug log needs standard error, or the folder in which its path begins. Records of runs need
+    standard error if AUTOTASK_JOURNAL says so.
     """
     from autotask import descriptors
 
-    descriptors.let_go((reading, 2) if settings.debug == "1" else (reading,))
+    needs_stderr = settings.stderr or settings.debug == "1"
+    descriptors.let_go((reading, 2) if needs_stderr else (reading,))
     if settings.debug:
         return
     kind, address, port = settings.destination
@@ -346,9 +348,10 @@ class Program:
                 self.begin_late()  # killed before it could
             outcome = tail.close_all(outcome)
         unsent = self.wire is not None and self.wire.is_paused()
-        if self.journal:
+        ours = self._on_stderr() if self.settings.stderr else self.journal
+        if ours:
             cpu, max_rss = usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024
-            self.journal.append(
+            ours.append(
                 journal.finished_line(run.id, run.root, at, outcome, duration, cpu, max_rss, unsent)
             )
         if self.wire and not unsent:
@@ -361,6 +364,14 @@ class Program:
         self.withdraw()
         if self.journal and self.wire and self.wire.was_taken and not unsent:
             self._deliver(self.journal)
+
+    def _on_stderr(self) -> journal.Journal:
+        """Return what writes the record of our run, of which the child has told nothing."""
+        from autotask.stderr_journal import StderrJournal
+
+        ours = StderrJournal()
+        ours.append(self._started_line(self.run.pid, self._process))
+        return ours
 
     def _deliver(self, ours: journal.Journal) -> None:
         """Deliver what earlier runs owe to an Agent that has taken the end of this one."""

@@ -6,6 +6,7 @@ machine allows that.
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 from pathlib import Path
@@ -190,6 +191,21 @@ def _run_service(service: dict[str, Any], images: dict[str, Image], journal: Pat
     done = image.run(*service["command"], env=env, mounts=(Mount(place, journal),))
     assert (done.returncode, done.stderr) == (0, "")
     return done.stdout
+
+
+# --- without a volume ----------------------------------------------------------------------------
+
+
+@needs_containers
+def test_without_a_volume_standard_error_has_the_records(images: dict[str, Image]) -> None:
+    env = {"AUTOTASK_JOURNAL": "stderr"}
+    done = images["shop"].run("python", "nightly.py", "report", env=env, read_only=True)
+    assert done.returncode == 1
+    found = [json.loads(line) for line in done.stderr.splitlines() if line[:8] == '{"run":"']
+    page = (ROOT / "docs" / "containers.md").read_text()
+    for run in found:
+        assert f"    {run['task']} {run['status']} {run['reason']}\n" in page
+    assert [run["task"] for run in found] == ["nightly.report", "nightly.py"]
 
 
 # --- probes --------------------------------------------------------------------------------------
