@@ -77,7 +77,7 @@ def start() -> None:
     obstacle = _obstacle(settings, task)
     if task is None or obstacle:
         if settings.debug:
-            debug(f"process {os.getpid()} has no parent of ours: {obstacle}")
+            debug(f"process {os.getpid()} is not supervised: {obstacle}")
         return
 
     if settings.home and os.environ.get("AUTOTASK_HOME"):
@@ -131,7 +131,7 @@ def supervise(
         pid = os.fork()
     except OSError as problem:  # no process to be had: better no parent than no command
         if settings.debug:
-            debug(f"process {os.getpid()} has no parent of ours: {problem}")
+            debug(f"process {os.getpid()} is not supervised: {problem}")
         program.withdraw()
         inside, pid = environ, -1
     if pid > 0:
@@ -141,7 +141,7 @@ def supervise(
         if pid == 0:
             program.readdress(inside)
             if settings.debug:
-                debug(f"process {os.getpid()} has a parent of ours: {os.getppid()}")
+                debug(f"process {os.getpid()} is supervised by process {os.getppid()}")
             if program.begin(inside) is not True:
                 os.write(writing, _NOT_BEGUN)
         os.close(reading)

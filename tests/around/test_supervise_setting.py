@@ -250,8 +250,8 @@ def test_the_debug_log_says_why_there_is_no_parent(case: str, tmp_path: Path) ->
         cwd=tmp_path,
     )
     assert done.status == 0
-    (said,) = [line for line in done.stderr.splitlines() if "parent of ours" in line]
-    assert re.match(r"autotask: process \d+ has no parent of ours: ", said), done
+    (said,) = [line for line in done.stderr.splitlines() if "supervised" in line]
+    assert re.match(r"autotask: process \d+ is not supervised: ", said), done
     assert why in said
 
 
@@ -260,7 +260,7 @@ def test_the_debug_log_says_that_there_is_a_parent(tmp_path: Path) -> None:
     for under in ("path", "launcher"):
         done = run_program(PYTHON, script, under=under, env={"AUTOTASK_DEBUG": "1"})
         pid, parent = done.stdout.split()
-        assert f"autotask: process {pid} has a parent of ours: {parent}\n" in done.stderr
+        assert f"autotask: process {pid} is supervised by process {parent}\n" in done.stderr
 
 
 @pytest.mark.parametrize("order", ["before", "behind"])
