@@ -140,7 +140,7 @@ def supervise(
     try:
         if pid == 0:
             program.readdress(inside)
-            if settings.debug:
+            if settings.debug and not command:
                 debug(f"process {os.getpid()} is supervised by process {os.getppid()}")
             if program.begin(inside) is not True:
                 os.write(writing, _NOT_BEGUN)
