@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     W = TypeVar("W", bound=Wire)
 
 _LOST = failure("lost")
-_TAGGED = ("service", "env", "version", "tags")  # fields of a started line that become tags
+# Fields of a started line that become tags.
+_TAGGED = ("service", "env", "version", "tags", "entity")
 _FINISHED = b'{"event":"finished","run":"'
 _SETTLED = 2 * 3600.0  # seconds after which `autotask prune` may have written a segment anew
 _TORN_KEPT = 24 * 3600.0  # seconds for which a mark that cannot be read may be one being written
@@ -251,7 +252,8 @@ class Closer:
 def wire_for(event: Event, wires: dict[str, W], ours: Settings, make: Callable[[Settings], W]) -> W:
     """Return which of *wires* carries the tags of the process that wrote a started line.
 
-    If there is none yet, it is made, with our settings apart from these.
+    If there is none yet, it is made, with our settings apart from these. The pod is the one that
+    the line names, or none: it is never ours.
     """
     key = repr([event.get(name) for name in _TAGGED])
     if key not in wires:
@@ -261,6 +263,7 @@ def wire_for(event: Event, wires: dict[str, W], ours: Settings, make: Callable[[
             events.text(event, name) or None for name in _TAGGED[:3]
         )
         settings.tags = events.strings(event.get("tags"))
+        settings.entity_id = type(ours)({"DD_ENTITY_ID": events.text(event, "entity")}).entity_id
         wires[key] = make(settings)
     return wires[key]
 

@@ -53,6 +53,7 @@ class Settings:
         self.enabled = self._switch("AUTOTASK_ENABLED")
         self.home = _home(environ)
         self.name = environ.get("AUTOTASK_NAME") or None
+        self.stderr = False  # AUTOTASK_JOURNAL=stderr: records on standard error, and no file
         self.journal = self._switch("AUTOTASK_JOURNAL")
         self.dogstatsd = self._switch("AUTOTASK_DOGSTATSD") and not self._disabled()
         self.events = self._switch("AUTOTASK_EVENTS")
@@ -100,6 +101,9 @@ class Settings:
         text = self._environ.get(name, "").strip().lower()
         if text in _ON or text in _OFF:
             return text in _ON
+        if text == "stderr" and name == "AUTOTASK_JOURNAL":
+            self.stderr = True
+            return False
         if text:
             self.problems.append(f"{name}: {text!r} is neither 0 nor 1")
         return default

@@ -355,9 +355,14 @@ def process_fields(
     env: str | None,
     version: str | None,
     tags: dict[str, str],
+    entity: str | None = None,
 ) -> str:
-    """Write the fields of a started line that are the same for all runs of a process."""
-    fields = [f'"pid":{pid},"process":{quoted(process)},"host":{quoted(host)}']
+    """Write the fields of a started line that are the same for all runs of a process.
+
+    *entity* is the pod in which the process runs, from DD_ENTITY_ID.
+    """
+    pod = f'"entity":{quoted(entity)},' if entity else ""
+    fields = [f'"pid":{pid},{pod}"process":{quoted(process)},"host":{quoted(host)}']
     named = (("python", python), ("service", service), ("env", env), ("version", version))
     fields += [f'"{name}":{quoted(value)}' for name, value in named if value]
     if tags:

@@ -61,6 +61,10 @@ class _Process:
         self.journal = (
             journal.Journal(settings.home) if settings.journal and settings.home else None
         )
+        if settings.stderr:
+            from autotask.stderr_journal import StderrJournal
+
+            self.journal = StderrJournal()
         self.wire = Wire(settings) if settings.dogstatsd else None
         self.host = os.uname().nodename if hasattr(os, "uname") else ""
         self.identity = identity()
@@ -73,6 +77,7 @@ class _Process:
             settings.env,
             settings.version,
             settings.tags,
+            settings.entity_id,
         )
         self.handed_on: Run | None = None  # the run that the environment names
         self.parent, self.root, trigger = parent_of(os.environ)
@@ -80,7 +85,7 @@ class _Process:
 
     def leave_mark(self, run: str) -> None:
         """Leave a mark for whoever finds this process dead: before the line of its first run."""
-        if self.journal:
+        if self.journal and self.journal.home:
             name, root = f"{self.pid}-{run}", self.root or run
             self.journal.mark = leave_mark(
                 *(self.journal, name, self.identity, self.pid, self.host, root)
@@ -402,7 +407,9 @@ def _has_open() -> bool:
 def _explain(here: _Process) -> None:
     """Say to whom asks what becomes of this process's runs."""
     wanted = here.settings
-    journaled = f"in {here.journal.folder}" if here.journal else "nowhere"
+    journaled = "nowhere"
+    if here.journal:
+        journaled = f"in {here.journal.folder}" if here.journal.home else "on standard error"
     sent = "to {} {}:{}".format(*wanted.destination).removesuffix(":0") if here.wire else "nowhere"
     debug(f"process {here.pid}: runs are journalled {journaled}, sent {sent}")
     for problem in wanted.problems:

@@ -16,7 +16,7 @@ import time
 from autotask import journal, process
 from autotask.agent import WRAPPERS
 from autotask.config import PARENT, PROCESS_RUN, Settings, parent_of, parent_value
-from autotask.guard import guarded, swallow
+from autotask.guard import debug, guarded, swallow
 from autotask.marks import leave_mark, marks_folder, take_back
 from autotask.naming import process_name
 from autotask.run import SUCCESS, Outcome, Run, failure, from_status
@@ -38,6 +38,8 @@ else:
     import _signal  # what is in C of it; the rest costs 5 ms
 
 TICK = 60.0  # seconds between two words that a run is still running
+LOOK = 5.0  # seconds between two looks at how many processes the kernel has killed
+_OOM_KILL = "oom_kill "
 _NOT_BEGUN = b"\0"  # what the child says first: the disk did not take its started line
 _STOPS = (_signal.SIGTSTP, _signal.SIGTTIN, _signal.SIGTTOU)  # by job control
 # What a terminal sends to the whole foreground group, the command included.
@@ -69,10 +71,13 @@ def start() -> None:
     if sys.argv[0].rpartition("/")[2] in WRAPPERS:
         return
     settings = Settings(os.environ)
-    task = process_name(settings)
-    if not settings.enabled or not settings.supervise or task is None:
+    if not settings.enabled or not settings.supervise:
         return
-    if not is_wanted(settings, task) or not _is_plain_python():
+    task = process_name(settings)
+    obstacle = _obstacle(settings, task)
+    if task is None or obstacle:
+        if settings.debug:
+            debug(f"process {os.getpid()} is not supervised: {obstacle}")
         return
 
     if settings.home and os.environ.get("AUTOTASK_HOME"):
@@ -87,11 +92,22 @@ def start() -> None:
     supervise(settings, task, addresses, go_on)
 
 
-def _is_plain_python() -> bool:
-    """Tell whether this is an interpreter of one thread, not a program that has one inside."""
+def _obstacle(settings: Settings, task: str | None) -> str | None:
+    """Return why this process cannot have a parent; it needs one thread and a plain interpreter."""
+    if task is None:
+        return "it has no run of its own (-c, a prompt, a known tool, or AUTOTASK_PROCESS=0)"
+    if not is_wanted(settings, task):
+        known = hasattr(_signal, "sigtimedwait")
+        return f"{task!r} is excluded or ignored" if known else "this system has no sigtimedwait()"
     fields = process.stat_fields("self")
+    if fields is None:
+        return "/proc cannot be read"
+    if fields[17] != "1":
+        return f"it has {fields[17]} threads already"
     name = os.path.basename(os.path.realpath("/proc/self/exe"))
-    return fields is not None and fields[17] == "1" and name.startswith(("python", "pypy"))
+    if not name.startswith(("python", "pypy")):
+        return f"its Python is part of another program, {name!r}"
+    return None
 
 
 def supervise(
@@ -113,7 +129,9 @@ def supervise(
     mask = _signal.pthread_sigmask(_signal.SIG_BLOCK, _signal.valid_signals())
     try:
         pid = os.fork()
-    except OSError:  # no process to be had: better no parent than no command
+    except OSError as problem:  # no process to be had: better no parent than no command
+        if settings.debug:
+            debug(f"process {os.getpid()} is not supervised: {problem}")
         program.withdraw()
         inside, pid = environ, -1
     if pid > 0:
@@ -122,6 +140,8 @@ def supervise(
     try:
         if pid == 0:
             program.readdress(inside)
+            if settings.debug and not command:
+                debug(f"process {os.getpid()} is supervised by process {os.getppid()}")
             if program.begin(inside) is not True:
                 os.write(writing, _NOT_BEGUN)
         os.close(reading)
@@ -158,11 +178,13 @@ def _stay(program: Program, pid: int, reading: int, environ: dict[str, str]) -> 
 def _let_go(reading: int, settings: Settings) -> None:
     """Keep only our end of the pipe, and not the folder, which could not be unmounted.
 
-    A debug log needs standard error, or the folder in which its path begins.
+    A debug log needs standard error, or the folder in which its path begins. Records of runs need
+    standard error if AUTOTASK_JOURNAL says so.
     """
     from autotask import descriptors
 
-    descriptors.let_go((reading, 2) if settings.debug == "1" else (reading,))
+    needs_stderr = settings.stderr or settings.debug == "1"
+    descriptors.let_go((reading, 2) if needs_stderr else (reading,))
     if settings.debug:
         return
     kind, address, port = settings.destination
@@ -201,7 +223,9 @@ class Program:
         self._mark: str | None = None
         self._position = ("", 0)  # in the journal, before our first line
         self._tail: Tail | None = None
+        self._oom_counter: str | None = None  # a file
         self._oom_kills = 0, 0  # as counted last but one, and last
+        self._due = 0.0  # time.monotonic() of the next word
 
     @guarded
     def prepare(self, environ: dict[str, str]) -> dict[str, str]:
@@ -265,6 +289,7 @@ class Program:
             settings.env,
             settings.version,
             settings.tags,
+            settings.entity_id,
         )
         return journal.started_line(self.run, fields)
 
@@ -274,7 +299,9 @@ class Program:
         self.run.pid = pid
         fields = process.stat_fields(pid)
         self._process += f"/{fields[19] if fields else '?'}"
-        self._oom_kills = (oom_kills(),) * 2
+        self._oom_counter = oom_counter()
+        self._oom_kills = (oom_kills(self._oom_counter),) * 2
+        self._due = time.monotonic() + TICK
         if self.settings.dogstatsd:
             from autotask.dogstatsd import Wire
 
@@ -290,9 +317,15 @@ class Program:
 
     @guarded
     def tick(self) -> None:
-        """Say which runs are still running, and close those of processes that died meanwhile."""
-        # Those of hours ago, of other processes, are not why this one ends.
-        self._oom_kills = self._oom_kills[1], oom_kills()
+        """Look at the kernel's count; each minute also tell of the runs.
+
+        Says which are still running, and closes those of processes that died meanwhile.
+        """
+        # A process that was killed before the last look but one is not why the command ends.
+        self._oom_kills = self._oom_kills[1], oom_kills(self._oom_counter)
+        if time.monotonic() < self._due:
+            return
+        self._due += TICK
         if self.wire:
             seconds = time.monotonic() - self.run.clock
             self.wire.running(self.run.task, self.run.framework, self.run.trigger, seconds)
@@ -315,9 +348,10 @@ class Program:
                 self.begin_late()  # killed before it could
             outcome = tail.close_all(outcome)
         unsent = self.wire is not None and self.wire.is_paused()
-        if self.journal:
+        ours = self._on_stderr() if self.settings.stderr else self.journal
+        if ours:
             cpu, max_rss = usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024
-            self.journal.append(
+            ours.append(
                 journal.finished_line(run.id, run.root, at, outcome, duration, cpu, max_rss, unsent)
             )
         if self.wire and not unsent:
@@ -330,6 +364,14 @@ class Program:
         self.withdraw()
         if self.journal and self.wire and self.wire.was_taken and not unsent:
             self._deliver(self.journal)
+
+    def _on_stderr(self) -> journal.Journal:
+        """Return what writes the record of our run, of which the child has told nothing."""
+        from autotask.stderr_journal import StderrJournal
+
+        ours = StderrJournal()
+        ours.append(self._started_line(self.run.pid, self._process))
+        return ours
 
     def _deliver(self, ours: journal.Journal) -> None:
         """Deliver what earlier runs owe to an Agent that has taken the end of this one."""
@@ -367,7 +409,7 @@ class Program:
             kind = "FileNotFoundError" if outcome.exit_code == 127 else "OSError"
             error = failures.error(kind, said)
             return failure("exit", exit_code=outcome.exit_code, error=error)
-        if outcome.signal == "SIGKILL" and oom_kills() > self._oom_kills[0]:
+        if outcome.signal == "SIGKILL" and oom_kills(self._oom_counter) > self._oom_kills[0]:
             return failure("oom", signal="SIGKILL")
         return outcome
 
@@ -405,11 +447,11 @@ class Watch:
 
     def wait(self) -> tuple[int, struct_rusage]:
         """Return the child's wait status and what it has used."""
-        signals, due = _signal.valid_signals(), time.monotonic() + TICK
+        signals, due = _signal.valid_signals(), time.monotonic() + LOOK
         while self._ended is None:
             info = _signal.sigtimedwait(signals, max(0.0, due - time.monotonic()))
             if info is None:
-                due += TICK
+                due += LOOK
                 self._tick()
             elif info.si_signo == _signal.SIGCHLD:
                 self._reap()
@@ -512,13 +554,18 @@ def _leave_no_core() -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (1 if hard else 0, hard))
 
 
-def oom_kills(proc: str = "/proc") -> int:
-    """Return how many processes of our cgroup the kernel has killed, out of memory."""
-    for file in (*_counters(proc), f"{proc}/vmstat"):  # without cgroups, of the whole machine
-        _, found, rest = _text(file).rpartition("oom_kill ")
-        if found:
-            return int(rest.split()[0])
-    return 0
+def oom_counter(proc: str = "/proc") -> str | None:
+    """Return the file in which the kernel counts the out-of-memory kills of our own cgroup.
+
+    None if it cannot be seen. The whole machine's count says nothing about us.
+    """
+    return next((file for file in _counters(proc) if _OOM_KILL in _text(file)), None)
+
+
+def oom_kills(counter: str | None) -> int:
+    """Return how many processes the kernel has killed so far, by a file that counts them."""
+    count = _text(counter).rpartition(_OOM_KILL)[2].split() if counter else []
+    return int(count[0]) if count else 0
 
 
 def _counters(proc: str) -> Iterator[str]:
@@ -534,16 +581,16 @@ def _counters(proc: str) -> Iterator[str]:
     for line in _text(f"{proc}/self/mountinfo").splitlines():
         mount, _, source = line.partition(" - ")
         kind, *rest = source.split(" ")
-        if kind == "cgroup2":
-            controller, file = "", "memory.events"
+        if kind == "cgroup2":  # the second counts the groups below ours as well
+            controller, files = "", ["memory.events.local", "memory.events"]
         elif kind == "cgroup" and "memory" in rest[-1].split(","):
-            controller, file = "memory", "memory.oom_control"
+            controller, files = "memory", ["memory.oom_control"]
         else:
             continue
         root, place = mount.split(" ")[3:5]
         path, root = f"{paths.get(controller)}/", root.rstrip("/") + "/"
         if path.startswith(root):
-            yield f"{place}/{path[len(root) :]}{file}"
+            yield from (f"{place}/{path[len(root) :]}{file}" for file in files)
 
 
 def _text(file: str) -> str:

@@ -1,28 +1,41 @@
-"""What started this: a terminal, cron, systemd, Kubernetes, a CI system."""
+"""What started this: a terminal, cron, systemd, Kubernetes, another container, a CI system."""
 
 from __future__ import annotations
 
 import os
+import sys
 
 from autotask import process
 
-_CI = ("CI", "BUILD_ID", "TF_BUILD", "TEAMCITY_VERSION", "JENKINS_URL")
+_CI = (b"CI", b"BUILD_ID", b"TF_BUILD", b"TEAMCITY_VERSION", b"JENKINS_URL")
 _CRONS = ("cron", "crond", "anacron", "fcron", "supercronic")
 _LEVELS = 5  # ancestors looked at: cron, its child, a shell, a script, autotask-run
+_DOCKER = "/.dockerenv"
+# Set by Podman, systemd-nspawn and LXC; Nomad; Amazon ECS.
+_CONTAINER = (
+    *(b"container", b"NOMAD_ALLOC_ID"),
+    *(b"ECS_CONTAINER_METADATA_URI_V4", b"ECS_CONTAINER_METADATA_URI"),
+)
 
 
 def find_trigger() -> str:
     """Return the contract's word for what started this process."""
-    environ = os.environ
-    if any(environ.get(name, "").lower() not in ("", "0", "false") for name in _CI):
+    # The environment of the process's start: a name that os.environ lacks costs 9,000 instructions.
+    environ = getattr(sys.modules.get("posix"), "environ", {})
+    if any(environ.get(name, b"").lower() not in (b"", b"0", b"false") for name in _CI):
         return "ci"
+    in_pod = environ.get(b"KUBERNETES_SERVICE_HOST")
     if any(os.isatty(file) for file in (0, 1, 2)):
-        return "terminal"
-    if environ.get("KUBERNETES_SERVICE_HOST"):
+        # With `tty: true` process 1 leads the session; `kubectl exec -it` starts one of its own.
+        return "kubernetes" if in_pod and os.getsid(0) == 1 else "terminal"
+    if in_pod:
         return "kubernetes"
     if _below_cron():
         return "cron"
-    return "systemd" if environ.get("INVOCATION_ID") else "unknown"
+    if environ.get(b"INVOCATION_ID"):
+        return "systemd"
+    in_container = os.access(_DOCKER, os.F_OK) or not environ.keys().isdisjoint(_CONTAINER)
+    return "container" if in_container else "unknown"
 
 
 def _below_cron() -> bool:

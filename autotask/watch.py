@@ -84,9 +84,9 @@ def watch_plugins() -> None:
 def tell_launcher(run: str) -> None:
     """Let the launcher, which was asked for it, see that the agent is in its command."""
     load()
-    home = sys.modules["autotask.recorder"].settings().home
-    if home:
-        ours = sys.modules["autotask.journal"].Journal(home)
+    settings = sys.modules["autotask.recorder"].settings()
+    if settings.journal and settings.home:
+        ours = sys.modules["autotask.journal"].Journal(settings.home)
         ours.position()  # finds out which home is ours to write
         ours.close()
         sys.modules["autotask.marks"].sign_mark(ours.home, f"launcher-{run}-")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,7 +16,8 @@ _OURS = ("AUTOTASK_", "DD_", "PYTHON")
 _KEPT = "PYTHONDONTWRITEBYTECODE"
 _TRIGGERS = (  # would tell what started the tests
     *("CI", "BUILD_ID", "TF_BUILD", "TEAMCITY_VERSION", "JENKINS_URL"),
-    *("KUBERNETES_SERVICE_HOST", "INVOCATION_ID"),
+    *("KUBERNETES_SERVICE_HOST", "INVOCATION_ID", "container", "NOMAD_ALLOC_ID"),
+    *("ECS_CONTAINER_METADATA_URI", "ECS_CONTAINER_METADATA_URI_V4"),
 )
 _NOBODY = "udp://127.0.0.1:9"  # refused: no test talks to an Agent of the machine
 
@@ -82,3 +84,15 @@ def installation(tmp_path: Path) -> Path:
     for part in (TEMPLATE, INSTALLED / "autotask"):
         shutil.copytree(part, place / part.name, ignore=shutil.ignore_patterns("__pycache__"))
     return place / TEMPLATE.name
+
+
+@pytest.fixture
+def as_process_1() -> list[str]:
+    """Return the words that make what follows them process 1, as in a container."""
+    words = ["unshare", "--pid", "--fork", "--mount-proc"]
+    if (
+        os.geteuid()
+        or subprocess.run([*words, "true"], capture_output=True, check=False).returncode
+    ):
+        pytest.skip("unshare --pid is not allowed here")
+    return words

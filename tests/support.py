@@ -52,6 +52,8 @@ def _one_word(python: str) -> str:
 
 
 PYTHON = _one_word(sys.executable)
+# The trigger of a process that nothing has started in particular: the tests may be in a container.
+UNKNOWN = "container" if os.path.exists("/.dockerenv") else "unknown"
 OLD = ("2.7", "3.6", "3.7", "3.8")
 SUPPORTED = PYTHONS["cpython"]
 PATIENCE = 180.0  # seconds after which a program hangs: no test waits so long on a busy machine

@@ -21,6 +21,7 @@ from support import (
     PYTHON,
     SUPPORTED,
     TEMPLATE,
+    UNKNOWN,
     Ended,
     Record,
     environment,
@@ -461,7 +462,7 @@ def test_bytecode_that_is_not_of_this_source_is_left_to_python(
     script = write(tmp_path / "shop.py", CLICK)
     ended = run_program(script, under="bare", env={"PYTHONPATH": str(installation)})
     assert ended == Ended(0, "hello\n", "")
-    assert runs(home)[0]["trigger"] == ("old" if kind == "never checked" else "unknown")
+    assert runs(home)[0]["trigger"] == ("old" if kind == "never checked" else UNKNOWN)
 
 
 def test_bytecode_that_is_never_checked_is_checked_where_python_is_told_so(
@@ -473,7 +474,7 @@ def test_bytecode_that_is_never_checked_is_checked_where_python_is_told_so(
     script = write(tmp_path / "shop.py", CLICK)
     ended = run_program(*told, script, under="bare", env={"PYTHONPATH": str(installation)})
     assert ended == Ended(0, "hello\n", "")
-    assert runs(home)[0]["trigger"] == "unknown"
+    assert runs(home)[0]["trigger"] == UNKNOWN
 
 
 def _compile(source: Path, kind: str) -> None:

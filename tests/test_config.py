@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
-from support import Ended, run_program, runs, write
+from support import UNKNOWN, Ended, run_program, runs, write
 
 from autotask.config import Settings
 
@@ -434,7 +434,7 @@ def test_a_parent_that_cannot_be_one_counts_as_none(value: str, tmp_path: Path, 
     pytest.importorskip("click")
     run_program(write(tmp_path / "shop.py", TASK), env={"AUTOTASK_PARENT": value})
     (run,) = runs(home)
-    assert (run["parent"], run["root"], run["trigger"]) == (None, run["run"], "unknown")
+    assert (run["parent"], run["root"], run["trigger"]) == (None, run["run"], UNKNOWN)
 
 
 @pytest.mark.swallows

@@ -6,6 +6,7 @@ machine allows that.
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 from pathlib import Path
@@ -71,6 +72,21 @@ def test_the_image_records_its_tasks(images: dict[str, Image], journal: Path) ->
         ("nightly.py", "failure", "nested"),
         ("nightly.report", "failure", "exception"),
     ]
+
+
+@needs_containers
+@pytest.mark.parametrize(("file", "trigger"), [(".dockerenv", "container"), ("other", "unknown")])
+def test_docker_is_known_by_its_file(
+    file: str, trigger: str, images: dict[str, Image], journal: Path
+) -> None:
+    shop = images["shop"]
+    made = shop.tree / file
+    made.touch()
+    try:
+        assert shop.run(mounts=(Mount("/var/lib/autotask", journal),)).returncode == 0
+    finally:
+        made.unlink()
+    assert [run["trigger"] for run in runs(journal)] == [trigger, trigger]
 
 
 @needs_containers
@@ -175,6 +191,60 @@ def _run_service(service: dict[str, Any], images: dict[str, Image], journal: Pat
     done = image.run(*service["command"], env=env, mounts=(Mount(place, journal),))
     assert (done.returncode, done.stderr) == (0, "")
     return done.stdout
+
+
+# --- without a volume ----------------------------------------------------------------------------
+
+
+@needs_containers
+def test_without_a_volume_standard_error_has_the_records(images: dict[str, Image]) -> None:
+    env = {"AUTOTASK_JOURNAL": "stderr"}
+    done = images["shop"].run("python", "nightly.py", "report", env=env, read_only=True)
+    assert done.returncode == 1
+    found = [json.loads(line) for line in done.stderr.splitlines() if line[:8] == '{"run":"']
+    page = (ROOT / "docs" / "containers.md").read_text()
+    for run in found:
+        assert f"    {run['task']} {run['status']} {run['reason']}\n" in page
+    assert [run["task"] for run in found] == ["nightly.report", "nightly.py"]
+
+
+# --- probes --------------------------------------------------------------------------------------
+
+
+def _probe(word: str) -> str:
+    """Return the example on the page that has a word in it."""
+    page = (ROOT / "docs" / "containers.md").read_text()
+    (example,) = [
+        text for text in re.findall(r"```\w+\n(.*?)```\n", page, re.DOTALL) if word in text
+    ]
+    return str(example)
+
+
+@needs_containers
+@pytest.mark.parametrize("way", ["livenessProbe", "HEALTHCHECK", "AUTOTASK_IGNORE"])
+@pytest.mark.parametrize("supervise", ["0", "1"])
+def test_a_probe_is_no_run_where_its_command_says_so(
+    way: str, supervise: str, images: dict[str, Image], journal: Path
+) -> None:
+    shop = images["shop"]
+    (shop.tree / "app" / "healthz.py").write_text(
+        "import click\n@click.command()\ndef healthz(): click.echo('well')\nhealthz()\n"
+    )
+    load, env = pytest.importorskip("yaml").safe_load, {"AUTOTASK_SUPERVISE": supervise}
+    command = ["python", "/app/healthz.py"]
+    if way == "livenessProbe":
+        command = load(_probe(way))["livenessProbe"]["exec"]["command"]
+    elif way == "HEALTHCHECK":
+        command = load(_probe(way).removeprefix("HEALTHCHECK CMD "))
+    else:
+        env.update((one["name"], one["value"]) for one in load(_probe("- {name: " + way))["env"])
+    mounts = (Mount("/var/lib/autotask", journal),)
+    done = shop.run(*command, env=env, mounts=mounts)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "well\n", "")
+    assert recorded(journal) == []
+    plain = {"AUTOTASK_SUPERVISE": supervise}
+    assert shop.run("python", "/app/healthz.py", env=plain, mounts=mounts).returncode == 0
+    assert [task for task, *_ in recorded(journal)] == ["healthz.py", "healthz"]
 
 
 # --- what they say of each other -----------------------------------------------------------------

@@ -17,7 +17,7 @@ IN_PROCESS = frozenset(
     for name in (
         "agent config debuglog dogstatsd failures frameworks functions guard handing_over homes"
         " inheriting journal leaving marks masking naming process program recorder run"
-        " standard threads trigger watch wrapper wrapt"
+        " standard stderr_journal threads trigger watch wrapper wrapt"
     ).split()
 )
 AROUND = frozenset(
@@ -29,10 +29,11 @@ AROUND = frozenset(
 ALWAYS = frozenset("__future__ _thread os sys time".split())
 RARELY = frozenset("_signal atexit fnmatch re zipimport".split())
 UNSEEN = frozenset(  # by `standard`
-    "_contextvars _interpreters _socket _xxsubinterpreters atexit pwd resource".split()
+    "_contextvars _interpreters _socket _xxsubinterpreters atexit pwd resource select".split()
 )
 RARE = frozenset(  # modules of ours
-    "debuglog failures functions handing_over homes inheriting masking wrapper wrapt".split()
+    "debuglog failures functions handing_over homes inheriting masking"
+    " stderr_journal wrapper wrapt".split()
 )
 OF_ONE = {
     # themselves imported only when something failed

@@ -118,6 +118,11 @@ def test_a_started_line_says_all_that_is_known_at_the_start() -> None:
     }
 
 
+def test_a_started_line_names_the_pod_if_it_is_known() -> None:
+    place = journal.process_fields(7, "b/n/1", "vm", None, None, None, None, {}, "5a1f")
+    assert json.loads(journal.started_line(Run("nightly", "click"), place))["entity"] == "5a1f"
+
+
 def test_what_is_not_known_is_left_out_but_for_the_parent() -> None:
     place = journal.process_fields(7, "?", "vm", None, None, None, None, {})
     fields = json.loads(journal.started_line(Run("nightly", "click"), place))

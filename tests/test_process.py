@@ -20,6 +20,7 @@ from support import (
     PATIENCE,
     PYTHON,
     TEMPLATE,
+    UNKNOWN,
     Ended,
     lines,
     only_run,
@@ -287,14 +288,27 @@ KUBERNETES = {"KUBERNETES_SERVICE_HOST": "10.0.0.1"}
 SYSTEMD = {"INVOCATION_ID": "0123456789abcdef0123456789abcdef"}
 FIND = "from autotask.trigger import find_trigger; print(find_trigger())"
 
+ECS = {"ECS_CONTAINER_METADATA_URI_V4": "http://169.254.170.2/v4/1f"}
+OLD_ECS = {"ECS_CONTAINER_METADATA_URI": "http://169.254.170.2/v3/1f"}
+NOMAD = {"NOMAD_ALLOC_ID": "5a1f"}
+PODMAN = {"container": "podman"}
+
 TRIGGERS: list[tuple[dict[str, str], str]] = [
-    ({}, "unknown"),
+    ({}, UNKNOWN),
+    (ECS, "container"),
+    (OLD_ECS, "container"),
+    (NOMAD, "container"),
+    (PODMAN, "container"),
+    ({"container": "systemd-nspawn"}, "container"),
+    ({**PODMAN, **KUBERNETES}, "kubernetes"),
+    ({**PODMAN, **SYSTEMD}, "systemd"),
+    ({**ECS, "CI": "1"}, "ci"),
     ({"CI": "true"}, "ci"),
     ({"CI": "1"}, "ci"),
-    ({"CI": "false"}, "unknown"),
-    ({"CI": "False"}, "unknown"),
-    ({"CI": "0"}, "unknown"),
-    ({"CI": ""}, "unknown"),
+    ({"CI": "false"}, UNKNOWN),
+    ({"CI": "False"}, UNKNOWN),
+    ({"CI": "0"}, UNKNOWN),
+    ({"CI": ""}, UNKNOWN),
     ({"BUILD_ID": "77"}, "ci"),
     ({"TF_BUILD": "True"}, "ci"),
     ({"TEAMCITY_VERSION": "2026.1"}, "ci"),
@@ -319,7 +333,13 @@ STREAMS = ("stdin", "stdout", "stderr")
 @pytest.mark.parametrize("stream", STREAMS)
 @pytest.mark.parametrize(
     ("environ", "trigger"),
-    [({}, "terminal"), ({"CI": "1"}, "ci"), (KUBERNETES, "terminal"), (SYSTEMD, "terminal")],
+    [
+        ({}, "terminal"),
+        ({"CI": "1"}, "ci"),
+        (KUBERNETES, "terminal"),  # kubectl exec -it: the session is not that of process 1
+        (SYSTEMD, "terminal"),
+        (PODMAN, "terminal"),
+    ],
 )
 def test_a_terminal_at_any_stream_is_a_terminal(
     stream: str, environ: dict[str, str], trigger: str, tmp_path: Path
@@ -337,6 +357,23 @@ def test_a_terminal_at_any_stream_is_a_terminal(
     os.close(inner)
 
 
+def test_the_terminal_of_a_pod_itself_is_kubernetes(as_process_1: list[str]) -> None:
+    """With `tty: true` process 1 leads the terminal's session; see the table for `kubectl exec`."""
+    outer, inner = pty.openpty()
+    seen = []
+    for environ in (KUBERNETES, PODMAN):
+        with start_program(
+            *(*as_process_1, "setsid", PYTHON, "-c", FIND),
+            env=environ,
+            stdin=inner,
+            stdout=subprocess.PIPE,
+        ) as pod:
+            seen.append(pod.communicate()[0])
+    assert seen == [b"kubernetes\n", b"terminal\n"]
+    os.close(outer)
+    os.close(inner)
+
+
 def shell(folder: Path, name: str) -> str:
     """Copy the shell under the name of something that starts jobs."""
     source = os.path.realpath(shutil.which("sh") or "/bin/sh")
@@ -347,7 +384,9 @@ PYTHON_UNDER_US = f'"{PYTHON}" -c "{FIND}"; true'  # `true`: the shell stays, as
 
 
 @pytest.mark.parametrize("name", ["cron", "crond", "CRON", "anacron", "fcron", "supercronic"])
-@pytest.mark.parametrize("environ", [{}, SYSTEMD], ids=["", "under systemd"])
+@pytest.mark.parametrize(
+    "environ", [{}, SYSTEMD, PODMAN], ids=["", "under systemd", "in a container"]
+)
 def test_a_job_of_cron_is_cron(name: str, environ: dict[str, str], tmp_path: Path) -> None:
     env = {**environ, "PYTHONPATH": str(TEMPLATE)}
     command = (shell(tmp_path, name), "-c", PYTHON_UNDER_US)
@@ -358,11 +397,11 @@ def test_a_job_of_cron_is_cron(name: str, environ: dict[str, str], tmp_path: Pat
 def test_what_is_only_called_like_it_is_not(name: str, tmp_path: Path) -> None:
     env = {"PYTHONPATH": str(TEMPLATE)}
     command = (shell(tmp_path, name), "-c", PYTHON_UNDER_US)
-    assert run_program(*command, under="bare", env=env) == Ended(0, "unknown\n", "")
+    assert run_program(*command, under="bare", env=env) == Ended(0, f"{UNKNOWN}\n", "")
 
 
 @pytest.mark.parametrize(
-    ("between", "trigger"), [(1, "cron"), (3, "cron"), (4, "cron"), (5, "unknown")]
+    ("between", "trigger"), [(1, "cron"), (3, "cron"), (4, "cron"), (5, UNKNOWN)]
 )
 def test_cron_is_found_behind_a_few_shells(between: int, trigger: str, tmp_path: Path) -> None:
     script = write(tmp_path / "last.sh", PYTHON_UNDER_US)

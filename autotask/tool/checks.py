@@ -197,6 +197,10 @@ def _settings(settings: Settings) -> Findings:
 def _journal(settings: Settings) -> Findings:
     home = settings.home
     user = _user()
+    if settings.stderr:
+        text = "one line on standard error for each run that ended (AUTOTASK_JOURNAL=stderr)"
+        yield Finding("ok", "journal", f"{text}; `autotask runs` does not see these runs")
+        return
     if not settings.journal:
         status = "warning" if settings.dogstatsd else "problem"
         yield Finding(status, "journal", "AUTOTASK_JOURNAL turns it off", "unset it, to see runs")

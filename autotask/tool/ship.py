@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 import os
+import select
+import signal
 import time
-from typing import NoReturn
 
 from autotask import closing, debts, journal, shipping
 from autotask.config import Settings
@@ -41,6 +42,7 @@ def run(arguments: argparse.Namespace) -> None:
     ours, owing = journal.Journal(home), debts.recent(home)
     if arguments.follow:
         _follow(owing, settings, ours)
+        return
     closing.sweep(settings)
     owed = owing.catch_up()
     if not owed:
@@ -60,15 +62,36 @@ def run(arguments: argparse.Namespace) -> None:
     print(f"delivered {debts.text(done)}{said}")
 
 
-def _follow(owing: debts.Debts, settings: Settings, ours: journal.Journal) -> NoReturn:
-    """Deliver whenever something is owed and somebody listens."""
+def _follow(owing: debts.Debts, settings: Settings, ours: journal.Journal) -> None:
+    """Deliver whenever something is owed and somebody listens, until a signal says to stop."""
+    stop = _Stop()
     while True:
         closing.sweep(settings)
         if owing.catch_up() and not _silence(settings):
-            done = shipping.ship(owing, settings, ours, _PATIENCE)
+            done = shipping.ship(owing, settings, ours, _PATIENCE, lambda: not stop.comes(0))
             if done:
                 print(f"delivered {debts.text(done)}", flush=True)
-        time.sleep(_TURN)
+        if stop.comes(_TURN):
+            return
+
+
+class _Stop:
+    """SIGTERM and SIGINT, noticed only where nothing is half delivered.
+
+    They need handlers: process 1 of a container ignores a signal that has none.
+    """
+
+    def __init__(self) -> None:
+        self._reading, writing = os.pipe()
+        os.set_blocking(writing, False)
+        signal.set_wakeup_fd(writing)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                signal.signal(number, lambda *_: None)
+
+    def comes(self, within: float) -> bool:
+        """Wait for a signal for so many seconds; tell whether one has come by now."""
+        return bool(select.select([self._reading], [], [], within)[0])
 
 
 def _silence(settings: Settings) -> str | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -24,18 +23,6 @@ def terminal(path: None) -> Iterator[Terminal]:
     found.expect("ready\r\n")
     yield found
     found.close()
-
-
-@pytest.fixture
-def as_process_1() -> list[str]:
-    """Return the words that make what follows them process 1, as in a container."""
-    words = ["unshare", "--pid", "--fork", "--mount-proc"]
-    if (
-        os.geteuid()
-        or subprocess.run([*words, "true"], capture_output=True, check=False).returncode
-    ):
-        pytest.skip("unshare --pid is not allowed here")
-    return words
 
 
 @pytest.fixture

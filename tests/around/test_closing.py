@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from around.test_signals import launched_by
 from support import (
     INSTALLED,
     LAUNCHER,
@@ -317,6 +318,26 @@ def test_the_next_launcher_closes_what_it_finds(
 
 
 KILLED = "os.kill(os.getpid(), signal.SIGKILL)"
+
+
+@pytest.mark.parametrize("pod", ["5a1f", None])
+def test_a_lost_run_is_told_under_its_own_pod_or_none(
+    pod: str | None,
+    program: Any,
+    home: Path,
+    datagrams: Datagrams,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    if pod:
+        monkeypatch.setenv("DD_ENTITY_ID", pod)
+    left_behind(program(KILLED), home, "inner")
+    datagrams.lines(wait=5)
+    datagrams.forget()
+    assert run_program("true", under="launcher", env={"DD_ENTITY_ID": "sweeper"}).status == 0
+    assert [run.get("reason") for run in runs(home)] == ["nested", "lost", None]
+    sent = datagrams.lines("autotask.task.runs", wait=5)
+    named = [line.partition(",dd.internal.entity_id:")[2] for line in sorted(sent)]
+    assert named == [pod or "", pod or "", "sweeper"]
 
 
 def test_each_run_of_a_process_that_is_no_run_itself_is_closed(
@@ -861,6 +882,42 @@ def test_an_out_of_memory_kill_is_told_from_another(limited_group: Path, home: P
     assert done.status == -signal.SIGKILL
     (run,) = runs(home)
     assert ends(run) == {"status": "failure", "reason": "oom", "signal": "SIGKILL"}
+
+
+def looks(pid: int) -> int:
+    """Return how often a process has gone to sleep, as a launcher does after each look."""
+    text = Path(f"/proc/{pid}/status").read_text()
+    return int(text.partition("\nvoluntary_ctxt_switches:")[2].split()[0])
+
+
+def test_an_out_of_memory_kill_of_long_ago_is_not_why_a_command_is_killed(
+    limited_group: Path, tmp_path: Path, home: Path
+) -> None:
+    """The seconds between two looks at the count are made short; the rest is as it is."""
+    eater = "x = []\nwhile True: x.append(bytearray(1 << 20))"
+    source = f"""
+        import os, subprocess, sys
+        print(subprocess.run([sys.executable, "-c", {eater!r}]).returncode, flush=True)
+        input()
+        os.kill(os.getpid(), 9)
+    """
+    script = write(tmp_path / "job.py", source)
+    words = [*launched_by("supervise.LOOK = 0.02"), PYTHON, str(script)]
+    line = f'echo $$ > {limited_group}/cgroup.procs; exec "$@"'
+    with subprocess.Popen(
+        ["sh", "-c", line, "sh", *words],
+        env=environment(),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as launcher:
+        assert launcher.stdout
+        assert launcher.stdout.readline() == b"-9\n"
+        before = looks(launcher.pid)
+        wait_until(lambda: looks(launcher.pid) > before + 3)
+        launcher.communicate(b"\n")
+    assert launcher.returncode == -9
+    (run,) = [run for run in runs(home) if run["framework"] == "process"]
+    assert ends(run) == {"status": "failure", "reason": "signal", "signal": "SIGKILL"}
 
 
 def test_a_story_is_told_across_hours_though_its_beginning_was_pruned(

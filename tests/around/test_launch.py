@@ -15,6 +15,7 @@ from support import (
     LAUNCHER,
     PYTHON,
     TEMPLATE,
+    UNKNOWN,
     Datagrams,
     environment,
     only_run,
@@ -368,13 +369,13 @@ def test_the_start_and_the_end_are_sent(datagrams: Datagrams) -> None:
     tags = "task:sh,framework:process"
     rest = "env:prod,service:unknown"
     assert datagrams.lines("autotask.task.started", 5) == [
-        f"autotask.task.started:1|c|#{tags},trigger:unknown,{rest}"
+        f"autotask.task.started:1|c|#{tags},trigger:{UNKNOWN},{rest}"
     ]
     assert datagrams.lines("autotask.task.runs", 5) == [
-        f"autotask.task.runs:1|c|#{tags},status:failure,reason:exit,trigger:unknown,{rest}"
+        f"autotask.task.runs:1|c|#{tags},status:failure,reason:exit,trigger:{UNKNOWN},{rest}"
     ]
     assert datagrams.lines("_sc") == [
-        f"_sc|autotask.task.status|2|#{tags},trigger:unknown,{rest}|m:exit 3"
+        f"_sc|autotask.task.status|2|#{tags},trigger:{UNKNOWN},{rest}|m:exit 3"
     ]
     assert len(datagrams.lines("_e{")) == len(datagrams.lines("autotask.task.duration")) == 1
 

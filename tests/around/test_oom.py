@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from support import write
 
-from autotask.supervise import oom_kills
+from autotask.supervise import oom_counter, oom_kills
 
 V1 = "oom_kill_disable 0\nunder_oom 0\noom_kill {}\n"
 V2 = "low 0\nhigh 0\nmax 73\noom 9\noom_kill {}\noom_group_kill 8\n"
@@ -20,9 +20,15 @@ ROOT_OF_1 = "35 31 0:32 {} {{}}/memory rw,relatime - cgroup cgroup rw,memory\n"
 ROOT_OF_2 = "29 23 0:26 {} {{}} rw,nosuid,relatime shared:4 - cgroup2 cgroup2 rw,nsdelegate\n"
 
 # /proc/self/cgroup, /proc/self/mountinfo (`{}` is a folder), the counters in that folder, and the
-# count; /proc/vmstat, of the whole machine, says 99.
+# count; /proc/vmstat, which is about the whole machine, says 99.
 CASES = {
     "version 2": ("0::/a/b\n", ROOT_OF_2.format("/"), {"a/b/memory.events": V2.format(3)}, 3),
+    "version 2, with other groups below": (
+        "0::/a\n",
+        ROOT_OF_2.format("/"),
+        {"a/memory.events": V2.format(8), "a/memory.events.local": V2.format(3)},
+        3,
+    ),
     "version 2, in a container": (
         "0::/\n",
         ROOT_OF_2.format("/"),
@@ -45,21 +51,21 @@ CASES = {
         "0::/\n",
         ROOT_OF_2.format("/../.."),
         {"memory.events": V2.format(8)},
-        99,
+        0,
     ),
     "version 2, out of its namespace": (
         "0::/../1f\n",
         ROOT_OF_2.format("/"),
         {"memory.events": V2.format(8)},
-        99,
+        0,
     ),
     "version 2, another of a like name": (
         "0::/docker/1f2\n",
         ROOT_OF_2.format("/docker/1f"),
         {"memory.events": V2.format(8)},
-        99,
+        0,
     ),
-    "version 2, the root of the machine": ("0::/\n", ROOT_OF_2.format("/"), {}, 99),
+    "version 2, the root of the machine": ("0::/\n", ROOT_OF_2.format("/"), {}, 0),
     "version 1": (
         HYBRID.format("/a"),
         ROOT_OF_1.format("/"),
@@ -82,16 +88,16 @@ CASES = {
         HYBRID.format("/a"),
         ROOT_OF_1.format("/").replace("rw,memory", "rw,pids"),
         {"memory/a/memory.oom_control": V1.format(8)},
-        99,
+        0,
     ),
     "version 1 before Linux 4.13": (
         HYBRID.format("/a"),
         ROOT_OF_1.format("/"),
         {"memory/a/memory.oom_control": "oom_kill_disable 0\nunder_oom 0\n"},
-        99,
+        0,
     ),
-    "nothing mounted": ("0::/a\n", "22 1 8:1 / / rw - ext4 /dev/root rw\n", {}, 99),
-    "no cgroups": ("", "", {}, 99),
+    "nothing mounted": ("0::/a\n", "22 1 8:1 / / rw - ext4 /dev/root rw\n", {}, 0),
+    "no cgroups": ("", "", {}, 0),
 }
 
 
@@ -105,8 +111,8 @@ def test_the_counter_of_the_own_group_is_read(
     write(tmp_path / "proc/vmstat", "oom_kill 99\nnuma_hit 7\n")
     for name, text in files.items():
         write(place / name, text)
-    assert oom_kills(str(tmp_path / "proc")) == count
+    assert oom_kills(oom_counter(str(tmp_path / "proc"))) == count
 
 
 def test_without_any_counter_there_is_none(tmp_path: Path) -> None:
-    assert oom_kills(str(tmp_path)) == 0
+    assert oom_kills(oom_counter(str(tmp_path))) == 0

@@ -354,7 +354,7 @@ def test_tells_while_it_runs(
         """,
     )
     with subprocess.Popen(
-        [*launched_by("supervise.TICK = 0.02"), PYTHON, str(script)],
+        [*launched_by("supervise.TICK = supervise.LOOK = 0.02"), PYTHON, str(script)],
         env=environment(),
         stdin=subprocess.PIPE,
     ) as launcher:

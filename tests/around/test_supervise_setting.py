@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -211,6 +212,56 @@ def test_what_it_starts_is_not_supervised(start: str, tmp_path: Path, home: Path
     assert (done.status, only_run(home)["task"]) == (0, "job.py")
 
 
+# Why there is no parent: what is run, with which settings, and how that is said.
+ALONE: dict[str, tuple[tuple[str, ...], dict[str, str], str]] = {
+    "no run": (("-c", "pass"), {}, "it has no run of its own"),
+    "ignored": (("job.py",), {"AUTOTASK_IGNORE": "job*"}, "'job.py' is excluded or ignored"),
+    "excluded": (
+        ("job.py",),
+        {"AUTOTASK_FRAMEWORKS": "-process"},
+        "'job.py' is excluded or ignored",
+    ),
+    "no /proc": (("job.py",), {}, "/proc cannot be read"),
+    "threads": (("job.py",), {}, "it has 2 threads already"),
+}
+WITHOUT_PROC = ("unshare", "--mount", "sh", "-c", 'umount -lR /proc && exec "$@"', "sh")
+THREADED = f"""
+    import sys, threading
+    threading.Thread(target=threading.Event().wait, daemon=True).start()
+    sys.path[:] = [{str(TEMPLATE)!r}] + [entry for entry in sys.path if entry[-4:] != "/own"]
+    del sys.modules["sitecustomize"]
+    import sitecustomize
+"""
+
+
+@pytest.mark.parametrize("case", ALONE)
+def test_the_debug_log_says_why_there_is_no_parent(case: str, tmp_path: Path) -> None:
+    words, env, why = ALONE[case]
+    before = WITHOUT_PROC if case == "no /proc" else ()
+    if before and run_program(*before, PYTHON, "-S", "-c", "", under="bare").status:
+        pytest.skip("not allowed here")
+    write(tmp_path / "job.py", "print('done')")
+    write(tmp_path / "own" / "sitecustomize.py", THREADED)
+    folder = tmp_path / "own" if case == "threads" else TEMPLATE
+    done = run_program(
+        *(*before, PYTHON, *words),
+        under="bare",
+        env={"PYTHONPATH": str(folder), "AUTOTASK_DEBUG": "1", **env},
+        cwd=tmp_path,
+    )
+    assert done.status == 0
+    (said,) = [line for line in done.stderr.splitlines() if "supervised" in line]
+    assert re.match(r"autotask: process \d+ is not supervised: ", said), done
+    assert why in said
+
+
+def test_the_debug_log_says_that_there_is_a_parent(tmp_path: Path) -> None:
+    script = write(tmp_path / "job.py", "import os; print(os.getpid(), os.getppid())")
+    done = run_program(PYTHON, script, env={"AUTOTASK_DEBUG": "1"})
+    pid, parent = done.stdout.split()
+    assert f"autotask: process {pid} is supervised by process {parent}\n" in done.stderr
+
+
 @pytest.mark.parametrize("order", ["before", "behind"])
 def test_the_machines_own_sitecustomize_runs_once(order: str, tmp_path: Path, home: Path) -> None:
     """It runs in the program alone; where it was first and has threads, there is no parent."""
@@ -271,7 +322,7 @@ def test_it_tells_while_the_program_runs(tmp_path: Path, home: Path, datagrams: 
         import sys
         sys.path.insert(0, {str(INSTALLED)!r})
         import autotask.supervise
-        autotask.supervise.TICK = 0.02
+        autotask.supervise.TICK = autotask.supervise.LOOK = 0.02
         sys.path.remove({str(INSTALLED)!r})
         sys.path.remove({str(tmp_path / "own")!r})
         del sys.modules["sitecustomize"]
@@ -458,6 +509,24 @@ def test_another_kill_in_a_limited_group_is_none(
     script = write(tmp_path / "job.py", "import os; os.kill(os.getpid(), 9)")
     line = f'echo $$ > {limited_group}/cgroup.procs; exec "$@"'
     assert run_program("sh", "-c", line, "sh", PYTHON, script).status == -9
+    assert only_run(home)["reason"] == "signal"
+
+
+def test_the_out_of_memory_kill_of_another_group_is_none(
+    limited_group: Path, tmp_path: Path, home: Path
+) -> None:
+    """A program that cannot see its own group does not take the machine's count for it."""
+    script = write(tmp_path / "job.py", "input(); import os; os.kill(os.getpid(), 9)")
+    hide = 'umount --lazy --recursive /sys/fs/cgroup; exec "$@"'
+    words = ["unshare", "--mount", "sh", "-c", hide, "sh", PYTHON, str(script)]
+    if run_program("unshare", "--mount", "umount", "-lR", "/sys/fs/cgroup", under="bare").status:
+        pytest.skip("may not unmount here")
+    with start_program(*words, stdin=subprocess.PIPE) as program:
+        wait_until(lambda: bool(runs(home)))
+        line = f"echo $$ > {limited_group}/cgroup.procs; exec '{PYTHON}' -c '{EATER}'"
+        assert run_program("sh", "-c", line, under="bare").status == -9
+        program.communicate(b"\n")
+    assert program.returncode == -9
     assert only_run(home)["reason"] == "signal"
 
 

@@ -114,6 +114,7 @@ class Book:
         identity: str | None = None,
         host: str = HOST,
         unsent: bool = False,
+        entity: str | None = None,
     ) -> Run:
         """Write a run that started so many seconds ago; without an outcome it still runs."""
         run = Run(task, framework)
@@ -130,6 +131,7 @@ class Book:
             "prod",
             "1.4.2",
             {"team": "north"},
+            entity,
         )
         self.line(journal.started_line(run, place, unsent), ago)
         if outcome is not None:

@@ -363,6 +363,8 @@ def test_a_switch_that_is_off_is_a_warning(python: Path) -> None:
     assert doctor(python, env={"AUTOTASK_DOGSTATSD": "0"})["datagrams"]["status"] == "warning"
     both = {"AUTOTASK_JOURNAL": "0", "AUTOTASK_DOGSTATSD": "0"}
     assert doctor(python, env=both, status=1)["journal"]["status"] == "problem"
+    found = doctor(python, env={"AUTOTASK_JOURNAL": "stderr"})["journal"]
+    assert (found["status"], "standard error" in found["text"]) == ("ok", True)
 
 
 def test_the_doctor_makes_nothing(python: Path, home: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import time
 from collections.abc import Iterator
@@ -63,6 +64,60 @@ def test_a_start_and_an_end_come_with_the_tags_and_the_time_that_they_had(
         {"k": "nightly", "t": "error", "d": moment(run)},
     )
     assert answer("ship") == NOTHING
+
+
+def entities(lines: list[Line]) -> list[str]:
+    """Return each line's kind, and the pod that it names."""
+    named = "dd.internal.entity_id:"
+    return [
+        " ".join([line.kind, *(tag[len(named) :] for tag in line.tags if tag.startswith(named))])
+        for line in lines
+    ]
+
+
+# The shipper's own pod, the pod that the started line names, and what the late lines name.
+PODS = [
+    ("shipper", "shipper", " shipper"),
+    ("shipper", "cronjob", ""),
+    ("shipper", None, ""),
+    (None, "cronjob", ""),
+    (None, None, ""),
+]
+
+
+@pytest.mark.parametrize(("ours", "theirs", "named"), PODS)
+@pytest.mark.parametrize("ago", [600, 2 * HOUR], ids=["counted", "told by an event"])
+def test_what_another_pod_ran_is_not_delivered_under_the_shippers(
+    ago: float,
+    ours: str | None,
+    theirs: str | None,
+    named: str,
+    book: Book,
+    datagrams: Datagrams,
+) -> None:
+    book.run(outcome=FAILURE, ago=ago, unsent=True, entity=theirs)
+    said = autotask("ship", env={"DD_ENTITY_ID": ours})
+    assert said.stdout.startswith("delivered "), said
+    found = [read(line) for line in datagrams.lines(wait=5) if line]
+    late = ["count", "count", "distribution", "check", "event"] if ago == 600 else ["event"]
+    assert entities(found) == [kind + named for kind in late]
+
+
+def test_runs_of_several_pods_in_one_second_are_one_count(book: Book, datagrams: Datagrams) -> None:
+    """Datadog would keep one of two: the tags of both pods may well be the same."""
+    second = int(time.time()) - 605
+    for number, part in enumerate((0.2, 0.4, 0.6)):
+        book.run(outcome=None, ago=time.time() - second - part, unsent=True, entity=f"pod{number}")
+    (count,) = shipped(datagrams)
+    assert count.value == "3"
+
+
+def test_a_later_run_in_another_pod_still_has_the_last_word_on_the_status(
+    book: Book, datagrams: Datagrams
+) -> None:
+    book.run(outcome=FAILURE, ago=300, unsent=True, entity="pod1")
+    book.run(outcome=SUCCESS, ago=200, entity="pod2")
+    assert "check" not in kinds(shipped(datagrams))
 
 
 AGES = {
@@ -429,3 +484,56 @@ def test_as_a_service_it_reads_what_comes_late_to_an_old_segment(
                 assert service.stdout.readline().startswith("delivered ")
         finally:
             service.terminate()
+
+
+def _delivering(
+    book: Book, datagrams: Datagrams, *before: str
+) -> tuple[subprocess.Popen[str], int]:
+    """Start the service; return it, and its process id, when it has delivered something."""
+    book.run(outcome=None, unsent=True)
+    words = [*before, *COMMAND, "ship", "--follow"]
+    service = subprocess.Popen(words, env=environment(), stdout=subprocess.PIPE, text=True)
+    assert service.stdout
+    assert service.stdout.readline() == "delivered 1 start or end\n"
+    if not before:
+        return service, service.pid
+    children = Path(f"/proc/{service.pid}/task/{service.pid}/children").read_text()
+    return service, int(children)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("first", [False, True], ids=["beside others", "as process 1"])
+def test_as_a_service_it_ends_when_it_is_asked_to(
+    first: bool,
+    number: int,
+    book: Book,
+    datagrams: Datagrams,
+    request: pytest.FixtureRequest,
+) -> None:
+    before = request.getfixturevalue("as_process_1") if first else ()
+    service, pid = _delivering(book, datagrams, *before)
+    with service:
+        os.kill(pid, number)
+        assert service.wait(PATIENCE) == 0
+
+
+def test_a_service_that_is_stopped_while_it_delivers_loses_nothing(
+    book: Book, unix_agent: UnixAgent
+) -> None:
+    for number in range(1500):
+        book.run(f"task{number}", outcome=None, unsent=True)
+    env = environment(env={"DD_DOGSTATSD_URL": unix_agent.url})
+    received: list[bytes] = []
+    for more in (["--follow"], []):
+        words = [*COMMAND, "ship", *more]
+        with subprocess.Popen(words, env=env, stdout=subprocess.DEVNULL) as ship:
+            if more:
+                wait_until(lambda: "sent" in [event for *_, event in deliveries(book.home)])
+                ship.terminate()  # it waits for room in the Agent's buffer
+            while ship.poll() is None:
+                received += unix_agent.received()
+        received += unix_agent.received()
+        told = [data for data in received if data]  # but for the one that looks who is there
+        assert ship.returncode == 0
+        assert (len(told) < 1500) is bool(more)
+    assert len({*told}) == len(told) == 1500

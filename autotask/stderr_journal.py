@@ -1,0 +1,110 @@
+"""AUTOTASK_JOURNAL=stderr: no file, but a JSON line on standard error for each run that ended.
+
+For containers without a volume, whose standard error `kubectl logs` and log pipelines read. The
+line is the record that `autotask runs --format jsonl` would print.
+"""
+
+from __future__ import annotations
+
+import os
+from _thread import get_ident
+
+from autotask.journal import Journal
+from autotask.standard import standard
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import select
+    from collections.abc import Callable
+else:
+    select = standard("select")
+
+_STDERR = 2
+_ATOMIC = 4096  # bytes that a pipe takes whole, if it takes any (PIPE_BUF)
+_STARTED, _FINISHED = '{"event":"started","run":"', '{"event":"finished","run":"'
+_ID = 16  # letters
+_UNSENT, _HOST = ',"unsent":true', '"host":'
+# The record's fields that a line leaves out if they are not known.
+_OF_START = ("python", "service", "env", "version")
+_OF_END = ("reason", "caused_by", "exit_code", "signal", "error", "duration", "cpu", "max_rss")
+_OF_ERROR = ("type", "message", "where")
+
+
+class StderrJournal(Journal):
+    """Takes the lines of a journal, and writes one line for each run when it ends."""
+
+    def __init__(self) -> None:
+        super().__init__("")
+        self._file = _STDERR
+        self._starts: dict[str, str] = {}  # lines, by run
+        self._poll = select.poll()
+        self._poll.register(_STDERR, select.POLLOUT)
+
+    def append(
+        self,
+        line: str,
+        claim: Callable[[], object] = lambda: True,
+        keep: bool = True,
+        later: bool = False,
+    ) -> bool | None:
+        """Remember the start of a run, and write the record at its end; nothing else is told."""
+        if line.startswith(_FINISHED):
+            run = line[len(_FINISHED) :][:_ID]
+            start = self._starts.get(run)
+            if start is not None:
+                written = super().append(record(start, line), claim, keep, later)
+                self._starts.pop(run, None)
+                return written
+        elif self._only and self._only != get_ident():
+            return None
+        if not claim():
+            return None
+        if line.startswith(_STARTED):
+            self._starts[line[len(_STARTED) :][:_ID]] = line
+        return True
+
+    def _is_ready(self) -> bool:
+        """Tell whether standard error takes a line at once.
+
+        A file or socket of the program's that got the number 2, because standard error is closed,
+        does not pass to the programs that it starts: this is how Python opens them.
+        """
+        try:
+            return os.get_inheritable(_STDERR) and self._has_room()
+        except OSError as problem:
+            self._refuse(problem)
+            return False
+
+    def _has_room(self) -> bool:
+        return self._poll.poll(0) == [(_STDERR, select.POLLOUT)]  # and no error: it has a reader
+
+    def _write(self, data: bytes) -> int:
+        written = 0
+        while written < len(data) and (not written or self._has_room()):
+            taken = super()._write(data[written : written + _ATOMIC])
+            if not taken:
+                break
+            written += taken
+        return written
+
+
+def record(started: str, finished: str) -> str:
+    """Join the two lines of a run to its record.
+
+    They are not decoded. A quote inside a JSON string has a backslash before it, so that what
+    looks like a field's name is one.
+    """
+    start, end = (line[1:-1].removesuffix(_UNSENT) for line in (started, finished))
+    start = start.partition(",")[2].replace(',"at":', ',"started_at":', 1)
+    before, _, behind = start.partition('"process":')
+    start, _, tags = f"{before}{_HOST}{behind.partition(_HOST)[2]}".partition(',"tags":')
+    end, failed, error = end.partition(',"at":')[2].partition(',"error":{')
+    if failed:
+        nulls = [f'"{name}":null,' for name in _OF_ERROR if f'"{name}":' not in error]
+        end += "".join([failed, *nulls, error])
+    fields = [start, *_nulls(start, _OF_START), f'"tags":{tags or "{}"}']
+    return "{" + ",".join([*fields, f'"finished_at":{end}', *_nulls(end, _OF_END)]) + "}"
+
+
+def _nulls(fields: str, names: tuple[str, ...]) -> list[str]:
+    return [f'"{name}":null' for name in names if f',"{name}":' not in fields]
