@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 import os
+import select
+import signal
+import socket
 import time
-from typing import NoReturn
 
 from autotask import closing, debts, journal, shipping
 from autotask.config import Settings
@@ -16,7 +18,9 @@ SUMMARY = "deliver what the Datadog Agent did not take"
 DESCRIPTION = """\
 Deliver the starts and ends of runs that the Datadog Agent on this machine did not take, each once
 and with its own time: for an hour as what they are, for 18 hours as events. autotask-run does so on
-its way out where that is little. What was sent to another host by UDP is not known to be lost."""
+its way out where that is little. What was sent to another host by UDP is not known to be lost.
+With --follow it also closes the runs of processes that have died, every two seconds, and does
+both once more when SIGTERM ends it."""
 EXAMPLES = """\
   autotask ship
   autotask ship --follow
@@ -28,7 +32,9 @@ _TURN = 2.0  # seconds between two looks
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument(
-        "--follow", action="store_true", help="stay, and deliver whenever there is something"
+        "--follow",
+        action="store_true",
+        help="stay, deliver whenever there is something, and close the runs of dead processes",
     )
 
 
@@ -36,11 +42,12 @@ def run(arguments: argparse.Namespace) -> None:
     """Deliver, and say how much that was."""
     settings = Settings(os.environ)
     home = settings.home = whose.find(settings).to_write()
-    if not settings.dogstatsd:
-        raise ToolError("datagrams are turned off: see AUTOTASK_DOGSTATSD, DD_DOGSTATSD_DISABLE")
     ours, owing = journal.Journal(home), debts.recent(home)
     if arguments.follow:
         _follow(owing, settings, ours)
+        return
+    if not settings.dogstatsd:
+        raise ToolError("datagrams are turned off: see AUTOTASK_DOGSTATSD, DD_DOGSTATSD_DISABLE")
     closing.sweep(settings)
     owed = owing.catch_up()
     if not owed:
@@ -60,15 +67,44 @@ def run(arguments: argparse.Namespace) -> None:
     print(f"delivered {debts.text(done)}{said}")
 
 
-def _follow(owing: debts.Debts, settings: Settings, ours: journal.Journal) -> NoReturn:
-    """Deliver whenever something is owed and somebody listens."""
-    while True:
-        closing.sweep(settings)
-        if owing.catch_up() and not _silence(settings):
-            done = shipping.ship(owing, settings, ours, _PATIENCE)
-            if done:
-                print(f"delivered {debts.text(done)}", flush=True)
-        time.sleep(_TURN)
+def _follow(owing: debts.Debts, settings: Settings, ours: journal.Journal) -> None:
+    """Close lost runs and deliver, again and again, until a signal says stop; then once more.
+
+    A pod stops its sidecars at the moment that the other containers have ended: the run that is to
+    be closed died in that very second.
+    """
+    stop = _Stop()
+    _turn(owing, settings, ours)
+    while not stop.within(_TURN):
+        _turn(owing, settings, ours)
+    if _turn(owing, settings, ours):
+        time.sleep(shipping.SETTLED)
+        _turn(owing, settings, ours)
+
+
+def _turn(owing: debts.Debts, settings: Settings, ours: journal.Journal) -> bool:
+    """Close lost runs, and deliver if somebody listens; tell whether more can be delivered."""
+    closing.sweep(settings)
+    if not settings.dogstatsd or not owing.catch_up() or _silence(settings):
+        return False
+    done = shipping.ship(owing, settings, ours, _PATIENCE)
+    if done:
+        print(f"delivered {debts.text(done)}", flush=True)
+    return bool(owing.catch_up())
+
+
+class _Stop:
+    """Hears SIGTERM and SIGINT, also as process 1, which is deaf to what it has no handler for."""
+
+    def __init__(self) -> None:
+        self._ear, self._mouth = socket.socketpair()
+        self._mouth.setblocking(False)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: self._mouth.send(b"\0"))
+
+    def within(self, seconds: float) -> bool:
+        """Wait for at most so many seconds; tell whether a signal came, then or before."""
+        return bool(select.select([self._ear], [], [], seconds)[0])
 
 
 def _silence(settings: Settings) -> str | None:
