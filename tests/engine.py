@@ -2,7 +2,8 @@
 
 An image is a folder with a virtual environment in /python; a container is a program in it by
 unshare and chroot: namespaces of its own for mounts and processes, the root of the image, the
-machine's programs read-only. Instead of a registry, `pip install` takes what is installed here.
+machine's programs read-only. Containers of a pod share a `process_namespace`. Instead of a
+registry, `pip install` takes what is installed here.
 """
 
 from __future__ import annotations
