@@ -2,7 +2,8 @@
 
 An image is a folder with a virtual environment in /python; a container is a program in it by
 unshare and chroot: namespaces of its own for mounts and processes, the root of the image, the
-machine's programs read-only. Instead of a registry, `pip install` takes what is installed here.
+machine's programs read-only. Containers of a pod share a `process_namespace`. Instead of a
+registry, `pip install` takes what is installed here.
 """
 
 from __future__ import annotations
@@ -13,14 +14,18 @@ import pwd
 import re
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import sysconfig
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from support import INSTALLED
+from support import INSTALLED, wait_until
+
+from autotask.process import start_time
 
 _MACHINE = ("bin", "etc", "lib", "lib32", "lib64", "libx32", "sbin", "usr")
 _PATH = "/python/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -70,8 +75,43 @@ class Image:
         env: Mapping[str, str] | None = None,
         mounts: tuple[Mount, ...] = (),
         read_only: bool = False,
+        beside: int | None = None,
     ) -> subprocess.CompletedProcess[str]:
-        """Run a program as process 1 of a container of its own."""
+        """Run a program in a container of its own: as process 1, or in a `process_namespace`."""
+        return subprocess.run(
+            self._words(command, mounts, read_only, beside),
+            env=self._environment(env),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    def start(
+        self,
+        *command: str,
+        env: Mapping[str, str] | None = None,
+        mounts: tuple[Mount, ...] = (),
+        read_only: bool = False,
+        beside: int | None = None,
+    ) -> subprocess.Popen[str]:
+        """Start a program as `run` does, and leave it running."""
+        return subprocess.Popen(
+            self._words(command, mounts, read_only, beside),
+            env=self._environment(env),
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def _environment(self, env: Mapping[str, str] | None) -> dict[str, str]:
+        return {"PATH": _PATH, "HOME": "/", **self.env, **(env or {})}
+
+    def _words(
+        self,
+        command: tuple[str, ...],
+        mounts: tuple[Mount, ...],
+        read_only: bool,
+        beside: int | None,
+    ) -> list[str]:
         command = command or self.command
         user = _numbers(self.user)
         script = "\n".join(
@@ -87,13 +127,45 @@ class Image:
                 + shlex.quote(f"cd {shlex.quote(self.workdir)} && exec {shlex.join(command)}"),
             ]
         )
-        return subprocess.run(
-            ("unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", "-c", script),
-            env={"PATH": _PATH, "HOME": "/", **self.env, **(env or {})},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        if beside is None:
+            alone = ["unshare", "--mount", "--pid", "--fork", "--kill-child"]
+            return [*alone, "sh", "-c", script]
+        inside = ["nsenter", "--target", str(beside), "--pid"]
+        return [*inside, "unshare", "--mount", "sh", "-c", script]
+
+
+@contextmanager
+def process_namespace() -> Iterator[int]:
+    """Make a namespace that several containers share; give the process that holds it."""
+    words = ("unshare", "--pid", "--fork", "--kill-child", "sleep", "infinity")
+    with subprocess.Popen(words) as outside:
+        try:
+            wait_until(lambda: bool(children(outside.pid)))
+            (holder,) = children(outside.pid)
+            yield holder
+        finally:
+            outside.kill()
+
+
+def children(pid: int) -> list[int]:
+    """Return the processes that a process has started, as far as they live."""
+    try:
+        words = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    except OSError:
+        return []
+    return [int(word) for word in words]
+
+
+def kill_whole(container: subprocess.Popen[str]) -> None:
+    """Kill all processes of a container, from the outside in: no parent sees its child die."""
+    pids = [container.pid]
+    for pid in pids:
+        pids += children(pid)
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    for pid in pids:
+        os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: not any(start_time(pid) for pid in pids))
 
 
 def why_not() -> str | None:
@@ -188,10 +260,15 @@ class _Builder:
     def do_from(self, rest: str) -> None:
         found = re.fullmatch(r"(\S+) AS (\S+)", re.sub(r"\$\{(\w+)\}", self._value, rest))
         assert found is not None, rest
+        self._name = found[2]
+        tree = self._place / self._name
+        if found[1] == "scratch":
+            tree.mkdir(parents=True)
+            self._change(Image(tree))
+            return
         version = "{}.{}".format(*sys.version_info)
         assert found[1] == f"python:{version}-slim", found[1]
-        self._name = found[2]
-        self._change(base(self._place / self._name))
+        self._change(base(tree))
 
     def _value(self, name: re.Match[str]) -> str:
         return self._args[name[1]]

@@ -7,19 +7,34 @@ machine allows that.
 from __future__ import annotations
 
 import json
+import os
 import re
+import shutil
+import signal
+import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from engine import Image, Mount, build, instructions, why_not
-from support import runs
+from engine import (
+    Image,
+    Mount,
+    build,
+    children,
+    instructions,
+    kill_whole,
+    process_namespace,
+    why_not,
+)
+from support import PATIENCE, Datagrams, runs, wait_until
 
 pytestmark = pytest.mark.checkout
 
 ROOT = Path(__file__).resolve().parent.parent
 EXAMPLES = ROOT / "examples" / "containers"
+NOBODY = 65534
 VERSION = {"PYTHON": "{}.{}".format(*sys.version_info)}
 needs_containers = pytest.mark.skipif(why_not() is not None, reason=str(why_not()))
 
@@ -31,7 +46,7 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Image]:
     place = tmp_path_factory.mktemp("images")
     return {
         target: build(EXAMPLES / "Dockerfile", target, place / target, VERSION)
-        for target in ("autotask", "shop")
+        for target in ("autotask", "files", "shop")
     }
 
 
@@ -46,10 +61,10 @@ def recorded(home: Path) -> list[tuple[str, str, str | None]]:
 
 @pytest.fixture
 def journal(tmp_path: Path) -> Path:
-    """Give a volume that any user may write to."""
+    """Give a volume as an engine lays it: it belongs to the user of the image."""
     place = tmp_path / "journal"
-    place.mkdir()
-    place.chmod(0o777)
+    place.mkdir(mode=0o700)
+    os.chown(place, NOBODY, NOBODY)
     return place
 
 
@@ -107,46 +122,84 @@ def test_the_image_has_bytecode_of_the_kind_that_is_never_checked(
         assert cached.read_bytes()[4:8] == b"\1\0\0\0"
 
 
+@needs_containers
+def test_the_image_for_a_volume_has_the_folder_and_nothing_else(images: dict[str, Image]) -> None:
+    bundle = images["autotask"].tree / "opt" / "autotask"
+    volume = images["files"].tree
+    assert (volume / "sitecustomize.py").is_file()
+    assert sorted(path.relative_to(volume) for path in volume.rglob("*")) == sorted(
+        path.relative_to(bundle) for path in bundle.rglob("*")
+    )
+
+
 # --- cronjob.yaml --------------------------------------------------------------------------------
 
 
-@needs_containers
-def test_the_cronjob_records_its_task(
-    images: dict[str, Image], journal: Path, tmp_path: Path
-) -> None:
-    job, claim = yaml("cronjob.yaml")
-    pod = job["spec"]["jobTemplate"]["spec"]["template"]["spec"]
-    volumes = {volume["name"]: volume for volume in pod["volumes"]}
-    assert volumes["journal"]["persistentVolumeClaim"]["claimName"] == claim["metadata"]["name"]
-    folders = {"autotask": tmp_path / "emptyDir", "journal": journal}
-    folders["autotask"].mkdir(mode=0o777)
-    folders["autotask"].chmod(0o777)
-    assert volumes.keys() == folders.keys()
-    security = pod["securityContext"]
-    plain = Image(images["shop"].tree, workdir="/app", user=_user(security))
-    for image, container in (
-        (Image(images["autotask"].tree, user=_user(security)), pod["initContainers"][0]),
-        (plain, pod["containers"][0]),
-    ):
-        done = image.run(
-            *container["command"],
-            env=_variables(container),
-            mounts=_mounts(container, folders),
-            read_only=container.get("securityContext", {}).get("readOnlyRootFilesystem", False),
+def pod_of(document: dict[str, Any]) -> dict[str, Any]:
+    """Return the pod that a CronJob or Job makes."""
+    job = document["spec"].get("jobTemplate", document)
+    return dict(job["spec"]["template"]["spec"])
+
+
+class Pod:
+    """A pod of an example: its containers run in turn, or beside each other."""
+
+    def __init__(
+        self, pod: dict[str, Any], images: dict[str, Image], folder: Path, env: dict[str, str]
+    ) -> None:
+        security = pod["securityContext"]
+        user = f"{security['runAsUser']}:{security['runAsGroup']}"
+        shop, tool = images["shop"], images["autotask"]
+        self._images = {
+            "shop": Image(shop.tree, workdir="/app", user=user),  # as if it had no variables
+            "autotask": Image(tool.tree, user=user),
+        }
+        self._env = env
+        self.init, self.sidecar = pod.get("initContainers", [None, None])
+        (self.program,) = pod["containers"]
+        self.folders = {volume["name"]: folder / volume["name"] for volume in pod["volumes"]}
+        for place in self.folders.values():
+            place.mkdir(parents=True, exist_ok=True)
+            place.chmod(0o777)  # what an emptyDir has
+        self.home = self.folders["autotask-home"] / "home"
+
+    def arguments(self, container: dict[str, Any], beside: int | None) -> dict[str, Any]:
+        return {
+            "env": {**_variables(container), **self._env},
+            "mounts": tuple(self._mount(mount) for mount in container["volumeMounts"]),
+            "read_only": container["securityContext"]["readOnlyRootFilesystem"],
+            "beside": beside,
+        }
+
+    def _mount(self, mount: dict[str, Any]) -> Mount:
+        folder = self.folders[mount["name"]] / mount.get("subPath", ".")
+        assert folder.is_dir(), "the kubelet would make it, as root"
+        return Mount(mount["mountPath"], folder, mount.get("readOnly", False))
+
+    def image(self, container: dict[str, Any]) -> Image:
+        return self._images[container["image"].rpartition("/")[2].partition(":")[0]]
+
+    def run(self, container: dict[str, Any], *command: str, beside: int | None = None) -> str:
+        """Run a container to its end, or another command in it; return what it printed."""
+        done = self.image(container).run(
+            *(command or container["command"]), **self.arguments(container, beside)
         )
         assert (done.returncode, done.stderr) == (0, "")
-    assert recorded(journal) == CLEAN
-    (started, *_) = runs(journal)
-    assert (started["service"], started["env"]) == ("shop", "production")
+        return done.stdout
 
-
-def _user(security: dict[str, int]) -> str:
-    return f"{security['runAsUser']}:{security['runAsGroup']}"
+    def start(self, container: dict[str, Any], *command: str, beside: int) -> subprocess.Popen[str]:
+        """Start a container."""
+        return self.image(container).start(
+            *(command or container["command"]), **self.arguments(container, beside)
+        )
 
 
 def _variables(container: dict[str, Any]) -> dict[str, str]:
     """Return a container's variables; what the cluster would fill in is the machine itself."""
     fields = {"status.hostIP": "127.0.0.1", "metadata.uid": "5a1f"}
+    (job,) = yaml("cronjob.yaml")
+    labels = job["spec"]["jobTemplate"]["spec"]["template"]["metadata"]["labels"]
+    fields.update((f"metadata.labels['{name}']", value) for name, value in labels.items())
     return {
         one["name"]: one["value"]
         if "value" in one
@@ -155,14 +208,281 @@ def _variables(container: dict[str, Any]) -> dict[str, str]:
     }
 
 
-def _mounts(container: dict[str, Any], folders: dict[str, Path]) -> tuple[Mount, ...]:
-    return tuple(
-        Mount(one["mountPath"], folders[one["name"]], one.get("readOnly", False))
-        for one in container["volumeMounts"]
+@pytest.fixture
+def pod(images: dict[str, Image], tmp_path: Path, datagrams: Datagrams) -> Pod:
+    (job,) = yaml("cronjob.yaml")
+    env = {"DD_DOGSTATSD_PORT": str(datagrams.port)}
+    return Pod(pod_of(job), images, tmp_path / "volumes", env)
+
+
+@needs_containers
+def test_the_cronjob_records_its_task(pod: Pod) -> None:
+    pod.run(pod.init)
+    assert pod.run(pod.program) == "12 files removed\n"
+    assert recorded(pod.home) == CLEAN
+    (started, *_) = runs(pod.home)
+    assert (started["service"], started["env"], started["version"]) == ("shop", "production", "1.0")
+
+
+@needs_containers
+@pytest.mark.parametrize("supervise", ["0", "1"])
+def test_the_sidecar_tells_of_a_container_that_was_killed_whole(
+    supervise: str, pod: Pod, datagrams: Datagrams
+) -> None:
+    pod.run(pod.init)
+    pod.program["env"].append({"name": "AUTOTASK_SUPERVISE", "value": supervise})
+    with process_namespace() as namespace, pod.start(pod.sidecar, beside=namespace) as sidecar:
+        nap = ("python", "-c", "import time; print('up', flush=True); time.sleep(999)")
+        pod.program["env"].append({"name": "AUTOTASK_PROCESS", "value": "1"})
+        with pod.start(pod.program, *nap, beside=namespace) as program:
+            assert program.stdout
+            program.stdout.readline()
+            assert [status for _, status, _ in recorded(pod.home)] == ["running"]
+            kill_whole(program)
+        wait_until(lambda: [end for *_, end in recorded(pod.home)] == ["lost"])
+        shown = pod.run(pod.sidecar, "autotask", "runs", beside=namespace)  # kubectl exec
+        assert "lost" in shown
+        (count,) = datagrams.lines("autotask.task.runs", wait=5)
+        assert {"reason:lost", "env:production", "service:shop", "version:1.0"} <= {
+            *count.partition("|#")[2].split(",")
+        }
+        kill_whole(sidecar)
+
+
+@needs_containers
+def test_the_sidecar_closes_what_died_just_before_the_pod_stopped_it(
+    pod: Pod, datagrams: Datagrams
+) -> None:
+    pod.run(pod.init)
+    with process_namespace() as namespace, pod.start(pod.sidecar, beside=namespace) as sidecar:
+        nap = ("python", "-c", "import time; print('up', flush=True); time.sleep(999)")
+        pod.program["env"].append({"name": "AUTOTASK_PROCESS", "value": "1"})
+        with pod.start(pod.program, *nap, beside=namespace) as program:
+            assert program.stdout
+            program.stdout.readline()
+            pod.run(pod.sidecar, "autotask", "runs", beside=namespace)  # the sidecar is up, too
+            kill_whole(program)
+        (shell,) = children(sidecar.pid)
+        os.kill(shell, signal.SIGTERM)
+        assert sidecar.wait(PATIENCE) == 0
+    assert [end for *_, end in recorded(pod.home)] == ["lost"]
+    assert datagrams.lines("autotask.task.runs", wait=5)
+
+
+@needs_containers
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_in_a_shared_namespace_a_signal_ends_a_program_and_is_its_status(
+    number: signal.Signals, pod: Pod
+) -> None:
+    pod.run(pod.init)
+    with process_namespace() as namespace:
+        nap = ("python", "-c", "import time; print('up', flush=True); time.sleep(999)")
+        pod.program["env"].append({"name": "AUTOTASK_PROCESS", "value": "1"})
+        with pod.start(pod.program, *nap, beside=namespace) as program:
+            assert program.stdout
+            program.stdout.readline()
+            (parent,) = children(program.pid)
+            (child,) = children(parent)
+            os.kill(child if number == signal.SIGKILL else parent, number)
+            assert program.wait(PATIENCE) == -number  # an engine makes it 128 and the number
+    (run,) = runs(pod.home)
+    assert (run["reason"], run["signal"]) == ("signal", number.name)
+
+
+@needs_containers
+def test_a_home_that_every_user_can_write_to_is_refused_by_the_sidecar(pod: Pod) -> None:
+    pod.run(pod.init)
+    (mount,) = pod.sidecar["volumeMounts"]
+    del mount["subPath"]  # the emptyDir itself
+    with process_namespace() as namespace:
+        refused = pod.image(pod.sidecar).run(
+            *pod.sidecar["command"], **pod.arguments(pod.sidecar, namespace)
+        )
+    assert refused.returncode == 1
+    assert "/var/lib/autotask can be written by other users" in refused.stderr
+
+
+# --- reader.yaml ---------------------------------------------------------------------------------
+
+
+@needs_containers
+def test_the_reader_shows_what_is_on_the_claim(
+    pod: Pod, images: dict[str, Image], tmp_path: Path
+) -> None:
+    pod.run(pod.init)
+    pod.run(pod.program)
+    claim, job = yaml("reader.yaml")
+    (volume,) = pod_of(job)["volumes"]
+    assert volume["persistentVolumeClaim"]["claimName"] == claim["metadata"]["name"]
+    reader = Pod(pod_of(job), images, tmp_path / "volumes", {})
+    assert {"nightly.py", "nightly.clean", "success"} <= {*reader.run(reader.program).split()}
+    assert recorded(pod.home) == CLEAN
+
+
+# --- restricted ----------------------------------------------------------------------------------
+
+ALLOWED_VOLUMES = {
+    *("configMap", "csi", "downwardAPI", "emptyDir", "ephemeral"),
+    *("persistentVolumeClaim", "projected", "secret"),
+}
+
+
+def offences(pod: dict[str, Any]) -> Iterator[str]:
+    """Yield what Pod Security `restricted` refuses in a pod, and what clusters often ask for."""
+    security = pod.get("securityContext", {})
+    for name in ("hostNetwork", "hostPID", "hostIPC"):
+        if pod.get(name):
+            yield name
+    for volume in pod.get("volumes", ()):
+        if not volume.keys() - {"name"} <= ALLOWED_VOLUMES:
+            yield f"volume {volume['name']}"
+    for container in [*pod.get("initContainers", ()), *pod["containers"]]:
+        own = {**security, **container.get("securityContext", {})}
+        wanted: dict[str, bool] = {
+            "runAsNonRoot": own.get("runAsNonRoot") is True,
+            "runAsUser": own.get("runAsUser") != 0,
+            "seccompProfile": own.get("seccompProfile", {}).get("type") == "RuntimeDefault",
+            "allowPrivilegeEscalation": own.get("allowPrivilegeEscalation") is False,
+            "drop": own.get("capabilities", {}).get("drop") == ["ALL"],
+            "add": not own.get("capabilities", {}).get("add"),
+            "privileged": not own.get("privileged"),
+            "hostPort": not any("hostPort" in port for port in container.get("ports", ())),
+            "requests": {"cpu", "memory"} <= container["resources"]["requests"].keys(),
+            "limits": "memory" in container["resources"]["limits"],
+            "readOnlyRootFilesystem": own.get("readOnlyRootFilesystem") is True,
+        }
+        yield from (f"{container['name']}: {rule}" for rule, kept in wanted.items() if not kept)
+
+
+@pytest.mark.parametrize("name", ["cronjob.yaml", "reader.yaml"])
+def test_the_pods_pass_the_restricted_profile(name: str) -> None:
+    pods = [pod_of(document) for document in yaml(name) if document["kind"] in ("CronJob", "Job")]
+    assert [list(offences(pod)) for pod in pods] == [[]]
+
+
+def test_the_rules_of_the_restricted_profile_find_offences() -> None:
+    (job,) = yaml("cronjob.yaml")
+    pod = pod_of(job)
+    pod["volumes"].append({"name": "socket", "hostPath": {"path": "/var/run/datadog"}})
+    pod["hostPID"] = True
+    pod["securityContext"] = {"runAsUser": 0}
+    pod["containers"][0]["securityContext"] = {"capabilities": {"add": ["SYS_PTRACE"]}}
+    found = {one.rpartition(": ")[2] for one in offences(pod)}
+    assert {"volume socket", "hostPID", "runAsUser", "runAsNonRoot", "drop", "add"} <= found
+
+
+# --- the same pod by other ways ------------------------------------------------------------------
+
+
+def plain(job: dict[str, Any]) -> dict[str, Any]:
+    """Return the CronJob of the example without anything of autotask."""
+    bare: dict[str, Any] = json.loads(json.dumps(job))
+    bare["metadata"]["labels"] = {"autotask": "enabled"}
+    pod = pod_of(bare)
+    template = bare["spec"]["jobTemplate"]["spec"]["template"]
+    for name in ("initContainers", "shareProcessNamespace"):
+        del pod[name]
+    pod["volumes"] = [one for one in pod["volumes"] if one["name"] == "tmp"]
+    (container,) = pod["containers"]
+    container["env"] = []
+    mounts = container["volumeMounts"]
+    container["volumeMounts"] = [one for one in mounts if one["name"] == "tmp"]
+    template["spec"] = pod
+    return bare
+
+
+def by_name(pod: dict[str, Any]) -> dict[str, Any]:
+    """Return a pod whose lists of mounts and volumes are in an order of their own."""
+    sorted_pod: dict[str, Any] = json.loads(json.dumps(pod))
+    sorted_pod["volumes"].sort(key=lambda one: str(one["name"]))
+    for container in [*sorted_pod["initContainers"], *sorted_pod["containers"]]:
+        container["volumeMounts"].sort(key=lambda one: str(one["mountPath"]))
+    return sorted_pod
+
+
+@pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl is not installed")
+def test_the_kustomize_component_makes_the_same_pod(tmp_path: Path) -> None:
+    (job,) = yaml("cronjob.yaml")
+    load = pytest.importorskip("yaml").safe_load
+    shutil.copytree(EXAMPLES / "component", tmp_path / "component")
+    (tmp_path / "plain.yaml").write_text(json.dumps(plain(job)))
+    base = {"resources": ["plain.yaml"], "components": ["component"]}
+    (tmp_path / "kustomization.yaml").write_text(json.dumps(base))
+    words = ("kubectl", "kustomize", tmp_path)
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert by_name(pod_of(load(done.stdout))) == by_name(pod_of(job))
+
+
+def test_the_kustomize_component_is_for_those_with_the_label() -> None:
+    (component,) = yaml("component/kustomization.yaml")
+    assert component["kind"] == "Component"
+    load = pytest.importorskip("yaml").safe_load
+    for patch in component["patches"]:
+        assert patch["target"] == {"kind": "CronJob", "labelSelector": "autotask=enabled"}
+        assert load(patch["patch"])
+
+
+def test_the_helm_templates_make_the_same_pod() -> None:
+    (job,) = yaml("cronjob.yaml")
+    pod = pod_of(job)
+    (container,) = pod["containers"]
+    text = (EXAMPLES / "_autotask.tpl").read_text()
+    image = "registry.example.com/autotask:0.1.0"
+    text = text.partition("*/}}")[2].replace("{{ .Values.autotask.image }}", image)
+    defined = re.findall(
+        r'\{\{- define "autotask\.(\w+)" -\}\}\n(.*?)\{\{- end \}\}', text, re.DOTALL
     )
+    load = pytest.importorskip("yaml").safe_load
+    assert {name: load(body) for name, body in defined} == {
+        "initContainers": pod["initContainers"],
+        "env": container["env"],
+        "volumeMounts": container["volumeMounts"][:2],
+        "volumes": pod["volumes"][:2],
+    }
 
 
-# --- compose.yaml --------------------------------------------------------------------------------
+def test_the_policy_adds_the_same_to_a_pod() -> None:
+    """Its patches are read as data: what is CEL in them are the names of types, and the paths."""
+    (job,) = yaml("cronjob.yaml")
+    pod = pod_of(job)
+    (container,) = pod["containers"]
+    policy, binding = yaml("policy.yaml")
+    assert binding["spec"]["policyName"] == policy["metadata"]["name"]
+    (mutation,) = policy["spec"]["mutations"]
+    added: dict[str, list[Any]] = {}
+    for patch in _patches(mutation["jsonPatch"]["expression"]):
+        assert patch["op"] == "add"
+        added.setdefault(patch["path"], []).append(patch["value"])
+    empty = [path for path, values in added.items() if values == [[]]]
+    assert [path.rpartition("/")[2].strip('"') for path in empty] == [
+        *("volumes", "initContainers", "env", "volumeMounts"),
+    ]
+    assert {path: values for path, values in added.items() if path not in empty} == {
+        "/spec/shareProcessNamespace": [True],
+        "/spec/volumes/-": pod["volumes"][:2],
+        "/spec/initContainers/-": pod["initContainers"],
+        'place + "/env/-"': container["env"],
+        'place + "/volumeMounts/-"': container["volumeMounts"][:2],
+    }
+
+
+def _patches(expression: str) -> Iterator[dict[str, Any]]:
+    load = pytest.importorskip("yaml").safe_load
+    for name in ("()", "{}", "[]"):
+        assert expression.count(name[0]) == expression.count(name[1])
+    for text in expression.split("JSONPatch{")[1:]:
+        depth, end = 1, 0
+        while depth:
+            depth += {"{": 1, "}": -1}.get(text[end], 0)
+            end += 1
+        data = re.sub(r"\bObject[\w.]*\{", "{", "{" + text[:end])
+        yield load(
+            re.sub(r"path: ([^,]*\+[^,]*),", lambda path: f"path: {json.dumps(path[1])},", data)
+        )
+
+
+# --- compose.yaml, ecs.json ----------------------------------------------------------------------
 
 
 @needs_containers
@@ -171,26 +491,51 @@ def test_the_composed_services_record_a_task_and_show_it(
 ) -> None:
     (composed,) = yaml("compose.yaml")
     assert composed["volumes"].keys() == {"journal"}
-    nightly, history = (
-        _run_service(composed["services"][name], images, journal) for name in ("nightly", "history")
-    )
-    assert nightly == "12 files removed\n"
-    assert recorded(journal) == CLEAN
-    assert {"nightly.py", "nightly.clean", "success"} <= set(history.split())
+    nightly, sidecar = (composed["services"][name] for name in ("nightly", "autotask"))
+    assert nightly["pid"] == "service:autotask"
+    assert nightly["build"]["context"] == sidecar["build"]["context"] == "."
+    with process_namespace() as namespace:  # which `init: true` holds
+        shop, tool = (images[one["build"]["target"]] for one in (nightly, sidecar))
+        mounts: dict[str, Any] = {"mounts": (_volume(nightly, journal),), "beside": namespace}
+        ended = shop.run(*nightly["command"], env=_local(nightly), **mounts)
+        assert (ended.returncode, ended.stdout, ended.stderr) == (0, "12 files removed\n", "")
+        assert recorded(journal) == CLEAN
+        with tool.start(env=_local(sidecar), **mounts) as service:
+            (shop.tree / "app" / "nap.py").write_text(
+                "import time\nprint('up', flush=True)\ntime.sleep(999)"
+            )
+            with shop.start("python", "nap.py", env=_local(nightly), **mounts) as program:
+                assert program.stdout
+                program.stdout.readline()
+                kill_whole(program)
+            wait_until(lambda: recorded(journal)[2:] == [("nap.py", "failure", "lost")])
+            history = tool.run("autotask", "runs", **mounts)  # compose exec
+            kill_whole(service)
+    assert {"nightly.py", "nightly.clean", "success", "nap.py", "lost"} <= {*history.stdout.split()}
 
 
-def _run_service(service: dict[str, Any], images: dict[str, Image], journal: Path) -> str:
-    assert service["build"]["context"] == "."
+def _volume(service: dict[str, Any], journal: Path) -> Mount:
     (volume,) = service["volumes"]
     name, _, place = volume.partition(":")
     assert name == "journal"
-    env = {**service["environment"]}
-    if env.get("DD_AGENT_HOST") == "datadog":  # another service; nobody listens here
-        env["DD_AGENT_HOST"] = "127.0.0.1"
-    image = images[service["build"]["target"]]
-    done = image.run(*service["command"], env=env, mounts=(Mount(place, journal),))
-    assert (done.returncode, done.stderr) == (0, "")
-    return done.stdout
+    return Mount(place, journal)
+
+
+def _local(service: dict[str, Any]) -> dict[str, str]:
+    assert service["environment"]["DD_AGENT_HOST"] == "datadog"  # nobody listens here
+    return {**service["environment"], "DD_AGENT_HOST": "127.0.0.1"}
+
+
+def test_the_task_of_ecs_shares_its_processes_and_its_journal() -> None:
+    task = json.loads((EXAMPLES / "ecs.json").read_text())
+    assert task["pidMode"] == "task"
+    program, sidecar = task["containerDefinitions"]
+    assert (program["essential"], sidecar["essential"]) == (True, False)
+    assert program["user"] == sidecar["user"]
+    assert program["mountPoints"] == sidecar["mountPoints"]
+    (job,) = yaml("cronjob.yaml")
+    assert sidecar["command"] == pod_of(job)["initContainers"][1]["command"]
+    assert program["dependsOn"] == [{"containerName": sidecar["name"], "condition": "START"}]
 
 
 # --- without a volume ----------------------------------------------------------------------------
@@ -251,26 +596,64 @@ def test_a_probe_is_no_run_where_its_command_says_so(
 
 
 def test_the_examples_agree() -> None:
-    """The image, the pod and the services name the same folder, home and stages."""
+    """The image, the pod and the services name the same folder, home, user and stages."""
     dockerfile = instructions((EXAMPLES / "Dockerfile").read_text())
     stages = [line.split()[-1] for line in dockerfile if line.startswith("FROM")]
     (composed,) = yaml("compose.yaml")
     built = [one["build"]["target"] for one in composed["services"].values() if "build" in one]
-    assert sorted(stages) == sorted(built)
-    (env,) = [line for line in dockerfile if line.startswith("ENV")]
-    job, _ = yaml("cronjob.yaml")
-    (container,) = job["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"]
-    of_image = dict(word.split("=") for word in env.split()[1:])
-    of_pod = _variables(container)
-    assert of_image.keys() <= of_pod.keys()
-    assert {name for name in of_image if of_image[name] != of_pod[name]} == {"PYTHONPATH"}
+    assert sorted(stages) == sorted([*built, "files"])
+    of_tool, of_shop = [
+        dict(word.split("=") for word in line.split()[1:])
+        for line in dockerfile
+        if line.startswith("ENV")
+    ]
+    (job,) = yaml("cronjob.yaml")
+    pod = pod_of(job)
+    security = pod["securityContext"]
+    (container,) = pod["containers"]
+    assert of_shop.items() <= _variables(container).items()
+    assert of_tool.items() <= _variables(pod["initContainers"][1]).items()
+    user = f"{security['runAsUser']}:{security['runAsGroup']}"
+    assert [line for line in dockerfile if line.startswith("USER")] == [f"USER {user}"] * 2
 
 
-def test_the_page_shows_the_examples_as_they_are() -> None:
-    page = (ROOT / "docs" / "containers.md").read_text()
-    shown = re.findall(r"<!-- (examples/\S+) -->\n```\w+\n(.*?)```\n", page, re.DOTALL)
-    assert {name for name, _ in shown} == {
-        f"examples/containers/{name}" for name in ("Dockerfile", "cronjob.yaml", "compose.yaml")
-    }
-    for name, text in shown:
-        assert text == (ROOT / name).read_text()
+PAGES = {
+    "containers.md": {"cronjob.yaml"},
+    "platforms.md": {"compose.yaml"},
+}
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_page_shows_the_examples_as_they_are(page: str) -> None:
+    text = (ROOT / "docs" / page).read_text()
+    shown = re.findall(r"<!-- (examples/\S+) -->\n```\w+\n(.*?)```\n", text, re.DOTALL)
+    assert {name for name, _ in shown} == {f"examples/containers/{name}" for name in PAGES[page]}
+    for name, example in shown:
+        assert example == (ROOT / name).read_text()
+
+
+def test_the_page_shows_the_end_of_the_dockerfile() -> None:
+    text = (ROOT / "docs" / "containers.md").read_text()
+    (part,) = re.findall(r"<!-- part of \S+ -->\n```dockerfile\n(.*?)```\n", text, re.DOTALL)
+    assert (EXAMPLES / "Dockerfile").read_text().endswith(part)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_the_yaml_on_a_page_is_yaml(page: str) -> None:
+    load = pytest.importorskip("yaml").safe_load_all
+    text = (ROOT / "docs" / page).read_text()
+    examples = re.findall(r"```yaml\n(.*?)```\n", text, re.DOTALL)
+    assert len(examples) > 2
+    assert all(isinstance(document, dict) for example in examples for document in load(example))
+
+
+def test_a_pod_with_the_socket_of_the_agent_is_not_restricted() -> None:
+    (job,) = yaml("cronjob.yaml")
+    pod = pod_of(job)
+    text = (ROOT / "docs" / "containers.md").read_text()
+    (example,) = [
+        one for one in re.findall(r"```yaml\n(.*?)```\n", text, re.DOTALL) if "hostPath" in one
+    ]
+    added = pytest.importorskip("yaml").safe_load(example)
+    pod["volumes"] += added["volumes"]
+    assert list(offences(pod)) == ["volume datadog"]

@@ -7,6 +7,7 @@ import os
 import select
 import signal
 import time
+from collections.abc import Callable
 
 from autotask import closing, debts, journal, shipping
 from autotask.config import Settings
@@ -17,19 +18,24 @@ SUMMARY = "deliver what the Datadog Agent did not take"
 DESCRIPTION = """\
 Deliver the starts and ends of runs that the Datadog Agent on this machine did not take, each once
 and with its own time: for an hour as what they are, for 18 hours as events. autotask-run does so on
-its way out where that is little. What was sent to another host by UDP is not known to be lost."""
+its way out where that is little. What was sent to another host by UDP is not known to be lost.
+With --follow it also closes the runs of processes that have died, every two seconds, and does
+both once more when SIGTERM ends it."""
 EXAMPLES = """\
   autotask ship
   autotask ship --follow
 """
 _PATIENCE = 5.0  # seconds that a slow Agent may take for one datagram
 _TURN = 2.0  # seconds between two looks
+_LAST = 6.0  # seconds for what is owed when a signal has come: an engine waits for ten
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument(
-        "--follow", action="store_true", help="stay, and deliver whenever there is something"
+        "--follow",
+        action="store_true",
+        help="stay, deliver whenever there is something, and close the runs of dead processes",
     )
 
 
@@ -37,12 +43,12 @@ def run(arguments: argparse.Namespace) -> None:
     """Deliver, and say how much that was."""
     settings = Settings(os.environ)
     home = settings.home = whose.find(settings).to_write()
-    if not settings.dogstatsd:
-        raise ToolError("datagrams are turned off: see AUTOTASK_DOGSTATSD, DD_DOGSTATSD_DISABLE")
     ours, owing = journal.Journal(home), debts.recent(home)
     if arguments.follow:
         _follow(owing, settings, ours)
         return
+    if not settings.dogstatsd:
+        raise ToolError("datagrams are turned off: see AUTOTASK_DOGSTATSD, DD_DOGSTATSD_DISABLE")
     closing.sweep(settings)
     owed = owing.catch_up()
     if not owed:
@@ -63,16 +69,32 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def _follow(owing: debts.Debts, settings: Settings, ours: journal.Journal) -> None:
-    """Deliver whenever something is owed and somebody listens, until a signal says to stop."""
+    """Close lost runs and deliver, again and again, until a signal says stop; then once more.
+
+    A pod stops its sidecars at the moment that the other containers have ended: the run that is to
+    be closed died in that very second.
+    """
     stop = _Stop()
-    while True:
-        closing.sweep(settings)
-        if owing.catch_up() and not _silence(settings):
-            done = shipping.ship(owing, settings, ours, _PATIENCE, lambda: not stop.comes(0))
-            if done:
-                print(f"delivered {debts.text(done)}", flush=True)
-        if stop.comes(_TURN):
-            return
+    _turn(owing, settings, ours, lambda: not stop.comes(0))
+    while not stop.comes(_TURN):
+        _turn(owing, settings, ours, lambda: not stop.comes(0))
+    end = time.monotonic() + _LAST
+    if _turn(owing, settings, ours, lambda: time.monotonic() < end):
+        time.sleep(shipping.SETTLED)
+        _turn(owing, settings, ours, lambda: time.monotonic() < end)
+
+
+def _turn(
+    owing: debts.Debts, settings: Settings, ours: journal.Journal, goes_on: Callable[[], bool]
+) -> bool:
+    """Close lost runs, and deliver if somebody listens; tell whether more can be delivered."""
+    closing.sweep(settings)
+    if not settings.dogstatsd or not owing.catch_up() or _silence(settings):
+        return False
+    done = shipping.ship(owing, settings, ours, _PATIENCE, goes_on)
+    if done:
+        print(f"delivered {debts.text(done)}", flush=True)
+    return bool(owing.catch_up()) and goes_on()
 
 
 class _Stop:
