@@ -74,6 +74,7 @@ class Story:
         self._known: tuple[bytes, ...] = ()
         self.begun = False  # its first line was there
         self._ended: set[str] = set()  # whose end stands before their start: a clock was set back
+        self._lost: dict[str, Open] = {}  # ended as `lost`, which their own end replaces
 
     def know(self, run: Open) -> None:
         """Take a run whose first line need not be read: it is mostly the only one."""
@@ -116,10 +117,12 @@ class Story:
             self.begun = True  # known, but its line was glued to another
 
     def _end(self, run: str, event: Event) -> None:
-        ended = self.open.pop(run, None)
+        ended = self.open.pop(run, None) or self._lost.pop(run, None)
         if ended is None:
             self._ended.add(run)
-        if ended is None or event.get("reason") == "lost":  # cut off by the end, no cause of it
+            return
+        if event.get("reason") == "lost":  # cut off by the end, not a cause of it
+            self._lost[run] = ended
             return
         if event.get("status") == "failure" and ended.parent in self.open:
             if ended.framework == "doit":  # has statuses of its own, whatever its command's was
