@@ -14,6 +14,8 @@ from autotask.journal import NEW, Journal, above_stdio, open_folder, quoted
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from autotask.dogstatsd import Wire
 
 TOLD = "told-"  # before a mark's name: see take_back
@@ -26,19 +28,22 @@ def marks_folder(home: str) -> str:
 
 
 def leave_mark(
-    journal: Journal, name: str, process: str, pid: int, host: str, root: str
+    journal: Journal,
+    name: str,
+    process: str,
+    pid: int,
+    host: str,
+    root: str,
+    lock: Callable[[int], str] | None = None,
 ) -> str | None:
     """Write the mark of a process before its first run; return its path, None where it cannot.
 
     On a full disk it may be empty: nobody can read it, and its owner takes it back all the same.
+    A launcher's *lock* is called before anybody can read the mark, and returns a field of it.
     """
     segment, offset = journal.position()  # first: it finds out which home is ours to write
     folder = marks_folder(journal.home)
     path = os.path.join(folder, name)
-    line = (
-        f'{{"process":{quoted(process)},"pid":{pid},"host":{quoted(host)},"root":"{root}",'
-        f'"segment":"{segment}","offset":{offset}}}\n'
-    )
     try:
         file = _new(name, folder)
     except FileExistsError:  # left by our launcher, of which we could not know
@@ -48,6 +53,10 @@ def leave_mark(
             raise
         return None
     try:
+        line = (
+            f'{{"process":{quoted(process)},"pid":{pid},"host":{quoted(host)},"root":"{root}",'
+            f'"segment":"{segment}","offset":{offset}{lock(file) if lock else ""}}}\n'
+        )
         os.write(file, line.encode("ascii"))
     except OSError as problem:
         if from_signal_handler(problem):
