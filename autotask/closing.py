@@ -12,7 +12,7 @@ import time
 from autotask import elsewhere, events, journal
 from autotask.guard import guarded
 from autotask.journal import OWED
-from autotask.marks import BECAME, TOLD, marks_folder
+from autotask.marks import BECAME, ENDED, TOLD, marks_folder
 from autotask.process import is_dead, start_time
 from autotask.run import SUCCESS, Outcome, failure, passed_on
 
@@ -290,7 +290,8 @@ class Mark:
         self.old = False  # nobody can read it, and nobody will write it
         name = os.path.basename(path)
         self.told = name.startswith(TOLD)  # its ends are on the wire, and not in the journal
-        name = name[len(TOLD) :] if self.told else name
+        self.is_over = self.told or name.startswith(ENDED)
+        name = name.removeprefix(TOLD).removeprefix(ENDED)
         # The run of a command whose launcher left the mark, and the launcher's process id.
         launcher, self.launched, self.launcher = (*name.split("-"), "", "")[:3]
         if launcher != "launcher":
@@ -349,7 +350,8 @@ def _paths(home: str) -> list[str]:
 
 def _owner(path: str) -> str:
     """Return what a mark's name says of its process, whatever has become of that: its id first."""
-    return os.path.basename(path).removeprefix(TOLD).removeprefix(BECAME)
+    name = os.path.basename(path)
+    return name.removeprefix(TOLD).removeprefix(ENDED).removeprefix(BECAME)
 
 
 def _has_all_lines(home: str, key: tuple[str, int]) -> bool:
@@ -363,7 +365,7 @@ def _has_all_lines(home: str, key: tuple[str, int]) -> bool:
         if _owner(path).startswith(f"{key[1]}-"):
             name, mark = os.path.basename(path), _read_mark(path)
             if mark is None or mark.key == key:  # it may be empty
-                changed.add(name.startswith(TOLD) or name.endswith(OWED))
+                changed.add(name.startswith((TOLD, ENDED)) or name.endswith(OWED))
     return changed == {False}
 
 
@@ -489,7 +491,7 @@ def _launchers(home: str, of: set[str] | None = None) -> list[Mark]:
     paths = [path for path in _paths(home) if _owner(path).startswith("launcher-")]
     if of is not None:
         paths = [path for path in paths if _owner(path).split("-")[1] in of]
-    return [mark for mark in _read_marks(paths) if mark.launched and not (mark.dead or mark.told)]
+    return [mark for mark in _read_marks(paths) if mark.launched and not (mark.dead or mark.is_over)]
 
 
 def _remove_if_done(mark: Mark, still_open: Iterable[Open]) -> None:

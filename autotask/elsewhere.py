@@ -57,7 +57,8 @@ def judge(marks: list[Mark]) -> None:
     ended += [mark for mark in launchers if not mark.held and _is_under(mark, ended)]
     living = {(mark.place, mark.root) for mark in launchers if mark not in ended}
     for mark in unseen:
-        mark.dead = mark in ended or (not mark.launched and _is_under(mark, ended))
+        # is_over: it was about to take its mark back, but a full disk refused its last lines.
+        mark.dead = mark.is_over or mark in ended or (not mark.launched and _is_under(mark, ended))
         if not mark.dead and mark.held is None and (mark.place, mark.root) not in living:
             mark.dead = mark.forgotten = now - mark.changed > _FORGOTTEN
 

@@ -2,7 +2,8 @@
 
 Its owner takes it back at its end. What is left behind tells `closing.sweep` which process to
 look for, and where in the journal its runs begin. Its name ends in `-owed` while a full disk keeps
-the process from writing lines, and begins with `told-` if the Agent has heard of all ends.
+the process from writing lines. If that is so to its end, the name begins with `told-` if the Agent
+has heard of all ends, else with `ended-`.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
     from autotask.dogstatsd import Wire
 
-TOLD = "told-"  # before a mark's name: see take_back
+TOLD, ENDED = "told-", "ended-"  # before a mark's name: see take_back
 BECAME = "became-"  # and here: see autotask.handing_over
 
 
@@ -70,14 +71,15 @@ def take_back(path: str | None, journal: Journal | None, wire: Wire | None) -> N
     """Write what the journal is owed, and remove our mark.
 
     Where the disk does not take all ends, the mark stays. Whoever finds it closes the runs, and
-    sends their ends, unless the Agent has refused nothing: that is in the name then.
+    sends their ends, unless the Agent has refused nothing. The name says which, and that we ended.
     """
     done = journal is None or journal.settle()
     if path and done:
         os.unlink(path)
-    elif path and not (wire and wire.has_refused):
+    elif path:
         folder, name = os.path.split(path)
-        os.rename(path, os.path.join(folder, TOLD + name))
+        word = ENDED if wire and wire.has_refused else TOLD
+        os.rename(path, os.path.join(folder, word + name))
 
 
 def sign_mark(home: str, begin: str) -> None:

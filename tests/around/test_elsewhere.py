@@ -21,6 +21,7 @@ from support import (
     environment,
     run_program,
     runs,
+    small_disk,
     write,
 )
 
@@ -224,3 +225,45 @@ def test_marks_of_processes_out_of_sight_are_judged_by_lock_and_time(
     ]
     for file in holders:
         os.close(file)
+
+
+FILL = """
+    import glob, os
+    def fill(path):
+        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        size = 1 << 20
+        while size:
+            try:
+                os.write(file, b"\\n" * size)
+            except OSError:
+                size //= 2
+    for path in (os.environ["BALLAST"], *glob.glob(os.environ["AUTOTASK_HOME"] + "/journal/*")):
+        fill(path)  # of the segment what is left of its page
+"""
+
+
+@pytest.mark.parametrize("under", ["autotask-run", "AUTOTASK_SUPERVISE", "alone"])
+def test_a_run_of_a_container_whose_end_a_full_volume_refused_is_not_running_for_ever(
+    under: str, as_process_1: list[str], tmp_path: Path
+) -> None:
+    script = write(tmp_path / "job.py", FILL)
+    with small_disk(tmp_path / "volume", "size=1m,mode=700") as volume:
+        home = volume / "home"
+        env = {**environment(), **_supervised(home), "BALLAST": str(volume / "ballast")}
+        command = [PYTHON, str(script)]
+        if under == "autotask-run":
+            command, env["PYTHONPATH"] = [str(LAUNCHER), *command], ""
+        if under == "alone":
+            del env["AUTOTASK_SUPERVISE"]
+        assert subprocess.run([*as_process_1, *command], env=env, check=False).returncode == 0
+        (left,) = (home / "open").iterdir()
+        (volume / "ballast").unlink()
+        ours = {**env, "AUTOTASK_SUPERVISE": "0"}
+        with subprocess.Popen(["unshare", "--pid", "--fork", "sleep", "60"]) as taker:
+            sweeper = [*as_process_1, str(LAUNCHER), "true"]
+            assert subprocess.run(sweeper, env=ours, check=False).returncode == 0
+            taker.kill()
+        text = "".join(segment.read_text() for segment in (home / "journal").iterdir())
+        ends = [json.loads(line) for line in text.splitlines() if '"event":"finished"' in line]
+        assert sorted(end.get("reason", "none") for end in ends) == ["lost", "none"]
+        assert not left.exists()
