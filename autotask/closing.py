@@ -491,7 +491,9 @@ def _launchers(home: str, of: set[str] | None = None) -> list[Mark]:
     paths = [path for path in _paths(home) if _owner(path).startswith("launcher-")]
     if of is not None:
         paths = [path for path in paths if _owner(path).split("-")[1] in of]
-    return [mark for mark in _read_marks(paths) if mark.launched and not (mark.dead or mark.is_over)]
+    return [
+        mark for mark in _read_marks(paths) if mark.launched and not (mark.dead or mark.is_over)
+    ]
 
 
 def _remove_if_done(mark: Mark, still_open: Iterable[Open]) -> None:

@@ -267,3 +267,27 @@ def test_a_run_of_a_container_whose_end_a_full_volume_refused_is_not_running_for
         ends = [json.loads(line) for line in text.splitlines() if '"event":"finished"' in line]
         assert sorted(end.get("reason", "none") for end in ends) == ["lost", "none"]
         assert not left.exists()
+
+
+def test_a_proc_of_another_namespace_makes_no_living_process_dead(
+    as_process_1: list[str], nap: Path, home: Path
+) -> None:
+    line = f"'{LAUNCHER}' '{PYTHON}' '{nap}' 2 & sleep 1; '{LAUNCHER}' true; wait"
+    words = [word for word in as_process_1 if word != "--mount-proc"]
+    assert (
+        subprocess.run([*words, "sh", "-c", line], env=environment(), check=False).returncode == 0
+    )
+    assert {run["status"] for run in runs(home)} == {"success"}
+
+
+def test_without_proc_the_tool_says_that_it_cannot_judge(
+    as_process_1: list[str], nap: Path, home: Path
+) -> None:
+    tool = Path(PYTHON).with_name("autotask")
+    with container([], LAUNCHER, PYTHON, nap, 60) as living:
+        hidden = f"umount -l /proc; exec '{tool}' runs --format jsonl"
+        words = ["unshare", "--mount", "sh", "-c", hidden]
+        done = subprocess.run(words, env=environment(), capture_output=True, text=True, check=False)
+        assert json.loads(done.stdout)["status"] == "running"
+        assert "no /proc here: cannot tell" in done.stderr
+        os.kill(first_of(living), signal.SIGKILL)
