@@ -9,10 +9,10 @@ from __future__ import annotations
 import os
 import time
 
-from autotask import events, journal
+from autotask import elsewhere, events, journal
 from autotask.guard import guarded
 from autotask.journal import OWED
-from autotask.marks import BECAME, TOLD, marks_folder
+from autotask.marks import BECAME, ENDED, TOLD, marks_folder
 from autotask.process import is_dead, start_time
 from autotask.run import SUCCESS, Outcome, failure, passed_on
 
@@ -33,6 +33,7 @@ _LOST = failure("lost")
 _TAGGED = ("service", "env", "version", "tags", "entity")
 _FINISHED = b'{"event":"finished","run":"'
 _SETTLED = 2 * 3600.0  # seconds after which `autotask prune` may have written a segment anew
+_SOME = 16  # marks that a launcher looks at when it starts
 _TORN_KEPT = 24 * 3600.0  # seconds for which a mark that cannot be read may be one being written
 
 
@@ -47,6 +48,7 @@ class Open:
         self.framework = events.text(event, "framework")
         self.trigger = events.text(event, "trigger") or "unknown"
         self.process = events.text(event, "process")
+        self.place = elsewhere.place_of(self.process)
         self.pid = events.number(event, "pid") or 0
         self.key = self.process, self.pid  # processes of one clock tick share the first
         self.host = events.text(event, "host")
@@ -74,11 +76,14 @@ class Story:
         self._reader = events.Reader(folder, position, f'"root":"{root}"'.encode())
         self._known: tuple[bytes, ...] = ()
         self.begun = False  # its first line was there
+        self.pids: set[int] = set()  # of the processes whose runs it has
         self._ended: set[str] = set()  # whose end stands before their start: a clock was set back
+        self._lost: dict[str, Open] = {}  # ended as `lost`, which their own end replaces
 
     def know(self, run: Open) -> None:
         """Take a run whose first line need not be read: it is mostly the only one."""
         self.open[run.id] = run
+        self.pids.add(run.pid)
         self._known = (f'{{"event":"started","run":"{run.id}"'.encode(),)
 
     def catch_up(self) -> None:
@@ -105,6 +110,7 @@ class Story:
             self.open[run].raised = event
 
     def _begin(self, run: Open) -> None:
+        self.pids.add(run.pid)
         if run.id in self._ended:
             self._ended.remove(run.id)
             return
@@ -117,10 +123,12 @@ class Story:
             self.begun = True  # known, but its line was glued to another
 
     def _end(self, run: str, event: Event) -> None:
-        ended = self.open.pop(run, None)
+        ended = self.open.pop(run, None) or self._lost.pop(run, None)
         if ended is None:
             self._ended.add(run)
-        if ended is None or event.get("reason") == "lost":  # cut off by the end, no cause of it
+            return
+        if event.get("reason") == "lost":  # cut off by the end, not a cause of it
+            self._lost[run] = ended
             return
         if event.get("status") == "failure" and ended.parent in self.open:
             if ended.framework == "doit":  # has statuses of its own, whatever its command's was
@@ -199,9 +207,15 @@ class Closer:
                 lambda: self._journal.tell_unsent(run.id, run.root, "finished"),
             )
 
-    def close_lost(self, story: Story, runs: Iterable[Open]) -> None:
-        """Close those of some runs whose processes are dead; when they died is not known."""
-        dead = dict.fromkeys(run.key for run in runs if run.is_dead())
+    def close_lost(self, story: Story, runs: Iterable[Open], unseen: Iterable[Mark] = ()) -> None:
+        """Close those of some runs whose processes are dead; when they died is not known.
+
+        *unseen* are the marks of the dead that cannot be seen from here.
+        """
+        marks = list(unseen)
+        dead = dict.fromkeys(
+            run.key for run in runs if run.is_dead() or elsewhere.has_ended(run, marks)
+        )
         if dead:
             story.catch_up()  # with what they wrote between our reading and their end
         self.close_dead(story, dead)
@@ -279,13 +293,29 @@ class Mark:
         self.old = False  # nobody can read it, and nobody will write it
         name = os.path.basename(path)
         self.told = name.startswith(TOLD)  # its ends are on the wire, and not in the journal
-        name = name[len(TOLD) :] if self.told else name
+        self.is_over = self.told or name.startswith(ENDED)
+        name = name.removeprefix(TOLD).removeprefix(ENDED)
         # The run of a command whose launcher left the mark, and the launcher's process id.
         launcher, self.launched, self.launcher = (*name.split("-"), "", "")[:3]
         if launcher != "launcher":
             self.launched = self.launcher = ""
         process, pid = self.key = events.text(fields, "process"), events.number(fields, "pid") or 0
-        self.dead = is_dead(process, pid, events.text(fields, "host")) is True
+        dead = is_dead(process, pid, events.text(fields, "host"))
+        self.dead = dead is True
+        # What `elsewhere.judge` needs to know of processes that we cannot see.
+        self.unseen = dead is None and bool(self.root)
+        self.place = elsewhere.place_of(process)
+        self.is_first = pid == 1
+        self.can_lock = type(fields.get("locked")) is bool  # and touches its mark
+        self.held: bool | None = None  # by its launcher; None: nobody can tell
+        self.changed = 0.0  # POSIX seconds
+        self.forgotten = False  # dead because nothing was heard of it for days
+
+    def look_at(self, file: int, has_lock: bool) -> None:
+        """Note when the mark was touched, and whether its launcher still holds a lock on it."""
+        self.changed = os.fstat(file).st_ctime
+        if self.launched and has_lock:
+            self.held = elsewhere.is_held(file, self.key[0])
 
     def is_of(self, run: Open) -> bool:
         """Tell whether a run is one of those that the mark was left for."""
@@ -304,7 +334,13 @@ def marks(home: str) -> list[Mark]:
 
     A full disk has taken their names only. Old ones are removed by `sweep`.
     """
-    return [mark for mark in map(_read_mark, _paths(home)) if mark is not None and not mark.old]
+    return _read_marks(_paths(home))
+
+
+def _read_marks(paths: Iterable[str]) -> list[Mark]:
+    found = [mark for mark in map(_read_mark, paths) if mark is not None and not mark.old]
+    elsewhere.judge(found)
+    return found
 
 
 def _paths(home: str) -> list[str]:
@@ -315,6 +351,12 @@ def _paths(home: str) -> list[str]:
         return []
 
 
+def _owner(path: str) -> str:
+    """Return what a mark's name says of its process, whatever has become of that: its id first."""
+    name = os.path.basename(path)
+    return name.removeprefix(TOLD).removeprefix(ENDED).removeprefix(BECAME)
+
+
 def _has_all_lines(home: str, key: tuple[str, int]) -> bool:
     """Tell whether the journal has every line of a dead process, as its mark shows.
 
@@ -323,11 +365,10 @@ def _has_all_lines(home: str, key: tuple[str, int]) -> bool:
     """
     changed = set()
     for path in _paths(home):
-        name = os.path.basename(path)
-        if name.removeprefix(TOLD).removeprefix(BECAME).startswith(f"{key[1]}-"):
-            mark = _read_mark(path)
+        if _owner(path).startswith(f"{key[1]}-"):
+            name, mark = os.path.basename(path), _read_mark(path)
             if mark is None or mark.key == key:  # it may be empty
-                changed.add(name.startswith(TOLD) or name.endswith(OWED))
+                changed.add(name.startswith((TOLD, ENDED)) or name.endswith(OWED))
     return changed == {False}
 
 
@@ -335,11 +376,14 @@ def _read_mark(path: str) -> Mark | None:
     try:
         with events.opened(path) as file:
             data, status = file.read(4096), os.fstat(file.fileno())
+            for fields in events.read(data):
+                if events.text(fields, "root"):
+                    mark = Mark(path, fields)
+                    if mark.unseen:
+                        mark.look_at(file.fileno(), fields.get("locked") is True)
+                    return mark
     except OSError:
         return None
-    for fields in events.read(data):
-        if events.text(fields, "root"):
-            return Mark(path, fields)
     torn = Mark(path, {})
     torn.old = time.time() - (status.st_mtime or status.st_ctime) > _TORN_KEPT  # 0: it is signed
     return torn if torn.old or (torn.launcher and start_time(torn.launcher)) else None
@@ -383,7 +427,8 @@ class Tail:
         ]
         if not inside:
             return []
-        launched = _launched(self._home) - {own}
+        named = {name for run in inside for name in (*run.programs, run.id, run.parent, run.root)}
+        launched = _launched(self._home, named - {own})
         return [run for run in inside if not run.is_under(launched)]
 
     def close_lost(self) -> None:
@@ -418,10 +463,11 @@ class Tail:
 
     def _remove_marks(self) -> None:
         """Remove the marks of the dead below us: of those only we have read all that they wrote."""
-        root, begin = self._run.root, self._position
+        root, begin, pids = self._run.root, self._position, self._story.pids
+        named = tuple(f"{pid}-" for pid in pids)
         found = [
             mark
-            for mark in marks(self._home)
+            for mark in _read_marks(p for p in _paths(self._home) if _owner(p).startswith(named))
             if mark.dead and mark.root == root and not mark.launched and mark.position >= begin
         ]
         if found:
@@ -430,9 +476,12 @@ class Tail:
             _remove_if_done(mark, self._story.open.values())
 
 
-def _launched(home: str) -> set[str]:
-    """Return the runs of commands whose launchers live: these will close what is under them."""
-    return {mark.launched for mark in _launchers(home)}
+def _launched(home: str, of: set[str] | None = None) -> set[str]:
+    """Return the runs of commands whose launchers live: these will close what is under them.
+
+    Only some runs' are looked for if these are given.
+    """
+    return {mark.launched for mark in _launchers(home, of)}
 
 
 def under_launchers(home: str) -> set[str]:
@@ -440,9 +489,14 @@ def under_launchers(home: str) -> set[str]:
     return {run for mark in _launchers(home) for run in (mark.launched, mark.root)}
 
 
-def _launchers(home: str) -> list[Mark]:
+def _launchers(home: str, of: set[str] | None = None) -> list[Mark]:
     """Return the marks of launchers that live, and have not done their work yet."""
-    return [mark for mark in marks(home) if mark.launched and not (mark.dead or mark.told)]
+    paths = [path for path in _paths(home) if _owner(path).startswith("launcher-")]
+    if of is not None:
+        paths = [path for path in paths if _owner(path).split("-")[1] in of]
+    return [
+        mark for mark in _read_marks(paths) if mark.launched and not (mark.dead or mark.is_over)
+    ]
 
 
 def _remove_if_done(mark: Mark, still_open: Iterable[Open]) -> None:
@@ -455,20 +509,40 @@ def _remove_if_done(mark: Mark, still_open: Iterable[Open]) -> None:
 def sweep(settings: Settings) -> None:
     """Close the runs of all processes of a home that have died with nobody beside them."""
     home = settings.home
-    if not home or not _tidied(home):
-        return
-    with Alone(marks_folder(home)) as alone:
-        if alone:
-            _sweep(settings, home)
+    if home:
+        _sweep_after(settings, home, _paths(home))
 
 
-def _tidied(home: str) -> bool:
+@guarded
+def sweep_some(settings: Settings, run: str) -> None:
+    """Sweep if any of some marks is of a dead process: cheap, however many there are.
+
+    Which ones is left to chance, a *run*'s id: those who start after us look at others.
+    """
+    home = settings.home
+    if home:
+        paths = sorted(_paths(home))
+        first = int(run, 16) % max(len(paths), 1)
+        _sweep_after(settings, home, (paths[first:] + paths[:first])[:_SOME])
+
+
+def _sweep_after(settings: Settings, home: str, paths: list[str]) -> None:
+    """Sweep a home if any of these marks is of a dead process."""
+    if _tidied(paths):
+        with Alone(marks_folder(home)) as alone:
+            if alone:
+                _sweep(settings, home)
+
+
+def _tidied(paths: list[str]) -> bool:
     """Remove the marks that nobody will ever read; tell whether any process has died."""
-    found = [mark for mark in map(_read_mark, _paths(home)) if mark is not None]
+    found = [mark for mark in map(_read_mark, paths) if mark is not None]
     for mark in found:
         if mark.old:
             mark.remove()
-    return any(mark.dead for mark in found if not mark.old)
+    left = [mark for mark in found if not mark.old]
+    elsewhere.judge(left)
+    return any(mark.dead for mark in left)
 
 
 class Alone:
@@ -505,9 +579,10 @@ def _sweep(settings: Settings, home: str) -> None:
         stories[-1].catch_up()
     launched = _launched(home)  # only now: with those that have begun meanwhile
     left: list[Open] = []
+    unseen = [mark for mark in found if mark.dead and mark.unseen]
     for story in stories:
         runs = [run for run in story.open.values() if not run.is_under(launched)]
-        closer.close_lost(story, runs)
+        closer.close_lost(story, runs, unseen)
         left += story.open.values()
     for mark in roots:
         _remove_if_done(mark, left)

@@ -33,6 +33,7 @@ class Debts:
         # journal has it; and since when.
         self._counts: dict[Key, int] = {}
         self._since: dict[Key, str] = {}
+        self._lines: set[Key] = set()  # lines that say so themselves; of two ends one counts
         self._given_up: set[Key] = set()
 
     def catch_up(self) -> dict[Key, str]:
@@ -48,6 +49,7 @@ class Debts:
         for key in [*old, *(key for key, count in self._counts.items() if not count)]:
             self._since.pop(key, None)
             self._counts.pop(key, None)
+            self._lines.discard(key)
         self._given_up &= self._since.keys()
         return {
             key: at
@@ -74,6 +76,9 @@ class Debts:
             if b',"unsent":true' not in line:  # in no text: its quotes would have backslashes
                 return
             of = kind
+            if (run, of) in self._lines:  # told as `lost` by mistake: see tool/index.py
+                return
+            self._lines.add((run, of))
         elif kind not in ("unsent", "sent") or of not in ("started", "finished"):
             return
         if not is_id(run):

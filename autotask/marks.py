@@ -2,7 +2,8 @@
 
 Its owner takes it back at its end. What is left behind tells `closing.sweep` which process to
 look for, and where in the journal its runs begin. Its name ends in `-owed` while a full disk keeps
-the process from writing lines, and begins with `told-` if the Agent has heard of all ends.
+the process from writing lines. If that is so to its end, the name begins with `told-` if the Agent
+has heard of all ends, else with `ended-`.
 """
 
 from __future__ import annotations
@@ -14,9 +15,11 @@ from autotask.journal import NEW, Journal, above_stdio, open_folder, quoted
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from autotask.dogstatsd import Wire
 
-TOLD = "told-"  # before a mark's name: see take_back
+TOLD, ENDED = "told-", "ended-"  # before a mark's name: see take_back
 BECAME = "became-"  # and here: see autotask.handing_over
 
 
@@ -26,19 +29,22 @@ def marks_folder(home: str) -> str:
 
 
 def leave_mark(
-    journal: Journal, name: str, process: str, pid: int, host: str, root: str
+    journal: Journal,
+    name: str,
+    process: str,
+    pid: int,
+    host: str,
+    root: str,
+    lock: Callable[[int], str] | None = None,
 ) -> str | None:
     """Write the mark of a process before its first run; return its path, None where it cannot.
 
     On a full disk it may be empty: nobody can read it, and its owner takes it back all the same.
+    A launcher's *lock* is called before anybody can read the mark, and returns a field of it.
     """
     segment, offset = journal.position()  # first: it finds out which home is ours to write
     folder = marks_folder(journal.home)
     path = os.path.join(folder, name)
-    line = (
-        f'{{"process":{quoted(process)},"pid":{pid},"host":{quoted(host)},"root":"{root}",'
-        f'"segment":"{segment}","offset":{offset}}}\n'
-    )
     try:
         file = _new(name, folder)
     except FileExistsError:  # left by our launcher, of which we could not know
@@ -48,6 +54,10 @@ def leave_mark(
             raise
         return None
     try:
+        line = (
+            f'{{"process":{quoted(process)},"pid":{pid},"host":{quoted(host)},"root":"{root}",'
+            f'"segment":"{segment}","offset":{offset}{lock(file) if lock else ""}}}\n'
+        )
         os.write(file, line.encode("ascii"))
     except OSError as problem:
         if from_signal_handler(problem):
@@ -61,14 +71,15 @@ def take_back(path: str | None, journal: Journal | None, wire: Wire | None) -> N
     """Write what the journal is owed, and remove our mark.
 
     Where the disk does not take all ends, the mark stays. Whoever finds it closes the runs, and
-    sends their ends, unless the Agent has refused nothing: that is in the name then.
+    sends their ends, unless the Agent has refused nothing. The name says which, and that we ended.
     """
     done = journal is None or journal.settle()
     if path and done:
         os.unlink(path)
-    elif path and not (wire and wire.has_refused):
+    elif path:
         folder, name = os.path.split(path)
-        os.rename(path, os.path.join(folder, TOLD + name))
+        word = ENDED if wire and wire.has_refused else TOLD
+        os.rename(path, os.path.join(folder, word + name))
 
 
 def sign_mark(home: str, begin: str) -> None:

@@ -12,6 +12,7 @@ from autotask.guard import from_signal_handler
 from autotask.standard import standard
 
 _BOOT = "/proc/sys/kernel/random/boot_id"
+_INITIAL = "4026531836"  # the machine's own pid namespace: PROC_PID_INIT_INO in the kernel's source
 _UNKNOWN = "?"
 
 
@@ -61,19 +62,26 @@ def largest_memory() -> int | None:
 
 
 def is_dead(process: str, pid: int, host: str) -> bool | None:
-    """Tell whether the process of an `identity` is gone; None where that can't be seen from here.
+    """Tell whether the process of an `identity` is gone; None if that can't be seen from here.
 
-    Another machine's processes and those of another container are out of our sight.
+    Another machine's processes and those of another container cannot be seen. Another boot id with
+    our host name means that this machine was rebooted, but only outside of containers: those of
+    several machines may share a host name.
     """
     boot, _, rest = process.partition("/")
     namespace, _, started = rest.partition("/")
     if _UNKNOWN in (boot, namespace, started):
         return None
+    ours = _namespace()
     if boot != _boot():
-        return True if host == os.uname().nodename else None  # this machine was started anew
-    if namespace != _namespace():
+        rebooted = host == os.uname().nodename and namespace == ours == _INITIAL
+        return True if rebooted else None
+    if namespace != ours:
         return None
-    return start_time(pid) != started
+    if start_time(pid) == started:
+        return False
+    # A /proc that was mounted for another namespace counts processes differently.
+    return True if os.readlink("/proc/self") == str(os.getpid()) else None
 
 
 def _boot() -> str:

@@ -91,7 +91,9 @@ def _found_from(place: tuple[str, int], keys: dict[Key, str], folder: str) -> li
             run = events.field(line, b"run")
             statuses.take(kind, run, line)
             if run in runs:
-                found.update(((run, kind), event) for event in events.read(line))
+                for event in events.read(line):
+                    if event.get("reason") != "lost" or (run, kind) not in found:
+                        found[run, kind] = event  # an end of its own replaces `lost`
     debts = [
         Debt(
             found[run, "started"],

@@ -20,6 +20,7 @@ from autotask.guard import debug, guarded, swallow
 from autotask.marks import leave_mark, marks_folder, take_back
 from autotask.naming import process_name
 from autotask.run import SUCCESS, Outcome, Run, failure, from_status
+from autotask.standard import standard
 from autotask.trigger import find_trigger
 
 TYPE_CHECKING = False
@@ -139,6 +140,7 @@ def supervise(
         _stay(program, pid, reading, environ)
     try:
         if pid == 0:
+            program.unlock()
             program.readdress(inside)
             if settings.debug and not command:
                 debug(f"process {os.getpid()} is supervised by process {os.getppid()}")
@@ -157,7 +159,7 @@ def supervise(
 def _stay(program: Program, pid: int, reading: int, environ: dict[str, str]) -> NoReturn:
     """Be the parent until the child's end; whatever goes wrong, the program is not run twice."""
     try:
-        _let_go(reading, program.settings)
+        _let_go(reading, program.lock, program.settings)
         program.started(pid)
         status, usage = Watch(pid, program.tick).wait()
         said = os.read(reading, 4096).decode("utf-8", "surrogateescape")
@@ -175,8 +177,8 @@ def _stay(program: Program, pid: int, reading: int, environ: dict[str, str]) -> 
 
 
 @guarded
-def _let_go(reading: int, settings: Settings) -> None:
-    """Keep only our end of the pipe, and not the folder, which could not be unmounted.
+def _let_go(reading: int, lock: int, settings: Settings) -> None:
+    """Keep only our end of the pipe and our lock, not the folder, which could not be unmounted.
 
     A debug log needs standard error, or the folder in which its path begins. Records of runs need
     standard error if AUTOTASK_JOURNAL says so.
@@ -184,7 +186,7 @@ def _let_go(reading: int, settings: Settings) -> None:
     from autotask import descriptors
 
     needs_stderr = settings.stderr or settings.debug == "1"
-    descriptors.let_go((reading, 2) if needs_stderr else (reading,))
+    descriptors.let_go((reading, lock, 2) if needs_stderr else (reading, lock))
     if settings.debug:
         return
     kind, address, port = settings.destination
@@ -221,6 +223,7 @@ class Program:
         self._identity = ""
         self._process = ""  # the command's, as `process.identity` writes it
         self._mark: str | None = None
+        self.lock = -1  # on our mark: released when this process dies, see `autotask.elsewhere`
         self._position = ("", 0)  # in the journal, before our first line
         self._tail: Tail | None = None
         self._oom_counter: str | None = None  # a file
@@ -266,6 +269,7 @@ class Program:
         line = self._started_line(pid, f"{self._process}/{process.start_time('self')}")
         if os.getppid() != self._pid:  # killed meanwhile: its mark may have been swept away
             self._leave_mark(self.journal)
+            self.unlock()
         written = self.journal.append(line, keep=False)
         self.journal.close()  # the program is to find no file open but its own
         return written is True
@@ -313,7 +317,7 @@ class Program:
         if self._others_marked():
             from autotask import closing
 
-            closing.sweep(self.settings)
+            closing.sweep_some(self.settings, self.run.id)
 
     @guarded
     def tick(self) -> None:
@@ -326,6 +330,7 @@ class Program:
         if time.monotonic() < self._due:
             return
         self._due += TICK
+        self._touch_mark()
         if self.wire:
             seconds = time.monotonic() - self.run.clock
             self.wire.running(self.run.task, self.run.framework, self.run.trigger, seconds)
@@ -336,6 +341,14 @@ class Program:
                 for run in tail.others_open():
                     seconds = time.time() - run.started
                     self.wire.running(run.task, run.framework, run.trigger, seconds)
+
+    def _touch_mark(self) -> None:
+        """Show that we live. Only the change time counts: `sign_mark` may have set the other."""
+        try:
+            if self._mark:
+                os.utime(self._mark, ns=(time.time_ns(), os.stat(self._mark).st_mtime_ns))
+        except OSError:
+            return
 
     @guarded
     def end(self, status: int, usage: struct_rusage, said: str) -> None:
@@ -395,6 +408,13 @@ class Program:
     def withdraw(self) -> None:
         """Take our mark back."""
         take_back(self._mark, self.journal, self.wire)
+        self.unlock()
+
+    def unlock(self) -> None:
+        """Give up our lock, or in the child our copy of it."""
+        if self.lock != -1:
+            os.close(self.lock)
+            self.lock = -1
 
     def _tell_unsent(self, of: str) -> None:
         if self.journal:
@@ -415,7 +435,19 @@ class Program:
 
     def _leave_mark(self, ours: journal.Journal) -> None:
         name, root = f"launcher-{self.run.id}-{self._pid}", self.run.root
-        self._mark = leave_mark(ours, name, self._identity, self._pid, self.host, root)
+        self._mark = leave_mark(
+            *(ours, name, self._identity, self._pid, self.host, root), self._lock_mark
+        )
+
+    def _lock_mark(self, file: int) -> str:
+        """Lock our mark as long as this process lives, and say in it whether that was possible."""
+        try:
+            fcntl = standard("fcntl")
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except (ImportError, OSError):
+            return ',"locked":false'
+        self.lock = journal.above_stdio(os.dup(file))
+        return ',"locked":true'
 
     def _others_marked(self) -> bool:
         """Tell whether anybody else has runs open, or left some behind, in this home."""

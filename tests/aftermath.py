@@ -14,6 +14,8 @@ Who has cut a run off is known, too: under a living launcher it is SIGKILL, of t
 process; `lost` otherwise. A run around another open one of the same process is `nested`. A command
 whose launcher was killed goes on, and tells of its own tasks; of the command itself nobody can tell
 any more: it is `lost`, unless the launcher's word came first, or the command left what it died of.
+Of a container that was killed whole nobody is left to tell: its runs are `lost`, unless their end
+came first.
 
 While the disk is full a line may come late or never: the runs of such moments may be lost.
 
@@ -65,6 +67,7 @@ class Truth:
         self.ended: dict[str, Told] = {}
         self.launchers: dict[str, int] = {}  # by the name of their command's run: process ids
         self.killed: set[int] = set()  # process ids
+        self.gone: set[str] = set()  # programs that were killed with their whole container
         self.full: list[tuple[float, float]] = []  # POSIX seconds in which the disk was full
 
     def read(self, notes: Path) -> None:
@@ -235,7 +238,8 @@ class _Judge:
     def _wrong_end(self, run: str, expected: Expected) -> str | None:
         finished = self._journal.finished[run]
         end = _end(finished)
-        allowed = set(self._allowed(run, expected))
+        is_gone = self._names[run].partition("-")[0] in self._truth.gone
+        allowed = set((self._allowed_if_gone if is_gone else self._allowed)(run, expected))
         if end not in allowed:
             return f"{end}, not {' or '.join(sorted(allowed))}"
         if end == "signal" and finished.get("signal") != "SIGKILL":
@@ -263,6 +267,12 @@ class _Judge:
             yield "lost"
         if self._is_late(run):
             yield from ("lost", "nested", *([] if expected.end == "success" else ["exit"]))
+
+    def _allowed_if_gone(self, run: str, expected: Expected) -> Iterator[str]:
+        """Yield the ends of a run whose container was killed whole."""
+        yield from ("lost", "nested")
+        if self._names[run] in self._truth.ended or expected.end != "success":
+            yield expected.end
 
     def _is_orphan(self, run: str) -> bool:
         """Tell whether the disk may have refused the start of the run around."""

@@ -9,6 +9,8 @@ has grown, and built anew. The kinds:
   plain     the programs are killed, and what they have started
   launcher  those beside them are killed, alone or together with the command
   disk      as plain, on a small disk that is full for each third part of the time
+  containers  as plain, each in a pid namespace of its own: its process 1 is killed, and with it
+            all others; a third of them have the same host name. At most 200 programs.
 """
 
 from __future__ import annotations
@@ -35,10 +37,12 @@ from aftermath import Aftermath, Event, Expected, Truth, disagreements, look
 from support import LAUNCHER, PYTHON, TEMPLATE
 
 ROOT = Path(__file__).resolve().parent.parent
-KINDS = ("plain", "launcher", "disk")
+KINDS = ("plain", "launcher", "disk", "containers")
 WAYS = ("path", "launcher", "parent")  # how a program is started
 _TOOL = Path(PYTHON).with_name("autotask")
 _DISK = 32 << 20  # bytes
+_CONTAINERS = 200  # programs: each takes more than a process
+_CONTAINER = ("unshare", "--fork", "--pid", "--mount-proc", "--uts", "sh", "-c")
 _NOBODY = "udp://127.0.0.1:9"  # refuses what is sent there
 _libc = ctypes.CDLL(None, use_errno=True)
 _SUBREAPER = 36  # PR_SET_CHILD_SUBREAPER, see prctl(2)
@@ -232,12 +236,18 @@ class Program:
     pause: float  # seconds that each task in it sleeps
     victims: tuple[str, ...]  # who is killed, one after the other
     moment: float  # when: a share of what such programs take
+    host: str = ""  # the container's
     pid: int = 0
     began: float = 0.0
 
     def words(self) -> list[str]:
+        if self.host:
+            return [*_CONTAINER, f'hostname {self.host}; exec "$@"', "sh", *self._words()]
+        return self._words()
+
+    def _words(self) -> list[str]:
         if not self.file:
-            return [str(_TOOL), "runs", "--limit", "1"]
+            return [str(_TOOL), *(("ship",) if self.end == "ship" else ("runs", "--limit", "1"))]
         words = [word.format(name=self.name) for word in PROGRAMS[self.file].words]
         if self.way == "launcher":
             return [str(LAUNCHER), "--name", f"{self.name}-process", *words]
@@ -268,22 +278,32 @@ def programs(kind: str, number: int, seed: int) -> Iterator[Program]:
     files, weights = list(PROGRAMS), [each.weight for each in PROGRAMS.values()]
     for serial in range(number):
         file = chance.choices(files, weights)[0]
-        way = chance.choice(WAYS if kind != "launcher" else WAYS[1:])
+        way = chance.choice(WAYS if kind in ("plain", "disk") else WAYS[1:])
         if file == "script.sh":  # no Python
             way = "launcher"
         end, pause = chance.choice(PROGRAMS[file].ends), chance.uniform(0, 0.4)
         victims = _victims(kind, chance)
         moment = chance.uniform(0, 0.9)
-        yield Program(f"s{serial:04}", file, way, end, pause, victims, moment)
+        host = _host(serial, chance) if kind == "containers" else ""
+        yield Program(f"s{serial:04}", file, way, end, pause, victims, moment, host)
         if chance.random() < 0.05:
             victims = ("root",) if chance.random() < 0.3 else ()
             yield Program(f"look{serial:04}", "", "bare", "", 0, victims, moment)
+        if host and chance.random() < 0.1:  # others look from containers
+            end = chance.choice(["runs", "ship"])
+            yield Program(f"inside{serial:04}", "", "bare", end, 0, (), moment, host)
+
+
+def _host(serial: int, chance: random.Random) -> str:
+    return "web" if chance.random() < 1 / 3 else f"web-{serial}"
 
 
 def _victims(kind: str, chance: random.Random) -> tuple[str, ...]:
     """Choose who of a program's processes is killed: nobody, of each third one."""
     if chance.random() < 1 / 3:
         return ()
+    if kind == "containers":
+        return ("first",)
     if kind == "launcher":
         return chance.choice(
             [("root",), ("root",), ("root", "command"), ("command", "root"), ("command",)]
@@ -304,6 +324,8 @@ class Storm:
         self._living: dict[int, Program] = {}
         self._usual: dict[tuple[str, str], float] = {}  # seconds that a program takes
         self._null = os.open(os.devnull, os.O_RDWR)
+        if kind == "containers" and _fails(*_CONTAINER, "hostname web"):
+            raise CannotRunError("this machine allows no pid namespaces of its own")
         for name, source in SOURCES.items():
             (place / name).write_text(textwrap.dedent(source))
         (place / "notes").touch()
@@ -347,7 +369,7 @@ class Storm:
         if program.file:
             kind = PROGRAMS[program.file]
             self.truth.expected |= kind.expected(program.name, program.end)
-            if program.way != "path":
+            if program.way != "path" and not program.host:
                 self.truth.launchers[f"{program.name}-process"] = program.pid
 
     def _reap(self) -> bool:
@@ -374,6 +396,8 @@ class Storm:
                     program.victims = ()
                     for pid in found:
                         self._kill(pid)
+                    if program.host:
+                        self.truth.gone.add(program.name)
 
     def _victims(self, program: Program, below: list[int]) -> Iterator[int]:
         """Yield the processes that are to be killed: the first below a launcher is the command."""
@@ -381,7 +405,7 @@ class Storm:
             if who == "root" or (program.way == "path" and (who == "command" or not below)):
                 yield program.pid
             elif below:
-                yield below[0] if who == "command" else self._chance.choice(below)
+                yield below[0] if who in ("command", "first") else self._chance.choice(below)
 
     def _kill(self, pid: int) -> None:
         self.truth.killed.add(pid)
@@ -459,7 +483,11 @@ def unmount(folder: Path) -> None:
 
 
 def _mounted(*words: str) -> bool:
-    return not subprocess.run(("mount", *words), stderr=subprocess.DEVNULL, check=False).returncode
+    return not _fails("mount", *words)
+
+
+def _fails(*words: str) -> bool:
+    return bool(subprocess.run(words, stderr=subprocess.DEVNULL, check=False).returncode)
 
 
 class Result(NamedTuple):
@@ -489,6 +517,8 @@ HEAD = (
 def weather(kind: str, tasks: int, processes: int, seed: int, place: Path) -> Result:
     """Let one storm rage, and look at what it has left."""
     began = time.monotonic()
+    if kind == "containers":
+        tasks = min(tasks, _CONTAINERS)
     storm = Storm(kind, tasks, processes, seed, place)
     storm.rage()
     home = place / "home"
@@ -541,7 +571,9 @@ scripts of Python and of the shell, with forked children and launchers inside; o
 under `autotask-run`, with a parent of their own. SIGKILL is aimed at two thirds of them at random
 moments, and at `autotask runs`, which is called among them. *plain*: the programs, their children
 and the launchers inside; *launcher*: who stands beside a program, alone or together with it;
-*disk*: as plain, on a small disk that is full for each third part of the time. Each task notes its
+*disk*: as plain, on a small disk that is full for each third part of the time; *containers*: each
+program in a pid namespace of its own and on one volume, a third of them with the same host name;
+process 1 is killed, and the whole container with it. Each task notes its
 start and its end outside of the journal. Afterwards the raw lines are held against these notes, and
 the index against the lines, as it has grown and built anew (`tests/aftermath.py` says what such
 notes can prove). *torn lines* are what a full disk leaves, or SIGKILL where a page of the file

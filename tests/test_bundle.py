@@ -29,7 +29,7 @@ NEWEST_AND_OLDEST = ("3.13", "3.9")
 # Where AUTOTASK_SUPERVISE asks for one.
 PARENT = tuple(
     f"autotask.{name}"
-    for name in "closing debts descriptors events lines shipping supervise".split()
+    for name in "closing debts descriptors elsewhere events lines shipping supervise".split()
 )
 
 

@@ -22,14 +22,16 @@ IN_PROCESS = frozenset(
 )
 AROUND = frozenset(
     f"autotask.{name}"
-    for name in "closing command debts descriptors events launch lines shipping supervise".split()
+    for name in (
+        "closing command debts descriptors elsewhere events launch lines shipping supervise"
+    ).split()
 )
 
 # Of the standard library, what each task may have to load, and what only rare ways lead to.
 ALWAYS = frozenset("__future__ _thread os sys time".split())
 RARELY = frozenset("_signal atexit fnmatch re zipimport".split())
 UNSEEN = frozenset(  # by `standard`
-    "_contextvars _interpreters _socket _xxsubinterpreters atexit pwd resource select".split()
+    "_contextvars _interpreters _socket _xxsubinterpreters atexit fcntl pwd resource select".split()
 )
 RARE = frozenset(  # modules of ours
     "debuglog failures functions handing_over homes inheriting masking"

@@ -131,9 +131,10 @@ def test_a_process_that_ended_is_dead_and_so_is_a_zombie(child: subprocess.Popen
     assert process.is_dead(identity, child.pid, HOST) is True
 
 
+INITIAL = os.readlink("/proc/self/ns/pid") == "pid:[4026531836]"  # tests may run in a container
 DEATHS: list[tuple[int, str, str, bool | None]] = [
     (2, "12345", HOST, True),  # its id was given to another process
-    (0, "another-boot", HOST, True),  # this machine was started anew
+    (0, "another-boot", HOST, True if INITIAL else None),  # this machine was rebooted
     (0, "another-boot", "elsewhere", None),
     (1, "4026531836000", HOST, None),  # in another container
     (0, "?", HOST, None),
@@ -148,6 +149,14 @@ def test_what_can_be_seen_from_here_decides(
 ) -> None:
     identity = changed(process.identity(child.pid), place, value)
     assert process.is_dead(identity, child.pid, host) is dead
+
+
+def test_a_host_name_proves_no_reboot_for_a_process_of_a_container(
+    child: subprocess.Popen[bytes],
+) -> None:
+    boot, _, started = process.identity(child.pid).split("/")
+    for identity in (f"another-{boot}/1/{started}", f"another-{boot}/4026532000/{started}"):
+        assert process.is_dead(identity, child.pid, HOST) is None
 
 
 def test_the_host_is_of_no_account_in_one_boot(child: subprocess.Popen[bytes]) -> None:

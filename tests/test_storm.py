@@ -17,7 +17,7 @@ from support import PYTHON
 STORM = Path(__file__).with_name("storm.py")
 
 
-@pytest.mark.parametrize("kind", ["plain", "launcher", "disk"])
+@pytest.mark.parametrize("kind", ["plain", "launcher", "disk", "containers"])
 def test_every_run_of_a_storm_ends_once_and_rightly(kind: str) -> None:
     for framework in ("click", "doit", "invoke"):
         pytest.importorskip(framework)
@@ -145,6 +145,19 @@ def _cut_within_a_page(storm: Storm) -> None:
     storm.cut = aftermath.PAGE - 1
 
 
+def _container_killed(storm: Storm) -> None:
+    storm.truth.gone |= {"process", "outer", "child"}
+    del storm.truth.ended["outer"], storm.truth.ended["process"]
+    storm.end("outer", "lost")
+    storm.end("process", "nested", caused_by="r-outer")
+
+
+def _container_killed_and_success(storm: Storm) -> None:
+    _container_killed(storm)
+    storm.finished["outer"] = {**storm.finished["child"], "run": "r-outer"}
+    storm.end("process", "lost")
+
+
 def _killed_otherwise(storm: Storm) -> None:
     _killed(storm)
     storm.end("outer", "signal", signal="SIGTERM")
@@ -174,6 +187,11 @@ AFTERMATHS: dict[str, tuple[Callable[[Storm], object], list[str]]] = {
     "a child killed": (_child_killed, []),
     "the launcher killed": (_launcher_killed, []),
     "both killed": (_both_killed, []),
+    "a container killed whole": (_container_killed, []),
+    "success of a task that was cut off": (
+        _container_killed_and_success,
+        ["success, not lost or nested"],
+    ),
     "the disk full": (_disk_full, []),
     "a line cut by a kill": (_cut_at_a_page, []),
     "a line cut by nobody": (_cut_at_a_page_by_nobody, ["torn"]),

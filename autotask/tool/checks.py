@@ -11,6 +11,7 @@ import time
 from autotask import closing, debts, homes, journal, launch
 from autotask.config import Settings
 from autotask.naming import is_scheduler, python_program
+from autotask.process import start_time
 from autotask.tool import listening, quantities, supported, task_functions, whose
 from autotask.tool.environment import Environment, Plugin
 from autotask.tool.finding import Finding, Findings
@@ -292,6 +293,10 @@ def _user() -> str:
 
 def _left_open(settings: Settings) -> Findings:
     own = _own(settings)
+    if start_time("self") is None:
+        text = "no /proc: nobody here can tell whether a process has ended"
+        yield Finding("warning", "runs", text, "mount /proc; without it there is no parent either")
+        return
     dead = [mark for mark in closing.marks(own) if mark.dead] if own else []
     if dead:
         text = f"{len(dead)} dead process{'es have' if len(dead) > 1 else ' has'} left runs open"

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from autotask.closing import Alone, close_unmarked, sweep, under_launchers
 from autotask.config import Settings
 from autotask.marks import marks_folder
+from autotask.process import start_time
 from autotask.tool import index, output, retention, segments, whose
 from autotask.tool.errors import ToolError
 from autotask.tool.whose import Home
@@ -31,7 +32,14 @@ def opened() -> Iterator[index.Index | None]:
         settings.home = home.own
         _tidy(settings, home.own)
     with _opened(settings, home) as history:
+        if start_time("self") is None and _has_running(history):
+            output.notice("no /proc here: cannot tell whether `running` runs have ended")
         yield history
+
+
+def _has_running(history: index.Index) -> bool:
+    statement = "SELECT 1 FROM run WHERE finished_at IS NULL AND status = 'running' LIMIT 1"
+    return any(history.rows(statement))
 
 
 def _tidy(settings: Settings, own: str) -> None:

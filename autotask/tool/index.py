@@ -41,7 +41,8 @@ CREATE TABLE segment (
     consumed INTEGER NOT NULL       -- bytes read: always the end of a whole event
 );
 CREATE TABLE run (
-    -- a started and a finished line, joined in whichever order they came; of two the first counts
+    -- a started and a finished line, joined in whichever order they came; of two the first counts,
+    -- but any other end replaces `lost`, which is told by another process, and may be a mistake
     run TEXT NOT NULL,
     owner INTEGER NOT NULL,         -- user id in a shared home, else 0: no other can end this run
     parent TEXT,
@@ -92,6 +93,7 @@ _FINISHED = (
     *("duration", "cpu", "max_rss", "finished_in", "finished_bytes"),
     "finished_more",
 )
+_REASON = _FINISHED.index("reason")
 _START = (  # what is needed of a start to write its end
     *("run", "parent", "root", "task", "framework", "started_at", "trigger", "pid", "process"),
     *("host", "service", "env", "version", "tags"),
@@ -108,10 +110,15 @@ _PATIENCE = 600.0  # seconds to wait while another command builds the index, or 
 def _upsert() -> str:
     """Write the statement that adds a run, or the half of it that is not there yet."""
     columns = [f'"{column}"' for column in _STARTED + _FINISHED]
-    halves = ["started_at"] * len(_STARTED) + ["finished_at"] * len(_FINISHED)
+    start = "run.started_at IS NULL"
+    end = (
+        "run.finished_at IS NULL OR (run.reason = 'lost' "
+        "AND excluded.finished_at IS NOT NULL AND excluded.reason IS NOT 'lost')"
+    )
+    takes_new = [start] * len(_STARTED) + [end] * len(_FINISHED)
     sets = [
-        f"{column} = CASE WHEN run.{half} IS NULL THEN excluded.{column} ELSE run.{column} END"
-        for column, half in zip(columns, halves)
+        f"{column} = CASE WHEN {condition} THEN excluded.{column} ELSE run.{column} END"
+        for column, condition in zip(columns, takes_new)
     ]
     return (
         f"INSERT INTO run (run, owner, {', '.join(columns)}) VALUES (?, ?{', ?' * len(columns)}) "
@@ -438,7 +445,8 @@ def _sort_in(batch: dict[str, _Halves], event: Event, key: int, size: int) -> No
             halves.started = _started(event, run, at, key, size)
     elif kind == "finished" and _text(event.get("status")) not in (None, "", "running"):
         halves = batch.setdefault(run, _Halves())
-        if halves.finished is _NOT_FINISHED:
+        known = halves.finished
+        if known is _NOT_FINISHED or (known[_REASON] == "lost" != event.get("reason")):
             halves.finished = _finished(event, at, key, size)
 
 

@@ -378,8 +378,10 @@ def test_a_process_id_that_was_reused_is_no_sign_of_life(program: Any, home: Pat
     assert os.listdir(home / "open") == []
 
 
+INITIAL = os.readlink("/proc/self/ns/pid") == "pid:[4026531836]"  # tests may run in a container
 FOREIGN = [
-    ({"boot": "another"}, True),  # this machine, started anew
+    ({"boot": "another"}, INITIAL),  # this machine was rebooted
+    ({"boot": "another", "namespace": "1"}, False),  # a container of another machine
     ({"boot": "another", "host": "elsewhere"}, False),
     ({"namespace": "1"}, False),
     ({"start": "?"}, False),
@@ -399,6 +401,36 @@ def test_only_what_is_surely_dead_is_closed(
     sweep()
     assert {run["status"] for run in runs(home)} == {"failure" if closed else "running"}
     assert len(os.listdir(home / "open")) == (0 if closed else 1)
+
+
+def test_a_task_that_was_told_lost_by_mistake_still_explains_its_commands_failure(
+    tmp_path: Path, home: Path
+) -> None:
+    script = write(
+        tmp_path / "job.py",
+        """
+        import os, click
+        from autotask import journal, run
+        from autotask.config import Settings, parent_of
+        @click.command()
+        @click.pass_context
+        def job(ctx):
+            ours = journal.Journal(Settings(os.environ).home)
+            task, root, _ = parent_of(os.environ)
+            lost = run.failure("lost")
+            ours.append(journal.finished_line(task, root, 1.0, lost, None, None, None))
+            ctx.exit(3)
+        job()
+        """,
+    )
+    line = f"'{PYTHON}' '{script}'"
+    assert run_program("sh", "-c", line, under="launcher").status == 3
+    (segment,) = (home / "journal").iterdir()
+    lost, task, command = (
+        end for end in map(json.loads, segment.read_text().splitlines()) if "status" in end
+    )
+    assert (lost["reason"], task["reason"], task["run"]) == ("lost", "exit", lost["run"])
+    assert (command["reason"], command["caused_by"]) == ("nested", task["run"])
 
 
 @contextmanager

@@ -136,8 +136,8 @@ def held(pid: int) -> set[str]:
     return {*files, os.readlink(place / "cwd")}
 
 
-def test_nothing_else_is_held_either(start: Start, tmp_path: Path) -> None:
-    """The pipe is our own: the program has the other end until it begins."""
+def test_nothing_else_is_held_either(start: Start, tmp_path: Path, home: Path) -> None:
+    """The pipe is our own: the program has the other end until it begins. So is the mark."""
     with open(tmp_path / "file", "w") as file:
         program = start(
             WAIT,
@@ -147,7 +147,9 @@ def test_nothing_else_is_held_either(start: Start, tmp_path: Path) -> None:
             stdout=file,
             pass_fds=[file.fileno()],
         )
-        wait_until(lambda: held(program.pid) == {"/dev/null", "pipe:", "/"})
+        wait_until(lambda: any((home / "open").glob("launcher-*")))
+        (mark,) = (home / "open").glob("launcher-*")
+        wait_until(lambda: held(program.pid) == {"/dev/null", "pipe:", "/", str(mark)})
     assert {os.readlink(f"/proc/{program.pid}/fd/{n}") for n in range(3)} == {"/dev/null"}
 
 

@@ -86,6 +86,20 @@ def test_of_two_ends_the_first_counts(book: Book, readings: int) -> None:
     assert (record["reason"], record["signal"]) == ("signal", "SIGKILL")
 
 
+@pytest.mark.parametrize("readings", [1, 2])
+@pytest.mark.parametrize("first", ["lost", "own"])
+def test_an_end_of_its_own_replaces_lost(book: Book, first: str, readings: int) -> None:
+    """Another machine or container may be wrong about a process; the process itself is not."""
+    run = book.run(outcome=None, ago=100)
+    ends = [failure("lost"), SUCCESS] if first == "lost" else [SUCCESS, failure("lost")]
+    for outcome in (*ends, failure("lost")):
+        book.finish(run, outcome, ago=50)
+        if readings > 1:
+            records()
+    (record,) = records()
+    assert (record["status"], record["reason"]) == ("success", None)
+
+
 @pytest.mark.parametrize("when", ["before a new run", "between two questions"])
 def test_the_index_can_be_deleted_at_any_time(book: Book, home: Path, when: str) -> None:
     book.run("first", ago=3 * HOUR)

@@ -277,6 +277,21 @@ def test_a_line_that_was_refused_after_it_was_written_is_owed(
     ]
 
 
+@pytest.mark.parametrize("lost_first", [True, False])
+def test_of_two_ends_its_own_is_sent_and_lost_is_not(
+    book: Book, datagrams: Datagrams, lost_first: bool
+) -> None:
+    run = book.run(outcome=None)
+    ends = [failure("lost"), SUCCESS]
+    for outcome in ends if lost_first else reversed(ends):
+        book.finish(run, outcome, ago=30, unsent=True)
+    lines = [line for line in shipped(datagrams) if line.name == "autotask.task.runs"]
+    assert ["status:success" in line.tags for line in lines] == [True]
+    datagrams.forget()
+    assert answer("ship") == NOTHING
+    assert deliveries(book.home).count((run.id, "finished", "sent")) == 1
+
+
 def test_what_was_noted_as_sent_is_never_sent_again(book: Book, datagrams: Datagrams) -> None:
     run = book.run(unsent=True)
     for of in ("started", "finished"):  # and whoever noted it died before it went
