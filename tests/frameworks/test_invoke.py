@@ -224,7 +224,7 @@ ROWS = {
     "leaves 'Exit 3'": ["leaves failure exit 3 Exit"],
     "leaves 'Exit silent'": ["leaves failure exit 7"],
     "leaves interrupt": ["leaves failure interrupted"],
-    "leaves _exit": ["leaves running"],  # until a launcher or a later command closes it
+    "leaves _exit": ["leaves failure exit 9"],
     "no-context": [
         "no-context failure nested IndexError by clean",
         "clean failure exception IndexError in no-context",
