@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -252,6 +253,80 @@ def test_what_a_forked_child_becomes_is_nothing_to_its_parents_runs(
     """
     assert run_program(write(tmp_path / "job.py", source)).status == 0
     assert reasons(home) == [ended("job.py", None)]
+
+
+MANY = """
+    import contextvars, os, sys
+    import click
+
+    def begin(number):
+        # what an asyncio task does in a context of its own, left open
+        click.Command(f"task {{number}} ".ljust(300, "x"), callback=lambda: go_on(number + 1)).main(args=[])
+
+    def go_on(number):
+        if number == {count}:
+            os.execv(sys.argv[1], sys.argv[1:])
+        where = contextvars.copy_context() if {nested} else outside
+        where.copy().run(begin, number)
+
+    sys.setrecursionlimit(100_000)
+    outside = contextvars.copy_context()
+    go_on(0)
+"""
+
+
+@pytest.mark.parametrize("nested", [False, True], ids=["side by side", "one in another"])
+def test_with_many_runs_open_the_program_is_executed_all_the_same(
+    nested: bool, tmp_path: Path, home: Path
+) -> None:
+    first = write(tmp_path / "first.py", MANY.format(count=300, nested=nested))
+    second = write(tmp_path / "second.py", "import sys; print('here'); sys.exit(3)")
+    done = run_program(first, PYTHON, second)
+    assert (done.status, done.stdout, done.stderr) == (3, "here\n", "")
+    program, *tasks = reasons(home)
+    assert len(tasks) == 300
+    assert program == ("first.py", "failure", "nested")
+    assert None in {reason for _, _, reason in tasks}
+    assert [reason for _, _, reason in (program, *tasks)].count("exit") == 1
+    assert list((home / "open").iterdir()) == []
+
+
+def test_nor_does_an_environment_that_is_almost_full_prevent_it(tmp_path: Path, home: Path) -> None:
+    """With as many bytes of arguments as there is room for, not one of ours fits in."""
+    source = """
+        import os, sys
+        low, high = 0, 4_000_000
+        while low < high:
+            size = (low + high + 1) // 2
+            words = [b"x" * 100_000] * (size // 100_000) + [b"x" * (size % 100_000)]
+            if os.fork() == 0:
+                try:
+                    os.execve("/bin/true", [b"true", *words], ENVIRONMENT)
+                except OSError:
+                    os._exit(1)
+            low, high = (size, high) if os.wait()[1] == 0 else (low, size - 1)
+        words = [b"x" * 100_000] * (low // 100_000) + [b"x" * (low % 100_000)]
+        os.execve("/bin/true", [b"true", *words], ENVIRONMENT)
+    """
+    source = source.replace("ENVIRONMENT", "os.environ")
+    done = run_program(write(tmp_path / "job.py", source))
+    assert (done.status, done.stderr) == (0, "")
+    sweep()
+    assert reasons(home) == [ended("job.py", None)]
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root drops privileges")
+@pytest.mark.parametrize("how", ["execv", "execlp", "execve"])
+def test_a_run_that_drops_its_privileges_ends_as_it_becomes_another(
+    how: str, tmp_path: Path, home: Path
+) -> None:
+    source = BECOMES.format(how=f"os.setuid(4244); {HOW[how]}")
+    first = write(tmp_path / "first.py", source)
+    done = run_program(first, "task", "/bin/sh", "-c", "id -u; exit 3")
+    assert (done.status, done.stdout, done.stderr) == (3, "4244\n", "")
+    sweep()
+    assert reasons(home) == [ended("first.py", None), ended("first", None)]
+    assert list((home / "open").iterdir()) == []
 
 
 # --- os._exit ------------------------------------------------------------------------------------
