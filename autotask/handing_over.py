@@ -26,63 +26,91 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
+    from autotask.run import Outcome
+
+_PATIENCE = 0.2  # seconds to wait for another thread that writes to the journal
 _LONGEST = 32 * 1024  # bytes of the word; Linux takes 128 KiB in one variable
 
 
 def prepared(original: Any) -> Callable[..., None]:
     """Return what to call in the place of os._exit, os.execv or os.execve."""
+    leave = _quick_exit if original.__name__ == "_exit" else _become
 
-    def quick_exit(*args: Any, **kwargs: Any) -> None:
-        _cut_off(*args, **kwargs)
+    def call(*args: Any, **kwargs: Any) -> None:
+        leave(original, *args, **kwargs)
+
+    return call
+
+
+def _quick_exit(original: Any, /, *args: Any, **kwargs: Any) -> None:
+    _cut_off(*args, **kwargs)
+    original(*args, **kwargs)
+
+
+def _become(original: Any, /, *args: Any, **kwargs: Any) -> None:
+    given = {**dict(zip(("path", "argv", "env"), args)), **kwargs}
+    word = _mark_as_become(given.get("path"))
+    try:
+        if word is not None:
+            try:
+                _become_with(original, word, given, *args, **kwargs)
+            except OSError as problem:
+                if problem.errno != errno.E2BIG:
+                    raise
+        original(*args, **kwargs)  # there was no room for the word, or there is none
+    finally:  # still here: it could not be executed
+        _take_mark_back()
+
+
+def _become_with(
+    original: Any, word: str, given: dict[str, Any], /, *args: Any, **kwargs: Any
+) -> None:
+    if "env" in given:
+        original(**{**given, "env": _with_word(given["env"], word) or given["env"]})
+    before = os.environ.get(PROCESS_RUN)
+    try:
+        os.putenv(PROCESS_RUN, word)  # only C sees it: other threads read os.environ
         original(*args, **kwargs)
-
-    def become(*args: Any, **kwargs: Any) -> None:
-        given = {**dict(zip(("path", "argv", "env"), args)), **kwargs}
-        word = _mark_as_become(given.get("path"))
-        try:
-            if word is not None:
-                try:
-                    become_with(word, given, *args, **kwargs)
-                except OSError as problem:
-                    if problem.errno != errno.E2BIG:
-                        raise
-            original(*args, **kwargs)  # there was no room for the word, or there is none
-        finally:  # still here: it could not be executed
-            _take_mark_back()
-
-    def become_with(word: str, given: dict[str, Any], *args: Any, **kwargs: Any) -> None:
-        if "env" in given:
-            original(**{**given, "env": _with_word(given["env"], word) or given["env"]})
-        before = os.environ.get(PROCESS_RUN)
-        try:
-            os.putenv(PROCESS_RUN, word)  # only C sees it: other threads read os.environ
-            original(*args, **kwargs)
-        finally:
-            if before is not None:
-                os.putenv(PROCESS_RUN, before)
-            else:
-                os.unsetenv(PROCESS_RUN)
-
-    return quick_exit if original.__name__ == "_exit" else become
+    finally:
+        if before is not None:
+            os.putenv(PROCESS_RUN, before)
+        else:
+            os.unsetenv(PROCESS_RUN)
 
 
 @guarded
 def _cut_off(*args: object, **kwargs: object) -> None:
     """Close the runs that os._exit is about to cut off, as a parent outside would.
 
-    In a forked child these are its own; the recorder leaves those of its parent alone.
+    The innermost run of this thread ends with the status, all others because of it. In a forked
+    child these are its own; the recorder leaves those of its parent alone.
     """
     given = (*args, *kwargs.values())
-    if len(given) == 1 and isinstance(given[0], int):  # else it will refuse that
-        outcome = exited(given[0])
-        run = recorder.current()
-        while run is not None:
-            recorder.end(run, outcome)
-            if outcome.status == "failure":
-                outcome = recorder.nested(run, outcome)
-            run = run.outer
-        if recorder._process and not recorder._has_open():
-            recorder._process.take_mark_back()
+    if len(given) != 1 or not isinstance(given[0], int):  # it will refuse that
+        return
+    here = recorder._process
+    lock = here.journal._lock if here and here.journal and not here.journal._only else None
+    if lock and not lock.acquire(timeout=_PATIENCE):
+        return  # the mark stays
+    try:
+        _end_all(exited(given[0]))
+        if here and not recorder._has_open():
+            here.take_mark_back()
+    finally:
+        if lock:
+            lock.release()
+
+
+def _end_all(outcome: Outcome) -> None:
+    runs = list(reversed(_runs()))
+    first = recorder.current()
+    if first in runs and not any(run.outer is first for run in runs):
+        runs.remove(first)
+        runs.insert(0, first)
+    for run in runs:
+        recorder.end(run, outcome)
+        if outcome.status == "failure":
+            outcome = recorder.nested(run, outcome)
 
 
 @guarded
@@ -92,7 +120,7 @@ def _mark_as_become(path: Any) -> str | None:
     Nothing is done for what does not exist: os.execvp tries each folder of the PATH.
     """
     here = recorder._process
-    if here is None or not _is_executable(path):
+    if here is None or not recorder._has_open() or not _is_executable(path):
         return None
     launched = os.environ.get(PROCESS_RUN, "").partition(":")[2] == str(here.pid)
     mark = ""

@@ -49,12 +49,12 @@ class StandIn:
     __call__ = autotask_call
 
 
-def follow(has_open_runs: Callable[[], bool]) -> None:
-    """From now on, end or hand over the runs that are open when the program leaves."""
+def follow(leaves_something: Callable[[], bool]) -> None:
+    """From now on, end or hand over what the program leaves behind: open runs, a mark."""
 
     def leave(original: Any, *args: Any, **kwargs: Any) -> None:
         try:
-            if has_open_runs():
+            if leaves_something():
                 from autotask import handing_over
 
                 original = handing_over.prepared(original)

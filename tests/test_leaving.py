@@ -261,7 +261,8 @@ MANY = """
 
     def begin(number):
         # what an asyncio task does in a context of its own, left open
-        click.Command(f"task {{number}} ".ljust(300, "x"), callback=lambda: go_on(number + 1)).main(args=[])
+        name = f"task {{number}} ".ljust(300, "x")
+        click.Command(name, callback=lambda: go_on(number + 1)).main(args=[])
 
     def go_on(number):
         if number == {count}:
@@ -370,6 +371,91 @@ def test_a_task_ends_as_the_first_half_of_a_daemon_does(
         assert program["status"] == "success"
     else:
         assert program.get("caused_by") == (task["run"] if status else None)
+
+
+THREADED = """
+    import click, os, threading, time
+
+    inside = threading.Event()
+
+    @click.command()
+    def job():
+        inside.set()
+        time.sleep(60)
+
+    def leave():
+        inside.wait()
+        os._exit({status})
+
+    {start}
+"""
+ANOTHER = {
+    "a thread of the program": "threading.Thread(target=leave).start(); job()",
+    "the program": "threading.Thread(target=job, args=([],), daemon=True).start(); leave()",
+    "a thread of another task": (
+        "threading.Thread(target=job, args=([],), daemon=True).start();"
+        " click.Command('other', callback=leave)([], prog_name='other')"
+    ),
+}
+
+
+@pytest.mark.parametrize("status", [0, 3])
+@pytest.mark.parametrize("start", ANOTHER.values(), ids=ANOTHER)
+def test_an_exit_ends_the_tasks_of_all_threads_with_one_failure_at_most(
+    start: str, status: int, tmp_path: Path, home: Path
+) -> None:
+    script = write(tmp_path / "job.py", THREADED.format(start=start, status=status))
+    assert run_program(script).status == status
+    found = {task: reason for task, _, reason in reasons(home)}
+    if not status:
+        assert set(found.values()) == {None}
+    else:
+        assert sorted(map(str, found.values())) == ["exit", *["nested"] * (len(found) - 1)]
+        assert found["other" if "other" in found else "job"] == "exit"
+    assert list((home / "open").iterdir()) == []
+
+
+def test_an_exit_does_not_wait_for_a_disk_that_does_not_answer(tmp_path: Path, home: Path) -> None:
+    source = """
+        import gc, os, threading
+        from autotask.journal import Journal
+
+        (journal,) = [one for one in gc.get_objects() if type(one) is Journal]
+        locked = threading.Event()
+
+        def hold():
+            with journal._lock:
+                locked.set()
+                threading.Event().wait()
+
+        threading.Thread(target=hold, daemon=True).start()
+        locked.wait()
+        os._exit(3)
+    """
+    script = write(tmp_path / "job.py", source)
+    assert run_program(script, timeout=20).status == 3
+    sweep()
+    assert reasons(home) == [ended("job.py", "lost")]
+
+
+def test_a_child_that_exits_with_no_run_open_leaves_no_mark(tmp_path: Path, home: Path) -> None:
+    source = """
+        import click, os
+
+        job = click.Command("job", callback=lambda: None)
+        if os.fork() == 0:
+            job.main(args=[], standalone_mode=False)
+            os._exit(0)
+        os.wait()
+        for name in os.listdir(os.environ["AUTOTASK_HOME"] + "/open"):
+            print(name.startswith(f"{os.getpid()}-"))
+        if os.fork() == 0:
+            os._exit(0)
+        os.wait()
+        print(len(os.listdir(os.environ["AUTOTASK_HOME"] + "/open")))
+    """
+    done = run_program(write(tmp_path / "job.py", source))
+    assert (done.status, done.stdout, done.stderr) == (0, "True\n1\n", "")
 
 
 LOOKS = """
