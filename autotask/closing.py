@@ -1,7 +1,7 @@
 """Close the runs that a dead process has left open, as truthfully as can be known.
 
 The launcher does it for its command as soon as that has ended; for all others it is done by
-whoever comes by next (`sweep`). What tells of them is the journal; where to look in it, the marks.
+the next command (`sweep`). What tells of them is the journal; where to look in it, the marks.
 """
 
 from __future__ import annotations
@@ -224,7 +224,7 @@ class Closer:
         """Close the runs of processes that are dead, and all of whose lines were read."""
         self.look_for_told()
         for key in keys:
-            # One that became another program with nobody beside it: nobody could see its end.
+            # One that became another program with no parent: its end is unknown.
             outcome = SUCCESS if key in self._became else _LOST
             for run, ended in list(story.endings(key, outcome)):
                 self.close(story, run, ended, None)
@@ -546,7 +546,7 @@ def _tidied(paths: list[str]) -> bool:
 
 
 class Alone:
-    """A lock on a folder, which is never waited for: whoever holds it does the work."""
+    """A lock on a folder, which is never waited for: the holder does the work."""
 
     def __init__(self, folder: str) -> None:
         self._folder = folder

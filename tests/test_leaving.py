@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -169,6 +170,16 @@ def test_what_nobody_can_know_is_no_alarm(
     sweep()
     assert reasons(home) == [ended("first.py", None), ended("first", None)]
     assert list((home / "open").iterdir()) == []
+
+
+def test_nor_is_it_where_the_tool_only_reads(tmp_path: Path, home: Path) -> None:
+    first = write(tmp_path / "first.py", BECOMES.format(how=HOW["execlp"]))
+    assert run_program(first, "task", "sh", "-c", "exit 3").status == 3
+    home.chmod(0o777)
+    done = run_program(Path(PYTHON).parent / "autotask", "runs", "--format", "jsonl", under="bare")
+    assert "only read" in done.stderr
+    shown = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [(run["status"], run.get("reason")) for run in shown] == [("success", None)] * 2
 
 
 def test_under_a_launcher_neither_is_that_of_a_program_inside(tmp_path: Path, home: Path) -> None:
