@@ -1,7 +1,7 @@
 """Close the runs that a dead process has left open, as truthfully as can be known.
 
-The launcher does it for its command as soon as that has ended; for all others it is done by
-the next command (`sweep`). What tells of them is the journal; where to look in it, the marks.
+The launcher does it for its command as soon as that has ended; for all others the
+next command does (`sweep`). What tells of them is the journal; where to look in it, the marks.
 """
 
 from __future__ import annotations
