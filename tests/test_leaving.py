@@ -484,6 +484,15 @@ LOOKS = """
             print(pickle.loads(pickle.dumps(function)) is function, copy.copy(function) is function)
             print(copy.deepcopy(function) is function, weakref.ref(function)() is function)
             print(getattr(Holder(), name) is function, function in os.supports_fd)
+            print(type(function).__name__)
+            for code in ("del function._instead", "function.more = 1", "del function.__name__",
+                         "function < 1", "function.__name__ = 2", "function._original = 2"):
+                try:
+                    exec(code)
+                except Exception as problem:
+                    print(code, type(problem), problem)
+                else:
+                    print(code)
 
     job()
 """
