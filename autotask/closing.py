@@ -220,12 +220,14 @@ class Closer:
             story.catch_up()  # with what they wrote between our reading and their end
         self.close_dead(story, dead)
 
-    def close_dead(self, story: Story, keys: Iterable[tuple[str, int]]) -> None:
+    def close_dead(
+        self, story: Story, keys: Iterable[tuple[str, int]], parent: bool = False
+    ) -> None:
         """Close the runs of processes that are dead, and all of whose lines were read."""
         self.look_for_told()
         for key in keys:
-            # One that became another program with no parent: its end is unknown.
-            outcome = SUCCESS if key in self._became else _LOST
+            # One that became another program with no *parent*: its end is unknown.
+            outcome = SUCCESS if key in self._became and not parent else _LOST
             for run, ended in list(story.endings(key, outcome)):
                 self.close(story, run, ended, None)
 
@@ -444,7 +446,7 @@ class Tail:
         others = any(run.key == self._key for run in self._story.open.values() if run is not own)
         if own and others and not _has_all_lines(self._home, self._key):
             del self._story.open[own.id]  # the others may have ended otherwise than the command
-            self._closer.close_dead(self._story, [self._key])
+            self._closer.close_dead(self._story, [self._key], parent=True)
             outcome = _explained(own, outcome)
         else:
             outcome = self._close_own(outcome)

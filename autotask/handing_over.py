@@ -205,10 +205,13 @@ def _rename_mark(ours: Journal, name: str) -> bool:
 @guarded
 def _with_word(env: Any, word: str) -> dict[Any, Any] | None:
     """Add to an environment of the program's own; None if it was made anew without ours."""
-    if PARENT in env:
-        return {**env, PROCESS_RUN: word}
-    if os.fsencode(PARENT) in env:
-        return {**env, os.fsencode(PROCESS_RUN): os.fsencode(word)}
+    try:
+        if PARENT in env:
+            return {**env, PROCESS_RUN: word}
+        if os.fsencode(PARENT) in env:
+            return {**env, os.fsencode(PROCESS_RUN): os.fsencode(word)}
+    except TypeError:  # what it will refuse, and os.environ, which takes no bytes
+        pass
     return None
 
 

@@ -191,6 +191,24 @@ def test_under_a_launcher_neither_is_that_of_a_program_inside(tmp_path: Path, ho
     assert list((home / "open").iterdir()) == []
 
 
+def test_a_launcher_calls_no_run_a_success_that_a_full_disk_hides(
+    tmp_path: Path, home: Path
+) -> None:
+    """The mark of the second program lies beside the one that the first has left."""
+    first = write(tmp_path / "first.py", BECOMES.format(how=HOW["execv"]))
+    body = """
+        folder = os.environ["AUTOTASK_HOME"] + "/open/"
+        (mark,) = [name for name in os.listdir(folder) if name.startswith(str(os.getpid()))]
+        os.rename(folder + mark, folder + mark + "-owed")
+        os.kill(os.getpid(), 9)
+    """
+    second = write(tmp_path / "second.py", SUCCESSOR.format(body=body))
+    assert run_program(first, "task", PYTHON, second, under="launcher").status == -9
+    program, task, inner = runs(home)
+    assert [run["status"] for run in (program, task, inner)] == ["failure"] * 3
+    assert inner["reason"] == "lost"
+
+
 def test_with_an_environment_of_its_own_it_is_a_program_of_its_own(
     tmp_path: Path, home: Path
 ) -> None:
