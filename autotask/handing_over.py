@@ -10,7 +10,6 @@ This is a part of the recorder that few processes need, and it uses what is priv
 
 from __future__ import annotations
 
-import errno
 import os
 
 from autotask import recorder
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
 
     from autotask.run import Outcome
 
+_TOO_LONG = 7  # E2BIG
 _PATIENCE = 0.2  # seconds to wait for another thread that writes to the journal
 _LONGEST = 32 * 1024  # bytes of the word; Linux takes 128 KiB in one variable
 
@@ -55,7 +55,7 @@ def _become(original: Any, /, *args: Any, **kwargs: Any) -> None:
             try:
                 _become_with(original, word, given, *args, **kwargs)
             except OSError as problem:
-                if problem.errno != errno.E2BIG:
+                if problem.errno != _TOO_LONG:
                     raise
         original(*args, **kwargs)  # there was no room for the word, or there is none
     finally:  # still here: it could not be executed
