@@ -1,7 +1,7 @@
 """Close the runs that a dead process has left open, as truthfully as can be known.
 
-The launcher does it for its command as soon as that has ended; for all others it is done by
-whoever comes by next (`sweep`). What tells of them is the journal; where to look in it, the marks.
+The launcher does it for its command as soon as that has ended; for all others the
+next command does (`sweep`). What tells of them is the journal; where to look in it, the marks.
 """
 
 from __future__ import annotations
@@ -220,12 +220,14 @@ class Closer:
             story.catch_up()  # with what they wrote between our reading and their end
         self.close_dead(story, dead)
 
-    def close_dead(self, story: Story, keys: Iterable[tuple[str, int]]) -> None:
+    def close_dead(
+        self, story: Story, keys: Iterable[tuple[str, int]], parent: bool = False
+    ) -> None:
         """Close the runs of processes that are dead, and all of whose lines were read."""
         self.look_for_told()
         for key in keys:
-            # One that became another program with nobody beside it: nobody could see its end.
-            outcome = SUCCESS if key in self._became else _LOST
+            # One that became another program with no *parent*: its end is unknown.
+            outcome = SUCCESS if key in self._became and not parent else _LOST
             for run, ended in list(story.endings(key, outcome)):
                 self.close(story, run, ended, None)
 
@@ -444,7 +446,7 @@ class Tail:
         others = any(run.key == self._key for run in self._story.open.values() if run is not own)
         if own and others and not _has_all_lines(self._home, self._key):
             del self._story.open[own.id]  # the others may have ended otherwise than the command
-            self._closer.close_dead(self._story, [self._key])
+            self._closer.close_dead(self._story, [self._key], parent=True)
             outcome = _explained(own, outcome)
         else:
             outcome = self._close_own(outcome)
@@ -546,7 +548,7 @@ def _tidied(paths: list[str]) -> bool:
 
 
 class Alone:
-    """A lock on a folder, which is never waited for: whoever holds it does the work."""
+    """A lock on a folder, which is never waited for: the holder does the work."""
 
     def __init__(self, folder: str) -> None:
         self._folder = folder

@@ -103,7 +103,8 @@ def place(step: TracebackType | None) -> str | None:
 
 
 # By the id of an exception that was raised without a frame (a call with wrong arguments, a function
-# in C): the code and the line of our wrapper's caller, and the run that the exception has left.
+# in C), or through frames that a debugger traces: the code and the line of the innermost frame in
+# its traceback, and the run that the exception has left.
 _frameless: dict[int, tuple[CodeType, int, object]] = {}
 _MOST_FRAMELESS = 16
 
@@ -119,13 +120,25 @@ def note(exc: BaseException, run: object, caught: TracebackType) -> None:
     if caught.tb_next is None:
         caller = wrapper.f_back
         if caller is not None:
-            while len(_frameless) >= _MOST_FRAMELESS:
-                _frameless.pop(next(iter(_frameless)), None)
-            _frameless[id(exc)] = caller.f_code, caller.f_lineno, run
+            _note_aside(exc, caller.f_code, caller.f_lineno, run)
         return
     below = caught.tb_next.tb_frame
-    if below.f_back is wrapper or not _is_running(below, wrapper):
+    if below.f_back is not wrapper and _is_running(below, wrapper):
+        return
+    noted: object = below.f_trace
+    if noted is None or isinstance(noted, Run):
         below.f_trace = run  # type: ignore[assignment]
+        return
+    innermost = caught.tb_next
+    while innermost.tb_next is not None:
+        innermost = innermost.tb_next
+    _note_aside(exc, innermost.tb_frame.f_code, innermost.tb_lineno, run)
+
+
+def _note_aside(exc: BaseException, code: CodeType, line: int, run: object) -> None:
+    while len(_frameless) >= _MOST_FRAMELESS:
+        _frameless.pop(next(iter(_frameless)), None)
+    _frameless[id(exc)] = code, line, run
 
 
 def run_behind(exc: BaseException, outer: Run | None) -> Run | None:

@@ -2,7 +2,7 @@
 
 exec keeps the process, its id and its start time. A Python program with the agent finds in its
 environment which runs it has taken over, and ends them as its own. How any other program ends is
-known to its parent alone. Until somebody takes the runs over, the process's mark is called
+known to its parent alone. Until the runs are taken over, the process's mark is called
 `became-...`: who finds it dead calls them a success, as nothing more could be seen.
 
 This is a part of the recorder that few processes need, and it uses what is private there.
@@ -14,65 +14,103 @@ import os
 
 from autotask import recorder
 from autotask.config import PARENT, PROCESS_RUN, is_id, parent_of
-from autotask.guard import guarded
+from autotask.guard import from_signal_handler, guarded
 from autotask.journal import OWED, Journal
 from autotask.marks import BECAME, marks_folder
 from autotask.process import identity
-from autotask.run import Run, exited
+from autotask.run import SUCCESS, Run, exited
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
+    from autotask.run import Outcome
+
+_TOO_LONG = 7  # E2BIG
+_PATIENCE = 0.2  # seconds to wait for another thread that writes to the journal
+_LONGEST = 32 * 1024  # bytes of the word; Linux takes 128 KiB in one variable
+
 
 def prepared(original: Any) -> Callable[..., None]:
     """Return what to call in the place of os._exit, os.execv or os.execve."""
+    leave = _quick_exit if original.__name__ == "_exit" else _become
 
-    def quick_exit(*args: Any, **kwargs: Any) -> None:
-        _cut_off(*args, **kwargs)
+    def call(*args: Any, **kwargs: Any) -> None:
+        leave(original, *args, **kwargs)
+
+    return call
+
+
+def _quick_exit(original: Any, /, *args: Any, **kwargs: Any) -> None:
+    _cut_off(*args, **kwargs)
+    original(*args, **kwargs)
+
+
+def _become(original: Any, /, *args: Any, **kwargs: Any) -> None:
+    given = {**dict(zip(("path", "argv", "env"), args)), **kwargs}
+    word = _mark_as_become(given.get("path"))
+    try:
+        if word is not None:
+            try:
+                _become_with(original, word, given, *args, **kwargs)
+            except OSError as problem:
+                if problem.errno != _TOO_LONG:
+                    raise
+        original(*args, **kwargs)  # there was no room for the word, or there is none
+    finally:  # still here: it could not be executed
+        _take_mark_back()
+
+
+def _become_with(
+    original: Any, word: str, given: dict[str, Any], /, *args: Any, **kwargs: Any
+) -> None:
+    if "env" in given:
+        original(**{**given, "env": _with_word(given["env"], word) or given["env"]})
+    before = os.environ.get(PROCESS_RUN)
+    try:
+        os.putenv(PROCESS_RUN, word)  # only C sees it: other threads read os.environ
         original(*args, **kwargs)
-
-    def become(*args: Any, **kwargs: Any) -> None:
-        given = {**dict(zip(("path", "argv", "env"), args)), **kwargs}
-        word = _mark_as_become(given.get("path"))
-        before = os.environ.get(PROCESS_RUN)
-        try:
-            if word is None:
-                original(*args, **kwargs)
-            elif "env" in given:
-                env = _with_word(given["env"], word) or given["env"]
-                original(**{**given, "env": env})
-            else:
-                os.putenv(PROCESS_RUN, word)  # only C sees it: other threads read os.environ
-                original(*args, **kwargs)
-        finally:  # still here: it could not be executed
-            _take_mark_back()
-            if before is not None:
-                os.putenv(PROCESS_RUN, before)
-            elif word is not None:
-                os.unsetenv(PROCESS_RUN)
-
-    return quick_exit if original.__name__ == "_exit" else become
+    finally:
+        if before is not None:
+            os.putenv(PROCESS_RUN, before)
+        else:
+            os.unsetenv(PROCESS_RUN)
 
 
 @guarded
 def _cut_off(*args: object, **kwargs: object) -> None:
     """Close the runs that os._exit is about to cut off, as a parent outside would.
 
-    In a forked child these are its own; the recorder leaves those of its parent alone.
+    The innermost run of this thread ends with the status, all others because of it. In a forked
+    child these are its own; the recorder leaves those of its parent alone.
     """
     given = (*args, *kwargs.values())
-    if len(given) == 1 and isinstance(given[0], int):  # else it will refuse that
-        outcome = exited(given[0])
-        run = recorder.current()
-        while run is not None:
-            recorder.end(run, outcome)
-            if outcome.status == "failure":
-                outcome = recorder.nested(run, outcome)
-            run = run.outer
-        if recorder._process and not recorder._has_open():
-            recorder._process.take_mark_back()
+    if len(given) != 1 or not isinstance(given[0], int):  # it will refuse that
+        return
+    here = recorder._process
+    lock = here.journal._lock if here and here.journal and not here.journal._only else None
+    if lock and not lock.acquire(timeout=_PATIENCE):
+        return  # the mark stays
+    try:
+        _end_all(exited(given[0]))
+        if here and not recorder._has_open():
+            here.take_mark_back()
+    finally:
+        if lock:
+            lock.release()
+
+
+def _end_all(outcome: Outcome) -> None:
+    runs = list(reversed(_runs()))
+    first = recorder.current()
+    if first in runs and not any(run.outer is first for run in runs):
+        runs.remove(first)
+        runs.insert(0, first)
+    for run in runs:
+        recorder.end(run, outcome)
+        if outcome.status == "failure":
+            outcome = recorder.nested(run, outcome)
 
 
 @guarded
@@ -82,19 +120,56 @@ def _mark_as_become(path: Any) -> str | None:
     Nothing is done for what does not exist: os.execvp tries each folder of the PATH.
     """
     here = recorder._process
-    if here is None or not _is_executable(path):
+    if here is None or not recorder._has_open() or not _is_executable(path):
         return None
+    launched = os.environ.get(PROCESS_RUN, "").partition(":")[2] == str(here.pid)
     mark = ""
     if here.journal and here.journal.mark and here.journal.settle():
         mark = os.path.basename(here.journal.mark).removesuffix(OWED)
-        _rename_mark(here.journal, BECAME + mark)
-    if os.environ.get(PROCESS_RUN, "").partition(":")[2] == str(here.pid):
+        if not _rename_mark(here.journal, BECAME + mark) and not launched:
+            _end(_runs())  # a mark under its old name would call them lost
+    if launched:
         return None  # a launcher outside will see the end
-    runs = [run for run in recorder._open.values() if run.pid == here.pid and run.clock]
+    runs = _that_fit(_runs())
     if not runs:
         return None
     words = [runs[0].id, str(here.pid), here.identity, mark]
     return ":".join([*words, *map(_written, runs)])
+
+
+def _runs() -> list[Run]:
+    """Return the open runs of this very process, outer ones first."""
+    pid = os.getpid()
+    return [run for run in list(recorder._open.values()) if run.pid == pid and run.clock]
+
+
+def _that_fit(runs: list[Run]) -> list[Run]:
+    """Return those of many runs that the next program takes over: those around what runs here.
+
+    The others end now, as no more can be seen of them.
+    """
+    if sum(len(_written(run)) + 1 for run in runs) <= _LONGEST:
+        return runs
+    around: list[Run] = []
+    run = recorder.current()
+    while run is not None:
+        if run in runs:
+            around.insert(0, run)
+        run = run.outer
+    room, fitting = _LONGEST, []
+    for run in around:
+        room -= len(_written(run)) + 1
+        if room < 0:
+            break
+        fitting.append(run)
+    if fitting:  # else all are left to the mark
+        _end([run for run in runs if run not in fitting])
+    return fitting
+
+
+def _end(runs: list[Run]) -> None:
+    for run in reversed(runs):
+        recorder.end(run, SUCCESS)
 
 
 def _is_executable(path: Any) -> bool:
@@ -108,23 +183,35 @@ def _is_executable(path: Any) -> bool:
 def _take_mark_back() -> None:
     ours = recorder._process.journal if recorder._process else None
     if ours and ours.mark:
-        _rename_mark(ours, os.path.basename(ours.mark).removeprefix(BECAME))
+        name = os.path.basename(ours.mark)
+        if name.startswith(BECAME):
+            _rename_mark(ours, name[len(BECAME) :])
 
 
-def _rename_mark(ours: Journal, name: str) -> None:
+def _rename_mark(ours: Journal, name: str) -> bool:
+    """Give our mark another name; False where this process has become another user, who may not."""
     mark = ours.mark or ""
     path = os.path.join(os.path.dirname(mark), name)
-    os.rename(mark, path)
+    try:
+        os.rename(mark, path)
+    except OSError as problem:
+        if from_signal_handler(problem):
+            raise
+        return False
     ours.mark = path
+    return True
 
 
 @guarded
 def _with_word(env: Any, word: str) -> dict[Any, Any] | None:
     """Add to an environment of the program's own; None if it was made anew without ours."""
-    if PARENT in env:
-        return {**env, PROCESS_RUN: word}
-    if os.fsencode(PARENT) in env:
-        return {**env, os.fsencode(PROCESS_RUN): os.fsencode(word)}
+    try:
+        if PARENT in env:
+            return {**env, PROCESS_RUN: word}
+        if os.fsencode(PARENT) in env:
+            return {**env, os.fsencode(PROCESS_RUN): os.fsencode(word)}
+    except TypeError:  # what it will refuse, and os.environ, which takes no bytes
+        pass
     return None
 
 

@@ -29,11 +29,18 @@ class StandIn:
     __reduce__: Any = None  # anything but object's own: then copy and pickle ask the original
 
     def __init__(self, original: Any, instead: Instead) -> None:
-        self._original = original
-        self._instead = instead
+        object.__setattr__(self, "_original", original)
+        object.__setattr__(self, "_instead", instead)
 
     def __getattribute__(self, name: str) -> Any:
         return getattr(object.__getattribute__(self, "_original"), name)
+
+    def _refuse(self, name: str, *value: Any) -> None:
+        """Let the original say why it cannot be changed."""
+        change: Any = setattr if value else delattr
+        change(object.__getattribute__(self, "_original"), name, *value)
+
+    __setattr__ = __delattr__ = _refuse
 
     def __repr__(self) -> str:
         return repr(object.__getattribute__(self, "_original"))
@@ -49,12 +56,15 @@ class StandIn:
     __call__ = autotask_call
 
 
-def follow(has_open_runs: Callable[[], bool]) -> None:
-    """From now on, end or hand over the runs that are open when the program leaves."""
+StandIn.__name__ = "builtin_function_or_method"  # in the texts of errors
+
+
+def follow(leaves_something: Callable[[], bool]) -> None:
+    """From now on, end or hand over what the program leaves behind: open runs, a mark."""
 
     def leave(original: Any, *args: Any, **kwargs: Any) -> None:
         try:
-            if has_open_runs():
+            if leaves_something():
                 from autotask import handing_over
 
                 original = handing_over.prepared(original)

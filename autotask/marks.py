@@ -107,7 +107,9 @@ def _new(name: str, path: str) -> int:
     except FileNotFoundError:
         from autotask.homes import make_folder
 
-        make_folder(path)
+        # In a shared home others may see which runs became another program.
+        beside = os.stat(os.path.join(os.path.dirname(path), "journal")).st_mode
+        make_folder(path, beside & 0o2755)
         folder = open_folder(path)
     try:
         return above_stdio(os.open(name, NEW, 0o600, dir_fd=folder))

@@ -383,7 +383,7 @@ def _take_over(here: _Process, before: _Process | None) -> None:
     if before is None:
         atexit.register(_finish)
         threads.follow(current, hide_frame)
-        leaving.follow(_has_open)
+        leaving.follow(_leaves_something)
     else:
         _made.pop(before.pid, None)
         _telling.clear()
@@ -393,6 +393,14 @@ def _take_over(here: _Process, before: _Process | None) -> None:
     multiprocessing = sys.modules.get("multiprocessing.util")
     if multiprocessing is not None:  # its children end by os._exit and pass atexit by
         multiprocessing.Finalize(None, _finish, exitpriority=-1000)
+
+
+def _leaves_something() -> bool:
+    """Tell whether this very process has a mark, or open runs; a fork knows its parent's, too."""
+    here = _process
+    if here is None or here.pid != os.getpid():
+        return False
+    return bool(here.journal and here.journal.mark) or _has_open()
 
 
 def _has_open() -> bool:

@@ -401,3 +401,42 @@ def test_the_name_of_a_command_that_is_not_there_is_masked(tmp_path: Path, home:
     assert run_program(line, under="launcher", cwd=tmp_path).status == 127
     (run,) = runs(home)
     assert run["error"]["message"] == "./run --password ***: No such file or directory"
+
+
+TRACED = """
+    import sys
+    import click
+
+    @click.command()
+    def inner():
+        {fails}
+
+    @click.command()
+    def job():
+        try:
+            inner.main(args=[], standalone_mode=False)
+        except Exception as problem:
+            step = problem.__traceback__
+            while step is not None:
+                frame, step = step.tb_frame, step.tb_next
+                if not frame.f_code.co_name.startswith("autotask_"):  # before 3.11
+                    print(frame.f_code.co_name, frame.f_trace is trace)
+            raise
+
+    def trace(frame, event, arg):
+        return trace
+
+    sys.settrace(trace)
+    job.main(args=[], standalone_mode=False)
+"""
+
+
+@pytest.mark.parametrize("fails", ["1 / 0", "len()"])
+def test_a_tracers_own_functions_stay_and_the_failure_is_told_once(
+    fails: str, tmp_path: Path, home: Path
+) -> None:
+    pytest.importorskip("click")
+    script = write(tmp_path / "job.py", TRACED.format(fails=fails))
+    bare, done = (run_program(script, under=under) for under in ("bare", "path"))
+    assert done.stdout == bare.stdout != ""
+    assert sorted(str(run["reason"]) for run in runs(home)) == ["exception", "nested", "nested"]

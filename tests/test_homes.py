@@ -10,7 +10,7 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,13 +41,13 @@ def place() -> Iterator[Path]:
         yield Path(name)
 
 
-def as_user(user: int, do: Callable[[], Any]) -> Any:
+def as_user(user: int, do: Callable[[], Any], groups: Sequence[int] = ()) -> Any:
     """Do something in a process of another user; return what it returned."""
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
         try:
-            os.setgroups([])
+            os.setgroups(groups)
             os.setgid(user)
             os.setuid(user)
             os.umask(0o022)
@@ -260,6 +260,30 @@ def test_only_its_user_ends_a_lost_run_in_the_journal(shared: Path) -> None:
         assert as_user(user, seen)["anns"] == "failure"
         (segment,) = shared.glob(f"{ANN}/journal/*.jsonl")
         assert segment.read_text().count('"event":"finished"') == ends
+
+
+@root
+@pytest.mark.parametrize("for_whom", ["all", "a group"])
+def test_a_run_that_became_another_program_is_lost_to_nobody(
+    for_whom: str, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import grp
+
+    home, group = place / "shared", grp.getgrall()[-1]
+    monkeypatch.setenv("AUTOTASK_HOME", str(home))
+    options = ["--group", group.gr_name] if for_whom == "a group" else []
+    assert tool("init-home", *options, str(home))[0] == 0
+    dead, groups = dead_process(), [group.gr_gid] if options else []
+
+    def become() -> None:
+        run = record("anns", ended=False, by=dead)
+        mark = home / str(ANN) / "open" / f"{dead[0]}-{run}"
+        mark.rename(mark.with_name(f"became-{mark.name}"))
+
+    as_user(ANN, become, groups)
+    as_user(EVE, lambda: record("eves", ended=False, by=dead) and None, groups)
+    for user in (EVE, 0, ANN):
+        assert as_user(user, seen, groups) == {"anns": "success", "eves": "failure"}
 
 
 @root

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import signal
 import subprocess
 import sys
@@ -170,6 +172,16 @@ def test_what_nobody_can_know_is_no_alarm(
     assert list((home / "open").iterdir()) == []
 
 
+def test_nor_is_it_where_the_tool_only_reads(tmp_path: Path, home: Path) -> None:
+    first = write(tmp_path / "first.py", BECOMES.format(how=HOW["execlp"]))
+    assert run_program(first, "task", "sh", "-c", "exit 3").status == 3
+    home.chmod(0o777)
+    done = run_program(Path(PYTHON).parent / "autotask", "runs", "--format", "jsonl", under="bare")
+    assert "only read" in done.stderr
+    shown = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [(run["status"], run.get("reason")) for run in shown] == [("success", None)] * 2
+
+
 def test_under_a_launcher_neither_is_that_of_a_program_inside(tmp_path: Path, home: Path) -> None:
     first = write(tmp_path / "first.py", BECOMES.format(how=HOW["execlp"]))
     script = write(tmp_path / "nightly.sh", f"{PYTHON} {first} task sh -c 'exit 3'\necho after\n")
@@ -177,6 +189,24 @@ def test_under_a_launcher_neither_is_that_of_a_program_inside(tmp_path: Path, ho
     assert (done.status, done.stdout) == (0, "after\n")
     assert reasons(home) == [ended("nightly.sh", None), ended("first", None)]
     assert list((home / "open").iterdir()) == []
+
+
+def test_a_launcher_calls_no_run_a_success_that_a_full_disk_hides(
+    tmp_path: Path, home: Path
+) -> None:
+    """The mark of the second program lies beside the one that the first has left."""
+    first = write(tmp_path / "first.py", BECOMES.format(how=HOW["execv"]))
+    body = """
+        folder = os.environ["AUTOTASK_HOME"] + "/open/"
+        (mark,) = [name for name in os.listdir(folder) if name.startswith(str(os.getpid()))]
+        os.rename(folder + mark, folder + mark + "-owed")
+        os.kill(os.getpid(), 9)
+    """
+    second = write(tmp_path / "second.py", SUCCESSOR.format(body=body))
+    assert run_program(first, "task", PYTHON, second, under="launcher").status == -9
+    program, task, inner = runs(home)
+    assert [run["status"] for run in (program, task, inner)] == ["failure"] * 3
+    assert inner["reason"] == "lost"
 
 
 def test_with_an_environment_of_its_own_it_is_a_program_of_its_own(
@@ -254,6 +284,81 @@ def test_what_a_forked_child_becomes_is_nothing_to_its_parents_runs(
     assert reasons(home) == [ended("job.py", None)]
 
 
+MANY = """
+    import contextvars, os, sys
+    import click
+
+    def begin(number):
+        # what an asyncio task does in a context of its own, left open
+        name = f"task {{number}} ".ljust(300, "x")
+        click.Command(name, callback=lambda: go_on(number + 1)).main(args=[])
+
+    def go_on(number):
+        if number == {count}:
+            os.execv(sys.argv[1], sys.argv[1:])
+        where = contextvars.copy_context() if {nested} else outside
+        where.copy().run(begin, number)
+
+    sys.setrecursionlimit(100_000)
+    outside = contextvars.copy_context()
+    go_on(0)
+"""
+
+
+@pytest.mark.parametrize("nested", [False, True], ids=["side by side", "one in another"])
+def test_with_many_runs_open_the_program_is_executed_all_the_same(
+    nested: bool, tmp_path: Path, home: Path
+) -> None:
+    first = write(tmp_path / "first.py", MANY.format(count=300, nested=nested))
+    second = write(tmp_path / "second.py", "import sys; print('here'); sys.exit(3)")
+    done = run_program(first, PYTHON, second)
+    assert (done.status, done.stdout, done.stderr) == (3, "here\n", "")
+    program, *tasks = reasons(home)
+    assert len(tasks) == 300
+    assert program == ("first.py", "failure", "nested")
+    assert None in {reason for _, _, reason in tasks}
+    assert [reason for _, _, reason in (program, *tasks)].count("exit") == 1
+    assert list((home / "open").iterdir()) == []
+
+
+def test_nor_does_an_environment_that_is_almost_full_prevent_it(tmp_path: Path, home: Path) -> None:
+    """With as many bytes of arguments as there is room for, not one of ours fits in."""
+    source = """
+        import os, sys
+        low, high = 0, 4_000_000
+        while low < high:
+            size = (low + high + 1) // 2
+            words = [b"x" * 100_000] * (size // 100_000) + [b"x" * (size % 100_000)]
+            if os.fork() == 0:
+                try:
+                    os.execve("/bin/true", [b"true", *words], ENVIRONMENT)
+                except OSError:
+                    os._exit(1)
+            low, high = (size, high) if os.wait()[1] == 0 else (low, size - 1)
+        words = [b"x" * 100_000] * (low // 100_000) + [b"x" * (low % 100_000)]
+        os.execve("/bin/true", [b"true", *words], ENVIRONMENT)
+    """
+    source = source.replace("ENVIRONMENT", "os.environ")
+    done = run_program(write(tmp_path / "job.py", source))
+    assert (done.status, done.stderr) == (0, "")
+    sweep()
+    assert reasons(home) == [ended("job.py", None)]
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root drops privileges")
+@pytest.mark.parametrize("how", ["execv", "execlp", "execve"])
+def test_a_run_that_drops_its_privileges_ends_as_it_becomes_another(
+    how: str, tmp_path: Path, home: Path
+) -> None:
+    source = BECOMES.format(how=f"os.setuid(4244); {HOW[how]}")
+    first = write(tmp_path / "first.py", source)
+    done = run_program(first, "task", "/bin/sh", "-c", "id -u; exit 3")
+    assert (done.status, done.stdout, done.stderr) == (3, "4244\n", "")
+    sweep()
+    assert reasons(home) == [ended("first.py", None), ended("first", None)]
+    assert list((home / "open").iterdir()) == []
+
+
 # --- os._exit ------------------------------------------------------------------------------------
 
 DAEMON = """
@@ -297,6 +402,91 @@ def test_a_task_ends_as_the_first_half_of_a_daemon_does(
         assert program.get("caused_by") == (task["run"] if status else None)
 
 
+THREADED = """
+    import click, os, threading, time
+
+    inside = threading.Event()
+
+    @click.command()
+    def job():
+        inside.set()
+        time.sleep(60)
+
+    def leave():
+        inside.wait()
+        os._exit({status})
+
+    {start}
+"""
+ANOTHER = {
+    "a thread of the program": "threading.Thread(target=leave).start(); job()",
+    "the program": "threading.Thread(target=job, args=([],), daemon=True).start(); leave()",
+    "a thread of another task": (
+        "threading.Thread(target=job, args=([],), daemon=True).start();"
+        " click.Command('other', callback=leave)([], prog_name='other')"
+    ),
+}
+
+
+@pytest.mark.parametrize("status", [0, 3])
+@pytest.mark.parametrize("start", ANOTHER.values(), ids=ANOTHER)
+def test_an_exit_ends_the_tasks_of_all_threads_with_one_failure_at_most(
+    start: str, status: int, tmp_path: Path, home: Path
+) -> None:
+    script = write(tmp_path / "job.py", THREADED.format(start=start, status=status))
+    assert run_program(script).status == status
+    found = {task: reason for task, _, reason in reasons(home)}
+    if not status:
+        assert set(found.values()) == {None}
+    else:
+        assert sorted(map(str, found.values())) == ["exit", *["nested"] * (len(found) - 1)]
+        assert found["other" if "other" in found else "job"] == "exit"
+    assert list((home / "open").iterdir()) == []
+
+
+def test_an_exit_does_not_wait_for_a_disk_that_does_not_answer(tmp_path: Path, home: Path) -> None:
+    source = """
+        import gc, os, threading
+        from autotask.journal import Journal
+
+        (journal,) = [one for one in gc.get_objects() if type(one) is Journal]
+        locked = threading.Event()
+
+        def hold():
+            with journal._lock:
+                locked.set()
+                threading.Event().wait()
+
+        threading.Thread(target=hold, daemon=True).start()
+        locked.wait()
+        os._exit(3)
+    """
+    script = write(tmp_path / "job.py", source)
+    assert run_program(script, timeout=20).status == 3
+    sweep()
+    assert reasons(home) == [ended("job.py", "lost")]
+
+
+def test_a_child_that_exits_with_no_run_open_leaves_no_mark(tmp_path: Path, home: Path) -> None:
+    source = """
+        import click, os
+
+        job = click.Command("job", callback=lambda: None)
+        if os.fork() == 0:
+            job.main(args=[], standalone_mode=False)
+            os._exit(0)
+        os.wait()
+        for name in os.listdir(os.environ["AUTOTASK_HOME"] + "/open"):
+            print(name.startswith(f"{os.getpid()}-"))
+        if os.fork() == 0:
+            os._exit(0)
+        os.wait()
+        print(len(os.listdir(os.environ["AUTOTASK_HOME"] + "/open")))
+    """
+    done = run_program(write(tmp_path / "job.py", source))
+    assert (done.status, done.stdout, done.stderr) == (0, "True\n1\n", "")
+
+
 LOOKS = """
     import click, copy, inspect, os, pickle, posix, weakref
 
@@ -312,6 +502,15 @@ LOOKS = """
             print(pickle.loads(pickle.dumps(function)) is function, copy.copy(function) is function)
             print(copy.deepcopy(function) is function, weakref.ref(function)() is function)
             print(getattr(Holder(), name) is function, function in os.supports_fd)
+            print(type(function).__name__)
+            for code in ("del function._instead", "function.more = 1", "del function.__name__",
+                         "function < 1", "function.__name__ = 2", "function._original = 2"):
+                try:
+                    exec(code)
+                except Exception as problem:
+                    print(code, type(problem), problem)
+                else:
+                    print(code)
 
     job()
 """

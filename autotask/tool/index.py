@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from autotask.events import opened
 from autotask.lines import pieces, taken
+from autotask.marks import BECAME, marks_folder
 from autotask.process import is_dead
-from autotask.tool import output, segments
+from autotask.tool import output, segments, whose
 from autotask.tool.errors import ToolError
 
 if TYPE_CHECKING:
@@ -179,14 +180,13 @@ class Index:
     def refresh(self) -> None:
         """Read every whole line not seen yet, and let no run of a dead process be running."""
         self._catch_up()
-        lost = self._lost()
-        if lost:
+        unended = self._unended()
+        if unended:
             self._catch_up()  # with what they wrote between our reading and their end
             with self.transaction():
                 self.connection.executemany(
-                    "UPDATE run SET status = 'failure', reason = 'lost' "
-                    "WHERE rowid = ? AND finished_at IS NULL",
-                    lost,
+                    "UPDATE run SET status = ?, reason = ? WHERE rowid = ? AND finished_at IS NULL",
+                    unended,
                 )
 
     def lost_unended(self) -> list[Event]:
@@ -293,15 +293,47 @@ class Index:
         )
         batch.clear()
 
-    def _lost(self) -> list[_Values]:
-        """Return the running runs whose process is dead."""
+    def _unended(self) -> list[_Values]:
+        """Return the running runs whose process is dead, each with a status and a reason."""
         running = self.connection.execute(
-            "SELECT rowid, process, pid, host FROM run "
+            "SELECT rowid, owner, process, pid, host FROM run "
             "WHERE finished_at IS NULL AND status = 'running' "
             "AND process IS NOT NULL AND pid IS NOT NULL AND host IS NOT NULL"
         ).fetchall()
-        dead = {identity: _is_dead(*identity) for identity in {tuple(row[1:]) for row in running}}
-        return [(row,) for row, *identity in running if dead[tuple(identity)]]
+        dead = {identity for identity in {tuple(row[2:]) for row in running} if _is_dead(*identity)}
+        became = self._became() if dead else set()
+        return [
+            (*(("success", None) if tuple(who) in became else ("failure", "lost")), row)
+            for row, *who in running
+            if tuple(who[1:]) in dead
+        ]
+
+    def _became(self) -> set[_Values]:
+        """Return the processes that became another program: owner, process, pid, host.
+
+        Their marks say so: see `autotask.handing_over`. We may not be the one who can end the runs.
+        """
+        found: set[_Values] = set()
+        for folder, owner in self._source.marks():
+            with contextlib.suppress(OSError):  # not there, not for us to read, or a link
+                runs = [name.split("-")[2:3] for name in _names(folder) if name.startswith(BECAME)]
+                for run in filter(None, runs):
+                    found.update(
+                        self.connection.execute(
+                            "SELECT owner, process, pid, host FROM run WHERE run = ? AND owner = ?",
+                            (*run, owner),
+                        )
+                    )
+        return found
+
+
+def _names(folder: str) -> list[str]:
+    """Return the names in a folder; raises OSError if it is a link."""
+    file = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        return os.listdir(file)
+    finally:
+        os.close(file)
 
 
 def _is_dead(process: str, pid: int, host: str) -> bool:
@@ -324,6 +356,7 @@ class Source(NamedTuple):
 
     folder: str
     listed: Callable[[], list[segments.Segment]]
+    marks: Callable[[], list[tuple[str, int]]]  # folders, each with the owner of the runs
 
 
 def open_index(home: str) -> Index:
@@ -334,7 +367,17 @@ def open_index(home: str) -> Index:
 def open_shared(home: str, own: str | None) -> Index:
     """Open the index of all users' runs in a shared home; *own* is this user's folder in it."""
     path = os.path.join(own, SHARED_FILE) if own else ""
-    return _open(path, Source(home, lambda: segments.listed_in_shared(home)))
+    return _open(
+        path,
+        Source(
+            home,
+            lambda: segments.listed_in_shared(home),
+            lambda: [
+                (marks_folder(os.path.join(home, name)), owner)
+                for name, owner in whose.journals(home)
+            ],
+        ),
+    )
 
 
 def open_temporary(home: str) -> Index:
@@ -344,7 +387,7 @@ def open_temporary(home: str) -> Index:
 
 def _source(home: str) -> Source:
     folder = segments.journal_folder(home)
-    return Source(folder, lambda: segments.listed(folder))
+    return Source(folder, lambda: segments.listed(folder), lambda: [(marks_folder(home), 0)])
 
 
 def _open(path: str, source: Source) -> Index:
