@@ -18,7 +18,8 @@ _UNKNOWN = "?"
 def identity(pid: int | None = None) -> str:
     """Return `boot id/pid namespace/start time in clock ticks` of a process, ours by default.
 
-    What the system does not tell is `?`; see proc(5), `/proc/pid/stat` field 22.
+    What the system does not tell is `?`; see proc(5), `/proc/pid/stat` field 22. Where it hides the
+    boot id, `?` and what `boots.guess` knows of the boot stand for it.
     """
     who = "self" if pid is None else str(pid)
     started = start_time(who) or _UNKNOWN
@@ -67,9 +68,16 @@ def is_dead(process: str, pid: int, host: str) -> bool | None:
     """
     boot, _, rest = process.partition("/")
     namespace, _, started = rest.partition("/")
-    if _UNKNOWN in (boot, namespace, started):
+    if not boot or _UNKNOWN in (boot, namespace, started):
         return None
-    if boot != _boot():
+    if boot[0] == _UNKNOWN:
+        from autotask import boots
+
+        if boot != boots.guess() or host != os.uname().nodename:
+            return None
+    elif boot != _boot():
+        if _boot()[0] == _UNKNOWN:
+            return None
         return True if host == os.uname().nodename else None  # this machine was started anew
     if namespace != _namespace():
         return None
@@ -77,7 +85,12 @@ def is_dead(process: str, pid: int, host: str) -> bool | None:
 
 
 def _boot() -> str:
-    return _read(_BOOT).strip() or _UNKNOWN
+    boot = _read(_BOOT).strip()
+    if not boot:
+        from autotask import boots
+
+        return boots.guess() or _UNKNOWN
+    return boot
 
 
 def _namespace() -> str:

@@ -15,8 +15,9 @@ from support import INSTALLED, run_program, write
 IN_PROCESS = frozenset(
     f"autotask.{name}"
     for name in (
-        "agent config debuglog dogstatsd failures frameworks functions guard handing_over homes"
-        " inheriting journal launched leaving marks masking naming process program recorder run"
+        "agent boots config debuglog dogstatsd failures frameworks functions guard"
+        " handing_over homes inheriting journal launched leaving marks masking naming"
+        " process program recorder run"
         " standard threads trigger watch wrapper wrapt"
     ).split()
 )
@@ -32,8 +33,8 @@ UNSEEN = frozenset(  # by `standard`
     "_contextvars _interpreters _socket _xxsubinterpreters atexit pwd resource".split()
 )
 RARE = frozenset(  # modules of ours
-    "debuglog failures functions handing_over homes inheriting launched masking wrapper"
-    " wrapt".split()
+        "boots debuglog failures functions handing_over homes inheriting launched"
+        " masking wrapper wrapt"
 )
 OF_ONE = {
     # themselves imported only when something failed
