@@ -115,7 +115,7 @@ def supervise(
     reading, writing = map(journal.above_stdio, os.pipe())
     program = Program(settings, task, command)
     inside = program.prepare(environ) or environ
-    group_sender = _group_sender()
+    group_sender = _group_sender() or 0
     children = _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)  # ignored, it would hide the end
     mask = _signal.pthread_sigmask(_signal.SIG_BLOCK, _signal.valid_signals())
     try:
@@ -488,7 +488,7 @@ class Watch:
                 return False
         elif info.si_signo in _BY_KERNEL:  # else an alarm that was set before we were started
             return False
-        return not self._is_deaf or _takes(self.child, info.si_signo)
+        return not self._is_deaf or _takes(self.child, info.si_signo) is not False
 
     def _is_to_continue(self) -> bool:
         """Tell whether a SIGCONT is for the child: a shell's is for our whole group."""
@@ -503,6 +503,7 @@ def _is_first() -> bool:
     return os.getpid() == 1
 
 
+@guarded
 def _takes(pid: int, number: int) -> bool:
     """Tell whether a process would get a signal if it were process 1.
 
@@ -539,11 +540,12 @@ def _can_look_into(pid: int) -> bool:
         return False
 
 
+@guarded
 def _group_sender() -> int:
     """Return the id of our parent if it signals us as a group without a terminal; else 0.
 
-    dumb-init does, and tini if told so. Nobody else: who kills the group of a process that he has
-    started himself has to reach the command, and SIGKILL cannot be passed on.
+    dumb-init does, and tini if told so. Not for others: a program that kills the group of a process
+    it has started must reach the command, and SIGKILL cannot be passed on.
     """
     if os.getpgrp() != os.getpid():
         return 0
@@ -571,6 +573,7 @@ def _has_option_g(tini: int) -> bool:
     return False
 
 
+@guarded
 def _leave_group() -> None:
     """In the child: lead a group, and drop what came for the old one: our parent has it too."""
     os.setpgid(0, 0)
