@@ -512,19 +512,20 @@ def _takes(pid: int, number: int) -> bool:
     """
     if not _can_look_into(pid):
         return True
-    deaf, ran = 0, ""
+    deaf, blocks, ran = 0, 0, ""
     for _ in range(1000):
         status = dict(line.split(":\t", 1) for line in _text(f"/proc/{pid}/status").splitlines())
         if "SigCgt" not in status:
             break
-        mask = int(status["SigCgt"], 16) | int(status["SigBlk"], 16)
+        caught, blocked = (int(status[n], 16) >> (number - 1) & 1 for n in ("SigCgt", "SigBlk"))
         waits_in, before = _text(f"/proc/{pid}/wchan"), ran
         ran = _text(f"/proc/{pid}/schedstat").partition(" ")[0]
         # In sigwait(3), and until it has run after that, SigBlk is without what it waits for.
-        if mask >> (number - 1) & 1 or "sigtimedwait" in waits_in:
+        if caught or "sigtimedwait" in waits_in or blocks == 20:
             return True
         is_sure = waits_in not in ("", "0") or (before and ran != before)
-        deaf = deaf + 1 if is_sure else 0
+        deaf = deaf + 1 if is_sure and not blocked else 0
+        blocks = blocks + 1 if is_sure and blocked else 0  # not only for the time of a fork
         if deaf == 2:
             return False
         time.sleep(0.001)

@@ -33,8 +33,8 @@ UNSEEN = frozenset(  # by `standard`
     "_contextvars _interpreters _socket _xxsubinterpreters atexit pwd resource".split()
 )
 RARE = frozenset(  # modules of ours
-        "boots debuglog failures functions handing_over homes inheriting launched"
-        " masking wrapper wrapt"
+    "boots debuglog failures functions handing_over homes inheriting launched masking wrapper"
+    " wrapt".split()
 )
 OF_ONE = {
     # themselves imported only when something failed
