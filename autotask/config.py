@@ -60,7 +60,8 @@ class Settings:
         self.messages = self._switch("AUTOTASK_MESSAGES")
         self.debug = self._debug()
         self.process = self._process()
-        self.supervise = self._switch("AUTOTASK_SUPERVISE", False)
+        self.init = environ.get("AUTOTASK_SUPERVISE") == "init"  # a parent that is one
+        self.supervise = self.init or self._switch("AUTOTASK_SUPERVISE", False)
         self.functions = self._functions()
         self.plugins = self._plugins()
         self.destination = self._destination()

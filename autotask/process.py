@@ -19,7 +19,8 @@ _UNKNOWN = "?"
 def identity(pid: int | None = None) -> str:
     """Return `boot id/pid namespace/start time in clock ticks` of a process, ours by default.
 
-    What the system does not tell is `?`; see proc(5), `/proc/pid/stat` field 22.
+    What the system does not tell is `?`; see proc(5), `/proc/pid/stat` field 22. Where it hides the
+    boot id, `?` and what `boots.guess` knows of the boot stand for it.
     """
     who = "self" if pid is None else str(pid)
     started = start_time(who) or _UNKNOWN
@@ -70,10 +71,17 @@ def is_dead(process: str, pid: int, host: str) -> bool | None:
     """
     boot, _, rest = process.partition("/")
     namespace, _, started = rest.partition("/")
-    if _UNKNOWN in (boot, namespace, started):
+    if not boot or _UNKNOWN in (boot, namespace, started):
         return None
     ours = _namespace()
-    if boot != _boot():
+    if boot[0] == _UNKNOWN:
+        from autotask import boots
+
+        if boot != boots.guess() or host != os.uname().nodename:
+            return None
+    elif boot != _boot():
+        if _boot()[0] == _UNKNOWN:
+            return None
         rebooted = host == os.uname().nodename and namespace == ours == _INITIAL
         return True if rebooted else None
     if namespace != ours:
@@ -85,7 +93,12 @@ def is_dead(process: str, pid: int, host: str) -> bool | None:
 
 
 def _boot() -> str:
-    return _read(_BOOT).strip() or _UNKNOWN
+    boot = _read(_BOOT).strip()
+    if not boot:
+        from autotask import boots
+
+        return boots.guess() or _UNKNOWN
+    return boot
 
 
 def _namespace() -> str:

@@ -1,7 +1,8 @@
 """Stay beside a command as its small parent: signals, stops, its end, and what that was.
 
-Whoever looks at us from outside is to see the command itself. It stays in our process group, so
-that a terminal reaches both of us, and we are stopped and die as it does.
+Seen from outside, we are the command: we stop, die and, as process 1, hear signals as it does. It
+stays in our process group, so that a terminal reaches both of us. Behind an init that signals whole
+groups it gets a group of its own, or it would get each signal twice.
 
 The command is what autotask-run becomes or, with AUTOTASK_SUPERVISE, the very Python program that
 has just begun (`start`).
@@ -43,10 +44,11 @@ LOOK = 5.0  # seconds between two looks at how many processes the kernel has kil
 _OOM_KILL = "oom_kill "
 _NOT_BEGUN = b"\0"  # what the child says first: the disk did not take its started line
 _STOPS = (_signal.SIGTSTP, _signal.SIGTTIN, _signal.SIGTTOU)  # by job control
-# What a terminal sends to the whole foreground group, the command included.
-_BY_TERMINAL = (
+# What the kernel sends to us because of a child, or because of a terminal to its whole foreground
+# group, the command included.
+_BY_KERNEL = (
     *_STOPS,
-    *(_signal.SIGINT, _signal.SIGQUIT, _signal.SIGWINCH, _signal.SIGHUP, _signal.SIGCONT),
+    *(_signal.SIGCHLD, _signal.SIGINT, _signal.SIGQUIT, _signal.SIGWINCH, _signal.SIGCONT),
 )
 
 
@@ -126,6 +128,7 @@ def supervise(
     reading, writing = map(journal.above_stdio, os.pipe())
     program = Program(settings, task, command)
     inside = program.prepare(environ) or environ
+    group_sender = _group_sender() or 0
     children = _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)  # ignored, it would hide the end
     mask = _signal.pthread_sigmask(_signal.SIG_BLOCK, _signal.valid_signals())
     try:
@@ -137,13 +140,13 @@ def supervise(
         inside, pid = environ, -1
     if pid > 0:
         os.close(writing)
-        _stay(program, pid, reading, environ)
+        _stay(program, Watch(pid, program.tick, settings.init, group_sender), reading, environ)
     try:
         if pid == 0:
             program.unlock()
+            if group_sender:
+                _leave_group()
             program.readdress(inside)
-            if settings.debug and not command:
-                debug(f"process {os.getpid()} is supervised by process {os.getppid()}")
             if program.begin(inside) is not True:
                 os.write(writing, _NOT_BEGUN)
         os.close(reading)
@@ -156,13 +159,17 @@ def supervise(
     os.close(writing)
 
 
-def _stay(program: Program, pid: int, reading: int, environ: dict[str, str]) -> NoReturn:
+def _stay(program: Program, watch: Watch, reading: int, environ: dict[str, str]) -> NoReturn:
     """Be the parent until the child's end; whatever goes wrong, the program is not run twice."""
     try:
         _let_go(reading, program.lock, program.settings)
-        program.started(pid)
-        status, usage = Watch(pid, program.tick).wait()
-        said = os.read(reading, 4096).decode("utf-8", "surrogateescape")
+        program.started(watch.child)
+        # Ends as the child becomes the program. Before that its signals are blocked by us, which
+        # says nothing of what the program takes: ours stay pending until then.
+        said = b"".join(iter(lambda: os.read(reading, 4096), b"")).decode(
+            "utf-8", "surrogateescape"
+        )
+        status, usage = watch.wait()
         if said.startswith(_NOT_BEGUN.decode()):
             said = said[1:]
             program.begin_late()
@@ -263,6 +270,8 @@ class Program:
         False where the disk does not take it; the parent then has the line to write.
         """
         pid = os.getpid()
+        if self.settings.debug and not self.command:
+            debug(f"process {pid} is supervised by process {self._pid}")
         environ[PROCESS_RUN] = f"{self.run.id}:{pid}"
         if self.journal is None:
             return True
@@ -471,9 +480,12 @@ class Program:
 class Watch:
     """Waits for a child's end with all signals blocked, so that each is taken in turn."""
 
-    def __init__(self, child: int, tick: Callable[[], None]) -> None:
-        self._child = child
+    def __init__(self, child: int, tick: Callable[[], None], is_init: bool, group: int) -> None:
+        self.child = child
         self._tick = tick
+        self._is_first = _is_first()
+        self._is_deaf = self._is_first and not is_init
+        self._group_sender = group  # its process id; 0: the child is in our group
         self._stopped = False
         self._ended: tuple[int, struct_rusage] | None = None
 
@@ -485,17 +497,18 @@ class Watch:
             if info is None:
                 due += LOOK
                 self._tick()
-            elif info.si_signo == _signal.SIGCHLD:
+                continue
+            if info.si_signo == _signal.SIGCHLD:
                 self._reap()
-            elif info.si_signo == _signal.SIGCONT and info.si_code <= 0:
-                self._continue()
-            elif self._is_for_child(info):
-                self._send(info.si_signo)
+            if self._ended is None and self._is_for_child(info):
+                self._send(info.si_signo, info.si_pid)
         return self._ended
 
-    def _send(self, number: int) -> None:
+    def _send(self, number: int, sender: int) -> None:
+        """Pass a signal on, to the child's whole group if the sender meant ours."""
+        kill = os.killpg if sender and sender == self._group_sender else os.kill
         try:
-            os.kill(self._child, number)
+            kill(self.child, number)
         except OSError:  # it is another user's by now
             return
 
@@ -508,7 +521,7 @@ class Watch:
                 return
             if pid == 0:
                 return
-            if pid != self._child:
+            if pid != self.child:
                 continue
             self._stopped = os.WIFSTOPPED(status)
             if self._stopped:
@@ -528,27 +541,115 @@ class Watch:
         _signal.pthread_sigmask(_signal.SIG_UNBLOCK, (number,))  # returns when we are continued
         _signal.pthread_sigmask(_signal.SIG_BLOCK, (number,))
 
-    def _continue(self) -> None:
-        """Wake the child, where the signal was for us alone and not for our whole group."""
-        self._reap()
-        if self._stopped and self._ended is None:
-            self._send(_signal.SIGCONT)
-
     def _is_for_child(self, info: _signal.struct_siginfo) -> bool:
         """Tell what somebody sent to us from what the terminal sent to the child as well.
 
         `si_code` is positive where the kernel is the sender; see sigaction(2).
         """
-        if info.si_code <= 0:  # what the child itself sends is not for it, but to process 1
-            return info.si_pid != os.getpid() and (info.si_pid != self._child or _is_first())
-        if info.si_signo == _signal.SIGHUP:  # a terminal that is closed tells its leader only
-            return os.getsid(0) == os.getpid()
-        return info.si_signo not in _BY_TERMINAL  # an alarm set before we were started
+        if info.si_code <= 0:
+            if info.si_pid == os.getpid():
+                return False
+            if info.si_pid == self.child and not self._is_first:
+                return False  # what the child itself sends is not for it, but to process 1
+            if info.si_signo == _signal.SIGCONT:
+                return self._is_to_continue()
+        elif info.si_signo == _signal.SIGHUP:  # a terminal that is closed tells its leader only
+            if os.getsid(0) != os.getpid():
+                return False
+        elif info.si_signo in _BY_KERNEL:  # else an alarm that was set before we were started
+            return False
+        return not self._is_deaf or _takes(self.child, info.si_signo) is not False
+
+    def _is_to_continue(self) -> bool:
+        """Tell whether a SIGCONT is for the child: a shell's is for our whole group."""
+        self._reap()
+        if self._ended is not None:
+            return False
+        return self._stopped or self._is_first or self._group_sender != 0
 
 
 def _is_first() -> bool:
     """Tell whether we are process 1 of a container: its programs mean themselves by that."""
     return os.getpid() == 1
+
+
+@guarded
+def _takes(pid: int, number: int) -> bool:
+    """Tell whether a process would get a signal if it were process 1.
+
+    The kernel discards what process 1 neither catches nor blocks; see pid_namespaces(7). If /proc
+    does not tell, it gets everything: a command that cannot be stopped would be worse.
+    """
+    if not _can_look_into(pid):
+        return True
+    deaf, blocks, ran = 0, 0, ""
+    for _ in range(1000):
+        status = dict(line.split(":\t", 1) for line in _text(f"/proc/{pid}/status").splitlines())
+        if "SigCgt" not in status:
+            break
+        caught, blocked = (int(status[n], 16) >> (number - 1) & 1 for n in ("SigCgt", "SigBlk"))
+        waits_in, before = _text(f"/proc/{pid}/wchan"), ran
+        ran = _text(f"/proc/{pid}/schedstat").partition(" ")[0]
+        # In sigwait(3), and until it has run after that, SigBlk is without what it waits for.
+        if caught or "sigtimedwait" in waits_in or blocks == 20:
+            return True
+        is_sure = waits_in not in ("", "0") or (before and ran != before)
+        deaf = deaf + 1 if is_sure and not blocked else 0
+        blocks = blocks + 1 if is_sure and blocked else 0  # not only for the time of a fork
+        if deaf == 2:
+            return False
+        time.sleep(0.001)
+    return True
+
+
+def _can_look_into(pid: int) -> bool:
+    """Tell whether /proc is of our namespace, and shows us what a process waits in."""
+    try:
+        os.readlink(f"/proc/{pid}/exe")  # needs the same right
+        return os.readlink("/proc/self") == str(os.getpid())
+    except OSError:
+        return False
+
+
+@guarded
+def _group_sender() -> int:
+    """Return the id of our parent if it signals us as a group without a terminal; else 0.
+
+    dumb-init does, and tini if told so. Not for others: a program that kills the group of a process
+    it has started must reach the command, and SIGKILL cannot be passed on.
+    """
+    if os.getpgrp() != os.getpid():
+        return 0
+    fields = process.stat_fields("self")
+    if fields is None or fields[4] != "0":  # tty_nr, see proc(5)
+        return 0
+    init = os.getppid()
+    name = process.name_of(init) or ""
+    if name == "dumb-init" or (name.startswith("tini") and _has_option_g(init)):
+        return init
+    return 0
+
+
+def _has_option_g(tini: int) -> bool:
+    if "TINI_KILL_PROCESS_GROUP" in os.environ:
+        return True
+    words = iter(_text(f"/proc/{tini}/cmdline").split("\0")[1:])
+    for word in words:
+        if not word.startswith("-") or word == "--":
+            return False
+        if "g" in word:
+            return True
+        if word in ("-p", "-e"):
+            next(words, None)
+    return False
+
+
+@guarded
+def _leave_group() -> None:
+    """In the child: lead a group, and drop what came for the old one: our parent has it too."""
+    os.setpgid(0, 0)
+    while _signal.sigpending():
+        _signal.sigtimedwait(_signal.sigpending(), 0)
 
 
 def _in_foreground() -> bool:

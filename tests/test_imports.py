@@ -15,8 +15,8 @@ from support import INSTALLED, run_program, write
 IN_PROCESS = frozenset(
     f"autotask.{name}"
     for name in (
-        "agent config debuglog dogstatsd failures frameworks functions guard handing_over homes"
-        " inheriting journal leaving marks masking naming process program recorder run"
+        "agent boots config debuglog dogstatsd failures frameworks functions guard handing_over"
+        " homes inheriting journal leaving marks masking naming process program recorder run"
         " standard stderr_journal threads trigger watch wrapper wrapt"
     ).split()
 )
@@ -34,7 +34,7 @@ UNSEEN = frozenset(  # by `standard`
     "_contextvars _interpreters _socket _xxsubinterpreters atexit fcntl pwd resource select".split()
 )
 RARE = frozenset(  # modules of ours
-    "debuglog failures functions handing_over homes inheriting masking"
+    "boots debuglog failures functions handing_over homes inheriting masking"
     " stderr_journal wrapper wrapt".split()
 )
 OF_ONE = {

@@ -470,15 +470,6 @@ class TestAsProcess1:
         """
         assert contained(source).stdout == "2\n"
 
-    @pytest.mark.parametrize("sender", ["os.system('kill -TERM 1')", "os.kill(1, 15)"])
-    def test_what_stops_a_container_stops_the_program(
-        self, sender: str, contained: Callable[..., Ended], home: Path
-    ) -> None:
-        """A Python program that is process 1 itself is deaf to SIGTERM."""
-        done = contained(f"import os, time; {sender}; time.sleep(30)")
-        assert done.status == 128 + signal.SIGTERM
-        assert only_run(home)["signal"] == "SIGTERM"
-
 
 EATER = "x = []\nwhile True: x.append(bytearray(1 << 20))"
 
