@@ -12,7 +12,7 @@ import time
 from autotask import elsewhere, events, journal
 from autotask.guard import guarded
 from autotask.journal import OWED
-from autotask.marks import BECAME, ENDED, TOLD, marks_folder
+from autotask.marks import BECAME, ENDED, OPEN, TOLD, marks_folder
 from autotask.process import is_dead, start_time
 from autotask.run import SUCCESS, Outcome, failure, passed_on
 
@@ -530,35 +530,37 @@ def sweep_some(settings: Settings, run: str) -> None:
 
 def _sweep_after(settings: Settings, home: str, paths: list[str]) -> None:
     """Sweep a home if any of these marks is of a dead process."""
-    if _tidied(paths):
-        with Alone(marks_folder(home)) as alone:
+    if _tidied(home, paths):
+        with Alone(home, OPEN) as alone:
             if alone:
                 _sweep(settings, home)
 
 
-def _tidied(paths: list[str]) -> bool:
+def _tidied(home: str, paths: list[str]) -> bool:
     """Remove the marks that nobody will ever read; tell whether any process has died."""
     found = [mark for mark in map(_read_mark, paths) if mark is not None]
-    for mark in found:
-        if mark.old:
-            mark.remove()
+    old = [mark for mark in found if mark.old]
+    if old:
+        with Alone(home, OPEN) as alone:  # only where the folder is ours
+            for mark in old if alone else ():
+                mark.remove()
     left = [mark for mark in found if not mark.old]
     elsewhere.judge(left)
     return any(mark.dead for mark in left)
 
 
 class Alone:
-    """A lock on a folder, which is never waited for: the holder does the work."""
+    """A lock on a home or a folder in it, never waited for: the holder does the work."""
 
-    def __init__(self, folder: str) -> None:
-        self._folder = folder
+    def __init__(self, home: str, folder: str = ".") -> None:
+        self._home, self._folder = home, folder
         self._file = -1
 
     def __enter__(self) -> bool:
         import fcntl
 
         try:
-            self._file = journal.open_folder(self._folder)
+            self._file = journal.open_folder(self._home, self._folder)
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             return False

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 
 from autotask.guard import from_signal_handler
+from autotask.journal import open_folder
 from autotask.standard import standard
 
 TYPE_CHECKING = False
@@ -17,7 +18,8 @@ if TYPE_CHECKING:
 
 SHARED = "shared"  # a file of root's in a home that `autotask init-home` has laid
 _NO_ACCESS = 13  # EACCES
-_TYPE, _FOLDER, _FILE = 0o170000, 0o040000, 0o100000  # of a mode
+_TYPE, _FOLDER, _FILE, _LINK = 0o170000, 0o040000, 0o100000, 0o120000  # of a mode
+_MOST_LINKS = 40  # as many as Linux follows
 _STICKY, _BY_OTHERS = 0o1000, 0o022
 _PRIVATE = 0o700, 0o600
 _BY_GROUP, _BY_ALL = (0o2750, 0o640), (0o755, 0o644)
@@ -29,20 +31,54 @@ def settle(home: str) -> tuple[str, int]:
     """Return the home where this user's runs go, and the mode of the files there.
 
     That is *home* itself; in a shared home the user's own folder; and the user's usual home if
-    *home* belongs to somebody else. Raises OSError if there is none.
+    *home* belongs to another user. Raises OSError if there is none.
     """
     if not hasattr(os, "geteuid"):
         raise PermissionError(_NO_ACCESS, "this system has no owners of files", home)
     for place, (folder_mode, file_mode) in places(home):
-        if owner(place) == os.geteuid() or stranger(place) is None:
+        if may_make(place):
             try:
                 make_folder(os.path.join(place, "journal"), folder_mode)
             except OSError as problem:
                 if from_signal_handler(problem) or not (shared_modes(home) or _is_others(home)):
                     raise
-            if owner(os.path.join(place, "journal")) == os.geteuid():
-                return place, file_mode
+        if has_journal(place):
+            return place, file_mode
     raise PermissionError(_NO_ACCESS, "belongs to another user", home)
+
+
+def followed(home: str) -> str:
+    """Return where a home leads that may be a link.
+
+    Raises PermissionError where another user has made the link: it may lead anywhere.
+    """
+    for _ in range(_MOST_LINKS):
+        status = _status(home, follow=False)
+        if status is None or status.st_mode & _TYPE != _LINK:
+            return home
+        if status.st_uid not in (0, os.geteuid()):
+            raise PermissionError(_NO_ACCESS, "is a link of another user's", home)
+        home = os.path.join(os.path.dirname(home), os.readlink(home))
+    return home
+
+
+def may_make(home: str) -> bool:
+    """Tell whether this user may make a journal in a home."""
+    try:
+        return owner(followed(home)) == os.geteuid() or stranger(home) is None
+    except PermissionError:
+        return False
+
+
+def has_journal(home: str) -> bool:
+    """Tell whether a home has a journal of this user's."""
+    try:
+        os.close(open_folder(home, "journal"))
+    except OSError as problem:
+        if from_signal_handler(problem):
+            raise
+        return False
+    return True
 
 
 def places(home: str) -> Iterator[tuple[str, tuple[int, int]]]:
@@ -115,7 +151,10 @@ def _is_open(status: os.stat_result, itself: bool) -> bool:
 
 def _is_others(home: str) -> bool:
     """Tell whether a home belongs to another user, or would have to be made in what does."""
-    status = _status(home)
+    try:
+        status = _status(followed(home))
+    except PermissionError:
+        return True
     if status is not None and status.st_mode & _TYPE == _FOLDER:
         return status.st_uid != os.geteuid()
     return stranger(home) is not None

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 _NO_LINK = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
 _FOLDER = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | _NO_LINK
+_HOME = getattr(os, "O_PATH", os.O_RDONLY) | _FOLDER
+_RETRY = 60.0  # seconds before another look for a home, if this one fails as before
 _FLAGS = os.O_WRONLY | os.O_APPEND | _NO_LINK
 _FLAGS |= getattr(os, "O_NONBLOCK", 0)  # a FIFO of that name would keep us until it is read
 NEW = _FLAGS | os.O_CREAT | os.O_EXCL
@@ -49,6 +51,7 @@ class Journal:
         self._late: list[bytes] = []  # lines that were not to be written at once
         self._dropped = False  # more was refused than is kept
         self._is_refused = False  # the last write was
+        self._hopeless: tuple[int | None, float] = (0, 0.0)  # see _opened_folder
 
     def append(
         self,
@@ -215,24 +218,49 @@ class Journal:
     def _opened_folder(self) -> int:
         """Open the journal's folder; if it is not there or not ours, find out where to write."""
         try:
-            return open_folder(self.folder)
+            return open_folder(self.home, "journal")
         except OSError as problem:
             if from_signal_handler(problem):
                 raise
+            number, until = self._hopeless
+            if problem.errno == number and time.monotonic() < until:
+                raise  # to look again would take a hundred system calls
+            self._hopeless = problem.errno, time.monotonic() + _RETRY
         from autotask import homes
 
         self.home, self._mode = homes.settle(self.home)
+        self._hopeless = (0, 0.0)
         self.folder = os.path.join(self.home, "journal")
-        return open_folder(self.folder)
+        return open_folder(self.home, "journal")
 
 
-def open_folder(path: str) -> int:
-    """Open a folder of this user's own. Another user could swap what lies in theirs."""
-    folder = os.open(path, _FOLDER)
+def open_folder(home: str, name: str = ".") -> int:
+    """Open a home or a folder in it, which must be this user's own.
+
+    The home may be a link of this user's or root's. A folder in it may not: that could be swapped.
+    """
+    above = _open_home(home)
+    try:
+        folder = os.open(name, _FOLDER, dir_fd=above)
+    finally:
+        os.close(above)
     if os.fstat(folder).st_uid != os.geteuid():
         os.close(folder)
-        raise PermissionError(f"{path} belongs to another user")
+        raise PermissionError(f"{home}/{name} belongs to another user")
     return folder
+
+
+def _open_home(home: str) -> int:
+    try:
+        return os.open(home, _HOME)
+    except FileNotFoundError:
+        raise
+    except OSError as problem:
+        if from_signal_handler(problem):
+            raise
+    from autotask import homes
+
+    return os.open(homes.followed(home), _HOME)
 
 
 def _opened(name: str, folder: int, mode: int) -> int:

@@ -20,12 +20,13 @@ if TYPE_CHECKING:
     from autotask.dogstatsd import Wire
 
 TOLD, ENDED = "told-", "ended-"  # before a mark's name: see take_back
+OPEN = "open"  # the folder of a home in which they lie
 BECAME = "became-"  # and here: see autotask.handing_over
 
 
 def marks_folder(home: str) -> str:
     """Return where the marks of a home lie."""
-    return os.path.join(home, "open")
+    return os.path.join(home, OPEN)
 
 
 def leave_mark(
@@ -46,7 +47,7 @@ def leave_mark(
     folder = marks_folder(journal.home)
     path = os.path.join(folder, name)
     try:
-        file = _new(name, folder)
+        file = _new(name, journal.home)
     except FileExistsError:  # left by our launcher, of which we could not know
         return path
     except OSError as problem:
@@ -101,16 +102,16 @@ def is_signed(path: str) -> bool:
         return True  # nobody can tell
 
 
-def _new(name: str, path: str) -> int:
+def _new(name: str, home: str) -> int:
     try:
-        folder = open_folder(path)
+        folder = open_folder(home, OPEN)
     except FileNotFoundError:
         from autotask.homes import make_folder
 
         # In a shared home others may see which runs became another program.
-        beside = os.stat(os.path.join(os.path.dirname(path), "journal")).st_mode
-        make_folder(path, beside & 0o2755)
-        folder = open_folder(path)
+        beside = os.stat(os.path.join(home, "journal")).st_mode
+        make_folder(marks_folder(home), beside & 0o2755)
+        folder = open_folder(home, OPEN)
     try:
         return above_stdio(os.open(name, NEW, 0o600, dir_fd=folder))
     finally:

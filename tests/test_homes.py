@@ -18,9 +18,10 @@ import pytest
 from support import LAUNCHER, PYTHON, Ended, run_program, runs, write
 from tool.journals import COMMAND, HOST, Book, dead_process
 
-from autotask import journal, process
+from autotask import homes, journal, process
 from autotask.config import Settings
 from autotask.journal import Journal
+from autotask.launch import known_plugins
 from autotask.marks import leave_mark
 from autotask.run import SUCCESS, Run
 from autotask.tool import cli
@@ -166,6 +167,32 @@ def test_nothing_in_another_users_home_is_a_trap(
     assert (snapshot(home), snapshot(secret.parent)) == before
     if command == "runs" and trap is not _links_as_folders:
         assert done.stderr == f"autotask: {home} belongs to eve: only read\n"
+
+
+@root
+@pytest.mark.parametrize("shared", [False, True])
+@pytest.mark.parametrize("maker", [EVE, 0])
+def test_a_home_that_is_another_users_link_is_not_followed(
+    maker: int, shared: bool, place: Path
+) -> None:
+    logs = place / "logs"  # root's, as /var/log is with the journal of systemd
+    (logs / "journal").mkdir(parents=True)
+    home = place / "eves" / "home"
+    home.parent.mkdir()
+    if shared:
+        assert tool("init-home", str(home))[0] == 0
+    link = home / "0" if shared else home
+    link.symlink_to(logs)
+    os.lchown(link, maker, maker)
+    if not shared:
+        os.chown(home.parent, maker, maker)
+    before = snapshot(logs)
+    own = place / "root" / ".local" / "state" / "autotask"
+    for command in ([LAUNCHER, PYTHON, "-c", "import json"], [*COMMAND, "doctor"]):
+        said = as_root(place, *command, AUTOTASK_HOME=str(home)).stdout
+    assert (str(own) in said) is (maker == EVE)
+    assert (snapshot(logs) == before) is (maker == EVE)
+    assert len(runs(own if maker == EVE else logs)) == 1
 
 
 # --- a home that several users share -------------------------------------------------------------
@@ -410,6 +437,34 @@ def test_links_above_the_home_and_the_home_as_a_link_go_on_working(
     record("linked")
     assert seen() == {"linked": "success"}
     assert (tmp_path / "data" / "tasks" / "index.sqlite3").exists()
+
+
+def test_a_home_that_is_a_link_is_delivered_and_has_plugins(
+    tmp_path: Path, home: Path, datagrams: Any
+) -> None:
+    (tmp_path / "real").mkdir(0o700)
+    home.symlink_to("real")
+    Book(home).run(unsent=True)
+    assert tool("ship") == (0, "delivered 2 starts and ends\n", "")
+    (home / "plugins").write_text("/venv/bin\tcmd=module:function\n")
+    (home / "plugins").chmod(0o600)
+    assert known_plugins(str(home)) == {"/venv/bin": "cmd=module:function"}
+
+
+def test_a_home_that_cannot_be_written_is_not_looked_for_at_each_line(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    calls = []
+    settle = homes.settle
+
+    def counted(*words: Any) -> tuple[str, int]:
+        calls.append(words[0])
+        return settle(*words)
+
+    monkeypatch.setattr(homes, "settle", counted)
+    notes = Journal("/proc/nowhere")
+    assert [notes.append("a line") for _ in range(20)] == [False] * 20
+    assert calls == ["/proc/nowhere"]
 
 
 def test_a_segment_that_is_a_link_is_not_written(home: Path, tmp_path: Path) -> None:

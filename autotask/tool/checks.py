@@ -245,11 +245,10 @@ def _owners(home: str) -> Findings:
 def _place(home: str) -> str:
     """Return the home where this user's runs are recorded, or would be; see `homes.settle`."""
     for place, _ in homes.places(home):
-        owner = homes.owner(os.path.join(place, "journal"))
-        if owner == os.geteuid():
+        if homes.has_journal(place):
             return place
-        makes = homes.owner(place) == os.geteuid() or homes.stranger(place) is None
-        if owner is None and makes and _may_write(_nearest(place)):
+        is_there = os.path.lexists(os.path.join(place, "journal"))
+        if not is_there and homes.may_make(place) and _may_write(_nearest(place)):
             return place
     return home
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from autotask.closing import Alone, close_unmarked, sweep, under_launchers
 from autotask.config import Settings
-from autotask.marks import marks_folder
+from autotask.marks import OPEN
 from autotask.process import start_time
 from autotask.tool import index, output, retention, segments, whose
 from autotask.tool.errors import ToolError
@@ -91,7 +91,7 @@ def end_lost(settings: Settings, home: str, history: index.Index) -> None:
     lost = {start["run"] for start in history.lost_unended()}
     if not lost:
         return
-    with Alone(marks_folder(home)) as alone:
+    with Alone(home, OPEN) as alone:
         if alone:
             living = under_launchers(home)
             history.refresh()  # with what launchers and other commands have closed meanwhile

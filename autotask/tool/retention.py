@@ -68,7 +68,7 @@ def prune(home: str, max_size: int, keep: float | None = None) -> Outcome:
     """
     folder = segments.journal_folder(home)
     limit = "" if keep is None else journal.moment(time.time() - keep)
-    with _alone(folder), contextlib.closing(open_index(home)) as index:
+    with _alone(home), contextlib.closing(open_index(home)) as index:
         before = _size(folder)
         with index.transaction():
             _list_closed(index, home)
@@ -104,11 +104,11 @@ def keep_within_default(home: str) -> int:
 
 
 @contextlib.contextmanager
-def _alone(folder: str) -> Iterator[None]:
+def _alone(home: str) -> Iterator[None]:
     """Keep other prunes out."""
     if fcntl is None:
         raise ToolError("this system has no way to prune a journal that is in use")
-    descriptor = journal.open_folder(folder)
+    descriptor = journal.open_folder(home, "journal")
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield

@@ -254,7 +254,7 @@ def test_a_prune_that_is_killed_leaves_whole_runs(book: Book, home: Path) -> Non
 
 def test_two_prunes_at_once_do_not_meet(book: Book, home: Path) -> None:
     book.run(ago=3 * DAY)
-    with retention._alone(str(home / "journal")):
+    with retention._alone(str(home)):
         ended = autotask("prune", "--keep", "1d")
         assert (ended.status, ended.stderr) == (1, "autotask: another prune is at work\n")
         assert names() == ["nightly"]
