@@ -27,15 +27,17 @@ _OPEN_FOLDER = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_CLOE
 _NO_LINK = getattr(os, "O_NOFOLLOW", 0)
 
 
-def settle(home: str) -> tuple[str, int]:
+def settle(home: str, stay: bool = False) -> tuple[str, int]:
     """Return the home where this user's runs go, and the mode of the files there.
 
     That is *home* itself; in a shared home the user's own folder; and the user's usual home if
-    *home* belongs to another user. Raises OSError if there is none.
+    *home* belongs to another user. *stay*: only *home* itself. Raises OSError if there is none.
     """
     if not hasattr(os, "geteuid"):
         raise PermissionError(_NO_ACCESS, "this system has no owners of files", home)
     for place, (folder_mode, file_mode) in places(home):
+        if stay and place != home:
+            continue
         if may_make(place):
             try:
                 make_folder(os.path.join(place, "journal"), folder_mode)
@@ -44,7 +46,9 @@ def settle(home: str) -> tuple[str, int]:
                     raise
         if has_journal(place):
             return place, file_mode
-    raise PermissionError(_NO_ACCESS, "belongs to another user", home)
+    folder = os.path.join(home, "journal")
+    why = "is a link" if os.path.islink(folder) else "belongs to another user"
+    raise PermissionError(_NO_ACCESS, why, folder)
 
 
 def followed(home: str) -> str:

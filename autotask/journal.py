@@ -176,6 +176,10 @@ class Journal:
         size = os.fstat(self._file).st_size if self._is_ready() else 0
         return segment(time.time()), size
 
+    def is_open(self) -> bool:
+        """Tell whether lines can be written, as far as is known."""
+        return self._identity is not None
+
     def close(self) -> None:
         """Let go of the file; the next line would open it again."""
         if self._names() is not None:
@@ -228,7 +232,8 @@ class Journal:
             self._hopeless = problem.errno, time.monotonic() + _RETRY
         from autotask import homes
 
-        self.home, self._mode = homes.settle(self.home)
+        # Once a line stands, no other home will do: whoever reads it looks for the end beside it.
+        self.home, self._mode = homes.settle(self.home, stay=self._hour[1] > 0)
         self._hopeless = (0, 0.0)
         self.folder = os.path.join(self.home, "journal")
         return open_folder(self.home, "journal")

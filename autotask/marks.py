@@ -44,6 +44,8 @@ def leave_mark(
     A launcher's *lock* is called before anybody can read the mark, and returns a field of it.
     """
     segment, offset = journal.position()  # first: it finds out which home is ours to write
+    if not journal.is_open():
+        return None  # there will be no run to look for
     folder = marks_folder(journal.home)
     path = os.path.join(folder, name)
     try:

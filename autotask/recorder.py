@@ -415,9 +415,11 @@ def _has_open() -> bool:
 def _explain(here: _Process) -> None:
     """Say to whom asks what becomes of this process's runs."""
     wanted = here.settings
-    journaled = "nowhere"
-    if here.journal:
-        journaled = f"in {here.journal.folder}" if here.journal.home else "on standard error"
+    journaled, notes = "nowhere", here.journal
+    if notes and not notes.home:
+        journaled = "on standard error"
+    elif notes and notes.is_open():
+        journaled = f"in {notes.folder}"
     sent = "to {} {}:{}".format(*wanted.destination).removesuffix(":0") if here.wire else "nowhere"
     debug(f"process {here.pid}: runs are journalled {journaled}, sent {sent}")
     for problem in wanted.problems:

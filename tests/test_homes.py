@@ -72,7 +72,8 @@ def tool(*words: str) -> tuple[int, str, str]:
 
 def as_root(place: Path, *command: str | Path, **env: str | None) -> Ended:
     """Run a command as root, whose own home is a folder of the test's."""
-    passwd = write(place / "passwd", f"root:x:0:0::{place}/root:/bin/sh\neve:x:{EVE}:{EVE}::/:\n")
+    users = f"root:x:0:0::{place}/root:/bin/sh\neve:x:{EVE}:{EVE}::{place}/eve:\n"
+    passwd = write(place / "passwd", users)
     bind = 'mount --bind "$0" /etc/passwd && exec "$@"'
     words = ("unshare", "-m", "sh", "-c", bind, passwd)
     if run_program(*words, "true", under="bare").status:
@@ -413,6 +414,29 @@ def test_nothing_of_roots_comes_into_a_users_home(
 
 
 @root
+def test_a_program_that_becomes_another_user_does_not_change_its_home(place: Path) -> None:
+    home, eve = place / "tasks", place / "eve"
+    eve.mkdir()
+    os.chown(eve, EVE, EVE)
+    home.mkdir(0o755)
+    source = f"""
+        import os, pwd
+        from autotask import homes
+        from autotask.journal import Journal
+        notes = Journal({str(home)!r})
+        print(notes.append("as root"))
+        notes.close()  # as at the end of the hour
+        os.setgid({EVE}), os.setuid({EVE})
+        print(notes.append("as eve"), Journal({str(home)!r}).append("a new process"))
+    """
+    done = as_root(place, PYTHON, write(place / "becomes.py", source))
+    assert (done.stdout.split(), done.stderr) == (["True", "False", "True"], "")
+    (segment,) = home.glob("journal/*")
+    (other,) = eve.glob(".local/state/autotask/journal/*")
+    assert (segment.read_text(), other.read_text()) == ("as root\n", "a new process\n")
+
+
+@root
 def test_the_doctor_says_whose_a_home_is(place: Path, home: Path) -> None:
     home = place / "home"
     Book(home).run()
@@ -465,6 +489,27 @@ def test_a_home_that_cannot_be_written_is_not_looked_for_at_each_line(
     notes = Journal("/proc/nowhere")
     assert [notes.append("a line") for _ in range(20)] == [False] * 20
     assert calls == ["/proc/nowhere"]
+
+
+def test_a_journal_that_is_a_link_is_refused_in_words(tmp_path: Path, home: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    home.mkdir(0o700)
+    (home / "journal").symlink_to(tmp_path / "elsewhere")
+    program = "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"
+    words = (PYTHON, "-c", program)
+    log = tmp_path / "log"
+    env = {"AUTOTASK_DEBUG": str(log), "AUTOTASK_PROCESS": "1"}
+    run_program(*words, under="path", env=env)
+    run_program(*words, under="launcher", env=env)
+    assert "runs are journalled nowhere, sent " in log.read_text()
+    assert f"is a link: '{home}/journal'" in log.read_text()
+    assert [path.name for path in home.iterdir()] == ["journal"]  # no mark of what cannot be found
+    status, out, err = tool("runs")
+    assert (status, out) == (1, "")
+    assert err == (
+        f"autotask: no run is recorded while {home}/journal is a link: "
+        f"replace it by a folder, or make {home} itself the link\n"
+    )
 
 
 def test_a_segment_that_is_a_link_is_not_written(home: Path, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from autotask.tool import whose
+from autotask.tool.errors import ToolError
 
 _NAME = re.compile(r"\d{4}-\d\d-\d\dT\d\d\.jsonl", re.ASCII)
 
@@ -38,7 +39,13 @@ def listed(folder: str) -> list[Segment]:
         above = os.lstat(folder)
     except FileNotFoundError:
         return []
-    if not stat.S_ISDIR(above.st_mode):  # a link, too
+    if stat.S_ISLNK(above.st_mode):
+        home = os.path.dirname(folder)
+        raise ToolError(
+            f"no run is recorded while {folder} is a link: "
+            f"replace it by a folder, or make {home} itself the link"
+        )
+    if not stat.S_ISDIR(above.st_mode):
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), folder)
     found = []
     with os.scandir(folder) as entries:
