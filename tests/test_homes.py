@@ -6,6 +6,7 @@ import contextlib
 import io
 import json
 import os
+import re
 import shutil
 import sys
 import tempfile
@@ -277,6 +278,43 @@ def test_nobody_can_end_or_hide_another_users_runs(shared: Path) -> None:
     as_user(EVE, lambda: str(shutil.copytree(shared / str(EVE), shared / "54323")))
     for user in (ANN, EVE, 0):
         assert as_user(user, seen) == {"anns": "running", "eves": "success"}
+
+
+@root
+def test_a_run_that_another_user_has_copied_is_told_from_it(shared: Path) -> None:
+    run = as_user(ANN, lambda: record("anns"))
+    (segment,) = shared.glob(f"{ANN}/journal/*.jsonl")
+    copied = segment.read_text()
+
+    def forge() -> None:
+        record("eves")
+        notes = Journal(str(shared))
+        for line in copied.replace("anns", "forged").splitlines():
+            notes.append(line)
+        below = Run("below", "click")
+        below.parent = below.root = run
+        notes.append(journal.started_line(below, '"pid":1'))
+
+    as_user(EVE, forge)
+
+    def shown(*words: str) -> str:
+        status, out, err = tool("show", *words)
+        return err if status else re.findall(r"task +(\w+)", out)[0] + " below" * ("below" in out)
+
+    assert (shown(f"{run[:8]}@{ANN}"), shown(f"{run}@{EVE}")) == ("anns", "forged below")
+    for user, task in ((ANN, "anns"), (EVE, "forged below")):
+        assert as_user(user, lambda: shown(run)) == task
+    assert shown(run) == f"autotask: {run} is ambiguous: {run}@{ANN}, {run}@{EVE}\n"
+    assert shown(f"{run}@root") == f"autotask: no run of root begins with {run}\n"
+    heads, *rows = (line.split() for line in tool("runs")[1].splitlines())
+    users = {(row[heads.index("TASK") + 1], row[1]) for row in rows}  # the time has two words
+    assert (heads[1], users) == (
+        "USER",
+        {("anns", str(ANN)), *((task, str(EVE)) for task in ("eves", "forged", "below"))},
+    )
+    lines = map(json.loads, tool("runs", "--format", "jsonl")[1].splitlines())
+    assert {(line["task"], line["user"]) for line in lines} == users
+    assert tool("runs", "--format", "csv")[1].split()[0].endswith(",trigger,user")
 
 
 @root

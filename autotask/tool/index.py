@@ -155,6 +155,7 @@ class Index:
     def __init__(self, connection: sqlite3.Connection, path: str, source: Source) -> None:
         self.connection = connection
         self.path = path
+        self.shared = source.shared  # several users' runs: an id alone does not name one
         self._source = source
 
     def close(self) -> None:
@@ -357,6 +358,7 @@ class Source(NamedTuple):
     folder: str
     listed: Callable[[], list[segments.Segment]]
     marks: Callable[[], list[tuple[str, int]]]  # folders, each with the owner of the runs
+    shared: bool = False
 
 
 def open_index(home: str) -> Index:
@@ -376,6 +378,7 @@ def open_shared(home: str, own: str | None) -> Index:
                 (marks_folder(os.path.join(home, name)), owner)
                 for name, owner in whose.journals(home)
             ],
+            shared=True,
         ),
     )
 

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from autotask.tool import quantities
+from autotask.tool import quantities, whose
 
 # The contract's fields in its order, which are columns of the index.
 FIELDS = (
@@ -16,23 +16,29 @@ FIELDS = (
     *("pid", "host", "python", "service", "env", "version", "tags", "trigger"),
 )
 _MORE = ("started_more", "finished_more")  # fields that this version does not know
-COLUMNS = ", ".join(f'"{field}"' for field in FIELDS + _MORE)  # quoted: trigger is a word of SQL
+USER = "user"  # a field more in a shared home
+COLUMNS = ", ".join(
+    f'"{field}"' for field in (*FIELDS, "owner", *_MORE)
+)  # quoted: trigger is a word of SQL
 _ERROR, _TAGS = FIELDS.index("error"), FIELDS.index("tags")
 
 Record = dict[str, Any]
 
 
-def from_row(row: Iterable[Any]) -> Record:
+def from_row(row: Iterable[Any], shared: bool = False) -> Record:
     """Make the record from a row of the index that holds COLUMNS.
 
+    That of a *shared* home says whose run it is.
     Fields that this version does not know follow the others, as the journal has them.
     """
-    *values, started, finished = row
+    *values, owner, started, finished = row
     if values[_ERROR]:
         error = json.loads(values[_ERROR])
         values[_ERROR] = {name: error.get(name) for name in ("type", "message", "where")}
     values[_TAGS] = json.loads(values[_TAGS]) if values[_TAGS] else {}
     record = dict(zip(FIELDS, values))
+    if shared:
+        record[USER] = whose.short_name(owner)
     for more in filter(None, (started, finished)):
         record = {**record, **json.loads(more), **record}
     return record

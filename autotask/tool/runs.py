@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from autotask.tool import history, options, output, quantities
 from autotask.tool.index import Index
-from autotask.tool.record import COLUMNS, FIELDS, Record, duration_text, from_row, reason_text
+from autotask.tool.record import COLUMNS, FIELDS, USER, Record, duration_text, from_row, reason_text
 from autotask.tool.table import Column, print_table
 
 if TYPE_CHECKING:
@@ -55,7 +55,8 @@ def run(arguments: argparse.Namespace) -> None:
         if arguments.format == "jsonl":
             output.print_json_lines(records)
         elif arguments.format == "csv":
-            output.print_csv(FIELDS, records)
+            shared = index is not None and index.shared
+            output.print_csv((*FIELDS, USER) if shared else FIELDS, records)
         else:
             _print_table(list(records), "no runs match" if index else history.NO_RUNS)
 
@@ -76,7 +77,7 @@ def _records(index: Index, arguments: argparse.Namespace) -> Iterator[Record]:
     statement = (
         f"SELECT {COLUMNS} FROM run WHERE {where} ORDER BY started_at {order}, rowid {order}"
     )
-    return map(from_row, index.rows(statement, values))
+    return (from_row(row, index.shared) for row in index.rows(statement, values))
 
 
 def _print_table(records: list[Record], otherwise: str) -> None:
@@ -84,7 +85,13 @@ def _print_table(records: list[Record], otherwise: str) -> None:
         print(otherwise)
         return
     now = time.time()
-    print_table(_COLUMNS, [_cells(record, now) for record in records])
+    rows = [_cells(record, now) for record in records]
+    if USER not in records[0]:
+        print_table(_COLUMNS, rows)
+        return
+    for record, row in zip(records, rows):
+        row.insert(1, output.styled(record[USER]))
+    print_table((_COLUMNS[0], Column("USER"), *_COLUMNS[1:]), rows)
 
 
 def _cells(record: Record, now: float) -> list[Text]:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import re
 import time
 from typing import TYPE_CHECKING, Any
 
-from autotask.tool import history, output, quantities
+from autotask.tool import history, output, quantities, whose
 from autotask.tool.errors import ToolError
 from autotask.tool.index import Index
 from autotask.tool.record import (
     COLUMNS,
     FIELDS,
+    USER,
     Record,
     duration_text,
     error_text,
@@ -31,19 +33,26 @@ SUMMARY = "show one run with its children"
 DESCRIPTION = "Show all that is known of one run, and the tree of runs under it."
 EXAMPLES = """\
   autotask show 2f9c41d0
+  autotask show 2f9c41d0@ann
 """
 _BELOW = f"""
-WITH RECURSIVE below (id) AS (
-    SELECT ? UNION SELECT run FROM run JOIN below ON parent = id  -- UNION: a circle ends
+WITH RECURSIVE below (id, whose) AS (
+    SELECT ?, ?
+    UNION SELECT run, owner FROM run JOIN below ON parent = id AND owner = whose
+    -- UNION: a circle ends
 )
-SELECT {COLUMNS} FROM run JOIN below ON run = id
+SELECT {COLUMNS} FROM run JOIN below ON run = id AND owner = whose
 WHERE started_at IS NOT NULL ORDER BY started_at, run.rowid
 """
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("run", metavar="RUN", help="a run's id, or its first 4 or more digits")
+    parser.add_argument(
+        "run",
+        metavar="RUN",
+        help="a run's id, or its first 4 or more digits; @USER behind it in a shared home",
+    )
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -51,29 +60,46 @@ def run(arguments: argparse.Namespace) -> None:
     with history.opened() as index:
         if index is None:
             raise ToolError(history.NO_RUNS)
-        wanted = _resolved(index, arguments.run)
-        tree = {record["run"]: record for record in map(from_row, index.rows(_BELOW, (wanted,)))}
+        wanted, owner = _resolved(index, arguments.run)
+        rows = index.rows(_BELOW, (wanted, owner))
+        tree = {record["run"]: record for record in (from_row(row, index.shared) for row in rows)}
         now = time.time()
-        output.print_rich(_details(_lines(index, tree[wanted], now)))
+        output.print_rich(_details(_lines(index, tree[wanted], owner, now)))
         if len(tree) > 1:
             output.print_rich("", _drawn(tree, wanted, now))
 
 
-def _resolved(index: Index, wanted: str) -> str:
-    """Return the id that begins so."""
-    prefix = wanted.lower()
+def _resolved(index: Index, wanted: str) -> tuple[str, int]:
+    """Return the id that begins so, and its owner in the index: this user's before others'."""
+    prefix, _, user = wanted.partition("@")
+    prefix = prefix.lower()
     if re.fullmatch(r"[0-9a-f]{4,16}", prefix) is None:
         raise ToolError(f"{wanted!r} is no run: 4 to 16 hex digits, as in `autotask runs`")
+    if user and not index.shared:
+        raise ToolError(f"{wanted!r}: only runs in a shared home have a user")
     statement = (
-        "SELECT run FROM run WHERE run >= ? AND run < ? AND started_at IS NOT NULL "
-        "ORDER BY run LIMIT 5"
+        "SELECT run, owner FROM run WHERE run >= ? AND run < ? AND started_at IS NOT NULL "
+        "ORDER BY run, owner"
     )
-    found = [str(run) for (run,) in index.rows(statement, (prefix, prefix + "g"))]
+    found = [
+        (str(run), int(owner))
+        for run, owner in index.rows(statement, (prefix, prefix + "g"))
+        if user in ("", str(owner), whose.short_name(owner))
+    ]
+    own = [one for one in found if index.shared and one[1] == os.geteuid()]
+    found = own if own and not user else found
     if not found:
-        raise ToolError(f"no run begins with {prefix}")
+        raise ToolError(f"no run{f' of {user}' if user else ''} begins with {prefix}")
     if len(found) > 1:
-        raise ToolError(f"{prefix} is ambiguous: {', '.join(found)}")
+        raise ToolError(f"{prefix} is ambiguous: {', '.join(_names(index, found[:5]))}")
     return found[0]
+
+
+def _names(index: Index, found: list[tuple[str, int]]) -> list[str]:
+    """Write what would name each of these runs, and no other."""
+    if not index.shared:
+        return [run for run, _ in found]
+    return [f"{run}@{whose.short_name(owner)}" for run, owner in found]
 
 
 def _details(lines: list[tuple[str, str]]) -> Table:
@@ -88,11 +114,16 @@ def _details(lines: list[tuple[str, str]]) -> Table:
     return grid
 
 
-def _lines(index: Index, record: Record, now: float) -> list[tuple[str, str]]:
+def _lines(index: Index, record: Record, owner: int, now: float) -> list[tuple[str, str]]:
     """Return what is known, in the order in which a person asks for it."""
+
+    def named(run_id: str | None) -> str | None:
+        return _named(index, run_id, owner)
+
     error = record["error"] or {}
     pairs: list[tuple[str, Any]] = [
         ("run", record["run"]),
+        (USER, record.get(USER)),
         ("task", record["task"]),
         ("framework", record["framework"]),
         ("status", record["status"]),
@@ -101,15 +132,15 @@ def _lines(index: Index, record: Record, now: float) -> list[tuple[str, str]]:
         ("signal", record["signal"]),
         ("error", error_text(error) if error else None),
         ("where", error.get("where")),
-        ("caused by", _named(index, record["caused_by"])),
+        ("caused by", named(record["caused_by"])),
         ("started", quantities.local_time(record["started_at"], now)),
         ("finished", record["finished_at"] and quantities.local_time(record["finished_at"], now)),
         ("duration", duration_text(record, now)),
         ("cpu", None if record["cpu"] is None else quantities.duration_text(record["cpu"])),
         ("memory", None if record["max_rss"] is None else quantities.size_text(record["max_rss"])),
         ("trigger", record["trigger"]),
-        ("parent", _named(index, record["parent"])),
-        ("root", None if record["root"] == record["run"] else _named(index, record["root"])),
+        ("parent", named(record["parent"])),
+        ("root", None if record["root"] == record["run"] else named(record["root"])),
         ("pid", record["pid"]),
         ("host", record["host"]),
         ("python", record["python"]),
@@ -121,7 +152,7 @@ def _lines(index: Index, record: Record, now: float) -> list[tuple[str, str]]:
     pairs += [
         (name, value if isinstance(value, str) else json.dumps(value))
         for name, value in record.items()
-        if name not in FIELDS
+        if name not in (*FIELDS, USER)
     ]
     return [
         (label, line)
@@ -137,9 +168,9 @@ def _labelled(name: str, value: str) -> list[tuple[str, str]]:
     return [(name if part is parts[0] else "", part.rstrip()) for part in parts]
 
 
-def _named(index: Index, run_id: str | None) -> str | None:
+def _named(index: Index, run_id: str | None, owner: int) -> str | None:
     """Write a run's id with its task's name behind it, where the run is known."""
-    for (task,) in index.rows("SELECT task FROM run WHERE run = ?", (run_id,)):
+    for (task,) in index.rows("SELECT task FROM run WHERE run = ? AND owner = ?", (run_id, owner)):
         if task:
             return f"{run_id} {task}"
     return run_id

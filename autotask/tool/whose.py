@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import stat
 from typing import NamedTuple
@@ -62,13 +63,20 @@ def _why_roots(path: str) -> str:
 
 
 def user_name(uid: int) -> str:
-    """Name a user, or give the number of one that has no name."""
+    """Name a user in a sentence."""
+    name = short_name(uid)
+    return f"user {uid}" if name == str(uid) else name
+
+
+@functools.cache
+def short_name(uid: int) -> str:
+    """Return a user's name, or the number of one that has no name."""
     try:
         import pwd
 
         return pwd.getpwuid(uid).pw_name
     except (ImportError, KeyError):
-        return f"user {uid}"
+        return str(uid)
 
 
 def journals(home: str) -> list[tuple[str, int]]:
