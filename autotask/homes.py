@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 
 from autotask.guard import from_signal_handler
+from autotask.journal import HOME as _PATH
 from autotask.journal import open_folder
 from autotask.standard import standard
 
@@ -23,8 +24,6 @@ _MOST_LINKS = 40  # as many as Linux follows
 _STICKY, _BY_OTHERS = 0o1000, 0o022
 _PRIVATE = 0o700, 0o600
 _BY_GROUP, _BY_ALL = (0o2750, 0o640), (0o755, 0o644)
-_OPEN_FOLDER = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_CLOEXEC", 0)
-_NO_LINK = getattr(os, "O_NOFOLLOW", 0)
 
 
 def settle(home: str, stay: bool = False) -> tuple[str, int]:
@@ -38,9 +37,9 @@ def settle(home: str, stay: bool = False) -> tuple[str, int]:
     for place, (folder_mode, file_mode) in places(home):
         if stay and place != home:
             continue
-        if may_make(place):
+        if may_make(place) and not os.path.islink(os.path.join(place, "journal")):
             try:
-                make_folder(os.path.join(place, "journal"), folder_mode)
+                make_in(place, "journal", folder_mode)
             except OSError as problem:
                 if from_signal_handler(problem) or not (shared_modes(home) or _is_others(home)):
                     raise
@@ -180,31 +179,94 @@ def _status(path: str, follow: bool = True) -> os.stat_result | None:
 
 
 def make_folder(path: str, mode: int = 0o700) -> None:
-    """Make a folder of ours and those above it; only what we make gets the mode, umask or not."""
-    os.close(_made(os.path.abspath(path), mode))
+    """Make a folder of ours and those above it; only what we make gets the mode, umask or not.
+
+    Raises PermissionError where another user has a folder or a link on the way.
+    """
+    os.close(_walked(path, mode))
 
 
-def _made(path: str, mode: int) -> int:
-    """Open a folder, and make it first if it is not there."""
+def make_in(home: str, name: str, mode: int = 0o700) -> None:
+    """Likewise make a folder in a home; one of this user's own may be below another user's."""
     try:
-        return os.open(path, _OPEN_FOLDER)
-    except FileNotFoundError:
-        pass
-    above, name = os.path.split(path)
-    folder = _made(above, mode)
+        above = open_folder(home)
+    except OSError as problem:
+        if from_signal_handler(problem):
+            raise
+        above = _walked(home, mode)
     try:
-        return _made_in(folder, name, mode)
+        os.close(_step(above, name, mode))
     finally:
+        os.close(above)
+
+
+def _walked(path: str, mode: int) -> int:
+    """Open a folder, made where it is missing, step by step.
+
+    By descriptor, and not by path: in /tmp another user could put a link there meanwhile.
+    """
+    folder = os.open("/", _PATH)
+    words = path.split("/")[::-1]
+    links = 0
+    try:
+        while words:
+            word = words.pop()
+            if word in ("", "."):
+                continue
+            target = _target(folder, word)
+            if target:
+                links += 1
+                if links > _MOST_LINKS:
+                    raise PermissionError(_NO_ACCESS, "is a circle of links", path)
+                words += target.split("/")[::-1]
+                word = "/" if target[0] == "/" else "."
+            below = _step(folder, word, mode)
+            os.close(folder)
+            folder = below
+    except BaseException:
         os.close(folder)
+        raise
+    return folder
+
+
+def _target(folder: int, name: str) -> str | None:
+    """Return where a link of this user's or root's leads; None where there is none."""
+    try:
+        status = os.stat(name, dir_fd=folder, follow_symlinks=False)
+    except FileNotFoundError:
+        return None
+    if status.st_mode & _TYPE != _LINK:
+        return None
+    _check_owner(status, name)
+    return os.readlink(name, dir_fd=folder)
+
+
+def _step(folder: int, name: str, mode: int) -> int:
+    """Open a folder in another one, made if it is missing; no link is followed."""
+    try:
+        below = os.open(name, _PATH, dir_fd=folder)
+    except FileNotFoundError:
+        below = _made_in(folder, name, mode)
+    try:
+        _check_owner(os.fstat(below), name)
+    except BaseException:
+        os.close(below)
+        raise
+    return below
+
+
+def _check_owner(status: os.stat_result, name: str) -> None:
+    if status.st_uid not in (0, os.geteuid()):
+        raise PermissionError(_NO_ACCESS, "belongs to another user", name)
 
 
 def _made_in(folder: int, name: str, mode: int) -> int:
     try:
         os.mkdir(name, mode, dir_fd=folder)
-    except FileExistsError:  # another process was faster, or it is a link to nowhere
-        return os.open(name, _OPEN_FOLDER | _NO_LINK, dir_fd=folder)
+    except FileExistsError:  # another process was faster
+        return os.open(name, _PATH, dir_fd=folder)
     # The umask may have left us no right to open it; a path alone needs none.
-    made = os.open(name, getattr(os, "O_PATH", 0) | _OPEN_FOLDER | _NO_LINK, dir_fd=folder)
+    made = os.open(name, _PATH, dir_fd=folder)
     try:
         if os.fstat(made).st_uid == os.geteuid():
             os.chmod(f"/proc/self/fd/{made}", mode)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 _NO_LINK = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
 _FOLDER = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | _NO_LINK
-_HOME = getattr(os, "O_PATH", os.O_RDONLY) | _FOLDER
+HOME = getattr(os, "O_PATH", os.O_RDONLY) | _FOLDER  # to open what need not be readable
 _RETRY = 60.0  # seconds before another look for a home, if this one fails as before
 _FLAGS = os.O_WRONLY | os.O_APPEND | _NO_LINK
 _FLAGS |= getattr(os, "O_NONBLOCK", 0)  # a FIFO of that name would keep us until it is read
@@ -244,7 +244,16 @@ def open_folder(home: str, name: str = ".") -> int:
 
     The home may be a link of this user's or root's. A folder in it may not: that could be swapped.
     """
-    above = _open_home(home)
+    try:
+        above = os.open(home, HOME)
+    except FileNotFoundError:
+        raise
+    except OSError as problem:
+        if from_signal_handler(problem):
+            raise
+        from autotask.homes import followed
+
+        above = os.open(followed(home), HOME)
     try:
         folder = os.open(name, _FOLDER, dir_fd=above)
     finally:
@@ -253,19 +262,6 @@ def open_folder(home: str, name: str = ".") -> int:
         os.close(folder)
         raise PermissionError(f"{home}/{name} belongs to another user")
     return folder
-
-
-def _open_home(home: str) -> int:
-    try:
-        return os.open(home, _HOME)
-    except FileNotFoundError:
-        raise
-    except OSError as problem:
-        if from_signal_handler(problem):
-            raise
-    from autotask import homes
-
-    return os.open(homes.followed(home), _HOME)
 
 
 def _opened(name: str, folder: int, mode: int) -> int:

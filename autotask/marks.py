@@ -91,7 +91,7 @@ def sign_mark(home: str, begin: str) -> None:
     try:
         for name in os.listdir(folder):
             if name.startswith(begin):
-                os.utime(os.path.join(folder, name), (0, 0))
+                os.utime(os.path.join(folder, name), (0, 0), follow_symlinks=False)
     except OSError:
         return
 
@@ -108,11 +108,11 @@ def _new(name: str, home: str) -> int:
     try:
         folder = open_folder(home, OPEN)
     except FileNotFoundError:
-        from autotask.homes import make_folder
+        from autotask.homes import make_in
 
         # In a shared home others may see which runs became another program.
         beside = os.stat(os.path.join(home, "journal")).st_mode
-        make_folder(marks_folder(home), beside & 0o2755)
+        make_in(home, OPEN, beside & 0o2755)
         folder = open_folder(home, OPEN)
     try:
         return above_stdio(os.open(name, NEW, 0o600, dir_fd=folder))

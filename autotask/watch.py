@@ -88,8 +88,9 @@ def tell_launcher(run: str) -> None:
     if settings.journal and settings.home:
         ours = sys.modules["autotask.journal"].Journal(settings.home)
         ours.position()  # finds out which home is ours to write
-        ours.close()
-        sys.modules["autotask.marks"].sign_mark(ours.home, f"launcher-{run}-")
+        if ours.is_open():
+            ours.close()
+            sys.modules["autotask.marks"].sign_mark(ours.home, f"launcher-{run}-")
 
 
 def find(

@@ -172,6 +172,24 @@ def test_nothing_in_another_users_home_is_a_trap(
 
 
 @root
+def test_no_folder_is_made_beyond_another_users_link_or_folder(place: Path) -> None:
+    (place / "logs").mkdir()
+    (place / "link").symlink_to(place / "logs")
+    (place / "eves").mkdir()
+    for name in ("link", "eves"):
+        os.lchown(place / name, EVE, EVE)
+        with pytest.raises(PermissionError):
+            homes.make_folder(str(place / name / "home" / "journal"))
+    assert [*place.glob("*/*")] == []
+    (place / "own").symlink_to("logs/../logs/deep")
+    homes.make_folder(str(place / "own" / "home"))
+    assert [*(place / "logs").rglob("*")] == [place / "logs" / "deep", place / "logs/deep/home"]
+    (place / "round").symlink_to("round")
+    with pytest.raises(PermissionError):
+        homes.make_folder(str(place / "round" / "home"))
+
+
+@root
 @pytest.mark.parametrize("shared", [False, True])
 @pytest.mark.parametrize("maker", [EVE, 0])
 def test_a_home_that_is_another_users_link_is_not_followed(
@@ -519,9 +537,9 @@ def test_a_home_that_cannot_be_written_is_not_looked_for_at_each_line(
     calls = []
     settle = homes.settle
 
-    def counted(*words: Any) -> tuple[str, int]:
-        calls.append(words[0])
-        return settle(*words)
+    def counted(home: str, **how: Any) -> tuple[str, int]:
+        calls.append(home)
+        return settle(home, **how)
 
     monkeypatch.setattr(homes, "settle", counted)
     notes = Journal("/proc/nowhere")
