@@ -119,7 +119,8 @@ class Image:
                 "set -e",
                 f"root={shlex.quote(str(self.tree))}",
                 "mount --bind $root $root",
-                *_machine(),
+                *(_bind(mount) for mount in machine()),
+                "mount --rbind /dev $root/dev",
                 *(_bind(mount) for mount in mounts),
                 *(["mount -o remount,bind,ro $root"] if read_only else []),
                 "mount -t proc proc $root/proc",
@@ -192,16 +193,13 @@ def base(tree: Path) -> Image:
     return Image(tree)
 
 
-def _machine() -> list[str]:
-    """Write the commands that show a container the machine's programs."""
+def machine() -> tuple[Mount, ...]:
+    """Return the folders of the machine that a container sees: its programs and this Python."""
     shown = {f"/{name}": f"/{name}" for name in _MACHINE if Path("/", name).exists()}
     shown[sys.base_prefix] = sys.base_prefix
     shown["/machine/autotask"] = str(INSTALLED)
     shown["/machine/site"] = sysconfig.get_path("purelib")
-    return [
-        *(_bind(Mount(place, Path(folder), read_only=True)) for place, folder in shown.items()),
-        "mount --rbind /dev $root/dev",
-    ]
+    return tuple(Mount(place, Path(folder), read_only=True) for place, folder in shown.items())
 
 
 def _bind(mount: Mount) -> str:
