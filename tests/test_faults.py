@@ -308,6 +308,8 @@ attempt("exit", sys.exit, 3)
 attempt("exit", sys.exit)
 attempt("exit", exit, "text")
 attempt("task", jobs.plain, 2)
+attempt("arguments", jobs.plain)
+attempt("attribute", setattr, os._exit, "more", 1)
 attempt("import", __import__, "shop_broken")
 print(sys.exit, sys.exit.__name__, os._exit.__name__, sys.exit.__doc__)
 for code in (0, 7):
@@ -427,7 +429,16 @@ PROGRAMS: dict[str, tuple[str, dict[str, str]]] = {
         },
     ),
     "helper": (ENDINGS["leaves"], {"SHOP_CALLED": "/usr/lib/python3/dist-packages/helper.py"}),
-    "wrapper": (STARTS, {"SHOP_CALLED": "ddtrace-run"}),
+    "wrapper": (STARTS, {"SHOP_CALLED": "opentelemetry-instrument"}),
+    "scheduler": (
+        ENDINGS["leaves"],
+        {"SHOP_CALLED": "yacron", "AUTOTASK_PARENT": "0123456789abcdef:0123456789abcdef:cron"},
+    ),
+    "stderr": (
+        "\nimport os, shop_jobs; os.dup2(os.open(os.devnull, os.O_WRONLY), 2); shop_jobs.plain(3)\n"
+        + ENDINGS["leaves"],
+        {"AUTOTASK_JOURNAL": "stderr"},
+    ),
     "odd": (ENDINGS["raises"], ODD_ENV),
     "resolving": (
         "\nimport shop_jobs, time; shop_jobs.plain(3); time.sleep(0.1)\n" + ENDINGS["leaves"],
@@ -473,6 +484,7 @@ INEVITABLE: dict[str, tuple[str, str]] = {
     "sitecustomize:_package.load": ("raises returns", _VALUE),
     "autotask:task": ("raises returns", "is what it calls"),
     "autotask.agent:find_spec": ("raises returns", _BORDER),
+    "autotask.agent:_leave_word.explain": ("raises", _GUARD),
     "autotask.functions:instrument": ("returns", _VALUE),
     "autotask.functions:_find": ("raises returns", "is what its pickles name"),
     "autotask.functions:_is_named": ("raises returns", "is asked by what pickles and copies it"),
@@ -525,6 +537,8 @@ ELSEWHERE = {
     "autotask.dogstatsd:Wire.running",
     "autotask.boots:_boot_time",  # where /proc/sys is hidden: tests/around/test_process_one.py
     "autotask.boots:guess",
+    "autotask.handing_over:_end",  # where very many runs are open: tests/test_leaving.py
+    "autotask.homes:make_folder",  # the tool makes it
     "autotask.homes:_is_open",  # the tool asks
     "autotask.homes:_is_others",
     "autotask.homes:users_folder",
@@ -593,7 +607,8 @@ def test_without_a_fault_a_program_looks_as_without_us(program: str, place: Plac
 def test_the_programs_come_to_each_function_of_ours(place: Place) -> None:
     reached = {number for seen in place.ours.values() for number in seen.reached}
     missed = {name for number, name in enumerate(place.tree.functions) if number not in reached}
-    assert missed == ELSEWHERE
+    assert sorted(missed - ELSEWHERE) == []
+    assert sorted(ELSEWHERE - missed) == []
 
 
 @pytest.mark.parametrize("module", MODULES_WITH_FAULTS)

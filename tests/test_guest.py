@@ -303,8 +303,8 @@ def handler(number, frame):
     level -= 1
 
 def followed(call):
-    def called(*args):
-        try: return call(*args)
+    def called(*args, **kwargs):
+        try: return call(*args, **kwargs)
         finally: armed and signal.raise_signal(signal.SIGALRM)
     return called
 

@@ -36,7 +36,7 @@ def files_of(*folders: str) -> set[str]:
         str(path.relative_to(ROOT))
         for folder in folders
         for path in (ROOT / folder).rglob("*")
-        if path.is_file() and path.suffix != ".pyc"  # 2.7 writes it beside
+        if path.is_file() and ".pyc" not in path.name  # 2.7 writes it beside, others at any moment
     }
 
 

@@ -237,7 +237,7 @@ ROWS = {
     "exit_text": ["exit_text failure exit 1 SystemExit"],
     "raise": ["raise failure exit 6"],
     "interrupt": ["interrupt failure interrupted"],
-    "_exit": ["_exit running"],  # until a launcher or a later command closes it
+    "_exit": ["_exit failure exit 9"],
     "noprogram": ["noprogram failure exception FileNotFoundError"],
     "badaction": [],  # doit gives up before it starts
     "expand": ["expand failure exception KeyError"],
