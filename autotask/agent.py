@@ -56,10 +56,9 @@ def start() -> None:  # noqa: C901  each function more costs every idle process
             return
     program = sys.argv[0].rpartition("/")[2]
     if program in WRAPPERS:
-        if program in ("opentelemetry-instrument", "elasticapm-run"):
-            from autotask import wrapper  # their own sitecustomize will run no other one
+        from autotask import wrapper
 
-            wrapper.begin()
+        wrapper.begin(program)
         return
     # A module is an object with a `find_spec` too: no class has to be made.
     sys.meta_path.insert(0, sys.modules[__name__])
@@ -85,14 +84,13 @@ def start() -> None:  # noqa: C901  each function more costs every idle process
         from autotask import watch
 
         watch.tell_launcher(run)
-    if pid == str(os.getpid()):
+    if run and pid == str(os.getpid()):
         _leave_word(run)
         return
-    if pid.startswith(f"{os.getpid()}:"):  # before exec, this process had runs open
+    if run and pid.startswith(f"{os.getpid()}:"):  # before exec, this process had runs open
         from autotask import watch
 
-        watch.load("naming", "program", "handing_over")
-        if sys.modules["autotask.handing_over"].take_over(f"{run}:{pid}"):
+        if watch.take_over(f"{run}:{pid}"):
             return
     wanted = environ.get("AUTOTASK_PROCESS", "0" if environ.get("AUTOTASK_PARENT") else "1")
     if wanted != "0" and ("AUTOTASK_PROCESS" in environ or sys.argv[0] not in ("-c", "")):

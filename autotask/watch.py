@@ -93,6 +93,12 @@ def tell_launcher(run: str) -> None:
             sys.modules["autotask.marks"].sign_mark(ours.home, f"launcher-{run}-")
 
 
+def take_over(word: str) -> bool:
+    """Go on with the runs that this process had open before exec; tell whether there were any."""
+    load("naming", "program", "handing_over")
+    return bool(sys.modules["autotask.handing_over"].take_over(word))
+
+
 def find(
     name: str, path: "Sequence[str] | None", target: "ModuleType | None"
 ) -> "ModuleSpec | None":

@@ -19,9 +19,13 @@ if TYPE_CHECKING:
 _STARTS = ("os.exec", "subprocess.Popen")  # audit events; the environment is the last argument
 
 
-def begin() -> None:
-    """Come first on the path of the program that this wrapper starts."""
-    sys.addaudithook(_hear)
+def begin(program: str) -> None:
+    """Come first on the path of the program that this wrapper starts, if its own file shuts us out.
+
+    The others work for long themselves: an audit hook would slow them down.
+    """
+    if program in ("opentelemetry-instrument", "elasticapm-run"):
+        sys.addaudithook(_hear)
 
 
 @guarded
