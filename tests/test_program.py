@@ -60,12 +60,18 @@ _SCRIPTS = (
     *("loky/backend/popen_loky_posix.py", "joblib/externals/loky/backend/popen_loky_posix.py"),
     "site-packages/shop/helper.py",
 )
+_PACKAGES = (  # whole ones: this Python may have some of them, too
+    *("yacron", "supervisor", "loky", "loky/backend", "joblib", "joblib/externals"),
+    *("joblib/externals/loky", "joblib/externals/loky/backend"),
+)
 
 
 @pytest.fixture
 def place(tmp_path: Path) -> Path:
     for name in _SCRIPTS:
         write(tmp_path / name, SCRIPT)
+    for name in _PACKAGES:
+        write(tmp_path / name / "__init__.py", "")
     # A module named `site` beside the script would be the interpreter's own.
     write(tmp_path / "site.py", SCRIPT)
     for name in ("__init__", "__main__", "jobs"):
