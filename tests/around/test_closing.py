@@ -704,7 +704,7 @@ pid = os.fork()
 if not pid:
     os.kill(os.getpid(), signal.SIGKILL)
 program.started(pid)
-status, usage = supervise.Watch(pid, program.tick).wait()
+status, usage = supervise.Watch(pid, program.tick, False, 0).wait()
 program.end(status, usage, "")
 """
 
