@@ -79,7 +79,8 @@ def test_the_examples_of_the_help_work(
     for line in answer("--help").partition("examples:\n")[2].splitlines():
         words = line.partition(">")[0].replace("'", "").replace("2f9c41d0", run.id).split()
         words = [word.replace("/opt", str(tmp_path)) for word in words]
-        if "--follow" not in words and words[1] != "init-home":  # one stays, one is for root
+        # One stays, one is for root, and one needs a home that several users share.
+        if "--follow" not in words and words[1] != "init-home" and "@ann" not in line:
             assert answer(*words[1:])
         if words[-1] == "init":  # else the next ones say that nobody would be notified
             write(tmp_path / "autotask.toml", '[datadog]\nnotify = ["@ops"]\n')
