@@ -292,7 +292,7 @@ class Mark:
         self.root = events.text(fields, "root")
         segment, offset = events.text(fields, "segment"), events.number(fields, "offset") or 0
         self.position = (segment, max(offset, 0)) if events.is_segment(segment) else ("", 0)
-        self.old = False  # nobody can read it, and nobody will write it
+        self.old = False  # unreadable, and too old to be still being written
         name = os.path.basename(path)
         self.told = name.startswith(TOLD)  # its ends are on the wire, and not in the journal
         self.is_over = self.told or name.startswith(ENDED)
@@ -309,7 +309,7 @@ class Mark:
         self.place = elsewhere.place_of(process)
         self.is_first = pid == 1
         self.can_lock = type(fields.get("locked")) is bool  # and touches its mark
-        self.held: bool | None = None  # by its launcher; None: nobody can tell
+        self.held: bool | None = None  # by its launcher; None: unknown
         self.changed = 0.0  # POSIX seconds
         self.forgotten = False  # dead because nothing was heard of it for days
 
@@ -537,7 +537,7 @@ def _sweep_after(settings: Settings, home: str, paths: list[str]) -> None:
 
 
 def _tidied(home: str, paths: list[str]) -> bool:
-    """Remove the marks that nobody will ever read; tell whether any process has died."""
+    """Remove unreadable old marks; tell whether any process has died."""
     found = [mark for mark in map(_read_mark, paths) if mark is not None]
     old = [mark for mark in found if mark.old]
     if old:

@@ -10,7 +10,7 @@ import os
 from autotask.guard import from_signal_handler
 
 _FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_CLOEXEC", 0)
-_FLAGS |= getattr(os, "O_NONBLOCK", 0)  # the log may be a FIFO that nobody reads
+_FLAGS |= getattr(os, "O_NONBLOCK", 0)  # the log may be a FIFO without a reader
 
 
 def write(path: str, text: str) -> None:
@@ -54,5 +54,5 @@ def _kind(problem: BaseException) -> str:
 
 
 def _clean(text: str) -> str:
-    """Escape what ends a line, drives a terminal or is no text: control and direction marks."""
+    """Escape what is not printable: line ends, terminal controls and direction marks."""
     return "".join([letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text])

@@ -41,8 +41,8 @@ def instrument(function: Any, name: str | None = None) -> Any:
 def replace(module: ModuleType, qualname: str, name: str) -> None:
     """Make a task of a function of a module, as AUTOTASK_FUNCTIONS asks for.
 
-    What is no function stays as it is: a class that is wrapped can no longer be subclassed, a
-    constant is no longer of its type.
+    Leaves anything but a function unchanged: a wrapped class could not be subclassed any more, and
+    a wrapped constant would have another type.
     """
     *path, last = qualname.split(".")
     owner: Any = module

@@ -1,4 +1,4 @@
-"""Which home is this user's to write, and how a folder of ours is made.
+"""Find the home that this user may write, and make folders in it.
 
 Loaded only if the journal cannot be opened just so: at the very first run, in a shared home, and in
 one that belongs to another user.
@@ -110,7 +110,7 @@ def usual_home() -> str | None:
 def shared_modes(home: str) -> tuple[int, int] | None:
     """Return the modes of folders and files in a shared home; None if it is not one.
 
-    Root has laid it, so that nobody can take another user's folder away.
+    Root owns it and it is sticky, so one user cannot remove another user's folder.
     """
     folder, file = _status(home), _status(os.path.join(home, SHARED), follow=False)
     if folder is None or file is None or file.st_mode & _TYPE != _FILE:
@@ -179,7 +179,7 @@ def _status(path: str, follow: bool = True) -> os.stat_result | None:
 
 
 def make_folder(path: str, mode: int = 0o700) -> None:
-    """Make a folder of ours and those above it; only what we make gets the mode, umask or not.
+    """Make a folder and its parents; only new folders get the mode, whatever the umask.
 
     Raises PermissionError where another user has a folder or a link on the way.
     """

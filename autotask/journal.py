@@ -197,7 +197,7 @@ class Journal:
         try:
             status = os.fstat(file)
             if status.st_mode & _KIND != _FILE or status.st_uid != os.geteuid():
-                raise FileExistsError("not a file of ours, but has a segment's name")
+                raise FileExistsError("not this user's regular file, but named like a segment")
         except BaseException:
             os.close(file)
             raise
