@@ -28,12 +28,13 @@ def begin(program: str) -> None:
         sys.addaudithook(_hear)
 
 
-@guarded
 def _hear(event: str, args: tuple[Any, ...]) -> None:
+    # Not guarded: noting an error raises audit events of its own, which come back here.
     if event in _STARTS and (args[-1] is None or args[-1] is os.environ):
         _come_first()
 
 
+@guarded
 def _come_first() -> None:
     """Move our folder to the front of PYTHONPATH, if it is there."""
     entries = os.environ.get("PYTHONPATH", "").split(os.pathsep)
