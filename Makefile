@@ -7,12 +7,6 @@ SOURCES := $(shell find autotask sitecustomize_template bin -type f -not -name '
 # Not the template, which Python 2.7 has to read.
 TYPED := autotask bench demo tests
 ARGS ?=
-# What depends on how autotask is installed. All the rest passes on the checkout, and a test there
-# holds the wheel's files to the checkout's, byte by byte.
-INSTALLED := tests/test_packaging.py tests/test_bootstrap.py tests/test_anywhere.py tests/test_bundle.py \
-	tests/test_imports.py tests/test_plugins.py tests/test_truth.py tests/frameworks \
-	tests/around/test_launch.py tests/around/test_signals.py \
-	tests/tool/test_cli.py tests/tool/test_doctor.py tests/tool/test_frameworks.py
 # Signals, alarms, ends: what a busy machine has broken before.
 TIMED := tests/around/test_signals.py tests/around/test_closing.py tests/test_crowds.py tests/test_endings.py \
 	tests/test_guard.py tests/test_guest.py tests/test_unsent.py
@@ -26,16 +20,20 @@ demo: $(VENV)/.ready  ## show the product at work: tasks that succeed and fail, 
 	@$(BIN)/python demo/demo.py
 
 .PHONY: test
-test: test-checkout test-wheel  ## run the tests, on the checkout and on the built wheel (ARGS="-k word")
-
-.PHONY: test-checkout
-test-checkout: $(VENV)/.ready
-	$(BIN)/pytest -n auto $(ARGS)
+test: test-wheel test-checkout  ## run all tests, each once but those about how autotask is installed (ARGS="-k word")
 
 # 5: ARGS has chosen none of them
 .PHONY: test-wheel
 test-wheel: $(WHEEL_VENV)/.ready
-	$(WHEEL_VENV)/bin/pytest -n auto -m "not checkout" $(INSTALLED) $(ARGS) || [ $$? = 5 ]
+	$(WHEEL_VENV)/bin/pytest -n auto -m "not checkout" $(ARGS) || [ $$? = 5 ]
+
+.PHONY: test-checkout
+test-checkout: $(VENV)/.ready
+	$(BIN)/pytest -n auto -m "checkout or installed" $(ARGS) || [ $$? = 5 ]
+
+.PHONY: test-all
+test-all: export FAULTS := all
+test-all: test test-busy matrix upstream storm  ## run the tests with all kinds of faults, and what runs for hours
 
 .PHONY: test-busy
 test-busy: $(VENV)/.ready  ## run the tests of signals and ends beside a busy loop on each core

@@ -27,6 +27,8 @@ from support import (
 from test_bootstrap import LOOK
 from test_bundle import only_wrapt
 
+pytestmark = pytest.mark.installed
+
 
 def make_environment(folder: Path, python: Path | str) -> Path:
     """Make a virtual environment; return its Python."""

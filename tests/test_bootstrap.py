@@ -32,6 +32,8 @@ from support import (
     write,
 )
 
+pytestmark = pytest.mark.installed
+
 # What a program can see of its interpreter. Python 2.7 reads it, too.
 LOOK = """
 from __future__ import print_function

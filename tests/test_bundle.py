@@ -25,6 +25,8 @@ from support import (
 from test_bootstrap import LOOK
 from test_imports import MODULES, floor
 
+pytestmark = pytest.mark.installed
+
 NEWEST_AND_OLDEST = ("3.13", "3.9")
 # Where AUTOTASK_SUPERVISE asks for one.
 PARENT = tuple(

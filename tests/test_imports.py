@@ -12,6 +12,8 @@ from typing import NamedTuple
 import pytest
 from support import INSTALLED, run_program, write
 
+pytestmark = pytest.mark.installed
+
 IN_PROCESS = frozenset(
     f"autotask.{name}"
     for name in (

@@ -18,6 +18,8 @@ from support import INSTALLED, LAUNCHER, TEMPLATE, run_program, runs, write
 import autotask
 from autotask.tool.supported import OLDEST_PYTHON, PYTHONS
 
+pytestmark = pytest.mark.installed
+
 ROOT = Path(__file__).resolve().parent.parent
 
 

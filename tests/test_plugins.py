@@ -12,6 +12,8 @@ from tool.journals import autotask
 
 from autotask.config import Settings
 
+pytestmark = pytest.mark.installed
+
 SHELL = """
 import cmd, sys
 class Shell(cmd.Cmd):

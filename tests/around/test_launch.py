@@ -27,6 +27,8 @@ from support import (
 
 import autotask
 
+pytestmark = pytest.mark.installed
+
 ENVIRONMENT = "import json, os; print(json.dumps(dict(os.environ)))"
 OURS = {"PYTHONPATH", "AUTOTASK_PARENT", "AUTOTASK_PROCESS_RUN"}
 

@@ -23,6 +23,8 @@ from autotask.journal import Journal, segment
 from autotask.marks import leave_mark
 from autotask.tool.environment import Environment, Plugin
 
+pytestmark = pytest.mark.installed
+
 Findings = dict[str, dict[str, str]]
 
 
