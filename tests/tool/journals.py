@@ -62,14 +62,17 @@ def answer(*words: str, **options: Any) -> str:
     return ended.stdout
 
 
-def on_terminal(*words: str, columns: int = 80, status: int = 0, **env: str) -> str:
-    """Return what the command writes to a terminal."""
+def on_terminal(
+    *words: str, columns: int = 80, status: int = 0, types: str = "", **env: str
+) -> str:
+    """Return what the command writes to a terminal, on which somebody types."""
     ours, theirs = pty.openpty()
     set_for = {"TERM": "xterm-256color", "COLUMNS": str(columns), **env}
     with subprocess.Popen(
         [*COMMAND, *words], stdin=theirs, stdout=theirs, stderr=theirs, env=environment(env=set_for)
     ) as child:
         os.close(theirs)
+        os.write(ours, types.encode())
         found = b""
         with contextlib.suppress(OSError):  # the other end is closed
             while data := os.read(ours, 4096):

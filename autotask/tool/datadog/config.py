@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import os
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -19,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from autotask.dogstatsd import tag
+from autotask.tool.datadog import zone
 from autotask.tool.datadog.history import tag_value
 from autotask.tool.datadog.schedule import Schedule, schedule_for
 from autotask.tool.errors import ToolError
@@ -40,7 +42,7 @@ class Wishes:
     """What is wished for a task; None: nothing was said."""
 
     schedule: str | None = None  # a cron line
-    timezone: str = "UTC"
+    timezone: str | None = None  # of the schedule; None: this machine's
     interval: float | None = None  # seconds from one run to the next, at most
     within: float | None = None  # seconds after it is due until it must have ended
     hung_after: float | None = None  # seconds
@@ -50,12 +52,15 @@ class Wishes:
     notify: tuple[str, ...] = ()
     priority: int | None = None  # 1 to 5
     without: frozenset[str] = frozenset()  # of KINDS
+    retired: bool = False  # it does not run any more, and is watched no more
     service: str | None = None  # of a task that has not been seen yet
     env: str | None = None
 
     def due(self) -> Schedule | None:
         """Return when it is due, where that was said."""
-        return schedule_for(self.schedule, self.timezone) if self.schedule else None
+        if self.schedule is None:
+            return None
+        return schedule_for(self.schedule, self.timezone or zone.of_this_machine() or "UTC")
 
 
 @dataclass(frozen=True)
@@ -80,6 +85,7 @@ class Config:
     scope: tuple[str, ...] = ()  # tags of the runs that are watched at all
     wishes: Wishes = field(default_factory=Wishes)
     sections: tuple[Section, ...] = ()
+    path: Path | None = None  # the file; None: there is none
 
     def wishes_for(self, name: str) -> Wishes:
         """Return what is wished for a task, or for all that a pattern matches."""
@@ -204,6 +210,7 @@ _TASK = {
     "env": _text,
     "hung_after": _seconds,
     "interval": _seconds,
+    "retired": _switch,
     "schedule": _text,
     "service": _text,
     "slow_after": _seconds,
@@ -211,14 +218,18 @@ _TASK = {
 
 
 def load(path: str | None) -> Config:
-    """Read the file that was named, or that of this folder; without one all is as usual."""
+    """Read the file that was named, or the nearest one from this folder upwards.
+
+    Without one, all is as usual. A pyproject.toml counts if it has a table of ours.
+    """
     if path is not None:
         return _loaded(Path(path))
-    for candidate in (Path(FILE), Path("pyproject.toml")):
-        if candidate.is_file():
-            found = _loaded(candidate)
-            if candidate.name == FILE or found != Config():
-                return found
+    for folder in (Path(), *Path.cwd().parents):
+        for candidate in (folder / FILE, folder / "pyproject.toml"):
+            if os.path.isfile(candidate):  # False also in a folder that we may not look into
+                found = _loaded(candidate)
+                if candidate.name == FILE or replace(found, path=None) != Config():
+                    return found
     return Config()
 
 
@@ -229,7 +240,7 @@ def _loaded(path: Path) -> Config:
         raise ToolError(f"{path}: {problem}") from None
     if path.name == "pyproject.toml":
         document = document.get("tool", {}).get("autotask", {})
-    return parse(document, str(path))
+    return replace(parse(document, str(path)), path=path)
 
 
 def parse(document: Mapping[str, Any], where: str = FILE) -> Config:

@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from autotask.tool.datadog import config, dashboard, export, monitors, monitors_actions
+from autotask.tool.datadog import dashboard, export, monitors, monitors_actions
 from autotask.tool.datadog.api import Api
 from autotask.tool.datadog.config import Config
 
@@ -17,7 +17,7 @@ _EMPTY: tuple[Any, ...] = (None, [], {}, "", False)  # what the server may leave
 
 
 def _wanted(arguments: argparse.Namespace) -> tuple[Config, Dashboard]:
-    wishes = config.load(arguments.config)
+    wishes = monitors_actions.read_config(arguments)
     tasks = monitors_actions.tasks_seen(arguments, wishes)
     tags = [*monitors.set_tags(wishes), *wishes.tags]
     return wishes, dashboard.definition(tasks, tags, wishes.scope)
@@ -54,7 +54,7 @@ def _apply(arguments: argparse.Namespace) -> int:
     if arguments.format == "text":
         print(_told(wanted, found, changed))
     if action is not None:
-        monitors_actions.confirm(arguments.yes)
+        monitors_actions.confirm(arguments.yes, wishes)
         _write(api, wanted, found, bool(changed))
     url = f"https://app.{api.site}/dashboard/{found[0]['id']}" if found else ""
     if arguments.format == "json":

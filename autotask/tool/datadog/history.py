@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from autotask import journal
 from autotask.dogstatsd import tag
@@ -18,6 +18,7 @@ LOOKBACK = 60 * 86400  # seconds of history that say what is usual
 LAST_SUCCESSES = 50  # and of these the last ones, for durations
 ENOUGH_SUCCESSES = 5
 ENOUGH_GAPS = 3  # between starts, before an interval counts as learned
+LAST_STARTS = 5  # that are held against a schedule
 _UNKNOWN = "unknown"  # what the wire sends where nobody names a service or an environment
 _RARE = 0.03  # the longest gaps, once there are many: a machine that was off says nothing
 
@@ -41,6 +42,9 @@ class Task(NamedTuple):
     longest: float | None = None  # seconds, usual, of successes
     leads: bool = True  # it stands for what a scheduler starts; its fellows go with it
     spelled: str = ""  # the name as the program spells it, where that is known
+    starts: tuple[float, ...] = ()  # the last ones, POSIX seconds, where they are known exactly
+    last: float | None = None  # when it started last, POSIX seconds
+    former: tuple[tuple[str | None, str | None], ...] = ()  # services and envs that it ran under
 
 
 class _Started(NamedTuple):
@@ -60,7 +64,8 @@ class _Started(NamedTuple):
 
 def from_index(index: Index, now: float | None = None) -> list[Task]:
     """Learn the tasks that something else than a terminal started, in the order of their names."""
-    since = journal.moment((time.time() if now is None else now) - LOOKBACK)
+    now = time.time() if now is None else now
+    since = journal.moment(now - LOOKBACK)
     runs = list(_read(index.rows(_RUNS, (since,))))
     leading = _leading(runs)
     groups: dict[tuple[str, str, str], list[_Started]] = {}
@@ -68,7 +73,45 @@ def from_index(index: Index, now: float | None = None) -> list[Task]:
         if run.trigger != "terminal":
             key = run.task, run.service or _UNKNOWN, run.env or _UNKNOWN
             groups.setdefault(key, []).append(run)
-    return [_learned(key, groups[key], leading) for key in sorted(groups)]
+    former = _join(groups, {key: [run.at for run in groups[key]] for key in groups}, now)
+    return [_learned(key, groups[key], leading, former.get(key, [])) for key in sorted(groups)]
+
+
+def from_terminal(index: Index) -> int:
+    """Return how many runs in the same time a terminal started."""
+    since = journal.moment(time.time() - LOOKBACK)
+    counted = "SELECT count(*) FROM run WHERE started_at >= ? AND \"trigger\" = 'terminal'"
+    ((count,),) = index.rows(counted, (since,))
+    return int(count)
+
+
+_Key = TypeVar("_Key", bound="tuple[str, ...]")  # a name, a service, an environment, ...
+
+
+def _join(
+    groups: dict[_Key, list[Any]], starts: Mapping[_Key, Sequence[float]], now: float
+) -> dict[_Key, list[_Key]]:
+    """Put the runs of one task together that were tagged otherwise at another time.
+
+    A task that got another env or service lives on under it: the one stopped before the other
+    began, and is overdue. Those that run side by side (prod and staging) are several tasks.
+
+    Returns:
+        Under which keys a task ran formerly.
+    """
+    fellows: dict[str, list[_Key]] = {}
+    for key in sorted(groups, key=lambda key: starts[key][-1]):
+        fellows.setdefault(key[0], []).append(key)
+    former: dict[_Key, list[_Key]] = {}
+    for keys in fellows.values():
+        for key in keys[:-1]:
+            gaps = [after - before for before, after in zip(starts[key], starts[key][1:])]
+            later = [one for one in keys if starts[one][0] > starts[key][-1]]
+            if later and now - starts[key][-1] > max(gaps, default=0):
+                heir = min(later, key=lambda one: (-_shared(one, key), starts[one][0]))
+                groups[heir] = groups.pop(key) + groups[heir]
+                former[heir] = [*former.pop(key, []), key, *former.get(heir, [])]
+    return former
 
 
 def _read(rows: Iterable[Sequence[Any]]) -> Iterator[_Started]:
@@ -92,8 +135,18 @@ def _leading(runs: Sequence[_Started]) -> set[str]:
     return {last.get(run.run, run.run) for run in roots}
 
 
-def _learned(key: tuple[str, str, str], runs: list[_Started], leading: set[str]) -> Task:
+def _shared(one: tuple[str, ...], other: tuple[str, ...]) -> int:
+    return sum(mine == theirs for mine, theirs in zip(one, other))
+
+
+def _learned(
+    key: tuple[str, str, str],
+    runs: list[_Started],
+    leading: set[str],
+    former: Iterable[tuple[str, str, str]],
+) -> Task:
     name, service, env = key
+    runs = sorted(runs, key=lambda run: run.at)
     gaps = [after.at - before.at for before, after in zip(runs, runs[1:])]
     durations = [r.duration for r in runs if r.status == "success" and r.duration is not None]
     return _task(
@@ -106,6 +159,9 @@ def _learned(key: tuple[str, str, str], runs: list[_Started], leading: set[str])
         durations=durations[-LAST_SUCCESSES:],
         leads=2 * sum(run.run in leading for run in runs) >= len(runs),
         spelled=name,
+        starts=tuple(run.at for run in runs[-LAST_STARTS:]),
+        last=runs[-1].at,
+        former=tuple((tag_value("service", one[1]), tag_value("env", one[2])) for one in former),
     )
 
 
@@ -150,22 +206,34 @@ def from_series(
 ) -> list[Task]:
     """Learn the tasks from what the two queries above answered."""
     lasted = {_names(series): [value for _, value in _points(series)] for series in durations}
-    found = {}
-    for series in runs:
-        names, points = _names(series), _points(series)
-        if not names[0] or not points:
-            continue
-        moments = [at for at, _ in points]
-        found[names] = _task(
-            name=names[0],
-            service=names[1],
-            env=names[2],
-            framework=names[3] or "process",
-            runs=int(sum(value for _, value in points)),
-            gaps=[after - before for before, after in zip(moments, moments[1:])],
-            durations=lasted.get(names, [])[-LAST_SUCCESSES:],
-        )
-    return [found[names] for names in sorted(found)]
+    seen = {_names(series): _points(series) for series in runs}
+    groups = {names: points for names, points in seen.items() if names[0] and points}
+    starts = {names: [at for at, _ in points] for names, points in groups.items()}
+    former = _join(groups, starts, time.time())
+    return [
+        _of_series(names, groups[names], lasted, former.get(names, [])) for names in sorted(groups)
+    ]
+
+
+def _of_series(
+    names: _Names,
+    points: Sequence[tuple[float, float]],
+    lasted: Mapping[_Names, list[float]],
+    former: Sequence[_Names],
+) -> Task:
+    moments = sorted(at for at, _ in points)
+    durations = [value for one in (*former, names) for value in lasted.get(one, [])]
+    return _task(
+        name=names[0],
+        service=names[1],
+        env=names[2],
+        framework=names[3] or "process",
+        runs=int(sum(value for _, value in points)),
+        gaps=[after - before for before, after in zip(moments, moments[1:])],
+        durations=durations[-LAST_SUCCESSES:],
+        last=moments[-1],
+        former=tuple((one[1], one[2]) for one in former),
+    )
 
 
 def often(runs: Iterable[Mapping[str, Any]]) -> list[str]:

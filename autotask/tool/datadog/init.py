@@ -20,7 +20,7 @@ _HEAD = """\
 # failures_in_a_row = 1        # before a task counts as failed
 # latched = false              # one alert until the next success, not one for each failure
 # without = ["slow"]           # not to make: failed, did_not_run, hung, slow
-# timezone = "Europe/Berlin"   # of the schedules
+# timezone = "Europe/Berlin"   # of the schedules; without it, this machine's
 
 # For one task, or with * for some; of two that match the later one wins:
 #
@@ -29,6 +29,7 @@ _HEAD = """\
 # within = "2h"                # after it was due, until a run must have ended
 # hung_after = "45m"
 # slow_after = "20m"
+# retired = true               # it runs no more: `apply` removes its monitors
 # and the keys above, but for name, tags and scope
 """
 
@@ -58,4 +59,10 @@ def _learned(task: Task) -> Iterator[str]:
 def _head(name: str) -> str:
     """Write the head of a section; a name that would be a pattern has none."""
     commented = "# " if any(letter in name for letter in "*?[]") else ""
-    return f"{commented}[task.{json.dumps(name)}]"
+    return f"{commented}[task.{_quoted(name)}]"
+
+
+def _quoted(name: str) -> str:
+    """Write a basic string of TOML: readable, but for what nobody sees."""
+    quoted = json.dumps(name, ensure_ascii=False)
+    return "".join(one if one.isprintable() else f"\\U{ord(one):08x}" for one in quoted)

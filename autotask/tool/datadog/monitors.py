@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 
 from autotask.tool.datadog.config import Config, Section, Wishes, matches
 from autotask.tool.datadog.history import Task
+from autotask.tool.datadog.schedule import Schedule
 from autotask.tool.errors import ToolError
 from autotask.tool.quantities import duration_text
 
@@ -28,6 +29,7 @@ _SET, _KEY = "autotask_set:", "autotask_key:"
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 _LONGEST_WINDOW = 7 * _DAY  # of a metric monitor's query
 _OFTEN = 6 * _HOUR  # what is due at least so often is watched by a rolling window
+_MOST_DEADLINES = 12  # of a day: what is due more often is watched by a rolling window
 _EARLY = 10 * _MINUTE  # a run that ends so long before it is due counts
 _UNEVEN = 3.5  # longest gap over the usual one: weekdays only are 3, office hours are more
 _STEPS = (
@@ -38,6 +40,7 @@ _STEPS = (
 _HIGH, _LOW = 2, 4  # priorities
 _QUERY_GROUPS = "{env,service,task}"
 _BY_HAND = "trigger:terminal"  # what somebody tries out wakes nobody
+_NAMES = ("task:", "service:", "env:")
 _SHOWN_RUNS = "`autotask runs --status failure --since 1d`"
 
 
@@ -47,6 +50,7 @@ class Without(NamedTuple):
     task: str
     kind: str
     why: str
+    refused: bool = False  # the file asks for it, and Datadog has no words for that
 
 
 class Made(NamedTuple):
@@ -97,6 +101,17 @@ def awaited(monitor: Monitor) -> list[str]:
     return [*(one for one in scope if not one.startswith("!")), "status:success"]
 
 
+def tags_of(task: Task, config: Config) -> frozenset[str]:
+    """Return by which names of task, service and env the monitors of a task ask for it."""
+    return frozenset(one for one in _scope(task, config) if one.startswith(_NAMES))
+
+
+def tags_in(monitor: Monitor) -> frozenset[str]:
+    """Return the same, of a monitor that is there."""
+    over = str(monitor["query"]).partition(".exclude(")[0]
+    return frozenset(re.findall(rf'(?<=[{{,("])(?:{"|".join(_NAMES)})[^,}}"]*', over))
+
+
 def with_wished(tasks: Iterable[Task], config: Config) -> list[Task]:
     """Add the tasks that the file names and nobody has seen."""
     found = list(tasks)
@@ -111,6 +126,7 @@ def with_wished(tasks: Iterable[Task], config: Config) -> list[Task]:
 def made(tasks: Iterable[Task], config: Config) -> Made:
     """Make the monitors of these tasks, in an order that is always the same."""
     tasks = [task for task in with_wished(tasks, config) if _in_scope(task, config)]
+    tasks = [task for task in tasks if not config.wishes_for(task.name).retired]
     monitors = list(_about_failures(tasks, config))
     without = []
     for task in tasks:
@@ -118,11 +134,15 @@ def made(tasks: Iterable[Task], config: Config) -> Made:
         for kind, make in _OF_ONE_TASK.items():
             if kind in wishes.without:
                 continue
-            found = make(task, wishes, config)
+            try:
+                found = make(task, wishes, config)
+            except ToolError as refusal:
+                without.append(Without(task.name, kind, str(refusal), refused=True))
+                continue
             if isinstance(found, str):
                 without.append(Without(task.name, kind, found))
             elif found:
-                monitors.append(found)
+                monitors += found if isinstance(found, list) else [found]
     return Made(monitors, without)
 
 
@@ -162,7 +182,8 @@ def _is_latched(wishes: Wishes) -> bool:
 def _own(config: Config) -> list[Section]:
     """Return the sections that wish something else of failures than wider ones, these first."""
     own = [_EVERY]
-    for section in sorted(config.sections, key=lambda one: len(config.covering(one.pattern))):
+    alive = [one for one in config.sections if not config.wishes_for(one.pattern).retired]
+    for section in sorted(alive, key=lambda one: len(config.covering(one.pattern))):
         around: list[Section] = []
         for one in own:
             if one.covers(section.pattern):
@@ -264,13 +285,21 @@ def _quoted(words: Iterable[str]) -> str:
     return ",".join(f'"{word}"' for word in words)
 
 
-# One monitor for each task. A text is the reason why there is none, None needs none.
+# The monitors of one task. A text is the reason why there is none, None needs none. A ToolError
+# says why the file asks for what Datadog cannot do.
 
 
-def _did_not_run(task: Task, wishes: Wishes, config: Config) -> Monitor | str | None:
+def has_deadlines(schedule: Schedule) -> bool:
+    """Tell whether each time that a task is due is watched; if not, its longest gap is."""
+    return schedule.interval > _OFTEN and schedule.times_a_day <= _MOST_DEADLINES
+
+
+def _did_not_run(
+    task: Task, wishes: Wishes, config: Config
+) -> Monitor | list[Monitor] | str | None:
     schedule = wishes.due()
-    if schedule is not None and schedule.interval > _OFTEN:
-        return _missed_deadline(task, wishes, config)
+    if schedule is not None and has_deadlines(schedule):
+        return list(_missed_deadlines(schedule, task, wishes, config))
     interval = wishes.interval or (schedule.interval if schedule else None)
     if interval is None:
         if not task.leads:
@@ -283,6 +312,11 @@ def _did_not_run(task: Task, wishes: Wishes, config: Config) -> Monitor | str | 
     slack = wishes.within or max(interval / 10, _EARLY) + (
         _step(task.longest) if task.longest else 0
     )
+    if schedule is not None and interval + slack > _LONGEST_WINDOW:
+        raise ToolError(
+            f"schedule {schedule.cron!r}: it is due {schedule.times_a_day} times on one day and "
+            f"then not for a week, and up to {_MOST_DEADLINES} times of a day can be watched"
+        )
     return _missed_window(task, interval, interval + slack, wishes, config)
 
 
@@ -301,32 +335,37 @@ def _missed_window(
     return _did_not_end(task, window, message, wishes, config)
 
 
-def _missed_deadline(task: Task, wishes: Wishes, config: Config) -> Monitor:
-    schedule = wishes.due()
-    assert schedule is not None
+def _missed_deadlines(
+    schedule: Schedule, task: Task, wishes: Wishes, config: Config
+) -> Iterator[Monitor]:
+    """Make a monitor for each time that the task is due: a custom schedule has one recurrence.
+
+    It notifies at each evaluation that is not OK, and never of a recovery.
+    """
     lasts = _step(2 * (task.longest or 0))
-    within = wishes.within or min(max(_HOUR, lasts, wishes.slow_after or 0), _DAY)
-    try:
-        rrule = schedule.rrule(within)
-    except ToolError as refused:
-        raise ToolError(f'{task.name}: {refused} (an `interval = "26h"` is watched, too)') from None
+    within = wishes.within or min(max(_HOUR, lasts, wishes.slow_after or 0), schedule.closest)
     done, why = _missed(wishes)
-    alert = f"""\
-{_named(task)} was due by the schedule `{wishes.schedule}` ({wishes.timezone}) and has not \
-{done} within {_lasting(within)}. {why}
+    window = within + _EARLY + schedule.clock_change  # the night that has an hour twice
+    if schedule.times_a_day > 1:  # the run before it must not count for it
+        window = max(within, min(window, schedule.closest))
+    recurrences = schedule.recurrences(within)
+    for place, (due, rrule) in enumerate(recurrences):
+        alert = f"""\
+{_named(task)} was due at {due} by the schedule `{schedule.cron}` ({schedule.timezone}) and has \
+not {done} within {_lasting(within)}. {why}
 
 {_look_at(task)}"""
-    scheduling = {
-        "custom_schedule": {"recurrences": [{"rrule": rrule, "timezone": wishes.timezone}]}
-    }
-    return _did_not_end(
-        task,
-        within + _EARLY + schedule.clock_change,  # the night that has an hour twice
-        _message(wishes, alert, f"`{task.name}` was in time again."),
-        wishes,
-        config,
-        scheduling_options=scheduling,
-    )
+        recurrence = {"rrule": rrule, "timezone": schedule.timezone}
+        yield _did_not_end(
+            task,
+            window,
+            _message(wishes, alert),
+            wishes,
+            config,
+            at=f" at {due}" if len(recurrences) > 1 else "",
+            further=f"\n{due}" if place else "",
+            scheduling_options={"custom_schedule": {"recurrences": [recurrence]}},
+        )
 
 
 def _missed(wishes: Wishes) -> tuple[str, str]:
@@ -337,15 +376,23 @@ def _missed(wishes: Wishes) -> tuple[str, str]:
 
 
 def _did_not_end(
-    task: Task, window: float, message: str, wishes: Wishes, config: Config, **options: Any
+    task: Task,
+    window: float,
+    message: str,
+    wishes: Wishes,
+    config: Config,
+    *,
+    at: str = "",
+    further: str = "",
+    **options: Any,
 ) -> Monitor:
     counted = ["!status:failure"] if "failed" in wishes.without else []
     scope = [*counted, f"!{_BY_HAND}", *_scope(task, config)]
     query = f"sum({_window(window)}):sum:autotask.task.runs{{{','.join(scope)}}}.as_count() < 1"
     return _monitor(
         "did_not_run",
-        _identity(task),
-        f"{_title(task)} did not run",
+        _identity(task) + further,
+        f"{_title(task)} did not run{at}",
         query,
         message,
         wishes,

@@ -13,9 +13,9 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from autotask.tool import history, output
+from autotask.tool import history, output, quantities
 from autotask.tool.datadog import apply as applying
-from autotask.tool.datadog import config, export, init, monitors, plan
+from autotask.tool.datadog import config, export, gone, init, monitors, plan, remarks
 from autotask.tool.datadog import history as seen
 from autotask.tool.datadog.api import Api
 from autotask.tool.datadog.config import Config
@@ -62,21 +62,51 @@ def _tell_often(names: list[str]) -> None:
         )
 
 
-def _wanted(arguments: argparse.Namespace) -> tuple[Config, list[Task], monitors.Made]:
+def read_config(arguments: argparse.Namespace) -> Config:
+    """Read the configuration file, and say which one it is."""
     wishes = config.load(arguments.config)
+    if getattr(arguments, "format", None) == "text":
+        nearest = wishes.path or f"none ({config.FILE} is not in this folder nor above it)"
+        output.print_rich(output.styled(f"configuration file: {nearest}"))
+    elif wishes.path is not None and wishes.path.is_absolute() and not arguments.config:
+        output.notice(f"configuration file: {wishes.path}")  # not where one would look first
+    return wishes
+
+
+def _wanted(arguments: argparse.Namespace) -> tuple[Config, list[Task], monitors.Made]:
+    wishes = read_config(arguments)
     tasks = tasks_seen(arguments, wishes)
     if not tasks and not wishes.sections:
-        raise ToolError("no tasks: none was seen, none is in the file (a terminal's do not count)")
+        where = wishes.path or config.FILE
+        raise ToolError(f"no tasks found: {_why_none(arguments)}; none in {where}")
     return wishes, tasks, monitors.made(tasks, wishes)
+
+
+def _why_none(arguments: argparse.Namespace) -> str:
+    """Say why no task was seen."""
+    if arguments.from_datadog:
+        return "Datadog has seen none in 14 days (runs from a terminal are ignored)"
+    with history.opened() as index:
+        if index is None:
+            return history.NO_RUNS
+        by_hand = seen.from_terminal(index)
+    if not by_hand:
+        return "no runs in the last 60 days"
+    return (
+        f"{quantities.runs_text(by_hand)} in the last 60 days, from a terminal only, and these "
+        "are ignored: let cron, a timer or CI start a task"
+    )
 
 
 def _init(arguments: argparse.Namespace) -> None:
     path = Path(arguments.config or config.FILE)
     if path.exists() and not arguments.force:
-        raise ToolError(f"{path} is there (--force writes over it)")
+        raise ToolError(f"{path} already exists; use --force to overwrite it")
     tasks = tasks_seen(arguments, Config())
     path.write_text(init.document(tasks), encoding="utf-8")
     output.print_rich(output.styled(f"wrote {path} with {_counted(len(tasks), 'task')}"))
+    if not tasks:
+        output.notice(f"no tasks found: {_why_none(arguments)}")
 
 
 def _export(arguments: argparse.Namespace) -> None:
@@ -101,25 +131,31 @@ def print_export(files: dict[str, str], text: str, folder: Path | None) -> None:
 
 
 def _plan(arguments: argparse.Namespace) -> int:
-    wishes, _, made = _wanted(arguments)
-    todo = _planned(Api(os.environ), wishes, made, arguments.prune)
+    wishes, tasks, made = _wanted(arguments)
+    todo = _planned(Api(os.environ), wishes, tasks, made, arguments.prune)
+    remarked = remarks.remarks(tasks, made.monitors, wishes, time.time())
     if arguments.format == "json":
         record = {
             "changes": [plan.record(change) for change in todo.changes],
             "same": todo.same,
             "extra": [{"id": one["id"], "name": one["name"]} for one in todo.extra],
             "without": [one._asdict() for one in made.without],
+            "remarks": [one._asdict() for one in remarked],
         }
         print(json.dumps(record, indent=2))
     else:
         _show(todo)
+        _tell_remarks(remarked)
         _tell_without(made)
         _tell_nobody(made)
     return CHANGES if arguments.exit_code and todo.changes else 0
 
 
-def _planned(api: Api, wishes: Config, made: monitors.Made, prune: bool) -> plan.Plan:
-    return plan.plan(made.monitors, api.monitors(monitors.set_tags(wishes)), prune)
+def _planned(
+    api: Api, wishes: Config, tasks: Sequence[Task], made: monitors.Made, prune: bool
+) -> plan.Plan:
+    found = api.monitors(monitors.set_tags(wishes))
+    return plan.plan(made.monitors, found, prune, gone.reasons(tasks, wishes))
 
 
 def _show(todo: plan.Plan) -> None:
@@ -149,27 +185,32 @@ def show_lines(lines: Iterator[tuple[str, str]]) -> None:
 def _apply(arguments: argparse.Namespace) -> int:
     wishes, tasks, made = _wanted(arguments)
     api = Api(os.environ)
-    todo = _planned(api, wishes, made, arguments.prune)
+    todo = _planned(api, wishes, tasks, made, arguments.prune)
     if arguments.format == "text":
         _show(todo)
-        _tell_without(made)
+        _tell_remarks(remarks.remarks(tasks, made.monitors, wishes, time.time()))
         _tell_nobody(made)
+    _tell_without(made)
     if todo.changes:
-        confirm(arguments.yes)
-    return _applied(api, todo, tasks, arguments.format)
+        confirm(arguments.yes, wishes)
+    status = _applied(api, todo, tasks, arguments.format)
+    return 1 if any(one.refused for one in made.without) else status
 
 
-def confirm(sure: bool) -> None:
-    """Ask, where somebody is there to answer.
+def confirm(sure: bool, wishes: Config) -> None:
+    """Ask before anything is changed, unless --yes was given.
 
     Raises:
-        ToolError: The answer is no, or nobody can be asked.
+        ToolError: The answer is no, or there is no terminal to ask on.
     """
     if sure:
         return
-    if not sys.stdin.isatty():
-        raise ToolError("nothing was changed: --yes says that nobody is to be asked")
-    sys.stderr.write("change this? [y/N] ")
+    sys.stdout.flush()  # what is about to change is to be seen first, also in a log
+    missing = "" if wishes.path else f"no {config.FILE} was found in this folder or above it"
+    if sys.stdin is None or not sys.stdin.isatty():
+        told = f" ({missing})" if missing else ""
+        raise ToolError(f"not a terminal: pass --yes to apply without confirmation{told}")
+    sys.stderr.write(f"{missing}; apply without it? [y/N] " if missing else "change this? [y/N] ")
     sys.stderr.flush()
     if sys.stdin.readline().strip().lower() not in ("y", "yes"):
         raise ToolError("nothing was changed")
@@ -218,8 +259,9 @@ def _seeded(api: Api, changes: Sequence[plan.Change], tasks: Sequence[Task]) -> 
     seen_tags = {f"task:{task.name}" for task in tasks}
     new = [one.wanted for one in changes if one.action in ("create", "replace") and one.wanted]
     awaited = [monitors.awaited(one) for one in new if seen_tags.isdisjoint(one["tags"])]
+    series = dict.fromkeys(tuple(tags) for tags in awaited if tags)  # a task may have several
     try:
-        api.seed("autotask.task.runs", [tags for tags in awaited if tags])
+        api.seed("autotask.task.runs", list(series))
     except ToolError as problem:
         output.notice(f"what never ran could not be announced: {problem}")
         return False
@@ -253,7 +295,7 @@ def _moment(seconds: float) -> str:
 
 def _of_task(arguments: argparse.Namespace) -> tuple[Api, list[tuple[int, str | None]]]:
     """Return a task's monitors, and for those of many tasks which of their groups it is."""
-    wishes = config.load(arguments.config)
+    wishes = read_config(arguments)
     api = Api(os.environ)
     name = f"task:{seen.tag_value('task', arguments.task)}"
     ours = api.monitors(monitors.set_tags(wishes))
@@ -262,6 +304,11 @@ def _of_task(arguments: argparse.Namespace) -> tuple[Api, list[tuple[int, str | 
     if not found:
         raise ToolError(f"no monitor of ours is about {arguments.task}")
     return api, found
+
+
+def _tell_remarks(remarked: Sequence[remarks.Remark]) -> None:
+    for one in remarked:
+        output.notice(one.text)
 
 
 def _tell_without(made: monitors.Made) -> None:

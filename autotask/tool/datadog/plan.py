@@ -7,7 +7,8 @@ defaults and calls a `metric alert` a `query alert`.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from typing import Any, NamedTuple
 
 from autotask.tool.datadog.monitors import Monitor, key_of
@@ -53,8 +54,20 @@ class Plan(NamedTuple):
     extra: list[Monitor]  # ours, wanted no more, and not to be deleted
 
 
-def plan(wanted: Sequence[Monitor], found: Iterable[Monitor], prune: bool = False) -> Plan:
-    """Compare; *found* are monitors of ours, by tag. Those without a key are somebody's copies."""
+def plan(
+    wanted: Sequence[Monitor],
+    found: Iterable[Monitor],
+    prune: bool = False,
+    why_gone: Callable[[Monitor], str | None] = lambda _: None,
+) -> Plan:
+    """Compare.
+
+    Args:
+        wanted: All that are to be there.
+        found: Monitors of ours, by tag. Those without a key are somebody's copies.
+        prune: Delete also those of which nobody knows why they are wanted no more.
+        why_gone: Says why a monitor that is wanted no more has nothing to watch, if that is known.
+    """
     by_key: dict[str, list[Monitor]] = {}
     for monitor in found:
         key = key_of(monitor)
@@ -68,10 +81,13 @@ def plan(wanted: Sequence[Monitor], found: Iterable[Monitor], prune: bool = Fals
         same += change is None
         changes += [change] if change else []
         changes += [_deletion(other, "a second one of the same key") for other in theirs[1:]]
-    extra = [monitor for monitors in by_key.values() for monitor in monitors]
-    if prune:
-        changes += [_deletion(monitor, "wanted no more") for monitor in extra]
-        extra = []
+    extra = []
+    for monitor in chain.from_iterable(by_key.values()):
+        why = why_gone(monitor) or ("wanted no more" if prune else None)
+        if why:
+            changes.append(_deletion(monitor, why))
+        else:
+            extra.append(monitor)
     return Plan(changes, same, extra)
 
 

@@ -8,8 +8,8 @@ from datetime import date, datetime, time, timedelta
 from functools import cache, cached_property
 from itertools import chain
 from typing import NamedTuple
-from zoneinfo import ZoneInfo
 
+from autotask.tool.datadog import zone
 from autotask.tool.errors import ToolError
 
 _MACROS = {
@@ -24,6 +24,7 @@ _MACROS = {
 _MONTHS = "jan feb mar apr may jun jul aug sep oct nov dec".split()
 _WEEKDAYS = "sun mon tue wed thu fri sat".split()
 _LONGEST_MONTHS = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
+_NEXT_MONTH = "the deadline falls into the next month, which no RRULE says: set a shorter `within`"
 _STARS = ("*", "*/1", "?")
 _RRULE_WEEKDAYS = "SU MO TU WE TH FR SA".split()
 _DAY = 24 * 60  # minutes
@@ -50,6 +51,13 @@ _PARTS = (
 )
 
 
+class Recurrence(NamedTuple):
+    """One of the rules that say when a task is due."""
+
+    due: str  # for people: `03:15`, `03:15 on Mon, Fri`
+    rrule: str
+
+
 @cache  # thousands of tasks may share a line, and what is found out about it
 def schedule_for(cron: str, timezone: str) -> Schedule:
     """Return the schedule of a cron line in a time zone."""
@@ -70,36 +78,52 @@ class Schedule:
     def __init__(self, cron: str, timezone: str = "UTC") -> None:
         self.cron = " ".join(cron.split())
         self.timezone = timezone
-        self._zone = _zone(timezone)
+        self._zone = zone.named(timezone)
         minutes, self._hours, self._days, self._months, self._weekdays = _fields(self.cron)
         self._times = sorted(60 * hour + minute for hour in self._hours for minute in minutes)
         self._any_day = len(self._days) == 31
         self._any_weekday = len(self._weekdays) == 7
-        longest = max(_LONGEST_MONTHS[month - 1] for month in self._months)
-        if self._any_weekday and min(self._days) > longest:
+        self._longest_month = max(_LONGEST_MONTHS[month - 1] for month in self._months)
+        if self._any_weekday and min(self._days) > self._longest_month:
             raise self._refusal("no month that it names has such a day")
 
     def __repr__(self) -> str:
         return f"Schedule({self.cron!r}, {self.timezone!r})"
 
-    def rrule(self, delay: float = 0) -> str:
-        """Return the recurrence for Datadog's `custom_schedule`, to be read in the same time zone.
+    def recurrences(self, delay: float = 0) -> list[Recurrence]:
+        """Return what Datadog's custom schedules need, to be read in the same time zone.
+
+        They are daily, weekly or monthly, a time of the day each
+        (https://docs.datadoghq.com/monitors/guide/custom_schedules/). A line that names several
+        times, or days of the month and of the week, takes several.
 
         Args:
             delay: Seconds to add to each time that the task is due, for instance up to a deadline;
                 rounded up to whole minutes.
 
         Raises:
-            ToolError: Datadog cannot say this: its custom schedules are daily, weekly or monthly,
-                one rule each (https://docs.datadoghq.com/monitors/guide/custom_schedules/).
+            ToolError: Datadog cannot say this: the delay leads into the next month.
         """
-        if not (self._any_day or self._any_weekday):
-            raise self._refusal("a day of the month or a day of the week takes two RRULEs")
-        if len(self._times) > 1:
-            raise self._refusal("it is due several times a day, and an RRULE of Datadog's is not")
-        later, minute = divmod(self._times[0] + math.ceil(delay / 60), _DAY)
-        rule = [*self._day_rule(later), f"BYHOUR={minute // 60}", f"BYMINUTE={minute % 60}"]
-        return ";".join(rule)
+        return [one for due in self._times for one in self._at(due, math.ceil(delay / 60))]
+
+    def _at(self, due: int, delay: int) -> Iterator[Recurrence]:
+        later, minute = divmod(due + delay, _DAY)
+        rules = self._day_rules(later)
+        for days, rule in rules.items():
+            at = f"{due // 60:02}:{due % 60:02}" + (f" on {days}" if len(rules) > 1 else "")
+            rrule = [*rule, f"BYHOUR={minute // 60}", f"BYMINUTE={minute % 60}"]
+            yield Recurrence(at, ";".join(rrule))
+
+    @property
+    def times_a_day(self) -> int:
+        """How often it is due on a day on which it is due."""
+        return len(self._times)
+
+    @property
+    def closest(self) -> float:
+        """The shortest time in seconds from one time of the day to the next."""
+        later = [*self._times[1:], self._times[0] + _DAY]
+        return 60 * min(after - before for before, after in zip(self._times, later))
 
     @cached_property
     def interval(self) -> float:
@@ -123,6 +147,20 @@ class Schedule:
         yesterday = moment.astimezone(self._zone).date() - timedelta(days=1)
         due = chain.from_iterable(map(self._due, self._dates(yesterday, _YEARS)))
         return datetime.fromtimestamp(next(at for at in due if at > now), self._zone)
+
+    def nearest(self, moment: float) -> float | None:
+        """Return the time it is due that is nearest to a POSIX time; None if none is near.
+
+        Near is a day before to a day after it.
+        """
+        day = datetime.fromtimestamp(moment, self._zone).date()
+        near = self._dates(day - timedelta(days=1), timedelta(days=3))
+        due = chain.from_iterable(map(self._due, near))
+        return min(due, key=lambda at: abs(at - moment), default=None)
+
+    def clock(self, moment: float) -> str:
+        """Write the time of day of a POSIX time, as its time zone has it: `03:15`."""
+        return datetime.fromtimestamp(moment, self._zone).strftime("%H:%M")
 
     @cached_property
     def clock_change(self) -> float:
@@ -165,30 +203,30 @@ class Schedule:
             due.update(second for first, second in again if second > first)
         return sorted(due)
 
-    def _day_rule(self, later: int) -> list[str]:
-        """Say on which days it is due, moved by *later* days: past midnight, for instance."""
+    def _day_rules(self, later: int) -> dict[str, list[str]]:
+        """Say on which days it is due, moved by *later* days: past midnight, for instance.
+
+        Two rules if either kind of day will do; on a day that is of both kinds, both hold.
+        """
         months = [f"BYMONTH={_listed(self._months)}"] if len(self._months) < 12 else []
-        if not self._any_day:
+        rules = {}
+        if not self._any_day and min(self._days) <= self._longest_month:
             if later and max(self._days) + later > 28:
-                raise self._refusal("the deadline falls into the next month, which no RRULE says")
+                raise self._refusal(_NEXT_MONTH)
             days = _listed(day + later for day in self._days)
-            return ["FREQ=MONTHLY", *months, f"BYMONTHDAY={days}"]
-        if later and months:
-            raise self._refusal("the deadline falls into the next month, which no RRULE says")
-        if self._any_weekday:
-            return ["FREQ=DAILY", *months]
-        weekdays = sorted((day + later) % 7 for day in self._weekdays)
-        return ["FREQ=WEEKLY", *months, f"BYDAY={','.join(_RRULE_WEEKDAYS[d] for d in weekdays)}"]
+            told = f"day {_listed(self._days)} of the month"
+            rules[told] = ["FREQ=MONTHLY", *months, f"BYMONTHDAY={days}"]
+        if later and months and (self._any_day or not self._any_weekday):
+            raise self._refusal(_NEXT_MONTH)
+        if not self._any_weekday:
+            weekdays = sorted((day + later) % 7 for day in self._weekdays)
+            told = ", ".join(_WEEKDAYS[day].capitalize() for day in sorted(self._weekdays))
+            byday = ",".join(_RRULE_WEEKDAYS[day] for day in weekdays)
+            rules[told] = ["FREQ=WEEKLY", *months, f"BYDAY={byday}"]
+        return rules or {"": ["FREQ=DAILY", *months]}
 
     def _refusal(self, why: str) -> ToolError:
         return ToolError(f"schedule {self.cron!r}: {why}")
-
-
-def _zone(name: str) -> ZoneInfo:
-    try:
-        return ZoneInfo(name)
-    except (KeyError, OSError, ValueError):  # not found, a folder, no name at all
-        raise ToolError(f"unknown time zone: {name!r} (they look like Europe/Berlin)") from None
 
 
 def _fields(cron: str) -> list[set[int]]:

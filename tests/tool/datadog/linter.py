@@ -53,6 +53,8 @@ def problems(monitor: Json) -> list[str]:
         found.append("tags: nobody would know whose it is")
     if monitor["priority"] not in range(1, 6):
         found.append("priority")
+    if "scheduling_options" in options and "is_recovery" in monitor["message"]:
+        found.append("a custom schedule notifies of no recovery")
     if monitor["type"] == "service check":
         groups, more = _of_check(monitor["query"], options)
         variables = {"check_message"}

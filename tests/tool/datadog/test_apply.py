@@ -10,11 +10,14 @@ import os
 import re
 import signal
 import subprocess
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 from support import PATIENCE, Ended, environment, wait_until
+from tool.datadog import past
+from tool.datadog.past import Past
 from tool.datadog.server import API_KEY, APP_KEY, Datadog, Fault, NoError
 from tool.journals import COMMAND, Book, autotask, on_terminal
 
@@ -215,6 +218,67 @@ def test_what_is_wanted_no_more_goes_only_when_asked(datadog: Datadog, nightly: 
     assert actions("--prune") == ["delete"]
     assert "1 deleted" in applied("--prune")
     assert len(ours(datadog)) == 6
+
+
+def test_what_is_retired_goes_with_its_monitors(datadog: Datadog, nightly: Book) -> None:
+    wishes(
+        '[datadog]\nlatched = true\n[task.nightly]\nschedule = "0 3,15 * * *"\nlatched = false\n'
+    )
+    applied()
+    old = {one["name"] for one in ours(datadog).values() if "nightly" in one["name"]}
+    assert len(old) == 5
+    wishes("[datadog]\nlatched = true\n[task.nightly]\nretired = true\n")
+    deleted = [change for change in plan()["changes"] if change["action"] == "delete"]
+    assert {change["name"] for change in deleted} == old
+    assert {change["why"] for change in deleted} == {"the task is retired"}
+    assert "5 deleted" in applied()
+    assert sorted(key.split(".")[0] for key in ours(datadog)) == sorted(KINDS[:4])
+    assert actions("--prune") == []
+
+
+def test_a_task_that_got_other_tags_takes_its_monitors_with_it(
+    datadog: Datadog, home: Path
+) -> None:
+    now = time.time()
+    nights = [Past("nightly", now - night * 86400 - 60, 60) for night in range(40, 0, -1)]
+    past.write(home, (night._replace(env="dev") for night in nights[:30]))
+    applied()
+    assert len(ours(datadog)) == 4
+    datadog.add(**{**of_kind(datadog, "slow"), "tags": ["managed_by:autotask"]})  # a copy
+    past.write(
+        home, [night._replace(env="dev" if n < 30 else "prod") for n, night in enumerate(nights)]
+    )
+    changes = plan()["changes"]
+    assert [one["action"] for one in changes] == ["create"] * 3 + ["delete"] * 3
+    assert {one["why"] for one in changes[3:]} == {"the task goes on with service shop, env prod"}
+    assert "3 created, 3 deleted" in applied()
+    assert all("dev" not in one["query"] for one in ours(datadog).values())
+    assert actions("--prune") == []
+
+
+def test_one_tasks_refusal_is_its_own(datadog: Datadog, nightly: Book) -> None:
+    wishes('[task.nightly]\nschedule = "30 23 31 * *"\ntimezone = "UTC"\n')
+    ended = apply()
+    assert ended.status == 1
+    assert "6 created" in ended.stdout
+    assert "1 task without did_not_run (nightly): schedule '30 23 31 * *'" in ended.stderr
+    assert "set a shorter `within`" in ended.stderr
+    assert json.loads(apply("--format", "json").stdout) == []
+
+
+def test_the_time_zone_that_a_schedule_gets_is_shown(datadog: Datadog, nightly: Book) -> None:
+    wishes('[task.nightly]\nschedule = "15 3 * * *"\n')
+    planned = autotask("monitors", "plan", env={"TZ": "Asia/Tokyo"})
+    told = "autotask: no `timezone` for nightly: read in this machine's time zone, Asia/Tokyo\n"
+    assert told in planned.stderr
+    assert autotask("monitors", "apply", "--yes", env={"TZ": "Asia/Tokyo"}).status == 0
+    (recurrence,) = of_kind(datadog, "did_not_run")["options"]["scheduling_options"][
+        "custom_schedule"
+    ]["recurrences"]
+    assert recurrence["timezone"] == "Asia/Tokyo"
+    assert "`15 3 * * *` (Asia/Tokyo)" in of_kind(datadog, "did_not_run")["message"]
+    kinds = [one["kind"] for one in plan()["remarks"]]
+    assert "timezone" in kinds
 
 
 def foreign(datadog: Datadog, count: int) -> dict[int, Json]:

@@ -8,12 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tool.datadog import past
+from tool.datadog.past import Past
 from tool.datadog.server import Datadog, Fault, NoError
-from tool.journals import Book, answer, autotask
+from tool.journals import DAY, HOUR, Book, answer, autotask, on_terminal
 
-from autotask.tool.datadog import config, monitors
+from autotask.tool.datadog import config, init, monitors
+from autotask.tool.datadog.history import Task
 
 Json = dict[str, Any]
+NO_FILE = "configuration file: none (autotask.toml is not in this folder nor above it)\n"
 pytestmark = pytest.mark.usefixtures("folder")
 
 # init
@@ -29,7 +33,7 @@ def test_init_writes_what_was_learned_as_comments_that_change_nothing(nightly: B
     assert answer("monitors", "export") == before
 
 
-def test_all_that_init_mentions_is_known() -> None:
+def test_all_that_init_mentions_is_known(nightly: Book) -> None:
     answer("monitors", "init")
     lines = Path("autotask.toml").read_text().splitlines()
     known = [line.lstrip("# ") for line in lines if " = " in line or line.startswith("# [")]
@@ -44,11 +48,108 @@ def test_init_writes_over_nothing(nightly: Book) -> None:
     ended = autotask("monitors", "init")
     assert (ended.status, ended.stderr) == (
         1,
-        "autotask: autotask.toml is there (--force writes over it)\n",
+        "autotask: autotask.toml already exists; use --force to overwrite it\n",
     )
     assert Path("autotask.toml").read_text() == "# mine\n"
     answer("monitors", "init", "--force")
     assert "nightly" in Path("autotask.toml").read_text()
+
+
+BY_HAND = "from a terminal only, and these are ignored: let cron, a timer or CI start a task"
+WHY_NONE: list[tuple[str, float | None, str]] = [
+    ("none", None, "no runs yet: try `autotask-run python script.py`"),
+    ("long ago", 61 * DAY, "no runs in the last 60 days"),
+    ("by hand", HOUR, f"1 run in the last 60 days, {BY_HAND}"),
+]
+
+
+@pytest.mark.parametrize(("ago", "why"), [one[1:] for one in WHY_NONE],
+                         ids=[one[0] for one in WHY_NONE])  # fmt: skip
+def test_init_says_why_it_found_no_tasks(home: Path, ago: float | None, why: str) -> None:
+    trigger = "terminal" if ago == HOUR else "cron"
+    if ago is not None:
+        past.write(home, [Past("nightly", time.time() - ago, 5, trigger=trigger)])
+    ended = autotask("monitors", "init")
+    assert ended.status == 0
+    assert ended.stdout == "wrote autotask.toml with 0 tasks\n"
+    assert ended.stderr == f"autotask: no tasks found: {why}\n"
+
+
+def test_what_datadog_has_not_seen_is_said(datadog: Datadog) -> None:
+    ended = autotask("monitors", "init", "--from-datadog")
+    assert ended.stderr == (
+        "autotask: no tasks found: Datadog has seen none in 14 days "
+        "(runs from a terminal are ignored)\n"
+    )
+
+
+NAMES = [
+    ("gr\u00fc\u00df.py", '[task."gr\u00fc\u00df.py"]'),
+    ("\u65e5\u672c \U0001f4e6", '[task."\u65e5\u672c \U0001f4e6"]'),
+    ('say "so"', '[task."say \\"so\\""]'),
+    ("back\\slash", '[task."back\\\\slash"]'),
+    ("del\x7fete", '[task."del\\U0000007fete"]'),
+    ("to\u202eward", '[task."to\\U0000202eward"]'),
+    ("two\nlines", '[task."two\\nlines"]'),
+    ("all*", '# [task."all*"]'),
+]
+
+
+def test_names_in_the_file_are_readable_and_read_back() -> None:
+    text = init.document(Task(name, spelled=name) for name, _ in NAMES)
+    heads = [line for line in text.splitlines() if '[task."' in line and "db.*" not in line]
+    assert heads == [head for _, head in NAMES]
+    Path("autotask.toml").write_text(text, encoding="utf-8")
+    spelled = [section.spelled for section in config.load(None).sections]
+    assert spelled == [name for name, _ in NAMES[:-1]]
+
+
+# Which file is read.
+
+
+def below(monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("deep/er").mkdir(parents=True)
+    monkeypatch.chdir("deep/er")
+
+
+def test_the_file_is_looked_for_upwards_and_named(
+    datadog: Datadog, nightly: Book, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path("autotask.toml").write_text('[datadog]\nname = "shop"\nnotify = ["@ops"]\n')
+    assert answer("monitors", "plan").startswith("configuration file: autotask.toml\n+ create")
+    below(monkeypatch)
+    told = f"configuration file: {folder}/autotask.toml\n"
+    assert answer("monitors", "plan").startswith(f"{told}+ create")
+    assert answer("dashboard", "plan").startswith(f"{told}+ create")
+    exported = autotask("monitors", "export")
+    assert exported.stderr == f"autotask: {told}"
+    assert "autotask_set:shop" in str(json.loads(exported.stdout))
+    as_json = autotask("monitors", "plan", "--format", "json")
+    assert as_json.stderr == f"autotask: {told}"
+    assert json.loads(as_json.stdout)["changes"]
+    Path("autotask.toml").write_text('[datadog]\nname = "near"\nnotify = ["@ops"]\n')
+    assert answer("monitors", "plan").startswith("configuration file: autotask.toml\n")
+    assert answer("monitors", "plan", "--config", f"{folder}/autotask.toml").startswith(told)
+
+
+@pytest.mark.parametrize("command", ["monitors", "dashboard"])
+def test_apply_without_a_file_asks_and_says_so(
+    datadog: Datadog, nightly: Book, command: str
+) -> None:
+    ended = autotask(command, "apply")
+    assert (ended.status, datadog.written()) == (1, [])
+    assert ended.stdout.startswith(NO_FILE)
+    assert ended.stderr.endswith(
+        "autotask: not a terminal: pass --yes to apply without confirmation "
+        "(no autotask.toml was found in this folder or above it)\n"
+    )
+    question = "no autotask.toml was found in this folder or above it; apply without it? [y/N] "
+    for answered, status in (("n\n", 1), ("y\n", 0)):
+        assert question in on_terminal(command, "apply", status=status, types=answered, columns=200)
+        assert bool(datadog.written()) is (status == 0)
+    Path("autotask.toml").write_text("[datadog]\npriority = 1\n")
+    ended = autotask("monitors", "apply")
+    assert ended.stderr.endswith("not a terminal: pass --yes to apply without confirmation\n")
 
 
 # export
@@ -78,7 +179,10 @@ def test_nobody_needs_keys_to_export(nightly: Book) -> None:
 def test_without_a_task_nothing_is_made() -> None:
     ended = autotask("monitors", "export")
     assert ended.status == 1
-    assert "no tasks: none was seen" in ended.stderr
+    assert ended.stderr == (
+        "autotask: no tasks found: no runs yet: try `autotask-run python script.py`; "
+        "none in autotask.toml\n"
+    )
 
 
 def test_what_is_not_made_is_told_a_line_for_each_reason(book: Book) -> None:
@@ -240,7 +344,10 @@ def test_the_dashboard_is_made_once_and_changed_back(datadog: Datadog, nightly: 
     assert autotask("dashboard", "plan", "--exit-code").status == 2
     told = answer("dashboard", "apply", "--yes")
     (made,) = ours(datadog)
-    assert told == f"+ create {made['title']}\nhttps://app.datadoghq.com/dashboard/{made['id']}\n"
+    assert (
+        told
+        == f"{NO_FILE}+ create {made['title']}\nhttps://app.datadoghq.com/dashboard/{made['id']}\n"
+    )
     assert autotask("dashboard", "plan", "--exit-code").status == 0
     datadog.requests.clear()
     assert "is as it is wanted" in answer("dashboard", "apply", "--yes")

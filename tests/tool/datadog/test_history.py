@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tool.datadog import past
+from tool.datadog.past import Past
 from tool.journals import DAY, HOUR, Book
 
 from autotask import journal
@@ -90,4 +93,104 @@ def test_what_datadog_has_seen_is_learned_by_the_hour() -> None:
     durations = series(tags, *((day * DAY, 600.0 + day) for day in range(14)))
     no_task = series("env:prod", (0, 1.0))
     (task,) = history.from_series([runs, no_task], [durations])
-    assert task == Task("nightly", "shop", "prod", "click", 14, DAY, DAY, 606.0, 613.0)
+    last = (13 * 24 + 3) * HOUR
+    assert task == Task("nightly", "shop", "prod", "click", 14, DAY, DAY, 606.0, 613.0, last=last)
+
+
+# A task that was tagged otherwise at another time: days on which it ran under which env, and how it
+# is known today. Now is day 40.
+
+PROD, UNKNOWN, STAGING = "prod", None, "staging"
+TAGGED = [
+    ("never", {PROD: range(1, 41)}, {"prod": []}),
+    ("once", {UNKNOWN: range(1, 31), PROD: range(31, 41)}, {"prod": ["unknown"]}),
+    ("just now", {UNKNOWN: range(1, 40), PROD: [40]}, {"prod": ["unknown"]}),
+    (
+        "twice",
+        {UNKNOWN: range(1, 11), STAGING: range(11, 21), PROD: range(21, 41)},
+        {"prod": ["unknown", "staging"]},
+    ),
+    ("tried out there", {STAGING: [2, 3], PROD: range(9, 41)}, {"prod": ["staging"]}),
+    (
+        "side by side",
+        {STAGING: range(1, 41), PROD: range(20, 41)},
+        {"prod": [], "staging": []},
+    ),
+    (
+        "side by side for a while",
+        {STAGING: range(1, 31), PROD: range(20, 41)},
+        {"prod": [], "staging": []},
+    ),
+    ("not overdue", {STAGING: range(9, 40, 14), PROD: range(38, 41)}, {"prod": [], "staging": []}),
+    ("gone, no other", {STAGING: range(1, 9)}, {"staging": []}),
+]
+
+
+@pytest.mark.parametrize(("days", "expected"), [one[1:] for one in TAGGED],
+                         ids=[one[0] for one in TAGGED])  # fmt: skip
+def test_a_task_that_lives_on_under_other_tags_is_one_task(
+    home: Path, days: dict[str | None, Iterable[int]], expected: dict[str, list[str]]
+) -> None:
+    now = time.time()
+    ran = [
+        Past("nightly", now - (40 - day) * DAY - 60, 30, env=env)
+        for env, all_of_them in days.items()
+        for day in all_of_them
+    ]
+    past.write(home, ran)
+    opened = index.open_index(str(home))
+    try:
+        found = history.from_index(opened, now)
+    finally:
+        opened.close()
+    assert {str(task.env): [env for _, env in task.former] for task in found} == expected
+    assert sum(task.runs for task in found) == len(ran)
+    by_hour = [
+        series(
+            f"task:nightly,service:shop,framework:x,env:{env or 'unknown'}",
+            *((one.at // HOUR * HOUR, 1.0) for one in ran if one.env == env),
+        )
+        for env in days
+    ]
+    seen = history.from_series(by_hour, [])
+    assert {str(task.env): [env for _, env in task.former] for task in seen} == expected
+
+
+def test_what_it_did_under_other_tags_is_its_history(home: Path) -> None:
+    now = time.time()
+    past.write(
+        home,
+        [
+            Past("nightly", now - night * DAY, 600, env="prod" if night < 3 else "staging")
+            for night in range(40, 0, -1)
+        ],
+    )
+    task = learned(home)["nightly"]
+    assert (task.runs, task.env, task.usual) == (40, "prod", 600)
+    assert task.interval == pytest.approx(DAY, abs=1)
+    assert task.last == pytest.approx(now - DAY, abs=1)
+    assert len(task.starts) == history.LAST_STARTS
+
+
+def test_of_two_that_moved_each_has_its_own_heir(home: Path) -> None:
+    now = time.time()
+    past.write(
+        home,
+        [
+            Past(
+                "nightly", now - night * DAY - (env == "prod") * HOUR, 60, service=service, env=env
+            )
+            for night in range(40, 0, -1)
+            for env in ("prod", "staging")
+            for service in ["shop2" if night < 20 else "shop"]
+        ],
+    )
+    opened = index.open_index(str(home))
+    try:
+        found = history.from_index(opened, now)
+    finally:
+        opened.close()
+    assert [(task.service, task.env, task.former) for task in found] == [
+        ("shop2", "prod", (("shop", "prod"),)),
+        ("shop2", "staging", (("shop", "staging"),)),
+    ]

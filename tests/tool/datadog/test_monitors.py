@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from datetime import datetime, timezone
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from tool.datadog.reading import Point, alarms
 
 from autotask.tool.datadog import config, export, monitors
 from autotask.tool.datadog.history import Task
-from autotask.tool.errors import ToolError
+from autotask.tool.datadog.schedule import Schedule
 
 Json = dict[str, Any]
 HOUR, DAY = 3600.0, 86400.0
@@ -202,9 +203,94 @@ def test_a_deadline_is_the_time_it_is_due_and_what_it_may_take() -> None:
     }
 
 
-def test_a_schedule_that_datadog_cannot_say_is_refused_with_the_task() -> None:
-    with pytest.raises(ToolError, match=r"nightly: schedule '0 3,15 1 \* \*'.*interval"):
-        kinds(NIGHTLY, schedule="0 3,15 1 * *")
+def late(task: Task, document: Json) -> list[Json]:
+    return [one for one in made([task], document) if "did_not_run." in str(one["tags"])]
+
+
+TIMES = [  # cron lines, and of which times there is a monitor each
+    ("0 3 * * *", [""]),
+    ("0 3,15 * * *", [" at 03:00", " at 15:00"]),
+    ("0,30 9 * * mon", [" at 09:00", " at 09:30"]),
+    ("30 4 1 * mon", [" at 04:30 on day 1 of the month", " at 04:30 on Mon"]),
+    ("0 8-18 * * 1-5", [f" at {hour:02}:00" for hour in range(8, 19)]),
+    ("*/15 8-18 * * *", [""]),  # by its gap
+]
+
+
+@pytest.mark.parametrize(("cron", "times"), TIMES)
+def test_each_time_of_the_day_has_a_monitor_and_a_key(cron: str, times: list[str]) -> None:
+    found = late(NIGHTLY, {"task": {"Nightly": {"schedule": cron, "timezone": "UTC"}}})
+    assert [one["name"].partition("did not run")[2] for one in found] == times
+    assert {one["name"]: problems(one) for one in found if problems(one)} == {}
+    keys = [monitors.key_of(one) for one in found]
+    assert len(keys) == len(set(keys))
+    assert keys[0] == monitors.key_of(kinds(NIGHTLY)["did_not_run"])  # what there was is changed
+
+
+@pytest.mark.parametrize("zone", ["UTC", "Europe/Berlin"])
+@pytest.mark.parametrize("lasts", [10, 700])
+@pytest.mark.parametrize("cron", [cron for cron, times in TIMES if times != [""]])
+def test_one_run_that_does_not_come_is_told_once(cron: str, lasts: int, zone: str) -> None:
+    begin = datetime(2026, 5, 31, tzinfo=timezone.utc).timestamp()
+    schedule = Schedule(cron, zone)
+    due, at = [], datetime.fromtimestamp(begin - 8 * DAY, timezone.utc)
+    while at.timestamp() < begin + 40 * DAY:
+        at = schedule.next_after(at)
+        due.append(at.timestamp())
+    task = NIGHTLY._replace(longest=60.0)
+    document = {"task": {"Nightly": {"schedule": cron, "timezone": zone}}}
+    tags = {"task": "nightly", "service": "shop", "env": "prod", "trigger": "cron"}
+    ended = {**tags, "status": "success"}
+    first = next(place for place, moment in enumerate(due) if moment > begin)
+    missed = due[first + 1]
+    points = [
+        Point(moment + lasts, "autotask.task.runs", 1, ended) for moment in due if moment != missed
+    ]
+    told = [
+        alarm.at
+        for one in late(task, document)
+        for alarm in alarms(one, points, begin, begin + 30 * DAY)
+    ]
+    assert len(told) == 1
+    assert missed < told[0] <= missed + HOUR
+
+
+REFUSED = [
+    ({"schedule": "30 23 31 * *"}, "set a shorter `within`"),
+    ({"schedule": "30 4,23 31 * *"}, "set a shorter `within`"),
+    ({"schedule": "*/15 8-18 1 * *"}, "44 times on one day and then not for a week"),
+]
+
+
+@pytest.mark.parametrize(("wishes", "why"), REFUSED)
+def test_what_datadog_cannot_watch_is_one_tasks_own_refusal(wishes: Json, why: str) -> None:
+    document = config.parse({"task": {"Nightly": wishes}})
+    found = monitors.made([MAIL, NIGHTLY], document)
+    (refusal,) = [one for one in found.without if one.refused]
+    assert (refusal.task, refusal.kind) == ("nightly", "did_not_run")
+    assert why in refusal.why
+    others = {one["name"].partition(": ")[2] for one in found.monitors}
+    assert "mail.send (shop, prod) did not run" in others
+    assert "nightly (shop, prod) hangs" in others
+
+
+def test_a_retired_task_has_no_monitors_of_its_own() -> None:
+    document = {
+        "datadog": NOTIFY,
+        "task": {
+            "nightly": {"latched": True, "retired": True},
+            "mail.*": {"notify": ["@b"], "retired": True},
+            "mail.new": {"retired": False, "schedule": "@daily"},
+            "never": {"retired": True, "schedule": "@daily"},
+        },
+    }
+    found = monitors.made(TASKS, config.parse(document))
+    about = {tag for one in found.monitors for tag in one["tags"] if tag.startswith("task:")}
+    assert about == {"task:report", "task:deploy", "task:mail.new"}
+    assert {one.task for one in found.without} <= {"report", "deploy", "db.migrate", "mail.new"}
+    assert told("nightly", found.monitors) == [(EACH, "@a")]  # if it runs all the same
+    assert told("mail.send", found.monitors) == [(EACH, "@a")]
+    assert len([one for one in found.monitors if "failed." in str(one["tags"])]) == 2
 
 
 # Whom a failure wakes, once.

@@ -65,20 +65,19 @@ SAID = [
     ("0 22 ? * 2", "FREQ=WEEKLY;BYDAY=TU;BYHOUR=22;BYMINUTE=0"),
 ]  # fmt: skip
 
-SEVERAL_TIMES = "several times a day"
-TWO_RULES = "takes two RRULEs"
-NOT_SAID = [
-    ("* * * * *", SEVERAL_TIMES),
-    ("@hourly", SEVERAL_TIMES),
-    ("0 */6 * * *", SEVERAL_TIMES),
-    ("0,30 9 * * *", SEVERAL_TIMES),
-    ("*/15 8-18 * * mon-fri", SEVERAL_TIMES),
-    ("5 0-23/8 1 * *", SEVERAL_TIMES),
-    ("0 0 1,15 * 1", TWO_RULES),
-    ("30 4 13 * fri", TWO_RULES),
-    ("30 4 30 2 mon", TWO_RULES),
-    ("0 0 1-30 * 1-6", TWO_RULES),
-    ("0 12 13 */2 5", TWO_RULES),
+SEVERAL = [  # and how many rules it takes
+    ("* * * * *", 1440),
+    ("@hourly", 24),
+    ("0 */6 * * *", 4),
+    ("0,30 9 * * *", 2),
+    ("*/15 8-18 * * mon-fri", 44),
+    ("5 0-23/8 1 * *", 3),
+    ("0 0 1,15 * 1", 2),
+    ("30 4 13 * fri", 2),
+    ("30 4 30 2 mon", 1),  # there is no such day of the month
+    ("0 0 1-30 * 1-6", 2),
+    ("0 12 13 */2 5", 2),
+    ("0 4,16 1 * mon", 4),
 ]
 
 UNREADABLE = [
@@ -117,7 +116,7 @@ UNREADABLE = [
 ]
 
 
-ALL = [line for line, _ in SAID + NOT_SAID]
+ALL = [line for line, _ in SAID] + [line for line, _ in SEVERAL]
 HOUR = 3600.0
 
 
@@ -130,20 +129,44 @@ def by_rrule(rrule: str) -> list[datetime]:
     return list(rrulestr(rrule, dtstart=START - timedelta(days=9)).between(START, END))
 
 
+def rrule_of(cron: str, delay: float = 0) -> str:
+    (one,) = Schedule(cron).recurrences(delay)
+    return one.rrule
+
+
 @pytest.mark.parametrize(("cron", "rrule"), SAID)
 def test_an_rrule_and_its_cron_line_name_the_same_times(cron: str, rrule: str) -> None:
-    assert Schedule(cron).rrule() == rrule
+    assert rrule_of(cron) == rrule
     expected = list(by_cron(cron))
     assert expected
     assert by_rrule(rrule) == expected
 
 
-@pytest.mark.parametrize(("cron", "why"), NOT_SAID)
-def test_what_datadog_cannot_say_is_refused_in_a_line_that_names_it(cron: str, why: str) -> None:
-    with pytest.raises(ToolError, match=why) as refusal:
-        Schedule(cron).rrule()
-    assert str(refusal.value).startswith(f"schedule {cron!r}: ")
-    assert "\n" not in str(refusal.value)
+@pytest.mark.parametrize(("cron", "count"), SEVERAL)
+def test_several_rules_name_together_the_times_of_a_cron_line(cron: str, count: int) -> None:
+    rules = Schedule(cron).recurrences()
+    assert len(rules) == len({one.due for one in rules}) == count
+    end = START + timedelta(days=100)
+    times = {at for one in rules[:50] for at in by_rrule(one.rrule) if at < end}
+    assert times <= set(takewhile(lambda at: at < end, by_cron(cron)))
+    if count <= 50:
+        assert times == set(takewhile(lambda at: at < end, by_cron(cron)))
+
+
+def test_what_is_due_is_told_with_each_rule() -> None:
+    assert [one.due for one in Schedule("5 4,16 1,2 * mon,fri").recurrences(HOUR)] == [
+        "04:05 on day 1,2 of the month",
+        "04:05 on Mon, Fri",
+        "16:05 on day 1,2 of the month",
+        "16:05 on Mon, Fri",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("cron", "minutes"), [("0 3 * * *", 24 * 60), ("0,30 9 * * *", 30), ("0 22,2 * * *", 4 * 60)]
+)
+def test_the_closest_times_are_those_of_a_day_or_two(cron: str, minutes: int) -> None:
+    assert Schedule(cron).closest == 60 * minutes
 
 
 @pytest.mark.parametrize("minutes", [30, 21 * 60, 3 * 24 * 60])
@@ -153,23 +176,32 @@ def test_what_datadog_cannot_say_is_refused_in_a_line_that_names_it(cron: str, w
 )  # fmt: skip
 def test_a_deadline_is_as_much_later_across_midnight_too(cron: str, minutes: int) -> None:
     expected = [at + timedelta(minutes=minutes) for at in by_cron(cron)]
-    deadlines = by_rrule(Schedule(cron).rrule(delay=60 * minutes))
+    deadlines = by_rrule(rrule_of(cron, delay=60 * minutes))
     shared = [at for at in deadlines if at >= expected[0]]
     assert shared == expected[: len(shared)]
     assert len(shared) >= len(expected) - 3  # the last ones are due beyond the end
 
 
 @pytest.mark.parametrize(
-    "cron", ["30 23 31 * *", "30 23 28 * *", "30 23 * 6 *", "30 23 * 6 mon", "30 23 1-28 jan *"]
+    "cron",
+    [
+        "30 23 31 * *",
+        "30 23 28 * *",
+        "30 23 * 6 *",
+        "30 23 * 6 mon",
+        "30 23 1-28 jan *",
+        "30 23 1 6 mon",
+        "30 4,23 31 * *",
+    ],
 )
 def test_a_deadline_in_the_next_month_is_refused(cron: str) -> None:
-    assert Schedule(cron).rrule(delay=29 * 60)
+    assert Schedule(cron).recurrences(delay=29 * 60)
     with pytest.raises(ToolError, match="the deadline falls into the next month"):
-        Schedule(cron).rrule(delay=30 * 60)
+        Schedule(cron).recurrences(delay=30 * 60)
 
 
 def test_a_deadline_is_rounded_up_to_the_minute() -> None:
-    assert Schedule("0 3 * * *").rrule(delay=61) == "FREQ=DAILY;BYHOUR=3;BYMINUTE=2"
+    assert rrule_of("0 3 * * *", delay=61) == "FREQ=DAILY;BYHOUR=3;BYMINUTE=2"
 
 
 @pytest.mark.parametrize(("cron", "problem"), UNREADABLE)

@@ -1,0 +1,32 @@
+"""The monitors of tasks that have gone: retired, or going on under another service or env."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from autotask.tool.datadog.config import Config
+from autotask.tool.datadog.history import Task
+from autotask.tool.datadog.monitors import Monitor, key_of, tags_in, tags_of
+
+
+def reasons(tasks: Iterable[Task], config: Config) -> Callable[[Monitor], str | None]:
+    """Return what says why a monitor has nothing to watch any more; None: it is not known to."""
+    moved = {
+        tags_of(task._replace(service=service, env=env), config): _moved_to(task)
+        for task in tasks
+        for service, env in task.former
+    }
+
+    def why(monitor: Monitor) -> str | None:
+        tags = tags_in(monitor)
+        names = [one.partition(":")[2] for one in tags if one.startswith("task:")]
+        if any(config.wishes_for(name).retired for name in names):
+            return "the task is retired"
+        of_all = (key_of(monitor) or "").startswith("failed.")
+        return None if of_all else moved.get(tags)
+
+    return why
+
+
+def _moved_to(task: Task) -> str:
+    return f"the task goes on with service {task.service or 'any'}, env {task.env or 'any'}"
