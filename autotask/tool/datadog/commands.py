@@ -52,7 +52,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def add_config(parser: argparse.ArgumentParser) -> None:
     """Declare the option that names the file."""
     parser.add_argument(
-        "--config", metavar="FILE", help="the file of wishes (default: autotask.toml)"
+        "--config",
+        metavar="FILE",
+        help="configuration file (default: the nearest autotask.toml, from here upwards)",
     )
 
 
@@ -84,7 +86,7 @@ def add_plan(parser: argparse.ArgumentParser) -> None:
 def add_apply(parser: argparse.ArgumentParser) -> None:
     """Declare the options of `apply`."""
     add_source(parser)
-    parser.add_argument("--yes", action="store_true", help="do not ask")
+    parser.add_argument("--yes", action="store_true", help="apply without confirmation")
     parser.add_argument("--format", choices=("text", "json"), default="text")
 
 

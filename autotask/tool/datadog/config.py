@@ -13,7 +13,7 @@ import argparse
 import difflib
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -224,13 +224,21 @@ def load(path: str | None) -> Config:
     """
     if path is not None:
         return _loaded(Path(path))
-    for folder in (Path(), *Path.cwd().parents):
-        for candidate in (folder / FILE, folder / "pyproject.toml"):
-            if os.path.isfile(candidate):  # False also in a folder that we may not look into
-                found = _loaded(candidate)
-                if candidate.name == FILE or replace(found, path=None) != Config():
-                    return found
+    for candidate in (*_files(Path()), *above()):
+        found = _loaded(candidate)
+        if candidate.name == FILE or replace(found, path=None) != Config():
+            return found
     return Config()
+
+
+def above() -> Iterator[Path]:
+    """Return the files above this folder that may hold a configuration, the nearest first."""
+    return (path for folder in Path.cwd().parents for path in _files(folder))
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    candidates = (folder / FILE, folder / "pyproject.toml")
+    return filter(os.path.isfile, candidates)  # none in a folder that we may not look into
 
 
 def _loaded(path: Path) -> Config:

@@ -89,12 +89,21 @@ _Key = TypeVar("_Key", bound="tuple[str, ...]")  # a name, a service, an environ
 
 
 def _join(
-    groups: dict[_Key, list[Any]], starts: Mapping[_Key, Sequence[float]], now: float
+    groups: dict[_Key, list[Any]],
+    starts: Mapping[_Key, Sequence[float]],
+    now: float,
+    longest_pause: float = math.inf,
 ) -> dict[_Key, list[_Key]]:
     """Put the runs of one task together that were tagged otherwise at another time.
 
     A task that got another env or service lives on under it: the one stopped before the other
     began, and is overdue. Those that run side by side (prod and staging) are several tasks.
+
+    Args:
+        groups: The runs, by their tags; those of one task are put together.
+        starts: When they started, in order.
+        now: In POSIX seconds.
+        longest_pause: Between the two, in longest gaps between its runs.
 
     Returns:
         Under which keys a task ran formerly.
@@ -105,9 +114,11 @@ def _join(
     former: dict[_Key, list[_Key]] = {}
     for keys in fellows.values():
         for key in keys[:-1]:
-            gaps = [after - before for before, after in zip(starts[key], starts[key][1:])]
-            later = [one for one in keys if starts[one][0] > starts[key][-1]]
-            if later and now - starts[key][-1] > max(gaps, default=0):
+            last = starts[key][-1]
+            gap = max((b - a for a, b in zip(starts[key], starts[key][1:])), default=0)
+            latest = last + longest_pause * gap if gap else math.inf
+            later = [one for one in keys if last < starts[one][0] <= latest]
+            if later and now - last > gap:
                 heir = min(later, key=lambda one: (-_shared(one, key), starts[one][0]))
                 groups[heir] = groups.pop(key) + groups[heir]
                 former[heir] = [*former.pop(key, []), key, *former.get(heir, [])]
@@ -199,6 +210,9 @@ DURATIONS_SEEN = (
 )
 BUCKET = 3600  # seconds: what is more frequent counts as hourly
 SEEN_SPAN = 14 * 86400  # seconds
+_PAUSE = (
+    1.5  # longest gaps: what begins later may be another machine's, and the first one's trouble
+)
 
 
 def from_series(
@@ -209,7 +223,7 @@ def from_series(
     seen = {_names(series): _points(series) for series in runs}
     groups = {names: points for names, points in seen.items() if names[0] and points}
     starts = {names: [at for at, _ in points] for names, points in groups.items()}
-    former = _join(groups, starts, time.time())
+    former = _join(groups, starts, time.time(), _PAUSE)
     return [
         _of_series(names, groups[names], lasted, former.get(names, [])) for names in sorted(groups)
     ]

@@ -107,6 +107,9 @@ def _init(arguments: argparse.Namespace) -> None:
     output.print_rich(output.styled(f"wrote {path} with {_counted(len(tasks), 'task')}"))
     if not tasks:
         output.notice(f"no tasks found: {_why_none(arguments)}")
+    above = next((one for one in config.above() if one.name == config.FILE), None)
+    if above and not arguments.config:
+        output.notice(f"from this folder, {above} is not read any more")
 
 
 def _export(arguments: argparse.Namespace) -> None:

@@ -127,9 +127,14 @@ def test_the_file_is_looked_for_upwards_and_named(
     as_json = autotask("monitors", "plan", "--format", "json")
     assert as_json.stderr == f"autotask: {told}"
     assert json.loads(as_json.stdout)["changes"]
+    started = autotask("monitors", "init")
+    told = f"autotask: from this folder, {folder}/autotask.toml is not read any more\n"
+    assert (started.status, started.stderr) == (0, told)
     Path("autotask.toml").write_text('[datadog]\nname = "near"\nnotify = ["@ops"]\n')
     assert answer("monitors", "plan").startswith("configuration file: autotask.toml\n")
-    assert answer("monitors", "plan", "--config", f"{folder}/autotask.toml").startswith(told)
+    chosen = f"{folder}/autotask.toml"
+    planned = answer("monitors", "plan", "--config", chosen)
+    assert planned.startswith(f"configuration file: {chosen}\n")
 
 
 @pytest.mark.parametrize("command", ["monitors", "dashboard"])

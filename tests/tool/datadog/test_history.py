@@ -110,7 +110,7 @@ TAGGED = [
         {UNKNOWN: range(1, 11), STAGING: range(11, 21), PROD: range(21, 41)},
         {"prod": ["unknown", "staging"]},
     ),
-    ("tried out there", {STAGING: [2, 3], PROD: range(9, 41)}, {"prod": ["staging"]}),
+    ("tried out there", {STAGING: [2], PROD: range(9, 41)}, {"prod": ["staging"]}),
     (
         "side by side",
         {STAGING: range(1, 41), PROD: range(20, 41)},
@@ -194,3 +194,18 @@ def test_of_two_that_moved_each_has_its_own_heir(home: Path) -> None:
         ("shop2", "prod", (("shop", "prod"),)),
         ("shop2", "staging", (("shop", "staging"),)),
     ]
+
+
+def test_what_begins_after_a_pause_is_the_same_task_on_the_same_machine_only(home: Path) -> None:
+    now = time.time()
+    ran = [
+        Past("nightly", now - ago * DAY, 60, env="staging" if ago > 20 else "prod")
+        for ago in (*range(40, 22, -1), *range(20, 0, -1))
+    ]
+    past.write(home, ran)
+    assert learned(home)["nightly"].former == (("shop", "staging"),)
+    by_hour = [
+        series(f"task:nightly,service:shop,env:{env}", *((r.at, 1.0) for r in ran if r.env == env))
+        for env in ("staging", "prod")
+    ]
+    assert [task.former for task in history.from_series(by_hour, [])] == [(), ()]
