@@ -267,6 +267,7 @@ def parse(document: Mapping[str, Any], where: str = FILE) -> Config:
         said_here = _taken(table, _TASK, place)
         sections.append(Section(_pattern(spelled, place), said_here, spelled))
     config = Config(wishes=Wishes(**said), sections=tuple(sections), **own)
+    _check_together(config.wishes, f"{where}: [datadog]")
     for section in sections:
         _check_together(config.wishes_for(section.pattern), f'{where}: [task."{section.spelled}"]')
     return config
@@ -308,6 +309,7 @@ def _check_together(wishes: Wishes, where: str) -> None:
     if wishes.within and wishes.within > _LONGEST_WITHIN:
         raise ToolError(f"{where}: within must not be more than 6d")
     try:
+        zone.named(wishes.timezone or "UTC")  # also if another section has the schedule
         wishes.due()
     except ToolError as problem:
         raise ToolError(f"{where} {problem}") from None

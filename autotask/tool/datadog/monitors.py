@@ -314,8 +314,9 @@ def _did_not_run(
     )
     if schedule is not None and interval + slack > _LONGEST_WINDOW:
         raise ToolError(
-            f"schedule {schedule.cron!r}: it is due {schedule.times_a_day} times on one day and "
-            f"then not for a week, and up to {_MOST_DEADLINES} times of a day can be watched"
+            f"schedule {schedule.cron!r}: due {schedule.times_a_day} times a day, too often for a "
+            f"monitor of each time ({_MOST_DEADLINES} at most), and with too long a gap for a "
+            "window of a week"
         )
     return _missed_window(task, interval, interval + slack, wishes, config)
 
