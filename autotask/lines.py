@@ -37,11 +37,12 @@ def taken(line: bytes, found: list[tuple[str, Event]]) -> int:
 
 def _recovered(text: str) -> list[tuple[str, Event]]:
     found = []
-    for rest in text.split(_BEGIN)[1:]:
-        whole = _BEGIN + rest
+    begin = text.find(_BEGIN)
+    while begin >= 0:
         try:
-            event, end = _decode(whole)
+            event, end = _decode(text, begin)
+            found.append((text[begin:end], event))
         except (ValueError, RecursionError):
-            continue
-        found.append((whole[:end], event))
+            end = begin + len(_BEGIN)
+        begin = text.find(_BEGIN, end)  # behind it: a tag may be called event, too
     return found
