@@ -405,7 +405,7 @@ class Tail:
         self._home = settings.home or ""
         self._run = run
         self._key = process, run.pid
-        self._position = _not_ahead(position)
+        self._position = _not_ahead(position, time.monotonic() - run.clock)
         self._story = Story(run.root, ours.folder, self._position)
         self._closer = Closer(settings, ours)
         own = {"run": run.id, "root": run.root, "task": run.task, "framework": run.framework}
@@ -637,7 +637,12 @@ def _beginning(mark: Mark) -> tuple[str, int]:
     return _not_ahead((segment, 0 if settled else offset))
 
 
-def _not_ahead(position: tuple[str, int]) -> tuple[str, int]:
-    """Return a place in the journal; this hour's begin if the clock was set back since."""
-    now = journal.segment(time.time())
-    return (now, 0) if now < position[0] else position
+def _not_ahead(position: tuple[str, int], age: float = 0.0) -> tuple[str, int]:
+    """Return a place in the journal, *age* seconds old.
+
+    If the clock was set back since, it is the begin of what was that hour by the clock of now.
+    """
+    now = time.time()
+    if position[0] <= journal.segment(now):
+        return position
+    return journal.segment(now - age), 0

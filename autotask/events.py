@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import stat
 import sys
+import time
 
 from autotask.config import is_id
+from autotask.journal import segment
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,7 +26,8 @@ class Reader:
     """Reads the lines from a place in the journal on, each once: those with *needle* in them.
 
     It goes on with all segments: a process that was stopped for long, or whose clock was set back,
-    may write into an old one.
+    may write into an old one. Segments whose hour is still to come are read before the others:
+    a clock was ahead when they were written, and was set right since.
     """
 
     def __init__(self, folder: str, position: tuple[str, int], needle: bytes = b"") -> None:
@@ -37,9 +40,11 @@ class Reader:
     def lines(self) -> Iterator[bytes]:
         """Yield the lines that have come since the last time."""
         try:
-            names = sorted(filter(is_segment, os.listdir(self._folder)))
+            names = list(filter(is_segment, os.listdir(self._folder)))
         except OSError:
             return
+        now = segment(time.time())
+        names.sort(key=lambda name: (name <= now, name))
         known = self._offsets if self._has_begun else {**self._older(names), **self._offsets}
         self._has_begun = True
         self._offsets = {name: known.get(name, 0) for name in names}
@@ -65,13 +70,16 @@ class Reader:
         except OSError:
             return
         with file:
-            file.seek(offset)
-            for line in file:
-                has_end = line.endswith(b"\n")
-                whole = line if has_end else _whole_part(line)
-                offset += len(whole)
-                if whole and self._needle in whole:
-                    yield whole if has_end else whole + b"\n"
+            try:
+                file.seek(offset)
+                for line in file:
+                    has_end = line.endswith(b"\n")
+                    whole = line if has_end else _whole_part(line)
+                    offset += len(whole)
+                    if whole and self._needle in whole:
+                        yield whole if has_end else whole + b"\n"
+            except OSError:  # a bad disk: the rest is tried again
+                pass
         self._offsets[name] = offset
 
 

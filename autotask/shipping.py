@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 _ROOM = 16  # bytes that a time takes in a line
 SETTLED = 3.0  # seconds after which nothing more is to come of a second
+_AHEAD = 60.0  # seconds after now: what has a later time was written by a clock that was ahead
 _SLICE = 20_000  # debts in memory at a time
 _FEW = 100  # debts that a launcher delivers
 _GAP = 0.001  # seconds between two datagrams to a port, which has no way to say: slower
@@ -37,14 +38,17 @@ _GAP = 0.001  # seconds between two datagrams to a port, which has no way to say
 class Debt:
     """A line of a run that Datadog has not got."""
 
-    def __init__(self, started: Event, ended: Event | None, is_last: bool) -> None:
+    def __init__(self, started: Event, ended: Event | None, is_last: bool, now: float) -> None:
         self.started = started
         self.ended = ended or {}  # of a start that is owed, nothing
         self.of = "finished" if ended else "started"
         self.is_last = is_last  # of its task and tags: no later run has ended since
         self.run, self.root = events.text(started, "run"), events.text(started, "root")
         self.task, self.framework = events.text(started, "task"), events.text(started, "framework")
-        self.at = events.timestamp(events.text(self.ended or started, "at"))
+        at = events.timestamp(events.text(self.ended or started, "at"))
+        # Later than *now* by a clock that was ahead. Datadog would not take that, nor two counts of
+        # a second: in the last one before *now* all has come.
+        self.at = at if at <= now else int(now) - 0.5
         second = int(self.at)
         self.second = second + (second % 10 == 0)  # not one of the Agent's own counts
 
@@ -71,17 +75,19 @@ def _tag_value(text: str) -> str:
     return tag("status", text).partition(":")[2]
 
 
-def _found(keys: dict[Key, str], folder: str) -> list[Debt]:
+def _found(keys: dict[Key, str], folder: str, now: float) -> list[Debt]:
     """Return the debts, the oldest first, of those runs whose lines are in the journal.
 
     The start of a run is looked for in the hour before first.
     """
-    first = events.timestamp(min(keys.values())) - HOUR
-    debts = _found_from((journal.segment(first), 0), keys, folder)
-    return debts if len(debts) == len(keys) else _found_from(("", 0), keys, folder)
+    first = min(events.timestamp(min(keys.values())), now) - HOUR
+    debts = _found_from((journal.segment(first), 0), keys, folder, now)
+    return debts if len(debts) == len(keys) else _found_from(("", 0), keys, folder, now)
 
 
-def _found_from(place: tuple[str, int], keys: dict[Key, str], folder: str) -> list[Debt]:
+def _found_from(
+    place: tuple[str, int], keys: dict[Key, str], folder: str, now: float
+) -> list[Debt]:
     runs = {run for run, _ in keys}
     found: dict[Key, Event] = {}
     statuses = _Statuses(runs)
@@ -99,6 +105,7 @@ def _found_from(place: tuple[str, int], keys: dict[Key, str], folder: str) -> li
             found[run, "started"],
             found[run, of] if of == "finished" else None,
             statuses.is_last(run),
+            now,
         )
         for run, of in keys
         if {(run, "started"), (run, of)} <= found.keys()
@@ -282,8 +289,8 @@ def ship(
     with Alone(ours.home) as alone:
         if not alone:
             return 0
-        while keys := _settled(debts.catch_up()):
-            found = _found(keys, ours.folder)
+        while keys := _settled(debts.catch_up(), now := time.time() - SETTLED):
+            found = _found(keys, ours.folder, now)
             delivered, more = _deliver(_batches(found, settings, patience), ours, goes_on)
             done += delivered
             if not more:
@@ -293,10 +300,13 @@ def ship(
     return done
 
 
-def _settled(owed: dict[Key, str]) -> dict[Key, str]:
-    """Return the oldest debts, of whole seconds only."""
-    limit = journal.moment(time.time() - SETTLED)
-    ordered = sorted((at, key) for key, at in owed.items() if at < limit)
+def _settled(owed: dict[Key, str], now: float) -> dict[Key, str]:
+    """Return the oldest debts, of whole seconds only; from *now* on more may come.
+
+    What a clock that was ahead has dated long after that is settled, too.
+    """
+    limit, ahead = journal.moment(now), journal.moment(now + _AHEAD)
+    ordered = sorted((at, key) for key, at in owed.items() if at < limit or at > ahead)
     end = _SLICE
     while end < len(ordered) and ordered[end][0][:19] == ordered[end - 1][0][:19]:
         end += 1
@@ -337,8 +347,8 @@ def ship_few(debts: Debts, settings: Settings, ours: journal.Journal) -> None:
     with Alone(ours.home) as alone:
         if not alone:
             return
-        keys = _settled(debts.catch_up())
-        found = _found_from(debts.place, keys, ours.folder)
+        keys = _settled(debts.catch_up(), now := time.time() - SETTLED)
+        found = _found_from(debts.place, keys, ours.folder, now)
         end = min(_FEW, len(found))
         while 0 < end < len(found) and found[end].second == found[end - 1].second:
             end -= 1  # of each second all or nothing

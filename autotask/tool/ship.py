@@ -27,6 +27,7 @@ EXAMPLES = """\
 """
 _PATIENCE = 5.0  # seconds that a slow Agent may take for one datagram
 _TURN = 2.0  # seconds between two looks
+_SET = 30.0  # seconds: a clock that jumps so far was set
 _LAST = 6.0  # seconds for what is owed when a signal has come: an engine waits for ten
 
 
@@ -43,13 +44,14 @@ def run(arguments: argparse.Namespace) -> None:
     """Deliver, and say how much that was."""
     settings = Settings(os.environ)
     home = settings.home = whose.find(settings).to_write()
-    ours, owing = journal.Journal(home), debts.recent(home)
+    ours = journal.Journal(home)
     if arguments.follow:
-        _follow(owing, settings, ours)
+        _follow(home, settings, ours)
         return
     if not settings.dogstatsd:
         raise ToolError("datagrams are turned off: see AUTOTASK_DOGSTATSD, DD_DOGSTATSD_DISABLE")
     closing.sweep(settings)
+    owing = debts.recent(home)
     owed = owing.catch_up()
     if not owed:
         print("nothing is owed: the Agent has taken all that was sent")
@@ -68,20 +70,28 @@ def run(arguments: argparse.Namespace) -> None:
     print(f"delivered {debts.text(done)}{said}")
 
 
-def _follow(owing: debts.Debts, settings: Settings, ours: journal.Journal) -> None:
+def _follow(home: str, settings: Settings, ours: journal.Journal) -> None:
     """Close lost runs and deliver, again and again, until a signal says stop; then once more.
 
     A pod stops its sidecars at the moment that the other containers have ended: the run that is to
     be closed died in that very second.
     """
-    stop = _Stop()
+    stop, owing, clock = _Stop(), debts.recent(home), _ahead_of_monotonic()
     _turn(owing, settings, ours, lambda: not stop.comes(0))
     while not stop.comes(_TURN):
+        before, clock = clock, _ahead_of_monotonic()
+        if abs(clock - before) > _SET:  # what was forgotten as too old may not be so
+            owing = debts.recent(home)
         _turn(owing, settings, ours, lambda: not stop.comes(0))
     end = time.monotonic() + _LAST
     if _turn(owing, settings, ours, lambda: time.monotonic() < end):
         time.sleep(shipping.SETTLED)
         _turn(owing, settings, ours, lambda: time.monotonic() < end)
+
+
+def _ahead_of_monotonic() -> float:
+    """Return a number of seconds that changes only if the clock is set, or the machine sleeps."""
+    return time.time() - time.monotonic()
 
 
 def _turn(

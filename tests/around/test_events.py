@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -11,8 +12,8 @@ import pytest
 from autotask import events
 from autotask.closing import Story, Tail
 from autotask.config import Settings
-from autotask.journal import Journal, process_fields, started_line
-from autotask.run import Run
+from autotask.journal import Journal, finished_line, process_fields, segment, started_line
+from autotask.run import Run, failure
 
 ROOT = "00000000000000aa"
 OLD, NEW = "2026-11-25T03.jsonl", "2026-11-25T07.jsonl"
@@ -130,4 +131,36 @@ def test_a_command_has_begun_whose_clock_was_set_back_since(home: Path) -> None:
     tail = Tail(Settings({"AUTOTASK_HOME": str(home)}), notes, future, command, "p")
     tail.catch_up()
     assert tail.has_begun()
+    notes.close()
+
+
+AHEAD = "2999-01-01T00.jsonl"
+
+
+def test_what_a_clock_that_was_ahead_has_dated_is_read_first(folder: Path) -> None:
+    reader = events.Reader(str(folder), (OLD, 0))
+    for name in (OLD, NEW, AHEAD):
+        add(folder / name, name)
+    assert new_in(reader) == [AHEAD, OLD, NEW]
+
+
+def test_a_clock_that_is_set_right_during_a_command_hides_no_reason(home: Path) -> None:
+    """An hour has begun since, too, by the clock that is right."""
+    notes, command, inner = Journal(str(home)), Run("command", "process"), Run("inner", "click")
+    command.pid, command.clock = os.getpid(), time.monotonic() - 3700
+    inner.parent, inner.root = command.id, command.id
+    place = process_fields(command.pid, "p", "vm", None, None, None, None, {})
+    folder = home / "journal"
+    folder.mkdir(parents=True)
+    for name, lines in {
+        AHEAD: [started_line(command, place), started_line(inner, place)],
+        segment(time.time() - 3600): [
+            finished_line(inner.id, inner.root, 0, failure("exit", exit_code=3), 1.0, None, None)
+        ],
+    }.items():
+        (folder / name).write_text("".join(f"{line}\n" for line in lines))
+    tail = Tail(Settings({"AUTOTASK_HOME": str(home)}), notes, (AHEAD, 0), command, "p")
+    tail.catch_up()
+    outcome = tail.close_all(failure("exit", exit_code=3))
+    assert (outcome.reason, outcome.caused_by) == ("nested", inner.id)
     notes.close()

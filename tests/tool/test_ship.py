@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -597,3 +598,58 @@ def test_a_service_that_is_stopped_while_it_delivers_loses_nothing(
         told = [data for data in received if data]  # but for the one that looks who is there
         assert ship.returncode == 0
     assert len({*told}) == len(told) == 1500
+
+
+@pytest.mark.parametrize("order", ["ahead", "set right in the middle"])
+def test_what_a_clock_that_was_ahead_has_dated_is_delivered_as_of_now(
+    order: str, book: Book, datagrams: Datagrams
+) -> None:
+    before = time.time()
+    run = book.run(ago=-5 * HOUR, outcome=None, unsent=True)
+    book.finish(run, FAILURE, ago=-7 * HOUR if order == "ahead" else 60, unsent=True)
+    book.run("other", ago=-6 * HOUR)
+    said = shipped(datagrams)
+    assert sorted(kinds(said)) == ["check", "count", "count", "distribution", "event"]
+    moments = [int(line.fields.get("T") or line.fields["d"]) for line in said if line.fields]
+    assert all(before - 70 < moment <= time.time() for moment in moments)
+    assert answer("ship") == NOTHING
+
+
+def test_what_a_clock_that_was_ahead_has_dated_has_not_the_last_word(
+    book: Book, datagrams: Datagrams
+) -> None:
+    book.run(outcome=FAILURE, ago=-5 * HOUR, unsent=True)
+    book.run(outcome=SUCCESS, ago=60)
+    assert sorted(kinds(shipped(datagrams))) == ["count", "count", "distribution", "event"]
+
+
+CLOCK = """
+import os, sys, time
+real = time.time
+time.time = lambda: real() + (0 if os.path.exists("set-right") else 3 * 86400)
+from autotask.tool import cli
+sys.exit(cli.main(["ship", "--follow"]))
+"""
+
+
+def test_a_service_delivers_though_its_clock_was_ahead_when_it_began(
+    book: Book, datagrams: Datagrams, tmp_path: Path
+) -> None:
+    book.run(ago=600, unsent=True)
+    env = environment(env={"DD_DOGSTATSD_URL": datagrams.url})
+    command = [sys.executable, "-c", CLOCK]
+    with subprocess.Popen(command, cwd=tmp_path, env=env, stdout=subprocess.DEVNULL) as ship:
+        wait_until(lambda: _waits(ship.pid))
+        time.sleep(0.5)  # it looks at the journal once, and finds nothing that is not too old
+        (tmp_path / "set-right").touch()
+        try:
+            wait_until(lambda: [event for *_, event in deliveries(book.home)].count("sent") == 2)
+        finally:
+            ship.terminate()
+
+
+def _waits(pid: int) -> bool:
+    """Tell whether a service has handlers for its signals: it has looked at the clock then."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    caught = int(status.partition("SigCgt:\t")[2].split()[0], 16)
+    return bool(caught >> (signal.SIGTERM - 1) & 1)
