@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import enum
+import io
 import json
 import os
 import re
@@ -34,7 +36,8 @@ from autotask import (
 )
 from autotask.guard import guarded
 from autotask.run import Outcome, Run, exited, failure, raised
-from autotask.tool import history
+from autotask.tool import cli, history, index
+from autotask.tool.index import Index
 from autotask.tool.record import COLUMNS, from_row
 
 settings.register_profile(
@@ -210,10 +213,7 @@ def test_no_line_of_ours_holds_what_was_not_checked(
             Path(home, "open", name).write_bytes(mark)
         wanted = config.Settings({**environ, "AUTOTASK_HOME": home})
         closing.sweep(wanted)
-        with history.opened() as index:
-            assert index is not None
-            for record in map(from_row, index.rows(f"SELECT {COLUMNS} FROM run")):
-                json.dumps(record)
+        assert history.ask(read_all)
         shipping.ship(debts.recent(home), wanted, notes, 0.0)
         notes.close()
         ours = [path for path in Path(notes.folder).iterdir() if path.name != before]
@@ -222,6 +222,148 @@ def test_no_line_of_ours_holds_what_was_not_checked(
             assert all(is_id(found[name]) for name in ("run", "root"))
             assert found.get("caused_by") is None or is_id(found["caused_by"])
             assert type(found.get("exit_code", 0)) is int
+
+
+# Lines of three runs: two starts of each, and three ends, of which one counts.
+LINES = [
+    json.dumps({"event": kind, "run": run * 16, "root": run * 16, "at": f"{run}{at}", **more})
+    for run in "abc"
+    for kind, at, more in (
+        ("started", 1, {"task": "early", "tags": {"event": "deploy"}}),
+        ("started", 2, {"task": "late", "mood": "good"}),
+        ("finished", 3, {"status": "failure", "reason": "lost"}),
+        ("finished", 4, {"status": "success", "error": {"type": "none"}}),
+        ("finished", 5, {"status": "failure", "reason": "exit", "exit_code": 3}),
+    )
+]
+LINES += ['{"event":"sent","run":"dddd"}', "[1]"]
+LINES = [line.replace(": ", ":").replace(", ", ",") for line in LINES]
+LINE = st.sampled_from(LINES)
+CUT = st.builds(lambda line, end: line[:end], LINE, st.integers(0, 150))
+PIECES = st.tuples(LINE.map(str.encode) | CUT.map(str.encode) | JUNK, st.sampled_from([b"\n", b""]))
+BYTES = st.lists(PIECES, max_size=5).map(lambda pieces: b"".join(map(b"".join, pieces)))
+HOURS = st.sampled_from(["2020-01-01T00", "2020-01-01T01", "2025-06-01T00", "2999-01-01T00"])
+DEEDS = st.sampled_from(["append", "append", "write over", "replace", "cut", "remove"])
+STEPS = st.lists(st.lists(st.tuples(DEEDS, HOURS, BYTES), min_size=1, max_size=3), max_size=4)
+
+
+START, END = (LINES[number].encode() for number in (0, 2))
+TWICE = [
+    ("append", "2020-01-01T01", START + b"\n"),
+    ("append", "2025-06-01T00", START + b"\n" + END),
+]
+
+
+@settings(max_examples=50)
+@given(STEPS)
+@example([TWICE, [("write over", "2020-01-01T01", b"")]])
+def test_whatever_becomes_of_a_journal_its_index_says_what_its_lines_say(
+    steps: list[list[tuple[str, str, bytes]]],
+) -> None:
+    with tempfile.TemporaryDirectory() as home:
+        folder = Path(home, "journal")
+        folder.mkdir()
+        for number, step in enumerate(steps):
+            for deed, hour, data in step:
+                _do(deed, folder / f"{hour}.jsonl", data, number)
+            grown, rebuilt = index.open_index(home), index.open_temporary(home)
+            with contextlib.closing(grown), contextlib.closing(rebuilt):
+                told = runs_of(rebuilt)
+                assert runs_of(grown) == told
+                assert told == runs_of_lines(folder)
+
+
+def _do(deed: str, path: Path, data: bytes, number: int) -> None:
+    # What is written over something has another beginning: no more of a file is looked at.
+    data = data if deed == "append" else b"%d\n" % number + data
+    if deed == "append":
+        with path.open("ab") as file:
+            file.write(data)
+    elif deed == "write over":
+        path.write_bytes(data)
+    elif deed == "replace":
+        other = path.with_name("other")
+        other.write_bytes(data)
+        other.replace(path)
+    elif deed == "cut" and path.exists():
+        os.truncate(path, path.stat().st_size // 2)
+    elif deed == "remove":
+        path.unlink(missing_ok=True)
+
+
+def runs_of(opened: Index) -> dict[str, Any]:
+    """Return what an index has of each run that has begun or ended."""
+    names = ("task", "status", "reason", "exit_code", "tags", "error", "mood")
+    rows = opened.rows(f"SELECT {COLUMNS} FROM run")
+    return {row[0]: [from_row(row).get(name) for name in names] for row in rows}
+
+
+def runs_of_lines(folder: Path) -> dict[str, Any]:
+    """Read a journal with nothing but json."""
+    starts, ends = {}, {}
+    for line in b"\n".join(path.read_bytes() for path in folder.iterdir()).split(b"\n"):
+        for event in events_of(line.decode("utf-8", "replace")):
+            if event["event"] == "started":
+                starts[event["run"], event["at"]] = event
+            elif event["event"] == "finished":
+                ends[event["run"], event.get("reason") == "lost", event["at"]] = event
+    told = {}
+    for run in {key[0] for key in (*starts, *ends)}:
+        start = next((starts[key] for key in sorted(starts) if key[0] == run), {})
+        end = next((ends[key] for key in sorted(ends) if key[0] == run), {})
+        error = (
+            {name: end["error"].get(name) for name in ("type", "message", "where")}
+            if "error" in end
+            else None
+        )
+        told[run] = [
+            start.get("task"),
+            end.get("status", "running"),
+            *(end.get("reason"), end.get("exit_code")),
+            *(start.get("tags", {}), error, start.get("mood")),
+        ]
+    return told
+
+
+def events_of(line: str) -> list[dict[str, Any]]:
+    """Return the whole lines of ours in one: it may be torn, and others glued to it."""
+    return [json.loads(text) for text in LINES[:-2] if text in line]
+
+
+SPOILT = st.lists(st.tuples(st.floats(0, 0.999), st.binary(min_size=1, max_size=99)), max_size=20)
+
+
+@settings(max_examples=25)
+@given(SPOILT, st.floats(0.1, 1))
+def test_whatever_stands_in_the_index_commands_answer(
+    spoilt: list[tuple[float, bytes]], length: float
+) -> None:
+    with tempfile.TemporaryDirectory() as home, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AUTOTASK_HOME", home)
+        segment = Path(home, "journal", "2026-01-01T00.jsonl")
+        segment.parent.mkdir()
+        segment.write_text("".join(f"{line}\n" for line in LINES))
+        index.open_index(home).close()
+        path = Path(home, index.FILE)
+        data = bytearray(path.read_bytes())
+        for place, some in spoilt:
+            begin = int(place * len(data))
+            data[begin : begin + len(some)] = some
+        path.write_bytes(data[: int(length * len(data))])
+        said = io.StringIO()
+        with contextlib.redirect_stderr(said), contextlib.redirect_stdout(io.StringIO()):
+            for words in ("runs --format jsonl", "tasks", "show aaaa", "prune"):
+                assert cli.main(words.split()) == 0 or words == "show aaaa", said.getvalue()
+        lines = [line for line in said.getvalue().splitlines() if "begins with" not in line]
+        assert len(lines) <= 1
+        assert segment.read_text().splitlines() == LINES
+
+
+def read_all(opened: Index | None) -> bool:
+    assert opened is not None
+    for record in map(from_row, opened.rows(f"SELECT {COLUMNS} FROM run")):
+        json.dumps(record)
+    return True
 
 
 def is_id(text: object) -> bool:

@@ -2,39 +2,66 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable
+from functools import partial
+from typing import TypeVar
 
 from autotask.closing import Alone, close_unmarked, sweep, under_launchers
 from autotask.config import Settings
 from autotask.marks import OPEN
 from autotask.process import start_time
 from autotask.tool import index, output, retention, segments, whose
-from autotask.tool.errors import ToolError
 from autotask.tool.whose import Home
+
+T = TypeVar("T")
 
 NO_RUNS = "no runs yet: try `autotask-run python script.py`"
 
 
-@contextlib.contextmanager
-def opened() -> Iterator[index.Index | None]:
-    """Give the index of the user's home; None before the first run."""
+def ask(question: Callable[[index.Index | None], T]) -> T:
+    """Answer a question from the index of the user's home; None before the first run.
+
+    It is asked twice if the index turns out to be damaged on the way.
+    """
     settings = Settings(os.environ)
     home = whose.find(settings)
-    if not segments.listed_in(home.path, home.shared):
-        yield None
-        return
+    unreadable: dict[str, str] = {}
+    if not segments.listed_in(home.path, home.shared, unreadable):
+        tell_unreadable(unreadable)
+        return question(None)
     if home.why:
         output.notice(f"{home.why}: only read")
     if home.own:
         settings.home = home.own
         _tidy(settings, home.own)
-    with _opened(settings, home) as history:
+
+    def answered(history: index.Index) -> T:
+        if home.own and not history.shared:
+            end_lost(settings, home.own, history)
+        tell_unreadable(history.unreadable)
         if start_time("self") is None and _has_running(history):
             output.notice("no /proc here: cannot tell whether `running` runs have ended")
-        yield history
+        return question(history)
+
+    return index.answer(partial(_opened, home, settings), answered)
+
+
+def _opened(home: Home, settings: Settings) -> index.Index:
+    if home.shared:
+        if home.own:
+            own = partial(index.open_index, home.own)
+            index.answer(own, partial(end_lost, settings, home.own))  # closes what is lost
+        return index.open_shared(home.path, home.own)
+    return index.open_index(home.own) if home.own else index.open_temporary(home.path)
+
+
+def tell_unreadable(unreadable: dict[str, str]) -> None:
+    """Say in a line which segments cannot be read, if any; *unreadable* has the reasons."""
+    if unreadable:
+        path, why = min(unreadable.items())
+        several = f"{len(unreadable)} segments of the journal, one of them "
+        output.notice(f"cannot read {several if len(unreadable) > 1 else ''}{path}: {why}")
 
 
 def _has_running(history: index.Index) -> bool:
@@ -50,46 +77,10 @@ def _tidy(settings: Settings, own: str) -> None:
         output.notice(f"the journal was over its bound: dropped the {dropped} oldest runs")
 
 
-@contextlib.contextmanager
-def _opened(settings: Settings, home: Home) -> Iterator[index.Index]:
-    if home.shared:
-        if home.own:
-            with _own(settings, home.own):
-                pass  # closes what is lost
-        with _damage_removed(index.open_shared(home.path, home.own)) as history:
-            yield history
-    elif home.own:
-        with _own(settings, home.own) as history:
-            yield history
-    else:
-        with contextlib.closing(index.open_temporary(home.path)) as history:
-            yield history
-
-
-@contextlib.contextmanager
-def _own(settings: Settings, home: str) -> Iterator[index.Index]:
-    with _damage_removed(index.open_index(home)) as history:
-        end_lost(settings, home, history)
-        yield history
-
-
-@contextlib.contextmanager
-def _damage_removed(history: index.Index) -> Iterator[index.Index]:
-    try:
-        yield history
-    except sqlite3.DatabaseError as problem:
-        if not index.is_damage(problem):
-            raise
-        index.remove(history.path)
-        raise ToolError("the index was damaged and is deleted: run the command again") from None
-    finally:
-        history.close()
-
-
 def end_lost(settings: Settings, home: str, history: index.Index) -> None:
     """Let the journal say of lost runs, too, that they have ended."""
     lost = {start["run"] for start in history.lost_unended()}
-    if not lost:
+    if not lost or history.unreadable:  # their ends may be there
         return
     with Alone(home, OPEN) as alone:
         if alone:

@@ -13,11 +13,12 @@ import os
 import sqlite3
 import stat
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, TypeVar
 
 from autotask.events import opened
-from autotask.lines import pieces, taken
+from autotask.lines import pieces
 from autotask.marks import BECAME, marks_folder
 from autotask.process import is_dead
 from autotask.tool import output, segments, whose
@@ -26,11 +27,15 @@ from autotask.tool.errors import ToolError
 if TYPE_CHECKING:
     from autotask.lines import Event
 
+T = TypeVar("T")
+
 FILE = "index.sqlite3"
 SHARED_FILE = "shared.sqlite3"  # of all users' runs in a shared home; each user has one
-VERSION = 3
+VERSION = 4
 # 1: first. 2: an index of the runs without an end, instead of those that are running.
 # 3: any status, the fields that this version does not know, and owners.
+# 4: what a segment was when it was read; of two ends the earlier counts, not the one read first.
+_NEWEST = 1000  # a number above it is damage
 
 _SCHEMA = """
 CREATE TABLE segment (
@@ -38,12 +43,15 @@ CREATE TABLE segment (
     id INTEGER PRIMARY KEY,
     name TEXT NOT NULL UNIQUE,
     inode INTEGER NOT NULL,         -- another inode: the file was replaced
-    size INTEGER NOT NULL,          -- bytes it had when it was last looked at
-    consumed INTEGER NOT NULL       -- bytes read: always the end of a whole event
+    changed INTEGER NOT NULL,       -- Segment.changed; the same: nothing was written since
+    size INTEGER NOT NULL,          -- bytes read
+    consumed INTEGER NOT NULL,      -- bytes read up to the end of the last whole line
+    halves INTEGER NOT NULL,        -- starts and ends read, some perhaps twice
+    edges BLOB NOT NULL             -- see _edges; others: the file was written over
 );
 CREATE TABLE run (
-    -- a started and a finished line, joined in whichever order they came; of two the first counts,
-    -- but any other end replaces `lost`, which is told by another process, and may be a mistake
+    -- a started and a finished line, joined in whichever order they came; of two the earlier one
+    -- counts, but any other end replaces `lost`: another process told that, and may be wrong
     run TEXT NOT NULL,
     owner INTEGER NOT NULL,         -- user id in a shared home, else 0: no other can end this run
     parent TEXT,
@@ -94,7 +102,8 @@ _FINISHED = (
     *("duration", "cpu", "max_rss", "finished_in", "finished_bytes"),
     "finished_more",
 )
-_REASON = _FINISHED.index("reason")
+_STARTED_AT = _STARTED.index("started_at")
+_FINISHED_AT, _REASON = _FINISHED.index("finished_at"), _FINISHED.index("reason")
 _START = (  # what is needed of a start to write its end
     *("run", "parent", "root", "task", "framework", "started_at", "trigger", "pid", "process"),
     *("host", "service", "env", "version", "tags"),
@@ -104,6 +113,8 @@ _NOT_FINISHED = (None, "running", *[None] * (len(_FINISHED) - 2))
 _IN_BOTH = frozenset(["event", "run", "root", "at", "unsent"])  # lines of the journal
 _IN_STARTED, _IN_FINISHED = _IN_BOTH.union(_STARTED), _IN_BOTH.union(_FINISHED)
 _BATCH = 20_000  # runs in memory at a time
+_EDGE = 256  # bytes of a segment that tell it from another one
+_TICK = 2_000_000_000  # nanoseconds in which a file may change twice and show one time for both
 _TURN = 2.0  # seconds after which a long reading is committed, and others may write
 _PATIENCE = 600.0  # seconds to wait while another command builds the index, or prunes
 
@@ -111,10 +122,11 @@ _PATIENCE = 600.0  # seconds to wait while another command builds the index, or 
 def _upsert() -> str:
     """Write the statement that adds a run, or the half of it that is not there yet."""
     columns = [f'"{column}"' for column in _STARTED + _FINISHED]
-    start = "run.started_at IS NULL"
+    start = "run.started_at IS NULL OR excluded.started_at < run.started_at"
     end = (
-        "run.finished_at IS NULL OR (run.reason = 'lost' "
-        "AND excluded.finished_at IS NOT NULL AND excluded.reason IS NOT 'lost')"
+        "run.finished_at IS NULL OR (excluded.finished_at IS NOT NULL "
+        "AND (excluded.reason IS 'lost', excluded.finished_at) "
+        "< (run.reason IS 'lost', run.finished_at))"
     )
     takes_new = [start] * len(_STARTED) + [end] * len(_FINISHED)
     sets = [
@@ -146,7 +158,17 @@ class _Unread(NamedTuple):
 
     found: segments.Segment
     key: int | None
+    size: int  # what the index has read of it
     consumed: int
+
+
+class _Read(NamedTuple):
+    """What of a segment was read."""
+
+    size: int  # up to there, in bytes
+    consumed: int  # up to the end of the last whole line
+    halves: int
+    problem: OSError | None  # that ended it
 
 
 class Index:
@@ -156,6 +178,7 @@ class Index:
         self.connection = connection
         self.path = path
         self.shared = source.shared  # several users' runs: an id alone does not name one
+        self.unreadable: dict[str, str] = {}  # segments by path, each with the reason
         self._source = source
 
     def close(self) -> None:
@@ -202,9 +225,12 @@ class Index:
         )
         return [_start(dict(zip(_START, row))) for row in rows]
 
-    def forget(self, keys: list[int]) -> None:
-        """Take back all that was read from these segments."""
-        inside = f"IN ({', '.join(map(str, keys))})"
+    def forget(self, keys: Iterable[int] = ()) -> None:
+        """Take back all that was read from these segments, and from those with gaps.
+
+        A start or an end that counts no longer may be in another segment, too.
+        """
+        inside = f"IN ({', '.join(map(str, {*keys, *self._with_gaps()}))})"
         for half, columns, empty in (
             ("started", _STARTED, _NOT_STARTED),
             ("finished", _FINISHED, _NOT_FINISHED),
@@ -214,11 +240,23 @@ class Index:
         self.connection.execute("DELETE FROM run WHERE started_at IS NULL AND finished_at IS NULL")
         self.connection.execute(f"DELETE FROM segment WHERE id {inside}")
 
+    def _with_gaps(self) -> list[int]:
+        """Return the segments with more starts and ends than the runs have from there.
+
+        Another segment has them, too, or something has damaged the index.
+        """
+        counts: Counter[int] = Counter()
+        for half in ("started_in", "finished_in"):
+            counts.update(dict(self.rows(f"SELECT {half}, count(*) FROM run GROUP BY {half}")))
+        known = self.rows("SELECT id, halves FROM segment")
+        return [key for key, halves in known if counts[key] < halves]
+
     def _catch_up(self) -> None:
+        self.unreadable.clear()
         stale, unread = self._pending()
         if not stale and not unread:
             return
-        size = sum(one.found.size - one.consumed for one in unread)
+        size = sum(max(one.found.size - one.consumed, 0) for one in unread)
         with output.progress("reading the journal", size) as advance:
             more = True
             while more:
@@ -226,67 +264,111 @@ class Index:
                     stale, unread = self._pending()  # again: nobody else writes from here on
                     if stale:
                         self.forget(stale)
+                        _, unread = self._pending()
                     more = self._read_some(unread, advance)
 
     def _pending(self) -> tuple[list[int], list[_Unread]]:
         """Return the segments to forget (gone, replaced, shorter than before) and those to read."""
-        known = {
-            name: (key, inode, size, consumed)
-            for name, key, inode, size, consumed in self.connection.execute(
-                "SELECT name, id, inode, size, consumed FROM segment"
-            )
-        }
+        rows = self.rows("SELECT name, inode, size, changed, id, consumed FROM segment")
+        known = {row[0]: row for row in rows}
         stale, unread = [], []
-        for found in self._source.listed():
-            key, inode, size, consumed = known.pop(found.name, (None, 0, 0, 0))
-            if key is not None and (found.inode != inode or found.size < size):
+        for found in self._source.listed(self.unreadable):
+            if found.name not in known:
+                unread.append(_Unread(found, None, 0, 0))
+                continue
+            *before, key, consumed = known.pop(found.name)
+            if found == tuple(before):
+                continue
+            _, inode, size, _ = before
+            if found.inode != inode or found.size < size:
                 stale.append(key)
-                key, size, consumed = None, 0, 0
-            if key is None or found.size > size:
-                unread.append(_Unread(found, key, consumed))
-        stale += [key for key, *_ in known.values()]
+                unread.append(_Unread(found, None, 0, 0))
+            else:
+                unread.append(_Unread(found, key, size, consumed))
+        stale += [key for *_, key, _ in known.values()]
         return stale, unread
 
     def _read_some(self, unread: list[_Unread], advance: Callable[[int], None]) -> bool:
         """Read segments for a while; tell whether there are more."""
         end = time.monotonic() + _TURN
         for place, one in enumerate(unread, 1):
-            with contextlib.suppress(FileNotFoundError):  # deleted at this moment
-                self._read(one, advance)
+            path = os.path.join(self._source.folder, one.found.name)
+            try:
+                with opened(path) as file:
+                    if not self._read(one, file, advance):
+                        return True
+            except FileNotFoundError:  # deleted at this moment
+                continue
+            except OSError as problem:
+                segments.refused(self.unreadable, path, problem)
             if time.monotonic() > end:
                 return place < len(unread)
         return False
 
-    def _read(self, unread: _Unread, advance: Callable[[int], None]) -> None:
-        found, consumed = unread.found, unread.consumed
+    def _read(self, unread: _Unread, file: BinaryIO, advance: Callable[[int], None]) -> bool:
+        """Read on in a segment; forget it if it is another one than we began to read."""
+        found, key, size, consumed = unread
         owner = segments.owner_of(found.name)
-        with opened(os.path.join(self._source.folder, found.name)) as file:
-            if owner and os.fstat(file.fileno()).st_uid != owner:
-                return
-            key = unread.key or self._added(found)
+        if owner and os.fstat(file.fileno()).st_uid != owner:
+            return True
+        if key is not None and not self._is_same(file, key, size):
+            self.forget([key])
+            return False
+        key = key or self._added(found.name)
+        read = self._take_in(file, consumed, key, owner)
+        if read.problem or found.changed > time.time_ns() - _TICK:
+            found = found._replace(changed=0)  # look again the next time
+        self.remember(key, found._replace(size=read.size), file, read.consumed, read.halves)
+        advance(read.consumed - consumed)
+        if read.problem:
+            raise read.problem
+        return True
+
+    def _take_in(self, file: BinaryIO, consumed: int, key: int, owner: int) -> _Read:
+        """Write the runs of the lines from a place on."""
+        batch: dict[str, _Halves] = {}
+        halves, size, problem = 0, consumed, None
+        try:
             file.seek(consumed)
-            batch: dict[str, _Halves] = {}
             for line in file:
-                events = pieces(line)
-                # Torn, or still being written: the rest next time.
-                consumed += len(line) if line.endswith(b"\n") else taken(line, events)
-                for text, event in events:
-                    _sort_in(batch, event, key, len(text) + 1)
+                size += len(line)
+                for text, event in pieces(line):
+                    halves += _sort_in(batch, event, key, len(text) + 1)
                 if len(batch) >= _BATCH:
                     self._write(batch, owner)
-            self._write(batch, owner)
-        advance(consumed - unread.consumed)
-        self.connection.execute(
-            "UPDATE segment SET size = ?, consumed = ? WHERE id = ?",
-            (max(found.size, consumed), consumed, key),
-        )
+                if not line.endswith(b"\n"):  # torn, or still being written: it is read again
+                    break
+                consumed = size
+        except OSError as error:
+            problem = error
+        self._write(batch, owner)
+        return _Read(size, consumed, halves, problem)
 
-    def _added(self, found: segments.Segment) -> int:
+    def _is_same(self, file: BinaryIO, key: int, size: int) -> bool:
+        """Tell whether a segment of which the index has read so many bytes still has them."""
+        ((edges,),) = self.rows("SELECT edges FROM segment WHERE id = ?", (key,))
+        return bool(edges == _edges(file, size))
+
+    def _added(self, name: str) -> int:
         cursor = self.connection.execute(
-            "INSERT INTO segment (name, inode, size, consumed) VALUES (?, ?, 0, 0)",
-            (found.name, found.inode),
+            "INSERT INTO segment (name, inode, changed, size, consumed, halves, edges) "
+            "VALUES (?, 0, 0, 0, 0, 0, x'')",
+            (name,),
         )
         return cursor.lastrowid or 0
+
+    def remember(
+        self, key: int, found: segments.Segment, file: BinaryIO, consumed: int, halves: int
+    ) -> None:
+        """Note what a segment is of which *found.size* bytes are read, with so many more halves."""
+        self.connection.execute(
+            "UPDATE segment SET inode = ?, changed = ?, size = ?, consumed = ?, "
+            "halves = halves + ?, edges = ? WHERE id = ?",
+            (
+                *(found.inode, found.changed, found.size, consumed),
+                *(halves, _edges(file, found.size), key),
+            ),
+        )
 
     def _write(self, batch: dict[str, _Halves], owner: int) -> None:
         self.connection.executemany(
@@ -328,6 +410,14 @@ class Index:
         return found
 
 
+def _edges(file: BinaryIO, size: int) -> bytes:
+    """Return the first bytes of a file and the last ones up to a size: most of a line each."""
+    file.seek(0)
+    head = file.read(min(size, _EDGE))
+    file.seek(max(size - _EDGE, 0))
+    return head + file.read(min(size, _EDGE))
+
+
 def _names(folder: str) -> list[str]:
     """Return the names in a folder; raises OSError if it is a link."""
     file = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
@@ -356,7 +446,7 @@ class Source(NamedTuple):
     """Where the segments of an index lie, and which they are."""
 
     folder: str
-    listed: Callable[[], list[segments.Segment]]
+    listed: Callable[[dict[str, str]], list[segments.Segment]]
     marks: Callable[[], list[tuple[str, int]]]  # folders, each with the owner of the runs
     shared: bool = False
 
@@ -373,7 +463,7 @@ def open_shared(home: str, own: str | None) -> Index:
         path,
         Source(
             home,
-            lambda: segments.listed_in_shared(home),
+            lambda unreadable: segments.listed_in_shared(home, unreadable),
             lambda: [
                 (marks_folder(os.path.join(home, name)), owner)
                 for name, owner in whose.journals(home)
@@ -390,7 +480,11 @@ def open_temporary(home: str) -> Index:
 
 def _source(home: str) -> Source:
     folder = segments.journal_folder(home)
-    return Source(folder, lambda: segments.listed(folder), lambda: [(marks_folder(home), 0)])
+    return Source(
+        folder,
+        lambda unreadable: segments.listed(folder, unreadable),
+        lambda: [(marks_folder(home), 0)],
+    )
 
 
 def _open(path: str, source: Source) -> Index:
@@ -402,31 +496,57 @@ def _open(path: str, source: Source) -> Index:
     for _ in range(2):
         try:
             return _opened(path, source)
-        except sqlite3.DatabaseError as problem:
-            if "locked" in str(problem):
+        except Exception as problem:
+            if "locked" in str(problem) and isinstance(problem, sqlite3.Error):
                 raise ToolError("another autotask is at work on the index: try again") from None
-            if not is_damage(problem):
+            if path and _is_damage(problem):
+                _remove(path)
+            elif isinstance(problem, sqlite3.Error):
                 break
-            remove(path)
+            else:
+                raise
     return _opened("", source)  # SQLite's own temporary database
 
 
-def remove(path: str) -> None:
-    """Delete an index and what SQLite keeps beside it."""
+def answer(open_it: Callable[[], Index], question: Callable[[Index], T]) -> T:
+    """Ask an index; if it turns out to be damaged, ask once more when it is built anew."""
+    with contextlib.closing(open_it()) as index:
+        try:
+            return question(index)
+        except Exception as problem:
+            if not (index.path and _is_damage(problem)):
+                raise
+    _remove(index.path)
+    with contextlib.closing(open_it()) as index:
+        return question(index)
+
+
+def _remove(path: str) -> None:
+    """Delete a damaged index and what SQLite keeps beside it."""
+    output.notice(f"{path} is damaged: building it anew from the journal")
     for suffix in ("", "-wal", "-shm", "-journal"):
         with contextlib.suppress(OSError):
             os.unlink(path + suffix)
 
 
-def is_damage(problem: sqlite3.DatabaseError) -> bool:
-    """Tell a file that is no good from one that cannot be used now (locked, read-only)."""
+# What SQLite says of a file that may be sound, but cannot be used now.
+_UNUSABLE = ("locked", "readonly", "unable to open", "full", "interrupted", "disk I/O")
+# What comes of values in it that we have not written.
+_ODD_VALUES = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError)
+
+
+def _is_damage(problem: Exception) -> bool:
+    """Tell an index that is no good from one that cannot be used now (locked, read-only)."""
     if isinstance(problem, sqlite3.OperationalError):
-        return str(problem).startswith(("no such", "table run has no", "malformed"))
-    return type(problem) is sqlite3.DatabaseError
+        return not any(word in str(problem) for word in _UNUSABLE)
+    return isinstance(problem, (sqlite3.DatabaseError, *_ODD_VALUES))
 
 
 def _opened(path: str, source: Source) -> Index:
     if path and not _may_open(path):
+        output.notice(
+            f"{path}, or a file beside it, is not a regular file of yours: it is not used"
+        )
         path = ""
     connection = sqlite3.connect(path, timeout=_PATIENCE, isolation_level=None)
     index = Index(connection, path, source)
@@ -472,6 +592,8 @@ def _prepare(index: Index, path: str) -> None:
 
 def _checked_version(index: Index, path: str) -> int:
     found = int(index.connection.execute("PRAGMA user_version").fetchone()[0])
+    if not 0 <= found < _NEWEST:
+        raise sqlite3.DatabaseError(f"no version has the number {found}")
     if found > VERSION:
         raise ToolError(
             f"{path} was written by a newer autotask: upgrade this one, or delete the file "
@@ -480,20 +602,39 @@ def _checked_version(index: Index, path: str) -> int:
     return found
 
 
-def _sort_in(batch: dict[str, _Halves], event: Event, key: int, size: int) -> None:
-    """Add an event to its run; those of other kinds are not for us."""
-    kind, run, at = event.get("event"), _text(event.get("run")), _text(event.get("at"))
-    if not run or not at:
-        return
+def _sort_in(batch: dict[str, _Halves], event: Event, key: int, size: int) -> bool:
+    """Add an event to its run, if it is one of its halves."""
+    half = half_of(event)
+    if half is None:
+        return False
+    kind, run, at = half
+    halves = batch.setdefault(run, _Halves())
     if kind == "started":
-        halves = batch.setdefault(run, _Halves())
-        if halves.started is _NOT_STARTED:
+        start = halves.started
+        if start is _NOT_STARTED or at < start[_STARTED_AT]:
             halves.started = _started(event, run, at, key, size)
-    elif kind == "finished" and _text(event.get("status")) not in (None, "", "running"):
-        halves = batch.setdefault(run, _Halves())
-        known = halves.finished
-        if known is _NOT_FINISHED or (known[_REASON] == "lost" != event.get("reason")):
-            halves.finished = _finished(event, at, key, size)
+        return True
+    end, is_lost = halves.finished, event.get("reason") == "lost"
+    if end is _NOT_FINISHED or (is_lost, at) < (end[_REASON] == "lost", end[_FINISHED_AT]):
+        halves.finished = _finished(event, at, key, size)
+    return True
+
+
+def run_of(event: Event) -> str | None:
+    """Return the run that an event tells of, as the index has it."""
+    return _text(event.get("run"))
+
+
+def half_of(event: Event) -> tuple[str, str, str] | None:
+    """Return the kind, the run and the moment of a start or an end; None of other events."""
+    kind, run, at = event.get("event"), run_of(event), _text(event.get("at"))
+    if not run or not at:
+        return None
+    if kind == "started":
+        return "started", run, at
+    if kind == "finished" and _text(event.get("status")) not in (None, "", "running"):
+        return "finished", run, at
+    return None
 
 
 def _start(row: dict[str, Any]) -> Event:

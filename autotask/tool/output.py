@@ -6,6 +6,7 @@ rich is imported where something is drawn: what is read by programs does not pay
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
 import sys
@@ -91,13 +92,18 @@ def print_json_lines(records: Iterable[Mapping[str, Any]]) -> None:
         sys.stdout.write(encode(record) + "\n")
 
 
-def print_csv(fields: Sequence[str], records: Iterable[Mapping[str, Any]]) -> None:
+def print_csv(
+    fields: Sequence[str], records: Iterable[Mapping[str, Any]], heads: bool = True
+) -> None:
     """Print a line of heads and a line for each record; no value spans lines."""
     import csv
 
     writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerow(fields)
-    for record in records:
+    rest = iter(records)
+    first = list(itertools.islice(rest, 1))  # before anything is printed, if they fail
+    if heads:
+        writer.writerow(fields)
+    for record in itertools.chain(first, rest):
         writer.writerow([_csv_cell(record[field]) for field in fields])
 
 

@@ -40,12 +40,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Prune, and say in a line what was done."""
     home = whose.find(Settings(os.environ)).to_write()
-    if not segments.listed(segments.journal_folder(home)):
+    unreadable: dict[str, str] = {}
+    if not segments.listed(segments.journal_folder(home), unreadable):
+        history.tell_unreadable(unreadable)
         print(history.NO_RUNS)
         return
     done = retention.prune(home, arguments.max_size, arguments.keep)
     freed, left = quantities.size_text(done.freed), quantities.size_text(done.left)
     print(f"dropped {quantities.runs_text(done.runs)} ({freed}); {left} stay")
+    history.tell_unreadable(done.unreadable)
     if done.overdue:
         output.notice(f"{quantities.runs_text(done.overdue)} of that age cannot go yet: {_WHY}")
     if done.left > arguments.max_size:

@@ -11,6 +11,7 @@ Why no line is lost, though writers append at any time and take no lock:
 - The kept lines go, unchanged, to a copy that takes the segment's place in one step once it
   is safe on the disk.
 - A segment into which a mark points is left alone, for its offset must hold (`marks`).
+- A line goes because its run is one of those to drop, never because the index does not know it.
 
 A run goes only as a whole: where one of its lines has to stay, both do. Segments are written anew
 in the order of time, and the first that can't be ends the work. So what a killed prune leaves of a
@@ -36,12 +37,13 @@ from autotask import closing, events, journal
 from autotask.lines import pieces
 from autotask.tool import output, segments
 from autotask.tool.errors import ToolError
-from autotask.tool.index import Index, open_index
+from autotask.tool.index import Index, answer, half_of, open_index, run_of
 
 DEFAULT_BOUND = 1 << 30  # bytes: about two million runs
 QUIET = 3600.0  # seconds after a segment's hour in which it is still left alone
 _DAY = 86400.0
 _COPY = ".prune"  # the segment that is being written anew
+_NOTES = frozenset(["raised", "unsent", "sent"])  # lines about a line of a run: nothing without it
 
 
 class Outcome(NamedTuple):
@@ -51,6 +53,7 @@ class Outcome(NamedTuple):
     freed: int  # bytes
     left: int  # bytes
     overdue: int  # runs that ended before and could not be dropped yet
+    unreadable: dict[str, str]  # segments by path, each with the reason
 
 
 class _Affected(NamedTuple):
@@ -61,6 +64,13 @@ class _Affected(NamedTuple):
     size: int
 
 
+class _Left(NamedTuple):
+    """What is left of a segment that was written anew."""
+
+    size: int
+    dropped: int  # starts and ends
+
+
 def prune(home: str, max_size: int, keep: float | None = None) -> Outcome:
     """Drop the runs that ended more than *keep* seconds ago, then the oldest, down to *max_size*.
 
@@ -68,7 +78,11 @@ def prune(home: str, max_size: int, keep: float | None = None) -> Outcome:
     """
     folder = segments.journal_folder(home)
     limit = "" if keep is None else journal.moment(time.time() - keep)
-    with _alone(home), contextlib.closing(open_index(home)) as index:
+
+    def pruned(index: Index) -> Outcome:
+        with index.transaction():
+            index.forget()
+        index.refresh()  # with what was missing: else failures might go while there are successes
         before = _size(folder)
         with index.transaction():
             _list_closed(index, home)
@@ -77,7 +91,10 @@ def prune(home: str, max_size: int, keep: float | None = None) -> Outcome:
         runs = index.connection.execute("SELECT count(*) FROM doomed").fetchone()[0]
         overdue = index.connection.execute(_OVERDUE, (limit,)).fetchone()[0]
         left = _size(folder)
-    return Outcome(runs, before - left, left, overdue)
+        return Outcome(runs, before - left, left, overdue, index.unreadable)
+
+    with _alone(home):
+        return answer(lambda: open_index(home), pruned)
 
 
 def keep_within_default(home: str) -> int:
@@ -129,10 +146,21 @@ def _list_closed(index: Index, home: str) -> None:
     known = {str(name): key for name, key in index.rows("SELECT name, id FROM segment")}
     now, pinned, folder = time.time(), _pinned(home), segments.journal_folder(home)
     for found in segments.listed(folder):
-        if found.name in known and found.name not in pinned:
-            over = segments.hour_end(found.name) + QUIET < now
-            if over and not _is_open(os.path.join(folder, found.name)):
-                execute("INSERT INTO closed VALUES (?)", (known[found.name],))
+        path = os.path.join(folder, found.name)
+        is_free = found.name not in pinned and path not in index.unreadable
+        if found.name in known and is_free and _is_over(found, now) and not _is_open(path):
+            execute("INSERT INTO closed VALUES (?)", (known[found.name],))
+
+
+def _is_over(found: segments.Segment, now: float) -> bool:
+    """Tell whether nobody opens a segment any more.
+
+    A clock that was ahead has made some whose hour is still to come. It was set right since, or
+    another machine has it: then something was written there lately.
+    """
+    end = segments.hour_end(found.name)
+    is_ahead = end - 3600.0 - QUIET > now
+    return end + QUIET < now or (is_ahead and abs(now - found.changed / 1e9) > QUIET)
 
 
 def _pinned(home: str) -> set[str]:
@@ -176,22 +204,24 @@ def _doom(index: Index, excess: int, limit: str) -> None:
     Those that ended before the moment *limit*, and more of them for *excess* bytes.
     """
     execute = index.connection.execute
-    execute("CREATE TEMP TABLE doomed (run TEXT PRIMARY KEY)")
+    execute("CREATE TEMP TABLE doomed (run TEXT PRIMARY KEY, finished_at TEXT, status TEXT)")
+    seen = "AND finished_at IS NOT NULL" if index.unreadable else ""  # else it may be there
     oldest = (
-        f"SELECT run, {_ENDED} < ?, coalesce(started_bytes, 0) + coalesce(finished_bytes, 0) "
-        f"{_DROPPABLE} ORDER BY {_ENDED} >= ?, status = 'failure', {_ENDED}"
+        f"SELECT {_ENDED} < ?, coalesce(started_bytes, 0) + coalesce(finished_bytes, 0), "
+        f"run, finished_at, status {_DROPPABLE} {seen} "
+        f"ORDER BY {_ENDED} >= ?, status = 'failure', {_ENDED}"
     )
     doomed = []
-    for run, old, size in execute(oldest, (limit, limit)):
+    for old, size, *run in execute(oldest, (limit, limit)):
         if not old and excess <= 0:
             break
-        doomed.append((run,))
+        doomed.append(run)
         excess -= size
-    index.connection.executemany("INSERT INTO doomed VALUES (?)", doomed)
+    index.connection.executemany("INSERT INTO doomed VALUES (?, ?, ?)", doomed)
 
 
 def _carry_out(index: Index, folder: str) -> None:
-    """Write the affected segments anew, without the lines whose run the index has no more."""
+    """Write the affected segments anew, without the lines of doomed runs."""
     execute = index.connection.execute
     affected = _affected(index)
     execute("DELETE FROM run WHERE run IN (SELECT run FROM doomed)")
@@ -201,8 +231,8 @@ def _carry_out(index: Index, folder: str) -> None:
             if left is None:
                 index.forget([one.key for one in affected[place:]])  # to be read again
                 break
-            if left:
-                _note(index, os.path.join(folder, name), key)
+            if left.size:
+                _note(index, folder, name, key, left)
             else:
                 execute("DELETE FROM segment WHERE id = ?", (key,))
             advance(size)
@@ -218,32 +248,33 @@ def _affected(index: Index) -> list[_Affected]:
             SELECT started_in FROM run WHERE started_in IS NOT NULL
             UNION SELECT finished_in FROM run WHERE finished_in IS NOT NULL
         )
-    ) ORDER BY name
+    ) ORDER BY name <= ?, name  -- a clock that was ahead was so before
     """
-    return [_Affected(*row) for row in index.rows(statement)]
+    return [_Affected(*row) for row in index.rows(statement, [journal.segment(time.time())])]
 
 
-def _note(index: Index, path: str, key: int) -> None:
+def _note(index: Index, folder: str, name: str, key: int, left: _Left) -> None:
     """Let the index know a segment as it is now, so that it is not read again."""
-    status = os.lstat(path)
-    index.connection.execute(
-        "UPDATE segment SET inode = ?, size = ?, consumed = ? WHERE id = ?",
-        (status.st_ino, status.st_size, status.st_size, key),
-    )
+    with events.opened(os.path.join(folder, name)) as file:
+        found = segments.Segment.of(name, os.fstat(file.fileno()))
+        index.remember(key, found._replace(size=left.size), file, left.size, -left.dropped)
 
 
-def _rewritten(index: Index, path: str, size: int) -> int | None:
-    """Replace a segment by its kept lines; return its new size, 0 where none is left.
+def _rewritten(index: Index, path: str, size: int) -> _Left | None:
+    """Replace a segment by its kept lines; remove it if none is left.
 
     None: it was written to since the index read it, or somebody is about to.
     """
-    copy = os.path.join(os.path.dirname(path), _COPY)
+    copy, dropped = os.path.join(os.path.dirname(path), _COPY), 0
+    notes_go = segments.hour_end(os.path.basename(path)) + _DAY < time.time()
     with events.opened(path) as source, _new(copy) as target:
         os.fchmod(target.fileno(), os.fstat(source.fileno()).st_mode & 0o777)
         for line in source:
             for text, event in pieces(line):
-                if _is_kept(index, event):
+                if _is_kept(index, event, notes_go):
                     target.write(text.encode() + b"\n")
+                else:
+                    dropped += half_of(event) is not None
         target.flush()
         os.fsync(target.fileno())
         left = target.tell()
@@ -255,7 +286,7 @@ def _rewritten(index: Index, path: str, size: int) -> int | None:
     else:
         os.unlink(path)
         os.unlink(copy)
-    return left
+    return _Left(left, dropped)
 
 
 def _new(path: str) -> BinaryIO:
@@ -265,10 +296,19 @@ def _new(path: str) -> BinaryIO:
     return open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb")
 
 
-def _is_kept(index: Index, event: dict[str, Any]) -> bool:
-    """Tell whether a line stays: its run does, or it is of no run."""
-    run = event.get("run")
-    if not isinstance(run, str):
+def _is_kept(index: Index, event: dict[str, Any], notes_go: bool) -> bool:
+    """Tell whether a line stays: its run does, or it is of none.
+
+    *notes_go* if they are too old for anybody to read them when their run is not there any more.
+    """
+    run = run_of(event)
+    if run is None:
         return True
-    found = index.connection.execute("SELECT 1 FROM run WHERE run = ?", (run,)).fetchone()
-    return found is not None
+    doomed = "SELECT finished_at, status FROM doomed WHERE run = ?"
+    for at, status in index.rows(doomed, (run,)):
+        if event.get("status") == "failure" != status and event.get("at") == at:
+            raise sqlite3.DatabaseError(f"a {status} that is a failure")  # the index is damaged
+        return False
+    if not notes_go or event.get("event") not in _NOTES or index.unreadable:
+        return True
+    return bool(index.connection.execute("SELECT 1 FROM run WHERE run = ?", (run,)).fetchone())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -50,15 +51,33 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Print the runs that match."""
-    with history.opened() as index:
-        records = _records(index, arguments) if index else iter(())
-        if arguments.format == "jsonl":
-            output.print_json_lines(records)
-        elif arguments.format == "csv":
+    history.ask(_Printer(arguments).print)
+
+
+class _Printer:
+    """Prints the runs; asked again, because the index was damaged, it goes on where it was."""
+
+    def __init__(self, arguments: argparse.Namespace) -> None:
+        self._arguments = arguments
+        self._printed = 0  # records, of those that are not kept until all are there
+
+    def print(self, index: Index | None) -> None:
+        """Print what an index has."""
+        records = _records(index, self._arguments) if index else iter(())
+        form = self._arguments.format
+        if form == "jsonl":
+            output.print_json_lines(self._rest(records))
+        elif form == "csv":
             shared = index is not None and index.shared
-            output.print_csv((*FIELDS, USER) if shared else FIELDS, records)
+            fields = (*FIELDS, USER) if shared else FIELDS
+            output.print_csv(fields, self._rest(records), heads=not self._printed)
         else:
             _print_table(list(records), "no runs match" if index else history.NO_RUNS)
+
+    def _rest(self, records: Iterator[Record]) -> Iterator[Record]:
+        for record in itertools.islice(records, self._printed, None):
+            yield record
+            self._printed += 1
 
 
 def _records(index: Index, arguments: argparse.Namespace) -> Iterator[Record]:

@@ -22,6 +22,13 @@ class Segment(NamedTuple):
     name: str
     inode: int
     size: int
+    changed: int  # nanoseconds: time of the last change, of its bytes or of anything else
+
+    @classmethod
+    def of(cls, name: str, status: os.stat_result) -> Segment:
+        """Take what the system says of a file; SQLite's numbers are smaller than an inode's."""
+        inode = status.st_ino & 0x7FFF_FFFF_FFFF_FFFF
+        return cls(name, inode, status.st_size, status.st_ctime_ns)
 
 
 def journal_folder(home: str) -> str:
@@ -29,12 +36,13 @@ def journal_folder(home: str) -> str:
     return os.path.join(home, "journal")
 
 
-def listed(folder: str) -> list[Segment]:
+def listed(folder: str, unreadable: dict[str, str] | None = None) -> list[Segment]:
     """Return the segments in the order of their hours; none where there is no folder.
 
     Anything else that is named like one (a folder, a pipe, a link, a file of another user than
-    the folder's owner) is left out.
+    the folder's owner) is left out, and named in *unreadable* with the reason.
     """
+    unreadable = {} if unreadable is None else unreadable
     try:
         above = os.lstat(folder)
     except FileNotFoundError:
@@ -53,25 +61,41 @@ def listed(folder: str) -> list[Segment]:
             if _NAME.fullmatch(entry.name):
                 try:
                     status = entry.stat(follow_symlinks=False)
+                    _check(status, above.st_uid)
+                    found.append(Segment.of(entry.name, status))
                 except FileNotFoundError:  # pruned at this moment
                     continue
-                if stat.S_ISREG(status.st_mode) and status.st_uid == above.st_uid:
-                    found.append(Segment(entry.name, status.st_ino, status.st_size))
+                except OSError as problem:
+                    refused(unreadable, entry.path, problem)
     return sorted(found)
 
 
-def listed_in(home: str, shared: bool) -> list[Segment]:
+def _check(status: os.stat_result, owner: int) -> None:
+    if not stat.S_ISREG(status.st_mode):
+        raise OSError("not a regular file")
+    if status.st_uid != owner:
+        raise OSError("not of the same user as its folder")
+
+
+def listed_in(home: str, shared: bool, unreadable: dict[str, str]) -> list[Segment]:
     """Return the segments of a home, those of all users if several share it."""
-    return listed_in_shared(home) if shared else listed(journal_folder(home))
+    if shared:
+        return listed_in_shared(home, unreadable)
+    return listed(journal_folder(home), unreadable)
 
 
-def listed_in_shared(home: str) -> list[Segment]:
+def refused(unreadable: dict[str, str], path: str, problem: OSError) -> None:
+    """Note that a segment cannot be read."""
+    unreadable[path] = problem.strerror or str(problem)
+
+
+def listed_in_shared(home: str, unreadable: dict[str, str] | None = None) -> list[Segment]:
     """Return all users' segments in a shared home: `1000/journal/2026-11-25T03.jsonl`."""
     found = []
     for name, _ in whose.journals(home):
         with contextlib.suppress(PermissionError):  # not for us to read
             folder = os.path.join(name, "journal")
-            inside = listed(os.path.join(home, folder))
+            inside = listed(os.path.join(home, folder), unreadable)
             found += [one._replace(name=os.path.join(folder, one.name)) for one in inside]
     return found
 

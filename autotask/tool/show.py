@@ -7,6 +7,7 @@ import json
 import os
 import re
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from autotask.tool import history, output, quantities, whose
@@ -57,16 +58,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Print the run."""
-    with history.opened() as index:
-        if index is None:
-            raise ToolError(history.NO_RUNS)
-        wanted, owner = _resolved(index, arguments.run)
-        rows = index.rows(_BELOW, (wanted, owner))
-        tree = {record["run"]: record for record in (from_row(row, index.shared) for row in rows)}
-        now = time.time()
-        output.print_rich(_details(_lines(index, tree[wanted], owner, now)))
-        if len(tree) > 1:
-            output.print_rich("", _drawn(tree, wanted, now))
+    output.print_rich(*history.ask(partial(_answer, wanted=arguments.run)))
+
+
+def _answer(index: Index | None, wanted: str) -> list[Table | Tree | str]:
+    """Return what is to be drawn: the run, and the tree if it has one."""
+    if index is None:
+        raise ToolError(history.NO_RUNS)
+    run, owner = _resolved(index, wanted)
+    rows = index.rows(_BELOW, (run, owner))
+    tree = {record["run"]: record for record in (from_row(row, index.shared) for row in rows)}
+    now = time.time()
+    details = _details(_lines(index, tree[run], owner, now))
+    return [details, "", _drawn(tree, run, now)] if len(tree) > 1 else [details]
 
 
 def _resolved(index: Index, wanted: str) -> tuple[str, int]:

@@ -73,17 +73,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Print the tasks that ran."""
     where, values = options.conditions(arguments)
-    with history.opened() as index:
-        found = summaries(index, where, values) if index else []
+    found = history.ask(lambda index: summaries(index, where, values) if index else None)
     if arguments.format == "jsonl":
-        output.print_json_lines(summary._asdict() for summary in found)
+        output.print_json_lines(summary._asdict() for summary in found or ())
     elif arguments.format == "csv":
-        output.print_csv(Summary._fields, (summary._asdict() for summary in found))
+        output.print_csv(Summary._fields, (summary._asdict() for summary in found or ()))
     elif found:
         now = time.time()
         print_table(_COLUMNS, [_cells(summary, now) for summary in found])
     else:
-        print("no runs match" if index else history.NO_RUNS)
+        print(history.NO_RUNS if found is None else "no runs match")
 
 
 def summaries(index: Index, where: str, values: Sequence[Any]) -> list[Summary]:

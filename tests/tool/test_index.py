@@ -30,8 +30,10 @@ from tool.journals import (
 
 from autotask import journal
 from autotask.run import SUCCESS, Outcome, failure
+from autotask.tool import index
+from autotask.tool.record import COLUMNS, FIELDS
 
-VERSION = 3
+VERSION = 4
 
 
 def index_of(home: Path) -> Path:
@@ -41,19 +43,23 @@ def index_of(home: Path) -> Path:
 def ask(home: Path, statement: str) -> list[tuple[object, ...]]:
     """Ask, or change, the index itself."""
     with contextlib.closing(sqlite3.connect(index_of(home), isolation_level=None)) as connection:
-        return connection.execute(statement).fetchall()
+        *first, last = statement.split("; ")
+        for each in first:
+            connection.execute(each)
+        return connection.execute(last).fetchall()
 
 
 def test_only_what_was_appended_is_read(book: Book, home: Path) -> None:
-    old = [book.run("first", ago=2 * HOUR), book.run("second", ago=10)]
-    assert names() == ["first", "second"]
-    for path in (home / "journal").iterdir():  # the same file, other runs
-        with path.open("r+") as file:
-            text = file.read()
-            file.seek(0)
-            file.write(text.replace(old[0].id, "0" * 16).replace(old[1].id, "1" * 16))
-    book.run("third", ago=5)
+    for task in ("first", "second", "third"):
+        book.run(task, ago=10)
     assert names() == ["first", "second", "third"]
+    (path,) = (home / "journal").iterdir()
+    with path.open("r+") as file:  # what is neither at its begin nor at its end is not looked at
+        text = file.read()
+        file.seek(0)
+        file.write(text.replace("second", "SECOND"))
+    book.run("fourth", ago=5)
+    assert names() == ["first", "second", "third", "fourth"]
     assert ask(home, "SELECT count(*) FROM segment WHERE consumed < size") == [(0,)]
 
 
@@ -151,6 +157,10 @@ def overwrite(path: Path, place: float, data: bytes) -> None:
         file.write(data)
 
 
+def damaged(home: Path) -> str:
+    return f"autotask: {index_of(home)} is damaged: building it anew from the journal\n"
+
+
 DAMAGES: dict[str, Callable[[Path], object]] = {
     "garbage at its start": lambda path: overwrite(path, 0, os.urandom(200)),
     "garbage all over": lambda path: path.write_bytes(os.urandom(20_000)),
@@ -158,6 +168,15 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
     "other columns": lambda path: ask(path.parent, "ALTER TABLE run RENAME started_in TO x"),
     "cut short": lambda path: os.truncate(path, 5000),
     "empty": lambda path: path.write_bytes(b""),
+    "no text": lambda path: ask(path.parent, "UPDATE run SET task = CAST(x'ff' AS TEXT)"),
+    "no JSON": lambda path: ask(path.parent, "UPDATE run SET tags = '{'"),
+    "other JSON": lambda path: ask(path.parent, "UPDATE run SET error = '[1]'"),
+    "bytes for text": lambda path: ask(path.parent, "UPDATE run SET status = x'00ff'"),
+    "bytes for a number": lambda path: ask(path.parent, "UPDATE segment SET size = x'00'"),
+    "a view for a table": lambda path: ask(
+        path.parent, "DROP TABLE run; CREATE VIEW run AS SELECT 1; PRAGMA user_version = 1"
+    ),
+    "a version that never was": lambda path: ask(path.parent, "PRAGMA user_version = 99999999"),
 }
 
 
@@ -168,24 +187,43 @@ def test_a_damaged_index_is_built_anew(book: Book, home: Path, damage: str) -> N
     before = answer("runs", "--format", "jsonl")
     DAMAGES[damage](index_of(home))
     book.run("late")
-    assert answer("runs", "--format", "jsonl").startswith(before)
+    ended = autotask("runs", "--format", "jsonl")
+    assert (ended.status, ended.stdout[: len(before)]) == (0, before)
+    assert ended.stderr == ("" if damage == "empty" else damaged(home))
     assert names()[-1] == "late"
     assert ask(home, "PRAGMA integrity_check") == [("ok",)]
 
 
-def test_damage_found_on_the_way_is_said_and_gone_the_next_time(book: Book, home: Path) -> None:
-    for number in range(3000):
-        book.run(f"task{number}", ago=10_000 - number)
-    assert len(names()) == 3000
-    pages = index_of(home).stat().st_size // 4096
-    for page in range(pages // 4, pages):
-        overwrite(index_of(home), page / pages, os.urandom(512))
-    ended = autotask("runs", "--limit", "0")
-    if ended.status == 1:
-        assert ended.stderr == (
-            "autotask: the index was damaged and is deleted: run the command again\n"
-        )
-    assert len(names()) == 3000
+QUESTIONS = ["runs --format jsonl", "runs --format csv", "runs", "tasks", "prune --max-size 100k"]
+
+
+@pytest.mark.parametrize("words", QUESTIONS)
+def test_damage_found_on_the_way_is_said_in_a_line_and_the_answer_is_whole(
+    words: str, book: Book, home: Path
+) -> None:
+    for number in range(600):
+        book.run(f"task{number}", ago=10.5 * DAY - number)
+    names()
+    damage = "UPDATE run SET task = CAST(x'ff' AS TEXT), run = CAST(x'ff' AS TEXT) || run"
+    ask(home, f"{damage} WHERE rowid % 300 = 299")
+    ended = autotask(*words.split())
+    assert (ended.status, ended.stderr) == (0, damaged(home))
+    if words.startswith("prune"):
+        assert 150 < len(names()) < 300
+    else:
+        assert ended.stdout == answer(*words.split())
+        assert len(names()) == 600
+
+
+def test_a_folder_beside_the_index_stops_nothing(book: Book, home: Path) -> None:
+    book.run()
+    home.joinpath("index.sqlite3-wal").mkdir()
+    ended = autotask("runs", "--format", "csv")
+    assert (ended.status, ended.stdout.count("nightly")) == (0, 1)
+    assert ended.stderr == (
+        f"autotask: {index_of(home)}, or a file beside it, is not a regular file of yours: "
+        "it is not used\n"
+    )
 
 
 ODD_LINES = [
@@ -312,9 +350,11 @@ def test_what_is_named_like_a_segment_and_is_none_is_passed_over(
         odd.mkdir()
     else:
         odd.symlink_to(odd if "itself" in kind else book.segment(3 * DAY))
-    for words in ("runs", "tasks", f"show {run.id}", "prune --max-size 1"):
+    for words in ("tasks", f"show {run.id}", "prune --max-size 1"):
         assert autotask(*words.split()).status == 0
-    assert names() == []
+    ended = autotask("runs", "--format", "jsonl")
+    assert (ended.status, ended.stdout) == (0, "")
+    assert ended.stderr == f"autotask: cannot read {odd}: not a regular file\n"
     assert odd.is_symlink() or odd.exists()
 
 
@@ -357,6 +397,135 @@ def test_the_index_follows_a_journal_that_others_change(
         assert names() == ["new"]
         return
     assert names() == ["old", "new"]
+
+
+def both(home: Path) -> tuple[list[tuple[object, ...]], list[tuple[object, ...]]]:
+    """Return the runs of the index as it has grown, and of one that is built anew."""
+    statement = f"SELECT {COLUMNS} FROM run WHERE started_at IS NOT NULL ORDER BY run"
+    grown, built = index.open_index(str(home)), index.open_temporary(str(home))
+    with contextlib.closing(grown), contextlib.closing(built):
+        return [*grown.rows(statement)], [*built.rows(statement)]
+
+
+def written_over(path: Path, text: str) -> None:
+    """Write into a file as `cp` does: it is the same one, and so may be its size."""
+    inode = path.stat().st_ino
+    path.write_text(text)
+    assert path.stat().st_ino == inode
+
+
+# What becomes of the lines of a segment, of six runs of a task called old.
+REPLACED: dict[str, Callable[[list[str]], list[str]]] = {
+    "a larger one": lambda old: [line.replace("old", "new, and longer") for line in old],
+    "a smaller one": lambda old: [line.replace("old", "n") for line in old],
+    "one of that size": lambda old: [line.replace("old", "new") for line in old],
+    "one of that size and beginning": lambda old: [*old[:2], *old[4:], *old[2:4]],
+    "one without its first run": lambda old: old[2:],
+    "one that was cut and has grown since": lambda old: [*old[:4], *old[:2], *old[4:]],
+    "one of longer lines, cut": lambda old: [line.replace("old", "older") for line in old[:10]],
+    "itself, touched": lambda old: old,
+    "itself and more": lambda old: [*old, *(line.replace("0000", "1111", 1) for line in old[:2])],
+    "one without a whole line": lambda old: [old[0][:-20]],
+    "nothing": lambda old: [],
+}
+
+
+@pytest.mark.parametrize("change", REPLACED)
+def test_a_segment_that_was_written_over_is_read_anew(change: str, book: Book, home: Path) -> None:
+    for number in range(6):
+        book.run("old", ago=5 * HOUR - number / 9)
+    book.run("other", ago=HOUR)
+    assert len(both(home)[0]) == 7
+    path = book.segment(5 * HOUR)
+    old = path.read_text().splitlines(keepends=True)
+    path.write_text("".join(REPLACED[change](old)))
+    grown, built = both(home)
+    assert grown == built
+    book.line("", ago=5 * HOUR)
+    grown, built = both(home)
+    assert grown == built
+
+
+@pytest.mark.parametrize("first", ["one", "two"])
+def test_a_run_that_two_segments_tell_of_stays_when_one_goes(
+    first: str, book: Book, home: Path
+) -> None:
+    run = book.run("twice", ago=5 * HOUR, outcome=None)
+    book.finish(run, failure("lost"), ago=4 * HOUR)
+    book.finish(run, ago=3 * HOUR)
+    book.run("other", ago=5 * HOUR)
+    copy = book.segment(6 * HOUR)
+    copy.write_bytes(book.segment(5 * HOUR).read_bytes())
+    assert len(both(home)[0]) == 2
+    (book.segment(5 * HOUR) if first == "one" else copy).unlink()
+    grown, built = both(home)
+    assert grown == built
+    assert len(grown) == 2
+    book.segment(3 * HOUR).unlink()
+    grown, built = both(home)
+    assert grown == built
+    assert [row[FIELDS.index("reason")] for row in grown if "twice" in row] == ["lost"]
+
+
+ASK_ALL = """
+import sys
+from autotask.tool import cli
+for words in sys.argv[1:]:
+    assert cli.main(words.split()) == 0
+    print(words, file=sys.stderr)
+"""
+NOT_READ = {
+    "a file for nobody": "Permission denied",
+    "a file of a bad disk": "Input/output error",
+    "a folder": "not a regular file",
+    "a pipe": "not a regular file",
+    "a link": "not a regular file",
+}
+
+
+@pytest.mark.parametrize("kind", NOT_READ)
+def test_a_segment_that_cannot_be_read_is_said_in_a_line_and_stops_nothing(
+    kind: str, book: Book, home: Path
+) -> None:
+    kept = book.run("kept", ago=3 * DAY, outcome=failure("exit", exit_code=1))
+    book.run("old", ago=3 * DAY)
+    book.run("new")
+    pid, identity = dead_process()
+    across = book.run("across", ago=3 * DAY, outcome=None, pid=pid, identity=identity)
+    path = book.segment(2 * DAY)
+    command = [sys.executable, "-c", ASK_ALL]
+    if kind == "a file for nobody":
+        book.finish(across, ago=2 * DAY)
+        path.chmod(0)
+    elif kind == "a file of a bad disk":
+        path.touch()
+        bind = f'mount --bind /proc/$$/mem {path} && exec "$@"'  # memory that is not there
+        command = ["unshare", "--mount", "sh", "-c", bind, "sh", *command]
+        if os.geteuid() or subprocess.run(["unshare", "--mount", "true"], check=False).returncode:
+            pytest.skip("unshare --mount is not allowed here")
+    elif kind == "a folder":
+        path.mkdir()
+    elif kind == "a pipe":
+        os.mkfifo(path)
+    else:
+        path.symlink_to(book.segment(3 * DAY))
+    size = sum(path.stat().st_size for path in (home / "journal").iterdir() if path.is_file())
+    if kind == "a link":
+        size -= path.stat().st_size
+    words = ["runs", "tasks", f"show {kept.id}", f"prune --max-size {size - 300}"]
+    asked = subprocess.run(
+        [*command, *words], capture_output=True, text=True, check=False, preexec_fn=obey_modes
+    )
+    said = asked.stderr.splitlines()
+    notice = f"autotask: cannot read {path}: {NOT_READ[kind]}"
+    told = [line for word in words for line in (notice, word)]
+    assert [line for line in said if "still more than" not in line] == told
+    assert "dropped 1 run (" in asked.stdout
+    assert all(task in asked.stdout for task in ("kept", "old", "new", "across"))
+    if kind == "a file for nobody":
+        path.chmod(0o600)
+        assert [record["status"] for record in records("--task", "across")] == ["success"]
+        assert path.read_text().count("\n") == 1
 
 
 @pytest.mark.parametrize("before", ["no index", "an index"])

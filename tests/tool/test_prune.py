@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -222,7 +224,7 @@ def test_a_segment_that_grows_meanwhile_ends_the_work_and_nothing_is_lost(
         book.run(f"s{days}", ago=days * DAY)
     original = retention._rewritten
 
-    def grows(index: Index, path: str, size: int) -> int | None:
+    def grows(index: Index, path: str, size: int) -> retention._Left | None:
         if path == str(book.segment(4 * DAY)):
             book.run("late", ago=4 * DAY)
         return original(index, path, size)
@@ -298,3 +300,88 @@ def test_a_prune_takes_its_time_from_the_end_of_a_run(book: Book) -> None:
     book.run("long", ago=10 * DAY, duration=9.5 * DAY)
     assert prune("--keep", "1d") == 0
     assert prune("--keep", "6h") == 1
+
+
+UNKNOWN = '{"event":"counted","run":"00000000000000aa","count":7}'
+GONE = '{"event":"sent","run":"00000000000000bb","root":"00000000000000bb","of":"started"}'
+
+
+def test_a_line_that_the_index_does_not_know_stays(book: Book, home: Path) -> None:
+    book.run("gone", ago=3 * DAY)
+    path = book.segment(3 * DAY)
+    known = names()
+    book.line(UNKNOWN, 3 * DAY)
+    book.line(GONE, 3 * DAY)  # says nothing without its run
+    book.line('{"event":"counted"}', 3 * DAY)
+    assert prune("--keep", "1d") == len(known)
+    assert path.read_text() == f'{UNKNOWN}\n{{"event":"counted"}}\n'
+
+
+def test_a_segment_that_is_another_one_in_the_middle_of_the_work_keeps_its_lines(
+    book: Book, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _ in range(3):
+        book.run("old", ago=3 * DAY)
+    path = book.segment(3 * DAY)
+    old = path.read_text()
+    path.unlink()
+    for _ in range(3):
+        book.run("new", ago=3 * DAY)
+    new = path.read_text()
+    path.write_text(old)
+    original = retention._rewritten
+
+    def copied_over(index: Index, path: str, size: int) -> retention._Left | None:
+        Path(path).write_text(new)
+        return original(index, path, size)
+
+    monkeypatch.setattr(retention, "_rewritten", copied_over)
+    retention.prune(str(home), 1 << 30, keep=DAY)
+    assert path.read_text() == new
+
+
+@pytest.mark.parametrize("change", ["written over", "missing in the index", "wrong in the index"])
+def test_failures_stay_while_successes_suffice_whatever_the_index_says(
+    change: str, book: Book, home: Path
+) -> None:
+    if change == "written over":
+        for _ in range(20):
+            book.run("old", ago=3 * DAY)
+        names()
+        book.segment(3 * DAY).write_text("")
+    for _ in range(20):
+        book.run("failed", ago=3 * DAY, outcome=FAILED)
+        book.run("new", ago=2 * DAY)
+    if change != "written over":
+        names()
+    statement = {
+        "written over": "SELECT 1",
+        "missing in the index": "DELETE FROM run WHERE status = 'success'",
+        "wrong in the index": "UPDATE run SET status = 'success' WHERE task = 'failed'",
+    }[change]
+    with contextlib.closing(sqlite3.connect(home / "index.sqlite3")) as connection, connection:
+        connection.execute(statement)
+    ended = autotask("prune", "--max-size", str(size_of(home) - 2000))
+    assert ended.status == 0
+    assert names() == [*["failed"] * 20, *["new"] * 16]
+    assert rebuilt(home) == records()
+
+
+@pytest.mark.parametrize(("ago", "left"), [(4 * DAY, "new"), (60, "old new")])
+def test_segments_of_the_future_are_within_the_bound_too(
+    ago: float, left: str, book: Book, home: Path
+) -> None:
+    """A clock was ahead, and has been set right; or another machine's is, which writes there."""
+    for _ in range(9):
+        book.run("old", ago=-30 * DAY)
+    book.run("new", ago=-31 * DAY, outcome=FAILED)
+    folder = home / "journal"
+    wrong = "import sys, time; real = time.time; time.time = lambda: real() + float(sys.argv[1])"
+    code = f"{wrong}; from autotask.tool import cli; sys.exit(cli.main(sys.argv[2:]))"
+    words = ["prune", "--max-size", str(size_of(home) // 7)]
+    ended = subprocess.run(
+        [sys.executable, "-c", code, str(ago), *words], capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == 0
+    assert sorted({*names()}) == sorted(left.split())
+    assert len(list(folder.iterdir())) == len(left.split())

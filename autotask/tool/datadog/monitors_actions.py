@@ -35,8 +35,7 @@ def tasks_seen(arguments: argparse.Namespace, wishes: Config) -> list[Task]:
     """Return the tasks, from Datadog or the local history."""
     if arguments.from_datadog:
         return _seen_by_datadog(Api(os.environ), wishes)
-    with history.opened() as index:
-        return seen.from_index(index) if index else []
+    return history.ask(lambda index: seen.from_index(index) if index else [])
 
 
 def _seen_by_datadog(api: Api, wishes: Config) -> list[Task]:
