@@ -11,7 +11,7 @@ from autotask.closing import Alone, close_unmarked, sweep, under_launchers
 from autotask.config import Settings
 from autotask.marks import OPEN
 from autotask.process import start_time
-from autotask.tool import index, output, retention, segments, whose
+from autotask.tool import aside, index, output, retention, segments, whose
 from autotask.tool.errors import ToolError
 from autotask.tool.whose import Home
 
@@ -30,11 +30,15 @@ def opened() -> Iterator[index.Index | None]:
         output.notice(f"{home.why}: only read")
     if home.own:
         settings.home = home.own
-        _tidy(settings, home.own)
-    with _opened(settings, home) as history:
-        if start_time("self") is None and _has_running(history):
-            output.notice("no /proc here: cannot tell whether `running` runs have ended")
-        yield history
+        sweep(settings)
+    try:
+        with _opened(settings, home) as history:
+            if start_time("self") is None and _has_running(history):
+                output.notice("no /proc here: cannot tell whether `running` runs have ended")
+            yield history
+    finally:  # also if the reader of our answer has left: `autotask runs | head`
+        if home.own:
+            _keep_bound(home.own)
 
 
 def _has_running(history: index.Index) -> bool:
@@ -42,12 +46,14 @@ def _has_running(history: index.Index) -> bool:
     return any(history.rows(statement))
 
 
-def _tidy(settings: Settings, own: str) -> None:
-    """Close the runs of dead processes, and keep the journal within its bound."""
-    sweep(settings)
-    dropped = retention.keep_within_default(own)
-    if dropped:
-        output.notice(f"the journal was over its bound: dropped the {dropped} oldest runs")
+def _keep_bound(own: str) -> None:
+    """Keep the journal within its bound, once a day, in a process that nobody waits for."""
+    if retention.tidy(own):
+        output.notice("a prune was cut off: its unfinished copy of a segment is deleted")
+    why = retention.due(own)
+    if why:
+        output.notice(f"{why}: its oldest runs go, in the background")
+        aside.run(lambda: retention.keep_within_default(own))
 
 
 @contextlib.contextmanager
@@ -68,7 +74,7 @@ def _opened(settings: Settings, home: Home) -> Iterator[index.Index]:
 
 @contextlib.contextmanager
 def _own(settings: Settings, home: str) -> Iterator[index.Index]:
-    with _damage_removed(index.open_index(home)) as history:
+    with _damage_removed(index.open_index(home, to_read=True)) as history:
         end_lost(settings, home, history)
         yield history
 
@@ -89,12 +95,13 @@ def _damage_removed(history: index.Index) -> Iterator[index.Index]:
 def end_lost(settings: Settings, home: str, history: index.Index) -> None:
     """Let the journal say of lost runs, too, that they have ended."""
     lost = {start["run"] for start in history.lost_unended()}
-    if not lost:
+    if not lost or history.lags:
         return
     with Alone(home, OPEN) as alone:
         if alone:
             living = under_launchers(home)
-            history.refresh()  # with what launchers and other commands have closed meanwhile
+            if not history.refresh():  # with what was closed meanwhile, by launchers and others
+                return
             starts = [start for start in history.lost_unended() if start["run"] in lost]
             close_unmarked(settings, home, starts, living)
             history.refresh()

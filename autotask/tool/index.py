@@ -20,7 +20,7 @@ from autotask.events import opened
 from autotask.lines import pieces, taken
 from autotask.marks import BECAME, marks_folder
 from autotask.process import is_dead
-from autotask.tool import output, segments, whose
+from autotask.tool import output, segments, waiting, whose
 from autotask.tool.errors import ToolError
 
 if TYPE_CHECKING:
@@ -104,8 +104,8 @@ _NOT_FINISHED = (None, "running", *[None] * (len(_FINISHED) - 2))
 _IN_BOTH = frozenset(["event", "run", "root", "at", "unsent"])  # lines of the journal
 _IN_STARTED, _IN_FINISHED = _IN_BOTH.union(_STARTED), _IN_BOTH.union(_FINISHED)
 _BATCH = 20_000  # runs in memory at a time
-_TURN = 2.0  # seconds after which a long reading is committed, and others may write
-_PATIENCE = 600.0  # seconds to wait while another command builds the index, or prunes
+_TURN = 1.0  # seconds after which a long reading is committed, and others may write
+_READERS_PATIENCE = 5.0  # seconds with no commit, after which a reader takes what there is
 
 
 def _upsert() -> str:
@@ -152,9 +152,11 @@ class _Unread(NamedTuple):
 class Index:
     """The joined runs of one home, up to date as of `refresh`."""
 
-    def __init__(self, connection: sqlite3.Connection, path: str, source: Source) -> None:
+    def __init__(self, connection: waiting.Connection, path: str, source: Source) -> None:
         self.connection = connection
         self.path = path
+        self.to_read = False  # takes what there is, if another command has it locked for long
+        self.lags = False  # and that was so
         self.shared = source.shared  # several users' runs: an id alone does not name one
         self._source = source
 
@@ -167,9 +169,12 @@ class Index:
         return self.connection.execute(statement, tuple(values))
 
     @contextlib.contextmanager
-    def transaction(self) -> Iterator[None]:
-        """Write alone: all of the block or, after an error, nothing."""
-        self.connection.execute("BEGIN IMMEDIATE")
+    def transaction(self, mode: str = "IMMEDIATE") -> Iterator[None]:
+        """Write alone: all of the block or, after an error, nothing.
+
+        With *mode* DEFERRED nothing is locked, and the block reads what is there at its begin.
+        """
+        self.connection.execute(f"BEGIN {mode}")
         try:
             yield
         except BaseException:
@@ -178,8 +183,21 @@ class Index:
             raise
         self.connection.execute("COMMIT")
 
-    def refresh(self) -> None:
-        """Read every whole line not seen yet, and let no run of a dead process be running."""
+    def refresh(self) -> bool:
+        """Read every whole line not seen yet, and let no run of a dead process be running.
+
+        False: a reader would have had to wait for long, and does without.
+        """
+        try:
+            self._catch_up_and_end()
+        except sqlite3.OperationalError as problem:
+            if not (self.to_read and waiting.is_locked(problem)):
+                raise
+            self.lags = True
+            output.notice("not waiting any longer: the newest runs and ends are left out")
+        return not self.lags
+
+    def _catch_up_and_end(self) -> None:
         self._catch_up()
         unended = self._unended()
         if unended:
@@ -201,6 +219,13 @@ class Index:
             "ORDER BY +rowid"  # or it would go through all rows
         )
         return [_start(dict(zip(_START, row))) for row in rows]
+
+    def forget_starts(self, key: int, runs: str) -> None:
+        """Take back the starts that were read from a segment, of the runs that a query names."""
+        sets = ", ".join(f'"{column}" = NULL' for column in _STARTED)
+        self.connection.execute(
+            f"UPDATE run SET {sets} WHERE started_in = ? AND run IN ({runs})", (key,)
+        )
 
     def forget(self, keys: list[int]) -> None:
         """Take back all that was read from these segments."""
@@ -227,6 +252,8 @@ class Index:
                     if stale:
                         self.forget(stale)
                     more = self._read_some(unread, advance)
+                if more:
+                    time.sleep(3 * waiting.PAUSE)  # who waits looks more often, and goes first
 
     def _pending(self) -> tuple[list[int], list[_Unread]]:
         """Return the segments to forget (gone, replaced, shorter than before) and those to read."""
@@ -250,15 +277,17 @@ class Index:
     def _read_some(self, unread: list[_Unread], advance: Callable[[int], None]) -> bool:
         """Read segments for a while; tell whether there are more."""
         end = time.monotonic() + _TURN
-        for place, one in enumerate(unread, 1):
+        for one in unread:
             with contextlib.suppress(FileNotFoundError):  # deleted at this moment
-                self._read(one, advance)
+                self._read(one, advance, end)
             if time.monotonic() > end:
-                return place < len(unread)
+                return True
         return False
 
-    def _read(self, unread: _Unread, advance: Callable[[int], None]) -> None:
+    def _read(self, unread: _Unread, advance: Callable[[int], None], end: float) -> None:
+        """Read a segment to its end, or as far as there is time."""
         found, consumed = unread.found, unread.consumed
+        size = found.size
         owner = segments.owner_of(found.name)
         with opened(os.path.join(self._source.folder, found.name)) as file:
             if owner and os.fstat(file.fileno()).st_uid != owner:
@@ -274,11 +303,14 @@ class Index:
                     _sort_in(batch, event, key, len(text) + 1)
                 if len(batch) >= _BATCH:
                     self._write(batch, owner)
+                if time.monotonic() > end and line.endswith(b"\n"):
+                    size = consumed  # as if it ended here: the rest in the next turn
+                    break
             self._write(batch, owner)
         advance(consumed - unread.consumed)
         self.connection.execute(
             "UPDATE segment SET size = ?, consumed = ? WHERE id = ?",
-            (max(found.size, consumed), consumed, key),
+            (max(size, consumed), consumed, key),
         )
 
     def _added(self, found: segments.Segment) -> int:
@@ -361,9 +393,12 @@ class Source(NamedTuple):
     shared: bool = False
 
 
-def open_index(home: str) -> Index:
-    """Open the index of this user's own home and catch up with its journal."""
-    return _open(os.path.join(home, FILE), _source(home))
+def open_index(home: str, to_read: bool = False) -> Index:
+    """Open the index of this user's own home and catch up with its journal.
+
+    *to_read*: without what is new, if another command keeps the index locked for seconds.
+    """
+    return _open(os.path.join(home, FILE), _source(home), to_read)
 
 
 def open_shared(home: str, own: str | None) -> Index:
@@ -380,6 +415,7 @@ def open_shared(home: str, own: str | None) -> Index:
             ],
             shared=True,
         ),
+        to_read=True,
     )
 
 
@@ -393,7 +429,7 @@ def _source(home: str) -> Source:
     return Source(folder, lambda: segments.listed(folder), lambda: [(marks_folder(home), 0)])
 
 
-def _open(path: str, source: Source) -> Index:
+def _open(path: str, source: Source, to_read: bool = False) -> Index:
     """Open an index and catch up.
 
     A damaged file is built anew. Where none can be written (a read-only or full disk), the index
@@ -401,9 +437,9 @@ def _open(path: str, source: Source) -> Index:
     """
     for _ in range(2):
         try:
-            return _opened(path, source)
+            return _opened(path, source, to_read)
         except sqlite3.DatabaseError as problem:
-            if "locked" in str(problem):
+            if waiting.is_locked(problem):
                 raise ToolError("another autotask is at work on the index: try again") from None
             if not is_damage(problem):
                 break
@@ -425,13 +461,15 @@ def is_damage(problem: sqlite3.DatabaseError) -> bool:
     return type(problem) is sqlite3.DatabaseError
 
 
-def _opened(path: str, source: Source) -> Index:
+def _opened(path: str, source: Source, to_read: bool = False) -> Index:
     if path and not _may_open(path):
         path = ""
-    connection = sqlite3.connect(path, timeout=_PATIENCE, isolation_level=None)
+    connection = waiting.connect(path)
     index = Index(connection, path, source)
     try:
         _prepare(index, path)
+        if to_read:
+            index.to_read, connection.patience = True, _READERS_PATIENCE
         index.refresh()
     except BaseException:
         index.close()

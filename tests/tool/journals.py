@@ -66,10 +66,17 @@ def on_terminal(
     *words: str, columns: int = 80, status: int = 0, types: str = "", **env: str
 ) -> str:
     """Return what the command writes to a terminal, on which somebody types."""
+    return in_terminal(*COMMAND, *words, columns=columns, status=status, types=types, **env)
+
+
+def in_terminal(
+    *command: str, columns: int = 80, status: int = 0, types: str = "", **env: str
+) -> str:
+    """Return what a program writes to a terminal, on which somebody types."""
     ours, theirs = pty.openpty()
     set_for = {"TERM": "xterm-256color", "COLUMNS": str(columns), **env}
     with subprocess.Popen(
-        [*COMMAND, *words], stdin=theirs, stdout=theirs, stderr=theirs, env=environment(env=set_for)
+        command, stdin=theirs, stdout=theirs, stderr=theirs, env=environment(env=set_for)
     ) as child:
         os.close(theirs)
         os.write(ours, types.encode())
