@@ -21,7 +21,7 @@ Deliver the starts and ends of runs that the Datadog Agent on this machine did n
 and with its own time: for an hour as what they are, for 18 hours as events. autotask-run does so on
 its way out where that is little. What was sent to another host by UDP is not known to be lost.
 With --follow it also closes the runs of processes that have died, every two seconds, and does
-both once more when SIGTERM ends it."""
+both once more when SIGTERM ends it; it goes on if nobody takes what it prints."""
 EXAMPLES = """\
   autotask ship
   autotask ship --follow
