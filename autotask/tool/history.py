@@ -36,9 +36,10 @@ def opened() -> Iterator[index.Index | None]:
             if start_time("self") is None and _has_running(history):
                 output.notice("no /proc here: cannot tell whether `running` runs have ended")
             yield history
-    finally:  # also if the reader of our answer has left: `autotask runs | head`
-        if home.own:
-            _keep_bound(home.own)
+    except BrokenPipeError:  # `autotask runs | head` has its answer, too
+        _keep_bound(home)
+        raise
+    _keep_bound(home)
 
 
 def _has_running(history: index.Index) -> bool:
@@ -46,8 +47,11 @@ def _has_running(history: index.Index) -> bool:
     return any(history.rows(statement))
 
 
-def _keep_bound(own: str) -> None:
+def _keep_bound(home: Home) -> None:
     """Keep the journal within its bound, once a day, in a process that nobody waits for."""
+    own = home.own
+    if own is None:
+        return
     if retention.tidy(own):
         output.notice("a prune was cut off: its unfinished copy of a segment is deleted")
     why = retention.due(own)
