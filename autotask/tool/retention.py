@@ -128,7 +128,7 @@ def keep_within_default(home: str) -> int:
 
 
 def tidy(home: str) -> bool:
-    """Delete what a prune that was killed has left of its work; tell whether there was something.
+    """Delete the copy that a prune has left if it was killed; tell whether there was one.
 
     A prune that is at work is left alone.
     """
@@ -269,7 +269,7 @@ def _carry_out(index: Index, folder: str, affected: list[_Affected]) -> int:
 
 
 def _forget(index: Index, key: int) -> int:
-    """Let the index forget what was in a segment of the doomed runs; return how many it were.
+    """Let the index forget what was in a segment of the doomed runs; return how many there were.
 
     A run whose end is in a later segment goes with that: until then its end is known.
     """
@@ -324,7 +324,7 @@ def _copied(index: Index, path: str) -> tuple[str, int]:
 
 
 def _replaced(path: str, copy: str, size: int, left: int) -> bool:
-    """Put a copy in the place of its segment, or remove both if nothing is left in it.
+    """Put a copy in the place of its segment, or remove the segment if nothing is left of it.
 
     False: the segment was written to since the index read it, or somebody is about to.
     """
