@@ -88,7 +88,7 @@ class Story:
 
     def catch_up(self) -> None:
         """Read what has been appended."""
-        for line in self._reader.lines():
+        for line in events.parts(self._reader.lines()):
             if line.startswith(self._known):
                 self.begun = True
             else:

@@ -38,7 +38,7 @@ class Debts:
 
     def catch_up(self) -> dict[Key, str]:
         """Read what has been appended; return which lines are owed, and the moment since when."""
-        for line in self._reader.lines():
+        for line in events.parts(self._reader.lines()):
             self._take(line)
         now = time.time()
         limits = {
@@ -66,7 +66,6 @@ class Debts:
         return len(self._given_up)
 
     def _take(self, line: bytes) -> None:
-        line = events.whole(line)
         kind, run, of = (
             events.field(line, b"event"),
             events.field(line, b"run"),

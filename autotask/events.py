@@ -12,7 +12,7 @@ from autotask.journal import segment
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from typing import Any, BinaryIO
 
     Event = dict[str, Any]
@@ -143,9 +143,18 @@ def _is_plain(text: str) -> bool:
     return text.isascii() and text.isprintable() and '"' not in text and "\\" not in text
 
 
-def whole(line: bytes) -> bytes:
-    """Return a line without what a full disk has cut before it."""
-    return line[max(line.rfind(_BEGIN), 0) :]
+def parts(lines: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield the events of lines, undecoded, without what a full disk has cut.
+
+    A line has one, as a rule. Behind one that has lost nothing but its line end stands another one.
+    """
+    for line in lines:
+        if line.rfind(_BEGIN) <= 0:
+            yield line
+        else:
+            for part in line.split(_BEGIN)[1:]:
+                if b"}" in part:
+                    yield _BEGIN + part[: part.rfind(b"}") + 1]
 
 
 def field(line: bytes, name: bytes) -> str:

@@ -91,7 +91,7 @@ def _found_from(
     runs = {run for run, _ in keys}
     found: dict[Key, Event] = {}
     statuses = _Statuses(runs)
-    for line in map(events.whole, events.Reader(folder, place).lines()):
+    for line in events.parts(events.Reader(folder, place).lines()):
         kind = events.field(line, b"event")
         if kind in ("started", "finished"):
             run = events.field(line, b"run")

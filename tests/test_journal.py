@@ -23,7 +23,7 @@ from support import (
     write,
 )
 
-from autotask import journal
+from autotask import closing, debts, journal
 from autotask.journal import Journal
 from autotask.run import SUCCESS, Outcome, Run, failure
 
@@ -644,3 +644,34 @@ def test_runs_after_that_are_in_a_new_one(gone: str, tmp_path: Path, home: Path)
     script = write(tmp_path / "shop.py", GONE.format(gone=WAYS_TO_GO[gone]))
     run_program(script, cwd=tmp_path, env={"AUTOTASK_PROCESS": "0"})
     assert [run["status"] for run in runs(home)] == ["success"] * 2
+
+
+def test_an_event_without_its_line_end_counts_and_what_follows_it_does_too(home: Path) -> None:
+    """Whatever part of the next one stands behind it when somebody looks."""
+    started, run = Run("nightly", "click"), Run("later", "click")
+    started.started = run.started = time.time()
+    place = journal.process_fields(7, "1-2/3", "here", None, None, None, None, {"team": "north"})
+    text = "".join(
+        [
+            journal.started_line(started, place, unsent=True),
+            journal.finished_line(started.id, started.root, time.time(), SUCCESS, 1, 1, 1, True),
+            journal.started_line(run, place, unsent=True),
+        ]
+    )
+    own = {"run": started.id, "root": started.root, "process": "1-2/3", "pid": 7}
+    path = home / "journal" / journal.segment(time.time())
+    path.parent.mkdir(parents=True)
+    for cut in range(0, len(text) + 1, 3):
+        path.write_text(text[:cut])
+        known = closing.Story(started.root, str(path.parent), ("", 0))
+        known.know(closing.Open(own))
+        owing = debts.Debts(str(path.parent), ("", 0))
+        stories = [known, closing.Story(started.root, str(path.parent), ("", 0))]
+        owing.catch_up()
+        for one in stories:
+            one.catch_up()
+        path.write_text(text + "\n")
+        assert len(owing.catch_up()) == 3, cut
+        for one in stories:
+            one.catch_up()
+            assert not one.open, cut

@@ -11,7 +11,7 @@ from autotask.closing import Alone, close_unmarked, sweep, under_launchers
 from autotask.config import Settings
 from autotask.marks import OPEN
 from autotask.process import start_time
-from autotask.tool import index, output, retention, segments, whose
+from autotask.tool import aside, index, output, retention, segments, whose
 from autotask.tool.whose import Home
 
 T = TypeVar("T")
@@ -34,7 +34,7 @@ def ask(question: Callable[[index.Index | None], T]) -> T:
         output.notice(f"{home.why}: only read")
     if home.own:
         settings.home = home.own
-        _tidy(settings, home.own)
+        sweep(settings)
 
     def answered(history: index.Index) -> T:
         if home.own and not history.shared:
@@ -44,16 +44,24 @@ def ask(question: Callable[[index.Index | None], T]) -> T:
             output.notice("no /proc here: cannot tell whether `running` runs have ended")
         return question(history)
 
-    return index.answer(partial(_opened, home, settings), answered)
+    try:
+        answer = index.answer(partial(_opened, home, settings), answered)
+    except BrokenPipeError:  # `autotask runs | head` has its answer, too
+        _keep_bound(home)
+        raise
+    _keep_bound(home)
+    return answer
 
 
 def _opened(home: Home, settings: Settings) -> index.Index:
     if home.shared:
         if home.own:
-            own = partial(index.open_index, home.own)
+            own = partial(index.open_index, home.own, to_read=True)
             index.answer(own, partial(end_lost, settings, home.own))  # closes what is lost
         return index.open_shared(home.path, home.own)
-    return index.open_index(home.own) if home.own else index.open_temporary(home.path)
+    if home.own:
+        return index.open_index(home.own, to_read=True)
+    return index.open_temporary(home.path)
 
 
 def tell_unreadable(unreadable: dict[str, str]) -> None:
@@ -69,23 +77,29 @@ def _has_running(history: index.Index) -> bool:
     return any(history.rows(statement))
 
 
-def _tidy(settings: Settings, own: str) -> None:
-    """Close the runs of dead processes, and keep the journal within its bound."""
-    sweep(settings)
-    dropped = retention.keep_within_default(own)
-    if dropped:
-        output.notice(f"the journal was over its bound: dropped the {dropped} oldest runs")
+def _keep_bound(home: Home) -> None:
+    """Keep the journal within its bound, once a day, in a process that nobody waits for."""
+    own = home.own
+    if own is None:
+        return
+    if retention.tidy(own):
+        output.notice("a prune was cut off: its unfinished copy of a segment is deleted")
+    why = retention.due(own)
+    if why:
+        output.notice(f"{why}: its oldest runs go, in the background")
+        aside.run(lambda: retention.keep_within_default(own))
 
 
 def end_lost(settings: Settings, home: str, history: index.Index) -> None:
     """Let the journal say of lost runs, too, that they have ended."""
     lost = {start["run"] for start in history.lost_unended()}
-    if not lost or history.unreadable:  # their ends may be there
+    if not lost or history.lags or history.unreadable:  # their ends may be there
         return
     with Alone(home, OPEN) as alone:
         if alone:
             living = under_launchers(home)
-            history.refresh()  # with what launchers and other commands have closed meanwhile
+            if not history.refresh():  # with what was closed meanwhile, by launchers and others
+                return
             starts = [start for start in history.lost_unended() if start["run"] in lost]
             close_unmarked(settings, home, starts, living)
             history.refresh()

@@ -21,7 +21,7 @@ from autotask.events import opened
 from autotask.lines import pieces
 from autotask.marks import BECAME, marks_folder
 from autotask.process import is_dead
-from autotask.tool import output, segments, whose
+from autotask.tool import output, segments, waiting, whose
 from autotask.tool.errors import ToolError
 
 if TYPE_CHECKING:
@@ -115,8 +115,9 @@ _IN_STARTED, _IN_FINISHED = _IN_BOTH.union(_STARTED), _IN_BOTH.union(_FINISHED)
 _BATCH = 20_000  # runs in memory at a time
 _EDGE = 256  # bytes of a segment that tell it from another one
 _TICK = 2_000_000_000  # nanoseconds in which a file may change twice and show one time for both
-_TURN = 2.0  # seconds after which a long reading is committed, and others may write
-_PATIENCE = 600.0  # seconds to wait while another command builds the index, or prunes
+_REFUSED = -1  # in the place of a segment's change time: it could not be read
+_TURN = 1.0  # seconds after which a long reading is committed, and others may write
+_READERS_PATIENCE = 5.0  # seconds with no commit, after which a reader takes what there is
 
 
 def _upsert() -> str:
@@ -160,6 +161,7 @@ class _Unread(NamedTuple):
     key: int | None
     size: int  # what the index has read of it
     consumed: int
+    was_refused: bool = False  # the last time, it could not be read to its end
 
 
 class _Read(NamedTuple):
@@ -174,9 +176,11 @@ class _Read(NamedTuple):
 class Index:
     """The joined runs of one home, up to date as of `refresh`."""
 
-    def __init__(self, connection: sqlite3.Connection, path: str, source: Source) -> None:
+    def __init__(self, connection: waiting.Connection, path: str, source: Source) -> None:
         self.connection = connection
         self.path = path
+        self.to_read = False  # takes what there is, if another command has it locked for long
+        self.lags = False  # and that was so
         self.shared = source.shared  # several users' runs: an id alone does not name one
         self.unreadable: dict[str, str] = {}  # segments by path, each with the reason
         self._source = source
@@ -190,9 +194,12 @@ class Index:
         return self.connection.execute(statement, tuple(values))
 
     @contextlib.contextmanager
-    def transaction(self) -> Iterator[None]:
-        """Write alone: all of the block or, after an error, nothing."""
-        self.connection.execute("BEGIN IMMEDIATE")
+    def transaction(self, mode: str = "IMMEDIATE") -> Iterator[None]:
+        """Write alone: all of the block or, after an error, nothing.
+
+        With *mode* DEFERRED nothing is locked, and the block reads what is there at its begin.
+        """
+        self.connection.execute(f"BEGIN {mode}")
         try:
             yield
         except BaseException:
@@ -201,8 +208,21 @@ class Index:
             raise
         self.connection.execute("COMMIT")
 
-    def refresh(self) -> None:
-        """Read every whole line not seen yet, and let no run of a dead process be running."""
+    def refresh(self) -> bool:
+        """Read every whole line not seen yet, and let no run of a dead process be running.
+
+        False: a reader would have had to wait for long, and does without.
+        """
+        try:
+            self._catch_up_and_end()
+        except sqlite3.OperationalError as problem:
+            if not (self.to_read and waiting.is_locked(problem)):
+                raise
+            self.lags = True
+            output.notice("not waiting any longer: the newest runs and ends are left out")
+        return not self.lags
+
+    def _catch_up_and_end(self) -> None:
         self._catch_up()
         unended = self._unended()
         if unended:
@@ -225,7 +245,14 @@ class Index:
         )
         return [_start(dict(zip(_START, row))) for row in rows]
 
-    def forget(self, keys: Iterable[int] = ()) -> None:
+    def forget_starts(self, key: int, runs: str) -> None:
+        """Take back the starts that were read from a segment, of the runs that a query names."""
+        sets = ", ".join(f'"{column}" = NULL' for column in _STARTED)
+        self.connection.execute(
+            f"UPDATE run SET {sets} WHERE started_in = ? AND run IN ({runs})", (key,)
+        )
+
+    def forget(self, keys: Iterable[int]) -> None:
         """Take back all that was read from these segments, and from those with gaps.
 
         A start or an end that counts no longer may be in another segment, too.
@@ -239,6 +266,12 @@ class Index:
             self.connection.execute(f"UPDATE run SET {sets} WHERE {half}_in {inside}", empty)
         self.connection.execute("DELETE FROM run WHERE started_at IS NULL AND finished_at IS NULL")
         self.connection.execute(f"DELETE FROM segment WHERE id {inside}")
+
+    def forget_gaps(self) -> None:
+        """Take back all that was read from segments with gaps, if there are any."""
+        if self._with_gaps():  # else nobody is kept out
+            with self.transaction():
+                self.forget([])
 
     def _with_gaps(self) -> list[int]:
         """Return the segments with more starts and ends than the runs have from there.
@@ -254,7 +287,7 @@ class Index:
     def _catch_up(self) -> None:
         self.unreadable.clear()
         stale, unread = self._pending()
-        if not stale and not unread:
+        if not stale and not any(map(self._is_news, unread)):
             return
         size = sum(max(one.found.size - one.consumed, 0) for one in unread)
         with output.progress("reading the journal", size) as advance:
@@ -266,6 +299,8 @@ class Index:
                         self.forget(stale)
                         _, unread = self._pending()
                     more = self._read_some(unread, advance)
+                if more:
+                    time.sleep(3 * waiting.PAUSE)  # who waits looks more often, and goes first
 
     def _pending(self) -> tuple[list[int], list[_Unread]]:
         """Return the segments to forget (gone, replaced, shorter than before) and those to read."""
@@ -279,35 +314,48 @@ class Index:
             *before, key, consumed = known.pop(found.name)
             if found == tuple(before):
                 continue
-            _, inode, size, _ = before
+            _, inode, size, changed = before
             if found.inode != inode or found.size < size:
                 stale.append(key)
                 unread.append(_Unread(found, None, 0, 0))
             else:
-                unread.append(_Unread(found, key, size, consumed))
+                unread.append(_Unread(found, key, size, consumed, changed == _REFUSED))
         stale += [key for *_, key, _ in known.values()]
         return stale, unread
+
+    def _is_news(self, unread: _Unread) -> bool:
+        """Tell whether there is more to do than to note that a segment is still the same."""
+        found, key, size, _, was_refused = unread
+        if key is None or found.size != size or was_refused:
+            return True
+        try:
+            with opened(os.path.join(self._source.folder, found.name)) as file:
+                return not self._is_same(file, key, size)
+        except OSError:
+            return True
 
     def _read_some(self, unread: list[_Unread], advance: Callable[[int], None]) -> bool:
         """Read segments for a while; tell whether there are more."""
         end = time.monotonic() + _TURN
-        for place, one in enumerate(unread, 1):
+        for one in unread:
             path = os.path.join(self._source.folder, one.found.name)
             try:
                 with opened(path) as file:
-                    if not self._read(one, file, advance):
+                    if not self._read(one, file, advance, end):
                         return True
             except FileNotFoundError:  # deleted at this moment
                 continue
             except OSError as problem:
                 segments.refused(self.unreadable, path, problem)
             if time.monotonic() > end:
-                return place < len(unread)
+                return True
         return False
 
-    def _read(self, unread: _Unread, file: BinaryIO, advance: Callable[[int], None]) -> bool:
-        """Read on in a segment; forget it if it is another one than we began to read."""
-        found, key, size, consumed = unread
+    def _read(
+        self, unread: _Unread, file: BinaryIO, advance: Callable[[int], None], end: float
+    ) -> bool:
+        """Read on in a segment, as far as there is time; forget it if it is another one by now."""
+        found, key, size, consumed, _ = unread
         owner = segments.owner_of(found.name)
         if owner and os.fstat(file.fileno()).st_uid != owner:
             return True
@@ -315,8 +363,10 @@ class Index:
             self.forget([key])
             return False
         key = key or self._added(found.name)
-        read = self._take_in(file, consumed, key, owner)
-        if read.problem or found.changed > time.time_ns() - _TICK:
+        read = self._take_in(file, consumed, key, owner, end)
+        if read.problem:
+            found = found._replace(changed=_REFUSED)
+        elif found.changed > time.time_ns() - _TICK:
             found = found._replace(changed=0)  # look again the next time
         self.remember(key, found._replace(size=read.size), file, read.consumed, read.halves)
         advance(read.consumed - consumed)
@@ -324,8 +374,8 @@ class Index:
             raise read.problem
         return True
 
-    def _take_in(self, file: BinaryIO, consumed: int, key: int, owner: int) -> _Read:
-        """Write the runs of the lines from a place on."""
+    def _take_in(self, file: BinaryIO, consumed: int, key: int, owner: int, end: float) -> _Read:
+        """Write the runs of the lines from a place on, as far as there is time."""
         batch: dict[str, _Halves] = {}
         halves, size, problem = 0, consumed, None
         try:
@@ -339,6 +389,8 @@ class Index:
                 if not line.endswith(b"\n"):  # torn, or still being written: it is read again
                     break
                 consumed = size
+                if time.monotonic() > end:  # as if it ended here: the rest in the next turn
+                    break
         except OSError as error:
             problem = error
         self._write(batch, owner)
@@ -451,9 +503,12 @@ class Source(NamedTuple):
     shared: bool = False
 
 
-def open_index(home: str) -> Index:
-    """Open the index of this user's own home and catch up with its journal."""
-    return _open(os.path.join(home, FILE), _source(home))
+def open_index(home: str, to_read: bool = False) -> Index:
+    """Open the index of this user's own home and catch up with its journal.
+
+    *to_read*: without what is new, if another command keeps the index locked for seconds.
+    """
+    return _open(os.path.join(home, FILE), _source(home), to_read)
 
 
 def open_shared(home: str, own: str | None) -> Index:
@@ -470,6 +525,7 @@ def open_shared(home: str, own: str | None) -> Index:
             ],
             shared=True,
         ),
+        to_read=True,
     )
 
 
@@ -487,7 +543,7 @@ def _source(home: str) -> Source:
     )
 
 
-def _open(path: str, source: Source) -> Index:
+def _open(path: str, source: Source, to_read: bool = False) -> Index:
     """Open an index and catch up.
 
     A damaged file is built anew. Where none can be written (a read-only or full disk), the index
@@ -495,9 +551,9 @@ def _open(path: str, source: Source) -> Index:
     """
     for _ in range(2):
         try:
-            return _opened(path, source)
+            return _opened(path, source, to_read)
         except Exception as problem:
-            if "locked" in str(problem) and isinstance(problem, sqlite3.Error):
+            if isinstance(problem, sqlite3.Error) and waiting.is_locked(problem):
                 raise ToolError("another autotask is at work on the index: try again") from None
             if path and _is_damage(problem):
                 _remove(path)
@@ -542,16 +598,18 @@ def _is_damage(problem: Exception) -> bool:
     return isinstance(problem, (sqlite3.DatabaseError, *_ODD_VALUES))
 
 
-def _opened(path: str, source: Source) -> Index:
+def _opened(path: str, source: Source, to_read: bool = False) -> Index:
     if path and not _may_open(path):
         output.notice(
             f"{path}, or a file beside it, is not a regular file of yours: it is not used"
         )
         path = ""
-    connection = sqlite3.connect(path, timeout=_PATIENCE, isolation_level=None)
+    connection = waiting.connect(path)
     index = Index(connection, path, source)
     try:
         _prepare(index, path)
+        if to_read:
+            index.to_read, connection.patience = True, _READERS_PATIENCE
         index.refresh()
     except BaseException:
         index.close()

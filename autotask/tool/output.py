@@ -9,9 +9,12 @@ import contextlib
 import itertools
 import json
 import os
+import select
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
+
+from autotask.tool import interrupts
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -121,9 +124,22 @@ def _no_formula(text: str) -> str:
     return "'" + text if text.startswith(("=", "+", "-", "@")) else text
 
 
-def notice(text: str) -> None:
-    """Say on standard error what is no part of the answer."""
-    print(f"autotask: {clean(text)}", file=sys.stderr)
+def notice(text: str, wait: bool = True) -> None:
+    """Say on standard error what is no part of the answer; see `say`."""
+    say(sys.stderr, f"autotask: {clean(text)}", wait)
+
+
+def say(stream: TextIO, line: str, wait: bool = True) -> None:
+    """Write a line that may fail: on a full disk, or if its reader has gone, the work goes on.
+
+    Without *wait* a reader that has stopped does not stop us either. The line goes past the
+    stream's buffer, which would keep what cannot be written, and try it again at the end.
+    """
+    data = f"{line}\n".encode(stream.encoding or "ascii", "backslashreplace")
+    with contextlib.suppress(OSError):
+        stream.flush()
+        if wait or select.select([], [stream], [], 0)[1]:
+            os.write(stream.fileno(), data)
 
 
 @contextlib.contextmanager
@@ -135,6 +151,7 @@ def progress(what: str, size: int, long: int = _LONG_WORK) -> Iterator[Callable[
     from rich.console import Console
     from rich.progress import Progress
 
-    with Progress(console=Console(stderr=True), transient=True) as bar:
+    # After Ctrl-C the bar goes, and the cursor comes back.
+    with interrupts.Raised(), Progress(console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(what, total=size)
         yield lambda done: bar.advance(task, done)

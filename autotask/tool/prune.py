@@ -12,7 +12,8 @@ SUMMARY = "drop old runs"
 DESCRIPTION = """\
 Drop the runs that ended longer ago than --keep, then, until the journal is no larger than
 --max-size, the oldest of the others: failures last. What still runs stays, and so does what was
-written in the last two hours. A journal over 1G is brought back to it once a day by any command."""
+written in the last two hours. Once a day any command that finds the journal over 1G brings it back
+to that in the background."""
 EXAMPLES = """\
   autotask prune --keep 90d
   autotask prune --keep 12w --max-size 200M

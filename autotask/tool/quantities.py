@@ -51,6 +51,18 @@ def timestamp(text: str | None) -> float | None:
         return None
 
 
+def local(seconds: float) -> datetime:
+    """Return a moment in the reader's time zone; in UTC if that is none that Python takes.
+
+    TZ=XXX24 is one: POSIX allows it, and Python's offsets are shorter than a day.
+    """
+    moment = datetime.fromtimestamp(seconds, timezone.utc)
+    try:
+        return moment.astimezone()
+    except (ValueError, OverflowError):
+        return moment
+
+
 def local_time(text: str | None, now: float, short: bool = False) -> str:
     """Write a moment in the reader's time zone, to the second; the year where it is another.
 
@@ -59,7 +71,7 @@ def local_time(text: str | None, now: float, short: bool = False) -> str:
     seconds = timestamp(text)
     if seconds is None:
         return text or "-"
-    moment, today = (datetime.fromtimestamp(at, timezone.utc).astimezone() for at in (seconds, now))
+    moment, today = local(seconds), local(now)
     if moment.year != today.year:
         return moment.strftime("%Y-%m-%d" if short else "%Y-%m-%d %H:%M")
     if not short:

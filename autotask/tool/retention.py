@@ -9,7 +9,7 @@ Why no line is lost, though writers append at any time and take no lock:
   cannot tell (another machine writes, over a network), QUIET has to do.
 - A segment that has grown since the index read it is left alone.
 - The kept lines go, unchanged, to a copy that takes the segment's place in one step once it
-  is safe on the disk.
+  is safe on the disk. Only for that step the index is locked, and says the same afterwards.
 - A segment into which a mark points is left alone, for its offset must hold (`marks`).
 - A line goes because its run is one of those to drop, never because the index does not know it.
 
@@ -35,7 +35,7 @@ except ImportError:  # not on Windows
 
 from autotask import closing, events, journal
 from autotask.lines import pieces
-from autotask.tool import output, segments
+from autotask.tool import output, quantities, segments
 from autotask.tool.errors import ToolError
 from autotask.tool.index import Index, answer, half_of, open_index, run_of
 
@@ -44,6 +44,8 @@ QUIET = 3600.0  # seconds after a segment's hour in which it is still left alone
 _DAY = 86400.0
 _COPY = ".prune"  # the segment that is being written anew
 _NOTES = frozenset(["raised", "unsent", "sent"])  # lines about a line of a run: nothing without it
+_STAMP = "pruned"  # its time says when the day's prune has last come to its end
+_BEGUN = 0.0  # that time while it is at work
 
 
 class Outcome(NamedTuple):
@@ -76,48 +78,97 @@ def prune(home: str, max_size: int, keep: float | None = None) -> Outcome:
 
     Successes and skipped runs go before failures. Sizes in bytes.
     """
+    with _alone(home):
+        try:
+            return _pruned(home, max_size, keep)
+        finally:
+            with contextlib.suppress(OSError):
+                os.unlink(_copy_in(home))
+
+
+def _pruned(home: str, max_size: int, keep: float | None) -> Outcome:
     folder = segments.journal_folder(home)
     limit = "" if keep is None else journal.moment(time.time() - keep)
 
     def pruned(index: Index) -> Outcome:
-        with index.transaction():
-            index.forget()
+        index.forget_gaps()
         index.refresh()  # with what was missing: else failures might go while there are successes
         before = _size(folder)
-        with index.transaction():
+        with index.transaction("DEFERRED"):  # others may write while we choose
             _list_closed(index, home)
             _doom(index, before - max_size, limit)
-            _carry_out(index, folder)
-        runs = index.connection.execute("SELECT count(*) FROM doomed").fetchone()[0]
+            affected = _affected(index)
+        runs = _carry_out(index, folder, affected)
         overdue = index.connection.execute(_OVERDUE, (limit,)).fetchone()[0]
         left = _size(folder)
         return Outcome(runs, before - left, left, overdue, index.unreadable)
 
-    with _alone(home):
-        return answer(lambda: open_index(home), pruned)
+    return answer(lambda: open_index(home), pruned)
+
+
+def due(home: str) -> str | None:
+    """Say, once a day, why a journal is to be brought back to its default bound.
+
+    So the disk does not fill where nobody ever prunes. A home that we may only read, or that
+    another command prunes at this moment, is left as it is.
+    """
+    last = None
+    try:
+        with contextlib.suppress(FileNotFoundError):
+            last = os.lstat(os.path.join(home, _STAMP)).st_mtime
+            if abs(time.time() - last) < _DAY:
+                return None
+        with _alone(home):
+            if _size(segments.journal_folder(home)) <= DEFAULT_BOUND:
+                _stamp(home)
+                return None
+            _stamp(home, (_BEGUN, _BEGUN))
+    except (OSError, ToolError):
+        return None
+    again = " (the last try was cut off)" if last == _BEGUN else ""
+    return f"the journal is larger than {quantities.size_text(DEFAULT_BOUND)}{again}"
 
 
 def keep_within_default(home: str) -> int:
-    """Once a day, drop the oldest runs of a journal over its default bound; return how many.
+    """Drop the oldest runs of a journal that is over its default bound; return how many.
 
-    So the disk does not fill where nobody ever prunes. A home that we may only read, or that
-    somebody else prunes at this moment, is left as it is.
+    If it is killed, the next command tries again.
     """
-    stamp = os.path.join(home, "pruned")
+    runs = 0
+    with contextlib.suppress(OSError, sqlite3.Error, ToolError):
+        runs = prune(home, DEFAULT_BOUND).runs
+    with contextlib.suppress(OSError):
+        _stamp(home)
+    return runs
+
+
+def tidy(home: str) -> bool:
+    """Delete the copy that a prune has left if it was killed; tell whether there was one.
+
+    A prune that is at work is left alone.
+    """
+    if not os.path.lexists(_copy_in(home)):
+        return False
     try:
-        with contextlib.suppress(FileNotFoundError):
-            if abs(time.time() - os.lstat(stamp).st_mtime) < _DAY:
-                return 0
-        file = os.open(stamp, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
-        try:
-            os.utime(file)
-        finally:
-            os.close(file)
-        if _size(segments.journal_folder(home)) <= DEFAULT_BOUND:
-            return 0
-        return prune(home, DEFAULT_BOUND).runs
-    except (OSError, sqlite3.Error, ToolError):
-        return 0
+        with _alone(home):
+            os.unlink(_copy_in(home))
+    except (OSError, ToolError):
+        return False
+    return True
+
+
+def _stamp(home: str, times: tuple[float, float] | None = None) -> None:
+    """Note that the day's prune has ended, or was not needed; or another time."""
+    path = os.path.join(home, _STAMP)
+    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
+    try:
+        os.utime(file, times)
+    finally:
+        os.close(file)
+
+
+def _copy_in(home: str) -> str:
+    return os.path.join(segments.journal_folder(home), _COPY)
 
 
 @contextlib.contextmanager
@@ -204,46 +255,72 @@ def _doom(index: Index, excess: int, limit: str) -> None:
     Those that ended before the moment *limit*, and more of them for *excess* bytes.
     """
     execute = index.connection.execute
-    execute("CREATE TEMP TABLE doomed (run TEXT PRIMARY KEY, finished_at TEXT, status TEXT)")
+    execute(
+        "CREATE TEMP TABLE doomed "
+        "(run TEXT PRIMARY KEY, finished_at TEXT, status TEXT, started_in, last_in)"
+    )
     seen = "AND finished_at IS NOT NULL" if index.unreadable else ""  # else it may be there
     oldest = (
-        f"SELECT {_ENDED} < ?, coalesce(started_bytes, 0) + coalesce(finished_bytes, 0), "
-        f"run, finished_at, status {_DROPPABLE} {seen} "
-        f"ORDER BY {_ENDED} >= ?, status = 'failure', {_ENDED}"
+        f"SELECT run, finished_at, status, started_in, coalesce(finished_in, started_in), "
+        f"{_ENDED} < ?, coalesce(started_bytes, 0) + coalesce(finished_bytes, 0) "
+        f"{_DROPPABLE} {seen} ORDER BY {_ENDED} >= ?, status = 'failure', {_ENDED}"
     )
     doomed = []
-    for old, size, *run in execute(oldest, (limit, limit)):
+    for *run, old, size in execute(oldest, (limit, limit)):
         if not old and excess <= 0:
             break
         doomed.append(run)
         excess -= size
-    index.connection.executemany("INSERT INTO doomed VALUES (?, ?, ?)", doomed)
+    index.connection.executemany("INSERT INTO doomed VALUES (?, ?, ?, ?, ?)", doomed)
+    for column in ("started_in", "last_in"):
+        execute(f"CREATE INDEX temp.doomed_{column} ON doomed ({column})")
 
 
-def _carry_out(index: Index, folder: str) -> None:
-    """Write the affected segments anew, without the lines of doomed runs."""
-    execute = index.connection.execute
-    affected = _affected(index)
-    execute("DELETE FROM run WHERE run IN (SELECT run FROM doomed)")
+def _carry_out(index: Index, folder: str, affected: list[_Affected]) -> int:
+    """Write the affected segments anew, without the doomed runs; return how many runs went.
+
+    Each is committed by itself, and others are kept out only while the copy takes its place.
+    """
+    went = 0
     with output.progress("pruning", sum(one.size for one in affected)) as advance:
-        for place, (key, name, size) in enumerate(affected):
-            left = _rewritten(index, os.path.join(folder, name), size)
-            if left is None:
-                index.forget([one.key for one in affected[place:]])  # to be read again
-                break
-            if left.size:
-                _note(index, folder, name, key, left)
-            else:
-                execute("DELETE FROM segment WHERE id = ?", (key,))
-            advance(size)
+        for one in affected:
+            path = os.path.join(folder, one.name)
+            copy, left = _copied(index, path)
+            with index.transaction():
+                if not _is_as_read(index, one) or not _replaced(path, copy, one.size, left):
+                    break
+                went += _forget(index, one.key)
+                if left.size:
+                    _note(index, path, one.key, left)
+                else:
+                    index.connection.execute("DELETE FROM segment WHERE id = ?", (one.key,))
+            advance(one.size)
+    return went
+
+
+def _forget(index: Index, key: int) -> int:
+    """Let the index forget what was in a segment of the doomed runs; return how many there were.
+
+    A run whose end is in a later segment goes with that: until then its end is known.
+    """
+    index.forget_starts(
+        key, f"SELECT run FROM doomed WHERE started_in = {key} AND last_in <> {key}"
+    )
+    doomed = "DELETE FROM run WHERE run IN (SELECT run FROM doomed WHERE last_in = ?)"
+    return index.connection.execute(doomed, (key,)).rowcount
+
+
+def _is_as_read(index: Index, one: _Affected) -> bool:
+    """Tell whether no other command has read more of a segment, or read it anew."""
+    statement = "SELECT 1 FROM segment WHERE id = ? AND name = ? AND size = ?"
+    return any(index.rows(statement, one))
 
 
 def _affected(index: Index) -> list[_Affected]:
     """Return the segments with doomed runs, and those that hold no run at all, oldest first."""
     statement = """
     SELECT id, name, size FROM segment WHERE id IN (SELECT id FROM closed) AND (
-        id IN (SELECT started_in FROM run WHERE run IN (SELECT run FROM doomed))
-        OR id IN (SELECT finished_in FROM run WHERE run IN (SELECT run FROM doomed))
+        id IN (SELECT started_in FROM doomed UNION SELECT last_in FROM doomed)
         OR id NOT IN (
             SELECT started_in FROM run WHERE started_in IS NOT NULL
             UNION SELECT finished_in FROM run WHERE finished_in IS NOT NULL
@@ -253,18 +330,15 @@ def _affected(index: Index) -> list[_Affected]:
     return [_Affected(*row) for row in index.rows(statement, [journal.segment(time.time())])]
 
 
-def _note(index: Index, folder: str, name: str, key: int, left: _Left) -> None:
+def _note(index: Index, path: str, key: int, left: _Left) -> None:
     """Let the index know a segment as it is now, so that it is not read again."""
-    with events.opened(os.path.join(folder, name)) as file:
-        found = segments.Segment.of(name, os.fstat(file.fileno()))
+    with events.opened(path) as file:
+        found = segments.Segment.of(os.path.basename(path), os.fstat(file.fileno()))
         index.remember(key, found._replace(size=left.size), file, left.size, -left.dropped)
 
 
-def _rewritten(index: Index, path: str, size: int) -> _Left | None:
-    """Replace a segment by its kept lines; remove it if none is left.
-
-    None: it was written to since the index read it, or somebody is about to.
-    """
+def _copied(index: Index, path: str) -> tuple[str, _Left]:
+    """Write the kept lines of a segment to a copy beside it; return its path, and what they are."""
     copy, dropped = os.path.join(os.path.dirname(path), _COPY), 0
     notes_go = segments.hour_end(os.path.basename(path)) + _DAY < time.time()
     with events.opened(path) as source, _new(copy) as target:
@@ -277,16 +351,21 @@ def _rewritten(index: Index, path: str, size: int) -> _Left | None:
                     dropped += half_of(event) is not None
         target.flush()
         os.fsync(target.fileno())
-        left = target.tell()
+        return copy, _Left(target.tell(), dropped)
+
+
+def _replaced(path: str, copy: str, size: int, left: _Left) -> bool:
+    """Put a copy in the place of its segment, or remove the segment if nothing is left of it.
+
+    False: the segment was written to since the index read it, or somebody is about to.
+    """
     if _is_open(path) or os.lstat(path).st_size != size:
-        os.unlink(copy)
-        return None
-    if left:
+        return False
+    if left.size:
         os.replace(copy, path)
     else:
         os.unlink(path)
-        os.unlink(copy)
-    return _Left(left, dropped)
+    return True
 
 
 def _new(path: str) -> BinaryIO:

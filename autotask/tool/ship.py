@@ -6,12 +6,13 @@ import argparse
 import os
 import select
 import signal
+import sys
 import time
 from collections.abc import Callable
 
 from autotask import closing, debts, journal, shipping
 from autotask.config import Settings
-from autotask.tool import listening, whose
+from autotask.tool import listening, output, whose
 from autotask.tool.errors import ToolError
 
 SUMMARY = "deliver what the Datadog Agent did not take"
@@ -20,7 +21,7 @@ Deliver the starts and ends of runs that the Datadog Agent on this machine did n
 and with its own time: for an hour as what they are, for 18 hours as events. autotask-run does so on
 its way out where that is little. What was sent to another host by UDP is not known to be lost.
 With --follow it also closes the runs of processes that have died, every two seconds, and does
-both once more when SIGTERM ends it."""
+both once more when SIGTERM ends it; it goes on if nobody takes what it prints."""
 EXAMPLES = """\
   autotask ship
   autotask ship --follow
@@ -44,7 +45,7 @@ def run(arguments: argparse.Namespace) -> None:
     """Deliver, and say how much that was."""
     settings = Settings(os.environ)
     home = settings.home = whose.find(settings).to_write()
-    ours = journal.Journal(home)
+    ours = _Journal(home)
     if arguments.follow:
         _follow(home, settings, ours)
         return
@@ -67,10 +68,25 @@ def run(arguments: argparse.Namespace) -> None:
     left, hopeless = len(owing.catch_up()), owing.hopeless()
     said = f"; {left} stay owed" if left else ""
     said += f"; of {hopeless} nothing can be told any more" if hopeless else ""
+    if left and ours.refusal and not done:
+        raise ToolError(f"{ours.refusal}: {debts.text(left)} stay owed")
     print(f"delivered {debts.text(done)}{said}")
+    if left and ours.refusal:
+        raise ToolError(ours.refusal)
 
 
-def _follow(home: str, settings: Settings, ours: journal.Journal) -> None:
+class _Journal(journal.Journal):
+    """Knows why it took no line: what cannot be noted as sent is not sent."""
+
+    refusal = ""
+
+    def _refuse(self, problem: OSError) -> None:
+        super()._refuse(problem)
+        why = f"{self.folder} cannot be written ({problem.strerror})"
+        self.refusal = f"{why}, and what cannot be noted is not sent"
+
+
+def _follow(home: str, settings: Settings, ours: _Journal) -> None:
     """Close lost runs and deliver, again and again, until a signal says stop; then once more.
 
     A pod stops its sidecars at the moment that the other containers have ended: the run that is to
@@ -95,15 +111,19 @@ def _ahead_of_monotonic() -> float:
 
 
 def _turn(
-    owing: debts.Debts, settings: Settings, ours: journal.Journal, goes_on: Callable[[], bool]
+    owing: debts.Debts, settings: Settings, ours: _Journal, goes_on: Callable[[], bool]
 ) -> bool:
     """Close lost runs, and deliver if somebody listens; tell whether more can be delivered."""
     closing.sweep(settings)
     if not settings.dogstatsd or not owing.catch_up() or _silence(settings):
         return False
+    known, ours.refusal = ours.refusal, ""
     done = shipping.ship(owing, settings, ours, _PATIENCE, goes_on)
+    # Nobody may read that, and still it goes on.
     if done:
-        print(f"delivered {debts.text(done)}", flush=True)
+        output.say(sys.stdout, f"delivered {debts.text(done)}", wait=False)
+    if ours.refusal not in ("", known):
+        output.notice(ours.refusal, wait=False)
     return bool(owing.catch_up()) and goes_on()
 
 

@@ -170,6 +170,24 @@ def test_a_full_disk_under_the_output_is_said_in_a_line(book: Book, words: str) 
     assert (done.returncode, done.stderr) == (1, "autotask: No space left on device\n")
 
 
+def test_what_cannot_be_said_on_standard_error_changes_nothing_else(book: Book) -> None:
+    book.run("runs", ago=3 * DAY, outcome=None)
+    for words, status, said in (("prune --max-size 10", 0, "dropped 0 runs"), ("show 0123", 1, "")):
+        with Path("/dev/full").open("w") as full:
+            done = subprocess.run(
+                [*COMMAND, *words.split()], stdout=subprocess.PIPE, stderr=full, check=False
+            )
+        assert done.returncode == status
+        assert done.stdout.decode().startswith(said)
+
+
+def test_a_time_zone_that_python_refuses_counts_as_utc(book: Book) -> None:
+    run = book.run(ago=3 * DAY)
+    for words, zone in (("runs", "XXX24"), (f"show {run.id}", "<+2459>-24:59:59")):
+        told = [answer(*words.split(), env={"TZ": name}) for name in (zone, "UTC")]
+        assert told[0] == told[1]
+
+
 @pytest.mark.parametrize("form", ["table", "jsonl", "csv"])
 def test_a_reader_that_leaves_early_is_no_error(book: Book, form: str) -> None:
     for _ in range(400):

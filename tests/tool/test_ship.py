@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -25,7 +26,7 @@ from support import (
     write,
 )
 from test_wire import Line, UnixAgent, read, skip_without_a_name
-from tool.journals import COMMAND, HOUR, Book, answer, autotask
+from tool.journals import COMMAND, HOUR, Book, answer, autotask, obey_modes
 
 from autotask import debts, events, journal, shipping
 from autotask.config import Settings
@@ -367,9 +368,93 @@ def test_a_full_disk_ends_it_before_anything_is_sent(book: Book, datagrams: Data
     book.run(outcome=FAILURE, unsent=True)
     words = ["sh", "-c", 'ulimit -f 0; exec "$@"', "sh", *COMMAND, "ship"]
     ended = run_program(*words, under="bare", env={"AUTOTASK_DEBUG": None})
-    assert (ended.status, ended.stderr) == (0, "")
-    assert ended.stdout == "delivered 0 starts and ends; 2 stay owed\n"
+    assert (ended.status, ended.stdout) == (1, "")
+    assert ended.stderr == refused(book, "File too large")
     assert [line for line in datagrams.lines() if line] == []
+
+
+def refused(book: Book, why: str) -> str:
+    """Return what is said if nothing can be delivered of one run."""
+    return (
+        f"autotask: {book.home}/journal cannot be written ({why}), and what cannot be noted "
+        "is not sent: 2 starts and ends stay owed\n"
+    )
+
+
+def test_a_read_only_home_ends_it_too(book: Book, datagrams: Datagrams) -> None:
+    book.run(unsent=True)
+    for path in (book.segment(), book.segment().parent, book.home):
+        path.chmod(0o500)
+    ended = autotask("ship", preexec_fn=obey_modes)
+    for path in (book.home, book.segment().parent):
+        path.chmod(0o700)
+    assert (ended.status, ended.stdout) == (1, "")
+    assert ended.stderr == refused(book, "Permission denied")
+    assert [line for line in datagrams.lines() if line] == []
+
+
+def full_pipe() -> tuple[int, int]:
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            os.write(writing, b"x" * 4096)
+    os.set_blocking(writing, True)
+    return reading, writing
+
+
+def closed_pipe() -> tuple[int, int]:
+    reading, writing = os.pipe()
+    os.close(reading)
+    return -1, writing
+
+
+UNREAD: dict[str, Callable[[], tuple[int, int]]] = {
+    "a reader that has gone": closed_pipe,
+    "a reader that has stopped": full_pipe,
+    "a full disk": lambda: (-1, os.open("/dev/full", os.O_WRONLY)),
+}
+
+
+def test_as_a_service_it_goes_on_if_what_it_says_cannot_be_written(
+    tmp_path: Path, datagrams: Datagrams
+) -> None:
+    with contextlib.ExitStack() as stack:
+        services = []
+        for how, make in UNREAD.items():
+            book = Book(tmp_path / how)
+            book.run(f"first {how}", outcome=None, unsent=True)
+            reading, writing = make()
+            service = subprocess.Popen(
+                [*COMMAND, "ship", "--follow"],
+                env=environment(env={"AUTOTASK_HOME": str(book.home)}),
+                stdout=writing,
+                stderr=writing,
+            )
+            services.append((book, stack.enter_context(service)))
+            stack.callback(service.kill)
+            os.close(writing)
+            if reading >= 0:
+                stack.callback(os.close, reading)
+        for book, _ in services:
+            wait_until(lambda: deliveries(book.home)[-1][2] == "sent")  # noqa: B023
+            book.run("second", outcome=None, unsent=True)
+        for book, service in services:
+            wait_until(lambda: deliveries(book.home)[-1][2] == "sent")  # noqa: B023
+            service.terminate()
+            assert service.wait(PATIENCE) == 0
+
+
+def test_what_has_lost_its_line_end_is_owed_as_well_as_what_is_glued_to_it(
+    book: Book, datagrams: Datagrams
+) -> None:
+    book.run("one", outcome=FAILURE, ago=600, unsent=True)
+    book.run("two", ago=600, unsent=True)
+    path = book.segment(600)
+    path.write_text(path.read_text().replace("}\n{", "}{"))
+    counts = [line for line in shipped(datagrams) if line.kind == "count"]
+    assert len(counts) == 4
+    assert answer("ship") == NOTHING
 
 
 def test_torn_lines_are_passed_over(book: Book, datagrams: Datagrams) -> None:

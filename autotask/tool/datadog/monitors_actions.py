@@ -9,11 +9,10 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from autotask.tool import history, output, quantities
+from autotask.tool import history, interrupts, output, quantities
 from autotask.tool.datadog import apply as applying
 from autotask.tool.datadog import config, export, gone, init, monitors, plan, remarks
 from autotask.tool.datadog import history as seen
@@ -85,10 +84,9 @@ def _why_none(arguments: argparse.Namespace) -> str:
     """Say why no task was seen."""
     if arguments.from_datadog:
         return "Datadog has seen none in 14 days (runs from a terminal are ignored)"
-    with history.opened() as index:
-        if index is None:
-            return history.NO_RUNS
-        by_hand = seen.from_terminal(index)
+    by_hand = history.ask(lambda index: None if index is None else seen.from_terminal(index))
+    if by_hand is None:
+        return history.NO_RUNS
     if not by_hand:
         return "no runs in the last 60 days"
     return (
@@ -221,13 +219,14 @@ def confirm(sure: bool, wishes: Config) -> None:
 def _applied(api: Api, todo: plan.Plan, tasks: Sequence[Task], form: str) -> int:
     done: list[applying.Done] = []
     try:
-        with _progress("asking Datadog", len(todo.changes)) as advance:
-            checked = applying.validated(api, todo.changes, advance)
-        refused = [one for one in checked if one.error]
-        good = [one.change for one in checked if not one.error]
-        seeded = _seeded(api, good, tasks)
-        with _progress("writing", len(good)) as advance:
-            applying.apply(api, good, done, advance)
+        with interrupts.Raised():  # what was begun is finished, and told
+            with _progress("asking Datadog", len(todo.changes)) as advance:
+                checked = applying.validated(api, todo.changes, advance)
+            refused = [one for one in checked if one.error]
+            good = [one.change for one in checked if not one.error]
+            seeded = _seeded(api, good, tasks)
+            with _progress("writing", len(good)) as advance:
+                applying.apply(api, good, done, advance)
     finally:
         if form == "text":
             print(_told(done))
@@ -292,7 +291,7 @@ def _unmute(arguments: argparse.Namespace) -> None:
 
 
 def _moment(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, timezone.utc).astimezone().strftime("%Y-%m-%d %H:%M")
+    return quantities.local(seconds).strftime("%Y-%m-%d %H:%M")
 
 
 def _of_task(arguments: argparse.Namespace) -> tuple[Api, list[tuple[int, str | None]]]:
