@@ -105,6 +105,23 @@ def opened(path: str) -> BinaryIO:
     return file
 
 
+def near(folder: str, room: int) -> tuple[str, int]:
+    """Return the place in the journal behind which are no more than *room* bytes to be read.
+
+    A segment costs a page at least.
+    """
+    try:
+        names = sorted(filter(is_segment, os.listdir(folder)), reverse=True)
+    except OSError:
+        names = []
+    for name in names:
+        size = max(_size(os.path.join(folder, name), 0), 4096)
+        if size > room:
+            return name, size - room
+        room -= size
+    return "", 0
+
+
 def is_segment(name: str) -> bool:
     """Tell whether a file's name is a segment's: `2026-11-25T03.jsonl`."""
     digits = name[:4] + name[5:7] + name[8:10] + name[11:13]
@@ -133,6 +150,11 @@ def _is_sound(event: Event) -> bool:
 def _is_plain(text: str) -> bool:
     """Tell whether a text can stand between quotes as it is."""
     return text.isascii() and text.isprintable() and '"' not in text and "\\" not in text
+
+
+def is_glued(line: bytes) -> bool:
+    """Tell whether a line follows another one, whole or not, that a full disk left without end."""
+    return line.rfind(_BEGIN) > 0
 
 
 def whole(line: bytes) -> bytes:
