@@ -5,10 +5,13 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
+import time
 from collections.abc import Iterator
 
-from autotask.closing import Alone, close_unmarked, sweep, under_launchers
+from autotask import journal
+from autotask.closing import Alone, close_unmarked, forgotten, sweep, under_launchers
 from autotask.config import Settings
+from autotask.elsewhere import FORGOTTEN
 from autotask.marks import OPEN
 from autotask.process import start_time
 from autotask.tool import index, output, retention, segments, whose
@@ -87,14 +90,21 @@ def _damage_removed(history: index.Index) -> Iterator[index.Index]:
 
 
 def end_lost(settings: Settings, home: str, history: index.Index) -> None:
-    """Let the journal say of lost runs, too, that they have ended."""
+    """Let the journal say of lost runs, too, that they have ended.
+
+    So have old ones of processes of which nothing is left to judge them by.
+    """
     lost = {start["run"] for start in history.lost_unended()}
+    old = journal.moment(time.time() - FORGOTTEN)
+    running = history.running_since(old)
+    lost |= forgotten(home, running) if running else set()
     if not lost:
         return
     with Alone(home, OPEN) as alone:
         if alone:
             living = under_launchers(home)
             history.refresh()  # with what launchers and other commands have closed meanwhile
-            starts = [start for start in history.lost_unended() if start["run"] in lost]
+            starts = [*history.lost_unended(), *history.running_since(old)]
+            starts = [start for start in starts if start["run"] in lost]
             close_unmarked(settings, home, starts, living)
             history.refresh()

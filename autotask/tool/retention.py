@@ -10,7 +10,7 @@ Why no line is lost, though writers append at any time and take no lock:
 - A segment that has grown since the index read it is left alone.
 - The kept lines go, unchanged, to a copy that takes the segment's place in one step once it
   is safe on the disk.
-- A segment into which a mark points is left alone, for its offset must hold (`marks`).
+- Whoever reads from a place in the journal on reads such a segment from its begin: marks pin none.
 
 A run goes only as a whole: where one of its lines has to stay, both do. Segments are written anew
 in the order of time, and the first that can't be ends the work. So what a killed prune leaves of a
@@ -32,7 +32,7 @@ try:
 except ImportError:  # not on Windows
     fcntl = None  # type: ignore[assignment]
 
-from autotask import closing, events, journal
+from autotask import events, journal
 from autotask.lines import pieces
 from autotask.tool import output, segments
 from autotask.tool.errors import ToolError
@@ -127,17 +127,12 @@ def _list_closed(index: Index, home: str) -> None:
     execute = index.connection.execute
     execute("CREATE TEMP TABLE closed (id INTEGER PRIMARY KEY)")
     known = {str(name): key for name, key in index.rows("SELECT name, id FROM segment")}
-    now, pinned, folder = time.time(), _pinned(home), segments.journal_folder(home)
+    now, folder = time.time(), segments.journal_folder(home)
     for found in segments.listed(folder):
-        if found.name in known and found.name not in pinned:
+        if found.name in known:
             over = segments.hour_end(found.name) + QUIET < now
             if over and not _is_open(os.path.join(folder, found.name)):
                 execute("INSERT INTO closed VALUES (?)", (known[found.name],))
-
-
-def _pinned(home: str) -> set[str]:
-    """Return the segments into which marks point."""
-    return {segment for segment, _ in (mark.position for mark in closing.marks(home))}
 
 
 def _is_open(path: str) -> bool:
