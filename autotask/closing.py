@@ -31,9 +31,15 @@ if TYPE_CHECKING:
 _LOST = failure("lost")
 # Fields of a started line that become tags.
 _TAGGED = ("service", "env", "version", "tags", "entity")
+_ROOT = b'"root":"'
 _FINISHED = b'{"event":"finished","run":"'
-_SETTLED = 2 * 3600.0  # seconds after which `autotask prune` may have written a segment anew
+# Seconds from the begin of a segment after which `autotask prune` may have written it anew, which
+# it does after two hours: an offset of before is read well before that, or not at all.
+_SETTLED = 1.5 * 3600.0
 _SOME = 16  # marks that a launcher looks at when it starts
+_MANY = 1000  # marks in a home: a launcher leaves it to `autotask` to go through more
+_NEAR = 1 << 21  # bytes at the end of the journal, in which a launcher looks for lost runs
+_LAUNCHER = "launcher"  # begins the name of a launcher's mark
 _TORN_KEPT = 24 * 3600.0  # seconds for which a mark that cannot be read may be one being written
 
 
@@ -68,12 +74,14 @@ class Open:
 
 
 class Story:
-    """The open runs of one root, as the journal's lines tell it one after the other."""
+    """The open runs of some roots, as the journal's lines tell it one after the other."""
 
-    def __init__(self, root: str, folder: str, position: tuple[str, int]) -> None:
-        self.root = root
+    def __init__(self, roots: set[str], folder: str, position: tuple[str, int]) -> None:
         self.open: dict[str, Open] = {}
-        self._reader = events.Reader(folder, position, f'"root":"{root}"'.encode())
+        self._roots = roots
+        self._ids = {root.encode() for root in roots}
+        needle = f'"root":"{min(roots)}"' if len(roots) == 1 else ""
+        self._reader = events.Reader(folder, position, needle.encode())
         self._known: tuple[bytes, ...] = ()
         self.begun = False  # its first line was there
         self.pids: set[int] = set()  # of the processes whose runs it has
@@ -91,7 +99,7 @@ class Story:
         for line in events.parts(self._reader.lines()):
             if line.startswith(self._known):
                 self.begun = True
-            else:
+            elif line[line.find(_ROOT) + 8 :][:16] in self._ids:
                 for event in events.read(line):
                     self.add(event)
         self._ended.clear()
@@ -99,7 +107,7 @@ class Story:
     def add(self, event: Event) -> None:
         """Take the next line."""
         run = event.get("run")
-        if not isinstance(run, str) or event.get("root") != self.root:
+        if not isinstance(run, str) or event.get("root") not in self._roots:
             return
         kind = event.get("event")
         if kind == "started":
@@ -135,18 +143,27 @@ class Story:
                 event = {**event, "exit_code": None}
             self.open[ended.parent].failed = event
 
-    def endings(self, key: tuple[str, int], outcome: Outcome) -> Iterator[tuple[Open, Outcome]]:
-        """Yield the end of each open run of a process that has ended so, inner ones first.
+    def of(self, keys: Iterable[tuple[str, int]]) -> dict[tuple[str, int], list[Open]]:
+        """Return the open runs of some processes, outer ones first."""
+        found: dict[tuple[str, int], list[Open]] = {key: [] for key in keys}
+        for run in self.open.values():
+            if run.key in found:
+                found[run.key].append(run)
+        return found
 
-        What killed the process hit the innermost run; those around it are `nested`.
-        """
-        causes: dict[str, str] = {}
-        for run in reversed([run for run in self.open.values() if run.key == key]):
-            cause = causes.get(run.id)
-            ended = passed_on(outcome, cause) if cause else _explained(run, outcome)
-            if ended.status == "failure":
-                causes.setdefault(run.parent, ended.caused_by or run.id)
-            yield run, ended
+
+def _endings(runs: list[Open], outcome: Outcome) -> Iterator[tuple[Open, Outcome]]:
+    """Yield the end of each open run of a process that has ended so, inner ones first.
+
+    What killed the process hit the innermost run; those around it are `nested`.
+    """
+    causes: dict[str, str] = {}
+    for run in reversed(runs):
+        cause = causes.get(run.id)
+        ended = passed_on(outcome, cause) if cause else _explained(run, outcome)
+        if ended.status == "failure":
+            causes.setdefault(run.parent, ended.caused_by or run.id)
+        yield run, ended
 
 
 def _explained(run: Open, outcome: Outcome) -> Outcome:
@@ -187,8 +204,8 @@ class Closer:
         self._settings = settings
         self._journal = ours
         self._wires: dict[str, Wire] = {}
-        self._told: dict[str, Mark | None] = {}  # by name
-        self._became: set[tuple[str, int]] = set()  # processes, by key
+        self._told: set[object] = set()  # processes by key or, of an empty mark, id; launched runs
+        self._became: set[object] = set()  # processes by key
 
     def close(self, story: Story, run: Open, outcome: Outcome, duration: float | None) -> None:
         """Close a run. Where the journal does not take it, it stays open, for another to close."""
@@ -212,23 +229,26 @@ class Closer:
 
         *unseen* are the marks of the dead that cannot be seen from here.
         """
-        marks = list(unseen)
+        ended = elsewhere.ended_with(unseen)
+        some = list(runs)
+        gone = {key for key, run in {run.key: run for run in some}.items() if run.is_dead()}
         dead = dict.fromkeys(
-            run.key for run in runs if run.is_dead() or elsewhere.has_ended(run, marks)
+            run.key for run in some if run.key in gone or elsewhere.has_ended(run, ended)
         )
         if dead:
             story.catch_up()  # with what they wrote between our reading and their end
-        self.close_dead(story, dead)
+            self.close_dead(story, dead)
 
     def close_dead(
         self, story: Story, keys: Iterable[tuple[str, int]], parent: bool = False
     ) -> None:
         """Close the runs of processes that are dead, and all of whose lines were read."""
-        self.look_for_told()
-        for key in keys:
+        processes = story.of(keys)
+        self.look_for_told(run for runs in processes.values() for run in runs)
+        for key, runs in processes.items():
             # One that became another program with no *parent*: its end is unknown.
             outcome = SUCCESS if key in self._became and not parent else _LOST
-            for run, ended in list(story.endings(key, outcome)):
+            for run, ended in list(_endings(runs, outcome)):
                 self.close(story, run, ended, None)
 
     def finish(self) -> None:
@@ -238,25 +258,24 @@ class Closer:
 
     def is_told(self, run: Open) -> bool:
         """Tell whether its process has sent the end itself, and could only not write it down."""
-        names = f"{TOLD}{run.pid}-", f"{TOLD}launcher-{run.id}-"
-        return any(
-            mark.is_of(run) if mark and mark.root else name.startswith(names)  # it may be empty
-            for name, mark in self._told.items()
-        )
+        return not self._told.isdisjoint((run.key, run.id, str(run.pid)))
 
-    def look_for_told(self) -> None:
-        """Look which processes have sent ends that they could not write down.
+    def look_for_told(self, runs: Iterable[Open]) -> None:
+        """Look which processes of some runs have sent ends that they could not write down.
 
         And which have become other programs.
         """
-        paths = [os.path.split(path) for path in _paths(self._journal.home)]
-        found = {
-            name: _read_mark(os.path.join(folder, name))
-            for folder, name in paths
-            if name.startswith((TOLD, BECAME))
-        }
-        self._told = {name: mark for name, mark in found.items() if name.startswith(TOLD)}
-        self._became = {mark.key for mark in found.values() if mark and not mark.told}
+        self._told, self._became = set(), set()
+        who = {name for run in runs for name in (run.id, str(run.pid))}
+        for path in _paths(self._journal.home) if who else ():
+            if os.path.basename(path).startswith((TOLD, BECAME)):
+                owner, *rest = _owner(path)
+                owner = rest[0] if owner == _LAUNCHER and rest else owner
+                mark = _read_mark(path) if owner in who else None
+                if mark and mark.root:
+                    (self._told if mark.told else self._became).add(mark.launched or mark.key)
+                elif owner in who and os.path.basename(path).startswith(TOLD):  # it may be empty
+                    self._told.add(owner)
 
     def _wire(self, event: Event) -> Wire:
         """Return the wire that carries the tags of the process that ran it."""
@@ -299,7 +318,7 @@ class Mark:
         name = name.removeprefix(TOLD).removeprefix(ENDED)
         # The run of a command whose launcher left the mark, and the launcher's process id.
         launcher, self.launched, self.launcher = (*name.split("-"), "", "")[:3]
-        if launcher != "launcher":
+        if launcher != _LAUNCHER:
             self.launched = self.launcher = ""
         process, pid = self.key = events.text(fields, "process"), events.number(fields, "pid") or 0
         dead = is_dead(process, pid, events.text(fields, "host"))
@@ -318,10 +337,6 @@ class Mark:
         self.changed = os.fstat(file).st_ctime
         if self.launched and has_lock:
             self.held = elsewhere.is_held(file, self.key[0])
-
-    def is_of(self, run: Open) -> bool:
-        """Tell whether a run is one of those that the mark was left for."""
-        return run.id == self.launched if self.launched else run.key == self.key
 
     def remove(self) -> None:
         """Take the mark away for good."""
@@ -353,10 +368,27 @@ def _paths(home: str) -> list[str]:
         return []
 
 
-def _owner(path: str) -> str:
-    """Return what a mark's name says of its process, whatever has become of that: its id first."""
-    name = os.path.basename(path)
-    return name.removeprefix(TOLD).removeprefix(ENDED).removeprefix(BECAME)
+def _few_paths(home: str) -> list[str]:
+    """Return the marks of a home; none if they are so many that it takes long to read them."""
+    found: list[str] = []
+    try:
+        with os.scandir(marks_folder(home)) as entries:
+            for entry in entries:
+                if len(found) == _MANY:
+                    return []
+                found.append(entry.path)
+    except OSError:
+        return []
+    return found
+
+
+def _owner(path: str) -> list[str]:
+    """Return what a mark's name says of its process, whatever has become of that.
+
+    Its id and its first run; of a launcher that it is one, its run, and its id.
+    """
+    name = path.rpartition("/")[2]
+    return name.removeprefix(TOLD).removeprefix(ENDED).removeprefix(BECAME).split("-")
 
 
 def _has_all_lines(home: str, key: tuple[str, int]) -> bool:
@@ -367,7 +399,7 @@ def _has_all_lines(home: str, key: tuple[str, int]) -> bool:
     """
     changed = set()
     for path in _paths(home):
-        if _owner(path).startswith(f"{key[1]}-"):
+        if _owner(path)[0] == str(key[1]):
             name, mark = os.path.basename(path), _read_mark(path)
             if mark is None or mark.key == key:  # it may be empty
                 changed.add(name.startswith((TOLD, ENDED)) or name.endswith(OWED))
@@ -405,8 +437,8 @@ class Tail:
         self._home = settings.home or ""
         self._run = run
         self._key = process, run.pid
-        self._position = _not_ahead(position, time.monotonic() - run.clock)
-        self._story = Story(run.root, ours.folder, self._position)
+        self._position = _unmoved(position, time.monotonic() - run.clock)
+        self._story = Story({run.root}, ours.folder, self._position)
         self._closer = Closer(settings, ours)
         own = {"run": run.id, "root": run.root, "task": run.task, "framework": run.framework}
         self._story.know(Open({**own, "process": process, "pid": run.pid}))
@@ -441,9 +473,9 @@ class Tail:
     def close_all(self, outcome: Outcome) -> Outcome:
         """Close what the command has left open; return what its end makes of its own run."""
         self.close_lost()
-        self._closer.look_for_told()
         own = self._story.open.get(self._run.id)
-        others = any(run.key == self._key for run in self._story.open.values() if run is not own)
+        others = [run for run in self._story.of([self._key])[self._key] if run is not own]
+        self._closer.look_for_told(others)
         if own and others and not _has_all_lines(self._home, self._key):
             del self._story.open[own.id]  # the others may have ended otherwise than the command
             self._closer.close_dead(self._story, [self._key], parent=True)
@@ -454,7 +486,7 @@ class Tail:
         return outcome
 
     def _close_own(self, outcome: Outcome) -> Outcome:
-        for run, ended in list(self._story.endings(self._key, outcome)):
+        for run, ended in list(_endings(self._story.of([self._key])[self._key], outcome)):
             if run.id == self._run.id:
                 outcome = ended
             else:
@@ -465,46 +497,62 @@ class Tail:
 
     def _remove_marks(self) -> None:
         """Remove the marks of the dead below us: of those only we have read all that they wrote."""
-        root, begin, pids = self._run.root, self._position, self._story.pids
-        named = tuple(f"{pid}-" for pid in pids)
+        root, begin, pids = self._run.root, self._position, set(map(str, self._story.pids))
         found = [
             mark
-            for mark in _read_marks(p for p in _paths(self._home) if _owner(p).startswith(named))
+            for mark in _read_marks(p for p in _few_paths(self._home) if _owner(p)[0] in pids)
             if mark.dead and mark.root == root and not mark.launched and mark.position >= begin
         ]
         if found:
             self._story.catch_up()
-        for mark in found:
-            _remove_if_done(mark, self._story.open.values())
+        _remove_done(found, self._story)
 
 
-def _launched(home: str, of: set[str] | None = None) -> set[str]:
-    """Return the runs of commands whose launchers live: these will close what is under them.
-
-    Only some runs' are looked for if these are given.
-    """
-    return {mark.launched for mark in _launchers(home, of)}
+def _launched(home: str, of: set[str]) -> set[str]:
+    """Return which of some runs have a launcher that lives: it will close what is under them."""
+    return {
+        mark.launched
+        for mark in _launchers(p for p in _paths(home) if not of.isdisjoint(_owner(p)))
+    }
 
 
 def under_launchers(home: str) -> set[str]:
     """Return the runs of commands whose launchers live, and the roots of these."""
-    return {run for mark in _launchers(home) for run in (mark.launched, mark.root)}
+    return {run for mark in _launchers(_paths(home)) for run in (mark.launched, mark.root)}
 
 
-def _launchers(home: str, of: set[str] | None = None) -> list[Mark]:
-    """Return the marks of launchers that live, and have not done their work yet."""
-    paths = [path for path in _paths(home) if _owner(path).startswith("launcher-")]
-    if of is not None:
-        paths = [path for path in paths if _owner(path).split("-")[1] in of]
-    return [
-        mark for mark in _read_marks(paths) if mark.launched and not (mark.dead or mark.is_over)
-    ]
+def forgotten(home: str, starts: Iterable[Event]) -> set[str]:
+    """Return which of some old runs have ended: no mark tells of them, and nobody can judge them.
+
+    *starts* are their first lines.
+    """
+    names: set[object] = set()
+    for mark in marks(home):
+        if not mark.dead:
+            names |= {mark.launched, (mark.place, mark.root)} if mark.launched else {mark.key}
+    return {
+        run.id
+        for run in map(Open, starts)
+        if names.isdisjoint((run.id, run.key, (run.place, run.root)))
+        and (not run.process or is_dead(run.process, run.pid, run.host) is None)
+    }
 
 
-def _remove_if_done(mark: Mark, still_open: Iterable[Open]) -> None:
-    """Remove the mark of a dead process none of whose runs is open any more."""
-    if mark.dead and not any(mark.is_of(run) for run in still_open):
-        mark.remove()
+def _launchers(paths: Iterable[str]) -> list[Mark]:
+    """Return which marks are of launchers that live, and have not done their work yet."""
+    return _living(_read_marks(path for path in paths if _owner(path)[0] == _LAUNCHER))
+
+
+def _living(found: list[Mark]) -> list[Mark]:
+    return [mark for mark in found if mark.launched and not (mark.dead or mark.is_over)]
+
+
+def _remove_done(dead: list[Mark], story: Story) -> None:
+    """Remove the marks of dead processes none of whose runs is open any more."""
+    still_open = {name for run in story.open.values() for name in (run.id, run.key)}
+    for mark in dead:
+        if (mark.launched or mark.key) not in still_open:
+            mark.remove()
 
 
 @guarded
@@ -512,32 +560,34 @@ def sweep(settings: Settings) -> None:
     """Close the runs of all processes of a home that have died with nobody beside them."""
     home = settings.home
     if home:
-        _sweep_after(settings, home, _paths(home))
+        found = _tidied(home, _paths(home))
+        if any(mark.dead for mark in found):
+            with Alone(home, OPEN) as alone:
+                if alone:
+                    _sweep(settings, home, found, ("", 0))
 
 
 @guarded
 def sweep_some(settings: Settings, run: str) -> None:
-    """Sweep if any of some marks is of a dead process: cheap, however many there are.
+    """Sweep if that is cheap, and any of some marks is of a dead process.
 
     Which ones is left to chance, a *run*'s id: those who start after us look at others.
     """
     home = settings.home
-    if home:
-        paths = sorted(_paths(home))
-        first = int(run, 16) % max(len(paths), 1)
-        _sweep_after(settings, home, (paths[first:] + paths[:first])[:_SOME])
-
-
-def _sweep_after(settings: Settings, home: str, paths: list[str]) -> None:
-    """Sweep a home if any of these marks is of a dead process."""
-    if _tidied(home, paths):
+    paths = _few_paths(home) if home else []
+    if not home or not paths:
+        return
+    first = int(run, 16) % len(paths)
+    dead = [mark for mark in _tidied(home, (paths[first:] + paths[:first])[:_SOME]) if mark.dead]
+    limit = events.near(os.path.join(home, "journal"), _NEAR) if dead else ("", 0)
+    if any(_beginning(mark) >= limit for mark in dead):
         with Alone(home, OPEN) as alone:
             if alone:
-                _sweep(settings, home)
+                _sweep(settings, home, _read_marks(paths), limit)
 
 
-def _tidied(home: str, paths: list[str]) -> bool:
-    """Remove unreadable old marks; tell whether any process has died."""
+def _tidied(home: str, paths: list[str]) -> list[Mark]:
+    """Return marks; of those that nobody can read, the old ones are removed."""
     found = [mark for mark in map(_read_mark, paths) if mark is not None]
     old = [mark for mark in found if mark.old]
     if old:
@@ -546,7 +596,7 @@ def _tidied(home: str, paths: list[str]) -> bool:
                 mark.remove()
     left = [mark for mark in found if not mark.old]
     elsewhere.judge(left)
-    return any(mark.dead for mark in left)
+    return left
 
 
 class Alone:
@@ -571,25 +621,31 @@ class Alone:
             os.close(self._file)
 
 
-def _sweep(settings: Settings, home: str) -> None:
-    found = marks(home)
+def _sweep(settings: Settings, home: str, found: list[Mark], limit: tuple[str, int]) -> None:
+    """Close what the dead among all marks of a home have left open behind a place in the journal.
+
+    However many they are, that takes two passes over the lines.
+    """
+    begins: dict[str, tuple[str, int]] = {}  # by root
+    for mark in found:
+        begin = _beginning(mark)
+        begins[mark.root] = min(begin, begins.get(mark.root, begin))
+    dead = [mark for mark in found if mark.dead and begins[mark.root] >= limit]
+    if not dead:
+        return
     ours = journal.Journal(home)
+    roots = {mark.root for mark in dead}
+    roots |= _open_roots(ours.folder, min(begins[root] for root in roots), dead)
+    position = min(begins[root] for root in roots if root in begins)
+    story = Story(roots, ours.folder, max(position, limit))
+    story.catch_up()
+    known = {mark.path for mark in found}
+    new = _launchers(path for path in _paths(home) if path not in known)  # begun meanwhile
+    launched = {mark.launched for mark in _living(found) + new}
     closer = Closer(settings, ours)
-    roots = {mark: {mark.root, *_open_roots(ours.folder, mark)} for mark in found if mark.dead}
-    stories: list[Story] = []
-    for root in dict.fromkeys(root for several in roots.values() for root in several):
-        related = [mark for mark in found if root in roots.get(mark, (mark.root,))]
-        stories.append(Story(root, ours.folder, min(map(_beginning, related))))
-        stories[-1].catch_up()
-    launched = _launched(home)  # only now: with those that have begun meanwhile
-    left: list[Open] = []
-    unseen = [mark for mark in found if mark.dead and mark.unseen]
-    for story in stories:
-        runs = [run for run in story.open.values() if not run.is_under(launched)]
-        closer.close_lost(story, runs, unseen)
-        left += story.open.values()
-    for mark in roots:
-        _remove_if_done(mark, left)
+    runs = [run for run in story.open.values() if not run.is_under(launched)]
+    closer.close_lost(story, runs, [mark for mark in dead if mark.unseen])
+    _remove_done(dead, story)
     closer.finish()
     ours.close()
 
@@ -600,49 +656,55 @@ def close_unmarked(
 ) -> None:
     """Close runs that no mark tells of, for a full disk took none.
 
-    *starts* are their first lines. Their processes are dead, and all of their lines were read after
-    we had looked for *living* launchers (`under_launchers`), and while we are `Alone`.
+    *starts* are their first lines. Their processes are dead or `forgotten`, and all of their lines
+    were read after we had looked for *living* launchers (`under_launchers`), and while we are
+    `Alone`.
     """
     ours = journal.Journal(home)
-    closer, stories = Closer(settings, ours), dict[str, Story]()
+    by_root: dict[str, list[Event]] = {}
     for event in starts:
-        root = events.text(event, "root")
-        stories.setdefault(root, Story(root, ours.folder, ("", 0))).add(event)
-    for story in stories.values():
-        if living.isdisjoint((story.root, *story.open)):  # else a launcher will do it
-            closer.close_dead(story, dict.fromkeys(run.key for run in story.open.values()))
+        by_root.setdefault(events.text(event, "root"), []).append(event)
+    closer, story = Closer(settings, ours), Story(set(by_root), ours.folder, ("", 0))
+    for root, several in by_root.items():
+        if living.isdisjoint((root, *(events.text(event, "run") for event in several))):
+            for event in several:  # else a launcher will do it
+                story.add(event)
+    closer.close_dead(story, [run.key for run in story.open.values()])
     closer.finish()
     ours.close()
 
 
-def _open_roots(folder: str, mark: Mark) -> set[str]:
-    """Return the roots of a dead process's open runs: each run under no other is one."""
-    if mark.launched:
-        return set()  # all that a launcher starts is of one root
-    process = f'"process":{journal.quoted(mark.key[0])}'.encode()
+def _open_roots(folder: str, position: tuple[str, int], dead: list[Mark]) -> set[str]:
+    """Return the roots of the open runs of dead processes: each run under no other is one.
+
+    All that a launcher starts is of one root, which its mark tells.
+    """
+    processes = {mark.key[0] for mark in dead if mark.key[0] and not mark.launched}
+    quoted = {journal.quoted(process)[1:-1] for process in processes}
     roots: dict[str, str] = {}  # by run
-    for line in events.Reader(folder, _beginning(mark)).lines():
-        if process in line:
-            for event in events.read(line):
-                roots[events.text(event, "run")] = events.text(event, "root")
-        elif line.startswith(_FINISHED):
+    for line in events.parts(events.Reader(folder, position).lines() if processes else ()):
+        if line.startswith(_FINISHED):
             roots.pop(events.field(line, b"run"), None)
+        elif events.field(line, b"process") in quoted:
+            for event in events.read(line):
+                if events.text(event, "process") in processes:
+                    roots[events.text(event, "run")] = events.text(event, "root")
     return set(roots.values())
 
 
 def _beginning(mark: Mark) -> tuple[str, int]:
-    """Return where to read from: the whole segment, if it may have been written anew since."""
-    segment, offset = mark.position
-    settled = segment < journal.segment(time.time() - _SETTLED)
-    return _not_ahead((segment, 0 if settled else offset))
+    """Return where to read from."""
+    return _unmoved(mark.position)
 
 
-def _not_ahead(position: tuple[str, int], age: float = 0.0) -> tuple[str, int]:
-    """Return a place in the journal, *age* seconds old.
+def _unmoved(position: tuple[str, int], age: float = 0.0) -> tuple[str, int]:
+    """Return a place in the journal; a segment's begin where it may have been written anew since.
 
-    If the clock was set back since, it is the begin of what was that hour by the clock of now.
+    If the clock was set back since that, *age* seconds ago, it is the begin of what was that hour
+    by the clock of now.
     """
+    name, offset = position
     now = time.time()
-    if position[0] <= journal.segment(now):
-        return position
-    return journal.segment(now - age), 0
+    if name > journal.segment(now):
+        return journal.segment(now - age), 0
+    return (name, 0) if name <= journal.segment(now - _SETTLED) else (name, offset)

@@ -113,6 +113,23 @@ def opened(path: str) -> BinaryIO:
     return file
 
 
+def near(folder: str, room: int) -> tuple[str, int]:
+    """Return the place in the journal behind which are no more than *room* bytes to be read.
+
+    A segment costs a page at least.
+    """
+    try:
+        names = sorted(filter(is_segment, os.listdir(folder)), reverse=True)
+    except OSError:
+        names = []
+    for name in names:
+        size = max(_size(os.path.join(folder, name), 0), 4096)
+        if size > room:
+            return name, size - room
+        room -= size
+    return "", 0
+
+
 def is_segment(name: str) -> bool:
     """Tell whether a file's name is a segment's: `2026-11-25T03.jsonl`."""
     digits = name[:4] + name[5:7] + name[8:10] + name[11:13]

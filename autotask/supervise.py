@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+from _thread import allocate_lock, start_new_thread
 
 from autotask import journal, process
 from autotask.agent import WRAPPERS
@@ -27,6 +28,7 @@ from autotask.trigger import find_trigger
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import signal as _signal
+    from _thread import LockType
     from collections.abc import Callable, Iterator
     from resource import struct_rusage
     from typing import NoReturn
@@ -41,8 +43,10 @@ else:
 
 TICK = 60.0  # seconds between two words that a run is still running
 LOOK = 5.0  # seconds between two looks at how many processes the kernel has killed
+_GRACE = 5.0  # seconds for the record of a run's end once a signal has told us to go
 _OOM_KILL = "oom_kill "
 _NOT_BEGUN = b"\0"  # what the child says first: the disk did not take its started line
+_TO_GO = (_signal.SIGHUP, _signal.SIGINT, _signal.SIGQUIT, _signal.SIGTERM)
 _STOPS = (_signal.SIGTSTP, _signal.SIGTTIN, _signal.SIGTTOU)  # by job control
 # What the kernel sends to us because of a child, or because of a terminal to its whole foreground
 # group, the command included.
@@ -170,17 +174,32 @@ def _stay(program: Program, watch: Watch, reading: int, environ: dict[str, str])
             "utf-8", "surrogateescape"
         )
         status, usage = watch.wait()
-        if said.startswith(_NOT_BEGUN.decode()):
-            said = said[1:]
-            program.begin_late()
-        if not said and program.settings.debug and program.command:
-            program.tell_if_alone(program.command, environ)
-        program.end(status, usage, said)
+
+        def tell() -> None:
+            text = said
+            if text.startswith(_NOT_BEGUN.decode()):
+                text = text[1:]
+                program.begin_late()
+            if not text and program.settings.debug and program.command:
+                program.tell_if_alone(program.command, environ)
+            program.end(status, usage, text)
+
+        _hear_until(program.aside.do(tell), watch.is_to_go)
         end_like(status)
     except BaseException as problem:
         swallow("supervise", problem)
     finally:
         os._exit(1)
+
+
+def _hear_until(done: LockType, is_to_go: bool) -> None:
+    """Wait for our last work: not for long once a signal has told the command, or us, to go."""
+    end = float("inf")
+    while not done.acquire(timeout=0.05):
+        if is_to_go or _signal.sigtimedwait(_TO_GO, 0) is not None:
+            is_to_go, end = False, min(end, time.monotonic() + _GRACE)
+        if time.monotonic() > end:
+            return
 
 
 @guarded
@@ -215,6 +234,36 @@ def _leave(failed: Failure, writing: int | None) -> NoReturn:
         os._exit(failed.code)
 
 
+class Aside:
+    """Does one work after the other in threads of their own, while the first one hears signals."""
+
+    def __init__(self) -> None:
+        self._last = allocate_lock()  # free once the last work is done
+
+    def is_busy(self) -> bool:
+        """Tell whether some work goes on."""
+        return self._last.locked()
+
+    def do(self, work: Callable[[], object]) -> LockType:
+        """Do some work after what goes on; return a lock that is free once it is done."""
+        before, done = self._last, allocate_lock()
+        done.acquire()
+        self._last = done
+
+        def run() -> None:
+            try:
+                with before:
+                    work()
+            finally:
+                done.release()
+
+        try:
+            start_new_thread(run, ())
+        except RuntimeError:  # no thread to be had: better late than never
+            run()
+        return done
+
+
 class Program:
     """The run of a command, as seen from outside of it."""
 
@@ -225,6 +274,7 @@ class Program:
         self.host = os.uname().nodename
         self.journal: journal.Journal | None = None
         self.wire: Wire | None = None
+        self.aside = Aside()
         self._is_late = False  # its start was journalled by us
         self._pid = os.getpid()  # the launcher's
         self._identity = ""
@@ -324,21 +374,28 @@ class Program:
                 lambda: self._tell_unsent("started"),
             )
         if self._others_marked():
-            from autotask import closing
+            self.aside.do(self._sweep)
 
-            closing.sweep_some(self.settings, self.run.id)
+    @guarded
+    def _sweep(self) -> None:
+        from autotask import closing
+
+        closing.sweep_some(self.settings, self.run.id)
 
     @guarded
     def tick(self) -> None:
-        """Look at the kernel's count; each minute also tell of the runs.
-
-        Says which are still running, and closes those of processes that died meanwhile.
-        """
+        """Look at the kernel's count; each minute also tell of the runs."""
         # A process that was killed before the last look but one is not why the command ends.
         self._oom_kills = self._oom_kills[1], oom_kills(self._oom_counter)
         if time.monotonic() < self._due:
             return
         self._due += TICK
+        if not self.aside.is_busy():
+            self.aside.do(self._tell_of_running)
+
+    @guarded
+    def _tell_of_running(self) -> None:
+        """Say which runs are still running, and close those of processes that died meanwhile."""
         self._touch_mark()
         if self.wire:
             seconds = time.monotonic() - self.run.clock
@@ -464,7 +521,8 @@ class Program:
             return False
         own = self._mark and os.path.basename(self._mark)
         try:
-            return any(name != own for name in os.listdir(marks_folder(self.settings.home)))
+            with os.scandir(marks_folder(self.settings.home)) as entries:  # two will do
+                return any(entry.name != own for entry in entries)
         except OSError:
             return False
 
@@ -486,6 +544,7 @@ class Watch:
         self._is_first = _is_first()
         self._is_deaf = self._is_first and not is_init
         self._group_sender = group  # its process id; 0: the child is in our group
+        self.is_to_go = False  # a signal that ends most programs has come
         self._stopped = False
         self._ended: tuple[int, struct_rusage] | None = None
 
@@ -500,6 +559,7 @@ class Watch:
                 continue
             if info.si_signo == _signal.SIGCHLD:
                 self._reap()
+            self.is_to_go = self.is_to_go or info.si_signo in _TO_GO
             if self._ended is None and self._is_for_child(info):
                 self._send(info.si_signo, info.si_pid)
         return self._ended

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable
 from functools import partial
 from typing import TypeVar
 
-from autotask.closing import Alone, close_unmarked, sweep, under_launchers
+from autotask import journal
+from autotask.closing import Alone, close_unmarked, forgotten, sweep, under_launchers
 from autotask.config import Settings
+from autotask.elsewhere import FORGOTTEN
 from autotask.marks import OPEN
 from autotask.process import start_time
 from autotask.tool import aside, index, output, retention, segments, whose
@@ -91,8 +94,14 @@ def _keep_bound(home: Home) -> None:
 
 
 def end_lost(settings: Settings, home: str, history: index.Index) -> None:
-    """Let the journal say of lost runs, too, that they have ended."""
+    """Let the journal say of lost runs, too, that they have ended.
+
+    So have old ones of processes of which nothing is left to judge them by.
+    """
     lost = {start["run"] for start in history.lost_unended()}
+    old = journal.moment(time.time() - FORGOTTEN)
+    running = history.running_since(old)
+    lost |= forgotten(home, running) if running else set()
     if not lost or history.lags or history.unreadable:  # their ends may be there
         return
     with Alone(home, OPEN) as alone:
@@ -100,6 +109,7 @@ def end_lost(settings: Settings, home: str, history: index.Index) -> None:
             living = under_launchers(home)
             if not history.refresh():  # with what was closed meanwhile, by launchers and others
                 return
-            starts = [start for start in history.lost_unended() if start["run"] in lost]
+            starts = [*history.lost_unended(), *history.running_since(old)]
+            starts = [start for start in starts if start["run"] in lost]
             close_unmarked(settings, home, starts, living)
             history.refresh()

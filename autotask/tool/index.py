@@ -238,10 +238,18 @@ class Index:
 
         `closing.sweep` has ended most of them. These left no mark, or lie where we may only read.
         """
+        return self._unended_starts("reason = 'lost'")
+
+    def running_since(self, moment: str) -> list[Event]:
+        """Return the first lines of the runs that are running, and started before a moment."""
+        return self._unended_starts("status = 'running' AND started_at < ?", moment)
+
+    def _unended_starts(self, condition: str, *values: str) -> list[Event]:
         columns = ", ".join(f'"{column}"' for column in _START)
         rows = self.connection.execute(
-            f"SELECT {columns} FROM run WHERE finished_at IS NULL AND reason = 'lost' "
-            "ORDER BY +rowid"  # or it would go through all rows
+            f"SELECT {columns} FROM run WHERE finished_at IS NULL AND {condition} "
+            "ORDER BY +rowid",  # or it would go through all rows
+            values,
         )
         return [_start(dict(zip(_START, row))) for row in rows]
 

@@ -10,7 +10,7 @@ Why no line is lost, though writers append at any time and take no lock:
 - A segment that has grown since the index read it is left alone.
 - The kept lines go, unchanged, to a copy that takes the segment's place in one step once it
   is safe on the disk. Only for that step the index is locked, and says the same afterwards.
-- A segment into which a mark points is left alone, for its offset must hold (`marks`).
+- Whoever reads from a place in the journal on reads such a segment from its begin: marks pin none.
 - A line goes because its run is one of those to drop, never because the index does not know it.
 
 A run goes only as a whole: where one of its lines has to stay, both do. Segments are written anew
@@ -33,7 +33,7 @@ try:
 except ImportError:  # not on Windows
     fcntl = None  # type: ignore[assignment]
 
-from autotask import closing, events, journal
+from autotask import events, journal
 from autotask.lines import pieces
 from autotask.tool import output, quantities, segments
 from autotask.tool.errors import ToolError
@@ -195,11 +195,11 @@ def _list_closed(index: Index, home: str) -> None:
     execute = index.connection.execute
     execute("CREATE TEMP TABLE closed (id INTEGER PRIMARY KEY)")
     known = {str(name): key for name, key in index.rows("SELECT name, id FROM segment")}
-    now, pinned, folder = time.time(), _pinned(home), segments.journal_folder(home)
+    now, folder = time.time(), segments.journal_folder(home)
     for found in segments.listed(folder):
         path = os.path.join(folder, found.name)
-        is_free = found.name not in pinned and path not in index.unreadable
-        if found.name in known and is_free and _is_over(found, now) and not _is_open(path):
+        is_read = found.name in known and path not in index.unreadable
+        if is_read and _is_over(found, now) and not _is_open(path):
             execute("INSERT INTO closed VALUES (?)", (known[found.name],))
 
 
@@ -212,11 +212,6 @@ def _is_over(found: segments.Segment, now: float) -> bool:
     end = segments.hour_end(found.name)
     is_ahead = end - 3600.0 - QUIET > now
     return end + QUIET < now or (is_ahead and abs(now - found.changed / 1e9) > QUIET)
-
-
-def _pinned(home: str) -> set[str]:
-    """Return the segments into which marks point."""
-    return {segment for segment, _ in (mark.position for mark in closing.marks(home))}
 
 
 def _is_open(path: str) -> bool:

@@ -23,6 +23,7 @@ from support import (
     Datagrams,
     Ended,
     environment,
+    lines,
     only_run,
     run_program,
     runs,
@@ -34,7 +35,7 @@ from support import (
 
 from autotask import closing, events
 from autotask.config import PARENT, Settings, parent_value
-from autotask.journal import Journal
+from autotask.journal import Journal, finished_line, process_fields, started_line
 from autotask.marks import leave_mark
 from autotask.process import identity
 from autotask.run import SUCCESS, Run
@@ -535,7 +536,7 @@ def test_what_a_process_wrote_before_it_died_counts_whenever_that_was_read(
     script = program("os.write(1, b'in\\n'); sys.stdin.read()")
     with inside(script) as living:
         root = runs(home)[0]["root"]
-        story = closing.Story(root, str(home / "journal"), ("", 0))
+        story = closing.Story({root}, str(home / "journal"), ("", 0))
         story.catch_up()
         assert len(story.open) == 2
         living.communicate()  # and now it is dead
@@ -888,6 +889,87 @@ def closed_runs(text: str) -> list[dict[str, Any]]:
     told = [event for line in text.encode().splitlines() for event in events.read(line)]
     ended = {event["run"] for event in told if event["event"] == "finished"}
     return [event for event in told if event["event"] == "started" and event["run"] in ended]
+
+
+def crash(home: Path, number: int) -> str:
+    """Write what a process leaves that dies in its task, as by a power cut; return its run."""
+    run, ours = Run(f"crashed-{number}", "click"), Journal(str(home))
+    run.started, gone = time.time(), f"{identity().rpartition('/')[0]}/{number}"
+    assert leave_mark(ours, f"{1 << 22}-{run.id}", gone, 1 << 22, "web", run.root)
+    ours.append(started_line(run, process_fields(1 << 22, gone, "web", None, None, None, None, {})))
+    return run.id
+
+
+def pad(home: Path, size: int) -> None:
+    """Append so many bytes of other runs' lines to the journal."""
+    line = finished_line("0" * 16, "0" * 16, 0.0, SUCCESS, 1.0, 1.0, 1) + "\n"
+    with max((home / "journal").iterdir()).open("a") as segment:
+        segment.write(line * (size // len(line)))
+
+
+def statuses(home: Path) -> set[str]:
+    return {run["status"] for run in runs_of(home, "crashed-")}
+
+
+def runs_of(home: Path, begin: str) -> list[dict[str, Any]]:
+    """Read the runs of some tasks, though the journal has lines of runs that never started."""
+    found = [line for line in lines(home) if line["run"] != "0" * 16]
+    tasks = {line["run"]: line["task"] for line in found if line["event"] == "started"}
+    ended = {line["run"]: line for line in found if line["event"] == "finished"}
+    return [
+        ended.get(run, {"status": "running"})
+        for run, task in tasks.items()
+        if task.startswith(begin)
+    ]
+
+
+def bytes_read() -> int:
+    return int(Path("/proc/self/io").read_text().partition("rchar: ")[2].split()[0])
+
+
+def test_the_journal_is_not_read_once_more_for_each_process_that_died(home: Path) -> None:
+    size, read = 1 << 20, []
+    for crashes in (1, 30):
+        for number in range(crashes):
+            crash(home, number)
+        pad(home, size)
+        before = bytes_read()
+        sweep()
+        read.append(bytes_read() - before)
+        assert statuses(home) == {"failure"}
+        assert os.listdir(home / "open") == []
+        next((home / "journal").iterdir()).unlink()
+    assert read[1] < read[0] + size
+
+
+def copy_mark(home: Path) -> None:
+    (mark,) = (home / "open").iterdir()
+    for number in range(1000):
+        mark.with_name(f"{1 << 22}-{number:016x}").write_text(mark.read_text())
+
+
+# What is too much for a launcher; it leaves the dead to `autotask` then.
+TOO_MUCH: dict[str, Callable[[Path], None]] = {
+    "a long journal": lambda home: pad(home, 3 << 20),
+    "many marks": copy_mark,
+}
+
+
+@pytest.mark.parametrize("fill", TOO_MUCH.values(), ids=TOO_MUCH)
+def test_a_launcher_closes_only_what_is_found_soon(
+    fill: Callable[[Path], None], home: Path
+) -> None:
+    run_program("true", under="launcher")
+    crash(home, 1)
+    fill(home)
+    for command in ("true", "false"):
+        run_program(command, under="launcher")
+    assert statuses(home) == {"running"}
+    sweep()
+    assert statuses(home) == {"failure"}
+    crash(home, 2)
+    run_program("true", under="launcher")
+    assert statuses(home) == {"failure"}
 
 
 def test_a_living_process_keeps_its_mark_between_its_runs(program: Any, home: Path) -> None:

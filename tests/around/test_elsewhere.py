@@ -227,6 +227,33 @@ def test_marks_of_processes_out_of_sight_are_judged_by_lock_and_time(
         os.close(file)
 
 
+class Counted(closing.Mark):
+    """A mark that counts how often anybody looks where its process is."""
+
+    looks = 0
+
+    def __init__(self, number: int) -> None:
+        fields = {"process": f"far/{number}/1", "pid": 1, "host": "web", "root": "a" * 16}
+        super().__init__(f"/launcher-{number:016x}-1", fields)
+        self.can_lock = True  # and silent since 1970
+
+    @property
+    def place(self) -> str:
+        Counted.looks += 1
+        return self._place
+
+    @place.setter
+    def place(self, place: str) -> None:
+        self._place = place
+
+
+def test_a_mark_is_not_compared_with_all_others() -> None:
+    marks: list[closing.Mark] = [Counted(number) for number in range(500)]
+    elsewhere.judge(marks)
+    assert all(mark.dead for mark in marks)
+    assert Counted.looks <= 10 * len(marks)
+
+
 FILL = """
     import glob, os
     def fill(path):

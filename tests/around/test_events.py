@@ -117,7 +117,7 @@ def test_a_run_that_ended_by_a_clock_set_back_is_not_open(folder: Path) -> None:
     start = {"parent": None, "task": "a", "framework": "click", "process": "p", "pid": 7}
     (folder / NEW).write_text(f"{line('started', ROOT, **start)}\n")
     (folder / OLD).write_text(f"{line('finished', ROOT, status='success')}\n")
-    story = Story(ROOT, str(folder), ("", 0))
+    story = Story({ROOT}, str(folder), ("", 0))
     story.catch_up()
     assert story.open == {}
 

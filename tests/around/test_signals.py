@@ -367,3 +367,37 @@ def test_tells_while_it_runs(
         launcher.communicate()
     assert launcher.returncode == 0
     assert [run["status"] for run in runs(home)] == ["success", "success"]
+
+
+# Where a launcher may be at work for long; the command; how it ends by SIGTERM in the meantime.
+BUSY = {
+    "it closes what others left": ("closing.sweep_some", "sleep 60", -signal.SIGTERM),
+    "a minute is over": ("closing.Tail.close_lost", "sleep 60", -signal.SIGTERM),
+    "the command has ended": ("closing.Tail.close_all", "exit 3", 3),
+    "it delivers what is owed": ("supervise.Program._deliver", "exit 0", 0),
+}
+
+
+@pytest.mark.parametrize(("work", "command", "status"), BUSY.values(), ids=BUSY)
+def test_a_signal_is_heard_while_it_is_at_work(
+    work: str, command: str, status: int, tmp_path: Path, home: Path, datagrams: Datagrams
+) -> None:
+    (home / "open").mkdir(mode=0o700, parents=True)
+    (home / "open" / "1-0").touch()  # there is something to do
+    busy = tmp_path / "busy"
+    change = (
+        f"from autotask import closing; supervise.LOOK = supervise.TICK = supervise._GRACE = 0.01;"
+        f"{work} = lambda *_: (open({str(busy)!r}, 'w').close(), __import__('time').sleep(600))"
+    )
+    words = [*launched_by(change), "sh", "-c", command]
+    with subprocess.Popen(words, env=environment()) as launcher:
+        wait_until(busy.exists)  # and it will be at work for ten minutes
+        launcher.terminate()
+        assert launcher.wait(PATIENCE) == status
+
+
+def test_it_does_its_work_all_the_same_if_no_thread_is_to_be_had(home: Path) -> None:
+    refused = "supervise.start_new_thread = lambda *_: (_ for _ in ()).throw(RuntimeError)"
+    done = run_program(*launched_by(refused), "sh", "-c", "exit 3", under="bare")
+    assert done.status == 3
+    assert [(run["reason"], run["exit_code"]) for run in runs(home)] == [("exit", 3)]

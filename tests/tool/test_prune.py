@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import re
 import signal
@@ -14,9 +15,20 @@ from pathlib import Path
 
 import pytest
 from support import Record, wait_until
-from tool.journals import COMMAND, DAY, HOUR, Book, answer, autotask, names, records
+from tool.journals import (
+    COMMAND,
+    DAY,
+    HOUR,
+    Book,
+    answer,
+    autotask,
+    dead_process,
+    names,
+    records,
+)
 
-from autotask import journal
+from autotask import closing, journal
+from autotask.config import Settings
 from autotask.marks import leave_mark
 from autotask.run import SKIPPED, failure
 from autotask.tool import retention
@@ -179,17 +191,36 @@ def test_a_command_looks_after_the_bound(book: Book, home: Path) -> None:
     assert (home / "pruned").exists()
 
 
-def test_a_segment_into_which_a_mark_points_is_left_alone(book: Book, home: Path) -> None:
-    book.run("first", ago=3 * DAY)
-    book.run("second", ago=2 * DAY)
-    mark = leave_mark(journal.Journal(str(home)), "7-0", "?/?/?", 7, "other", "0" * 16)
-    assert mark is not None
-    path = Path(mark)
-    path.write_text(path.read_text().replace(book.segment().name, book.segment(3 * DAY).name))
-    before = book.segment(3 * DAY).read_bytes()
-    assert prune("--keep", "1d") == 1
-    assert names() == ["first"]
-    assert book.segment(3 * DAY).read_bytes() == before
+@pytest.mark.parametrize(
+    ("place", "oldest"), [("?/?/?", 30), ("far/1/7", 30), ("here", 30), ("here", 2)]
+)
+def test_marks_keep_no_segment_and_the_runs_that_they_tell_of_are_found(
+    place: str, oldest: int, book: Book, home: Path
+) -> None:
+    """Of a process that cannot be seen a mark stays for days, and of a living one."""
+    pid, gone = dead_process()
+    identity = gone if place == "here" else place
+    for hours in range(oldest, 1, -1):
+        for number in range(3):
+            book.run(f"s{hours}-{number}", ago=hours * HOUR)
+        name = f"{pid}-{hours:016x}"
+        offset = book.segment(hours * HOUR).stat().st_size
+        root = book.run("open", ago=hours * HOUR, outcome=None, pid=pid, identity=identity).root
+        book.run("last", ago=hours * HOUR)
+        mark = leave_mark(journal.Journal(str(home)), name, identity, pid, "other", root)
+        assert mark is not None
+        fields = {**json.loads(Path(mark).read_text()), "offset": offset}
+        fields["segment"] = book.segment(hours * HOUR).name
+        Path(mark).write_text(json.dumps(fields))
+    whole = size_of(home)
+    retention.prune(str(home), whole // 3)
+    assert size_of(home) <= whole // 3
+    closing.sweep(Settings(os.environ))
+    text = "".join(path.read_text() for path in (home / "journal").iterdir())
+    count, ended = oldest - 1, oldest - 1 if place == "here" else 0
+    assert (text.count('"task":"open"'), text.count('"reason":"lost"')) == (count, ended)
+    assert len(os.listdir(home / "open")) == count - ended
+    assert len(names("--task", "open")) == count
 
 
 @pytest.fixture

@@ -231,6 +231,40 @@ def test_a_run_is_running_only_while_its_process_lives(book: Book) -> None:
     assert re.search(r"lives +running +1m4\ds\+\n", answer("runs"))
 
 
+# Of runs that are open: the process, for how long, whose mark is there, and whether it has ended.
+UNHEARD: dict[str, tuple[str, float, str, bool]] = {
+    "elsewhere": ("other/1/2", 8 * DAY, "", True),
+    "no boot": ("?/?/?", 8 * DAY, "", True),
+    "no process": ("", 8 * DAY, "", True),
+    "not long": ("other/1/2", 6 * DAY, "", False),
+    "marked": ("other/1/3", 8 * DAY, "its own", False),
+    "launched": ("other/1/4", 8 * DAY, "its launcher's", False),
+    "here": (process.identity(), 8 * DAY, "", False),
+}
+
+
+def test_a_run_that_nobody_can_judge_ends_after_a_week_unless_a_mark_tells_of_it(
+    book: Book, home: Path, datagrams: Datagrams
+) -> None:
+    ours = Journal(str(home))
+    for task, (identity, ago, whose, _) in UNHEARD.items():
+        pid = 7 if task != "here" else os.getpid()
+        run = book.run(task, outcome=None, ago=ago, pid=pid, identity=identity, host="other")
+        name = f"launcher-{run.id}-6" if "launcher" in whose else f"7-{run.id}"
+        if whose:
+            of = (identity, 7) if "own" in whose else ("other/1/1", 6)
+            assert leave_mark(ours, name, *of, "other", run.root)
+    (home / "open").mkdir(exist_ok=True)
+    ours.close()
+    found = {record["task"]: record["reason"] == "lost" for record in records()}
+    assert found == {task: row[-1] for task, row in UNHEARD.items()}
+    assert begun_and_ended(home).count("finished") == 3
+    sent = datagrams.lines("autotask.task.runs", wait=5)
+    assert sum("reason:lost" in line for line in sent) == 3
+    assert [record["reason"] for record in records()].count("lost") == 3
+    assert begun_and_ended(home).count("finished") == 3
+
+
 def begun_and_ended(home: Path) -> list[str]:
     """Return the kinds of the journal's lines, but for those about what was sent."""
     return [line["event"] for line in lines(home) if line["event"] != "unsent"]
