@@ -16,6 +16,11 @@ if TYPE_CHECKING:
 _TOOLS = frozenset(["pip", "ensurepip", "venv", "virtualenv", "site", "compileall", "build"])
 _KERNELS = frozenset(["ipykernel", "ipykernel_launcher"])
 _WORKER = "loky.backend."  # in the module that starts a worker process of loky or joblib
+# Programs in Python that only start another one, in the same process, or one of many commands.
+_LEADING_ON = (  # one text: each process run reads it
+    "coverage debugpy cProfile profile trace pdb pyinstrument viztracer kernprof memray"
+    " manage.py django-admin django"
+)
 _VALUED = frozenset("cmWX")  # the interpreter's options that take a value
 
 
@@ -38,6 +43,10 @@ def task_name(command: list[str]) -> str | None:
     None for `-c`, a prompt, and programs that do no work of the user's own.
     """
     name = python_program(command[1:])
+    if name in _LEADING_ON.split():
+        from autotask.command_name import name_of
+
+        name = name_of(command)
     if name is None or name in _KERNELS or _WORKER in name:
         return None
     return None if _is_tool(name) or is_scheduler(name) else name
@@ -71,7 +80,7 @@ def _is_helper() -> bool:
     if "-packages/" not in sys.argv[0]:
         return False
     starter = _command_line_of(os.getppid())
-    if not starter or not os.path.basename(starter[0]).startswith(("python", "pypy")):
+    if not starter or not is_python(os.path.basename(starter[0])):
         return False
     return not is_scheduler(python_program(starter[1:]) or "")
 
@@ -94,19 +103,32 @@ def python_program(words: Sequence[str]) -> str | None:
 
     *words* follow the interpreter's own name. None for `-c` and an interactive interpreter.
     """
-    rest = iter(words)
-    for word in rest:
+    found = program_words(words)
+    return (found[1] if found[0] == "-m" else os.path.basename(found[0])) if found else None
+
+
+def program_words(words: Sequence[str]) -> list[str]:
+    """Return the script, or `-m` and the module, that python is to run, with its arguments."""
+    rest = list(words)
+    while rest:
+        word = rest.pop(0)
         if not word.startswith("-") or word == "-":
-            return os.path.basename(word) if word != "-" else None
+            return [word, *rest] if word != "-" else []
         # --check-hash-based-pycs takes a value
         option, value = ("-", "") if word.startswith("--") else split_option(word)
         if option == "c":
-            return None
+            return []
         if option and not value:
-            value = next(rest, "")
+            value = rest.pop(0) if rest else ""
         if option == "m":
-            return value or None
-    return None
+            return ["-m", value, *rest] if value else []
+    return []
+
+
+def is_python(name: str) -> bool:
+    """Tell an interpreter by its file's name: `python3.12`, `pypy3`, but no `python-config`."""
+    rest = name.removeprefix("python").removeprefix("pypy")
+    return rest != name and not rest.strip("0123456789.t")
 
 
 def is_pex(script: str) -> bool:
