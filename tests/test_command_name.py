@@ -242,6 +242,59 @@ LINES = [
     ("echo hunter2; exit 3", "echo"),
     ("python3 -c 'import hunter2'", "python3"),
 ]
+# As they stand in crontabs.
+CRONTABS = [
+    ("cd / && run-parts --report /etc/cron.hourly", "run-parts"),
+    ("test -x /usr/sbin/anacron || ( cd / && run-parts --report /etc/cron.daily )", "run-parts"),
+    (
+        (
+            "test -x /usr/bin/certbot -a \\! -d /run/systemd/system"
+            " && perl -e 'sleep int(rand(43200))' && certbot -q renew"
+        ),
+        "certbot renew",
+    ),
+    (
+        (
+            "[ -x /usr/lib/php/sessionclean ] && if [ ! -d /run/systemd/system ];"
+            " then /usr/lib/php/sessionclean; fi"
+        ),
+        "sessionclean",
+    ),
+    ("command -v debian-sa1 > /dev/null && debian-sa1 1 1", "debian-sa1"),
+    ("flock -n /tmp/a.lock /usr/bin/python3 /opt/rules.py >> /var/log/rules 2>&1", "rules.py"),
+    ("sleep 90 && flock -n /run/a.lock /usr/local/sbin/watchdog >/dev/null 2>&1", "watchdog"),
+    ('flock -n /tmp/a.lock -c "/bin/bash /bin/wlan.sh >> /var/log/wlan 2>&1"', "wlan.sh"),
+    ('su - postgres -c "python3 dav2abook.py ann" > /var/lib/ann.abook', "dav2abook.py"),
+    ("/usr/bin/docker system prune -a --filter 'until=48h' -f 2>&1|logger -t x", "docker system"),
+    (
+        "flock -n /tmp/a.lock docker exec -i web-1 php artisan schedule:run -n >>/var/log/a 2>&1",
+        "artisan schedule:run",
+    ),
+    ("cd /var/www/app/ && php artisan schedule:run >> /dev/null 2>&1", "artisan schedule:run"),
+    (
+        "docker compose exec postgres pg_dump -U ann shop | gzip > /srv/db-$(date +%Y%m%d).sql.gz",
+        "pg_dump",
+    ),
+    (
+        (
+            "/bin/bash -l -c 'cd /srv/app && RAILS_ENV=production bundle exec rake member:expire"
+            " --silent >> log/rake.log 2>&1'"
+        ),
+        "rake member:expire",
+    ),
+    ("sleep $((RANDOM % 40 + 10)); crm114/learn_maildir", "learn_maildir"),
+    ("[ $(date +%d) -le 07 ] && nodejs /trello/monthly.js", "monthly.js"),
+    ("chronic nice ionice -c 3 notmuch new", "notmuch"),
+    (
+        ". $HOME/.profile; cd /srv && xvfb-run --auto-servernum bin/python3 /srv/main.py",
+        "main.py",
+    ),
+    ("timeout 40s /srv/bot.py --execute --user-id 1234 --config a_", "bot.py"),
+    (
+        "timeout 900 /srv/confirm.py >> /srv/confirm.log 2>&1   # 21:05 the second time",
+        "confirm.py",
+    ),
+]
 ROUTED = [
     ("php artisan schedule:run --no-interaction", "artisan schedule:run"),
     ("php /srv/bin/console -q app:mail hunter2", "console app:mail"),
@@ -276,7 +329,7 @@ def test_what_starts_another_command_is_looked_through(line: str) -> None:
     assert name_of(shlex.split(line.replace("{}", "job hunter2"))) == "job"
 
 
-@pytest.mark.parametrize(("line", "name"), LINES)
+@pytest.mark.parametrize(("line", "name"), [*LINES, *CRONTABS])
 def test_a_shells_line_is_named_after_its_last_command_of_weight(line: str, name: str) -> None:
     for command in (["sh", "-c", line], ["flock", "/run/x", "-c", line], ["su", "-c", line]):
         assert name_of(command) == name
