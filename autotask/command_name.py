@@ -1,15 +1,11 @@
-"""What the run of a command is called: for the launcher, the agent in the process, and doctor.
-
-A name is a script's, a module's or a command's own, and never an argument. What only starts
-another command is looked through.
-"""
+"""The name of a command that starts another one, or is one of many: see `naming.name_of`."""
 
 from __future__ import annotations
 
 import os
 
 from autotask.looked_through import after_options, after_wrapper, key_of
-from autotask.naming import is_python, program_words
+from autotask.naming import is_line, is_python, program_words
 from autotask.shell_line import commands, is_assignment
 
 SHELLS = frozenset(["sh", "bash", "dash", "ash", "ksh", "zsh"])
@@ -47,10 +43,8 @@ _ASIDES = frozenset(
 )
 
 
-def name_of(command: list[str]) -> str:
-    """Name a command: by the script's file name, with `-m` the module, else its base name."""
-    if command[0].startswith("-"):  # no command has such a name, and `-m` has a meaning here
-        return command[0]
+def innermost_name(command: list[str]) -> str:
+    """Name what a command leads to."""
     if is_line(command[0]):
         command = ["env", *command] if _has_assignments(command) else ["sh", "-c", command[0]]
     words = _innermost(command)
@@ -63,11 +57,6 @@ def name_of(command: list[str]) -> str:
             break
         key, name, rest = f"{key} {rest[0]}", f"{name} {rest[0]}", rest[1:]
     return name
-
-
-def is_line(word: str) -> bool:
-    """Tell a whole command line in one word, or the assignment in front of one."""
-    return not frozenset(" \t\n=;&|<>()$`'\"").isdisjoint(word) and not os.path.lexists(word)
 
 
 def _has_assignments(command: list[str]) -> bool:

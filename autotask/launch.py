@@ -10,9 +10,9 @@ import os
 import sys
 
 from autotask import __version__
-from autotask.command_name import is_line, name_of
 from autotask.config import Settings
 from autotask.guard import guarded
+from autotask.naming import is_line, name_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -6,8 +6,8 @@ import shlex
 
 import pytest
 
-from autotask import looked_through, naming
-from autotask.command_name import name_of
+from autotask import command_name, looked_through, naming
+from autotask.naming import name_of
 
 JOBS = [
     # what stands by itself, and its name
@@ -339,7 +339,6 @@ def test_the_tables_agree() -> None:
     several = {key for key, (_, _, before) in looked_through._WRAPPERS.items() if before == "..."}
     below = {key.rpartition(" ")[0] for key in looked_through._WRAPPERS if key[:3] != "-m "}
     assert below - {""} == several
-    # What the agent in a Python process looks for in them.
-    keys = [key for key, (_, _, before) in looked_through._WRAPPERS.items() if before == "m"]
-    modules = {key.removeprefix("-m ").partition(" ")[0] for key in keys} - {"uv"}  # not Python
-    assert {*modules, "manage.py", "django-admin", "django"} == set(naming._LEADING_ON.split())
+    known = {*looked_through._WRAPPERS, *command_name._ROUTERS, *command_name._INTERPRETERS}
+    names = {key.removeprefix("-m ").partition(" ")[0] for key in known}
+    assert {*names, *command_name.SHELLS, "su"} == set(naming._LEADING.split())

@@ -24,7 +24,6 @@ from test_wire import read
 
 from autotask import (
     closing,
-    command_name,
     config,
     debts,
     dogstatsd,
@@ -441,7 +440,7 @@ def test_no_command_line_is_an_error(words: list[str]) -> None:
     naming.task_name(words)
     naming.python_program(words)
     for command in (words, ["sh", "-c", *words], ["env", *words]):
-        assert not command or not command[0] or command_name.name_of(command)
+        assert not command or not command[0] or naming.name_of(command)
 
 
 # --- errors --------------------------------------------------------------------------------------

@@ -10,9 +10,8 @@ import shutil
 import time
 
 from autotask import closing, debts, homes, journal, launch
-from autotask.command_name import is_line, name_of
 from autotask.config import PARENT, PROCESS_RUN, Settings
-from autotask.naming import is_scheduler, python_program
+from autotask.naming import is_line, is_scheduler, name_of, python_program
 from autotask.process import start_time
 from autotask.tool import listening, quantities, supported, task_functions, whose
 from autotask.tool.environment import Environment, Plugin
