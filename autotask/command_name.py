@@ -23,8 +23,8 @@ _INTERPRETERS = {  # their options, see `looked_through`
 # Of these, which are nothing but a way to many commands, the word that chooses one is in the name.
 _ROUTERS = frozenset(
     [
-        *("artisan", "console", "occ", "drush", "wp", "rake", "gitlab-rake", "rails", "mix"),
-        *("certbot", "manage.py", "django-admin", "-m django", "make", "just", "docker", "podman"),
+        *("artisan", "console", "occ", "drush", "wp", "rake", "gitlab-rake", "rails"),
+        *("certbot", "manage.py", "django-admin", "-m django", "make", "docker", "podman"),
         *("npm", "npm run", "yarn", "yarn run", "pnpm", "pnpm run", "composer", "composer run"),
     ]
 )

@@ -28,7 +28,7 @@ _LEADING = (
     " op autotask-run ddtrace-run newrelic-admin opentelemetry-instrument splunk-py-trace"
     " elasticapm-run cronitor coverage debugpy cProfile profile pdb trace pyinstrument viztracer"
     " kernprof memray py-spy php perl ruby node nodejs Rscript django artisan certbot composer"
-    " console django-admin drush gitlab-rake just make manage.py mix npm occ pnpm rails rake wp"
+    " console django-admin drush gitlab-rake make manage.py npm occ pnpm rails rake wp"
     " yarn "
 )
 _VALUED = frozenset("cmWX")  # the interpreter's options that take a value
