@@ -8,30 +8,24 @@ from __future__ import annotations
 
 import os
 
+from autotask.command_name import SHELLS
 from autotask.guard import debug, guarded
-from autotask.launch import SHELLS, candidates
-from autotask.naming import split_option
+from autotask.launch import candidates
+from autotask.looked_through import after_wrapper
+from autotask.naming import is_python, split_option
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
 _DEEPEST = 12  # commands that lead to one another
 _BARS = {"I": "isolated mode", "E": "it ignores PYTHONPATH", "S": "no sitecustomize"}
-# Programs that run what follows: their options with a value, and how many words stand before it.
-_PREFIXES = {
-    "exec": ("a", 0),
-    "nohup": ("", 0),
-    "setsid": ("", 0),
-    "nice": ("n", 0),
-    "ionice": ("cn", 0),
-    "stdbuf": ("ioe", 0),
-    "time": ("fo", 0),
-    "timeout": ("ks", 1),
-    "flock": ("wE", 1),
-    "tini": ("pe", 0),
-    "dumb-init": ("", 0),
-}
+# Wrappers that hand on the environment, and need not be there to be looked through.
+_PREFIXES = frozenset(
+    "exec nohup setsid nice ionice chrt taskset stdbuf unbuffer time timeout flock chronic cronic"
+    " run-one xvfb-run dbus-run-session tini dumb-init ddtrace-run opentelemetry-instrument"
+    " elasticapm-run newrelic-admin".split()
+)
 _ELSEWHERE = frozenset(
     "sudo doas su runuser cron crond at batch systemd-run docker podman kubectl ssh".split()
 )
@@ -58,7 +52,8 @@ class Command:
     def follow(self) -> bool:
         """Take one step; False at the end."""
         name = os.path.basename(self.words[0])
-        following = _after_prefix(name, self.words[1:]) or self._look(name)
+        following = after_wrapper(self.words) if name in _PREFIXES else []
+        following = following or self._look(name)
         self.words = following or self.words
         return bool(following)
 
@@ -75,7 +70,7 @@ class Command:
         if name == "env":
             return self._env(self.words[1:])
         if name == "autotask-run":
-            return _after_options(self.words[1:], ("--name", "--tag"))
+            return after_wrapper(self.words)
         if name in SHELLS:
             return self._shell(self.words[1:])
         return self._program(name, file)
@@ -181,12 +176,6 @@ def read(words: list[str], environ: Mapping[str, str]) -> Command:
     return command
 
 
-def is_python(name: str) -> bool:
-    """Tell an interpreter by its file's name: `python3.12`, `pypy3`, but no `python-config`."""
-    rest = name.removeprefix("python").removeprefix("pypy")
-    return rest != name and not rest.strip("0123456789.t")
-
-
 def interpreter_options(words: list[str]) -> list[str]:
     """Return the interpreter's own options, which stand before a script, `-c` or `-m`."""
     found: list[str] = []
@@ -214,26 +203,6 @@ def _flags(word: str) -> str:
 def _has_command(word: str) -> bool:
     """Tell a shell's option `-c`, also in `-lc`."""
     return word.startswith("-") and not word.startswith("--") and "c" in word
-
-
-def _after_prefix(name: str, rest: list[str]) -> list[str]:
-    """Return what a program like `nice` or `timeout` runs."""
-    if name not in _PREFIXES:
-        return []
-    valued, positional = _PREFIXES[name]
-    return _after_options(rest, [f"-{letter}" for letter in valued])[positional:]
-
-
-def _after_options(rest: list[str], valued: Sequence[str]) -> list[str]:
-    """Return the words behind a program's options, some of which take the next word along."""
-    rest = list(rest)
-    while rest and rest[0].startswith("-"):
-        option = rest.pop(0)
-        if option == "--":
-            break
-        if option in valued:
-            del rest[:1]
-    return rest
 
 
 def _beginning(file: str) -> str:

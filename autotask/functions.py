@@ -13,6 +13,7 @@ from copy import copy, deepcopy
 from types import AsyncGeneratorType, CoroutineType, GeneratorType
 
 from autotask import recorder
+from autotask.frameworks import program_name
 from autotask.guard import debug, guarded
 from autotask.recorder import hide_frame
 
@@ -75,8 +76,11 @@ def _name_of(function: Any) -> str:
     if module in ("__main__", "__mp_main__"):  # so it is called in a spawned child
         main = sys.modules["__main__"]
         spec = getattr(main, "__spec__", None)
-        script = os.path.basename(getattr(main, "__file__", None) or "__main__")
-        module = spec.name if spec is not None else script.removesuffix(".py")
+        file = getattr(main, "__file__", None) or "__main__"
+        if spec is not None and spec.name != "__main__":
+            module = spec.name
+        else:  # a script, or the `__main__.py` in an archive or a folder
+            module = program_name(os.path.dirname(file) if spec is not None else file)
     return f"{module}:{getattr(inner, '__qualname__', type(inner).__qualname__)}"
 
 

@@ -12,7 +12,7 @@ import sys
 from autotask import __version__
 from autotask.config import Settings
 from autotask.guard import guarded
-from autotask.naming import python_program
+from autotask.naming import is_line, name_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -51,7 +51,6 @@ examples:
 """
 _USAGE_ERROR, _NOT_EXECUTABLE, _NOT_FOUND = 125, 126, 127
 PLUGINS = "plugins"  # a file of the home
-SHELLS = frozenset(["sh", "bash", "dash", "ksh", "zsh"])
 
 
 class Options:
@@ -65,11 +64,15 @@ class Options:
 
 
 class Failure:
-    """Why a command could not be executed: the exit status for it, and what to say."""
+    """Why a command could not be executed: the exit status, what to say, and what to record."""
 
-    def __init__(self, code: int, text: str) -> None:
+    def __init__(self, code: int, command: list[str], why: str) -> None:
         self.code = code
-        self.text = text
+        if is_line(command[0]):  # what it holds is said, but not kept
+            self.text = f'"{command[0]}": {why}'
+            self.recorded = why.partition(";")[0]
+        else:
+            self.text = self.recorded = f"{command[0]}: {why}"
 
 
 class Inherited:
@@ -118,7 +121,7 @@ def main() -> NoReturn:
 
     if settings.enabled:
         equip(environ, settings, options.command)
-        task = settings.name or task_name(options.command)
+        task = settings.name or name_of(options.command)
         if not options.replace:
             from autotask.supervise import is_wanted, supervise
 
@@ -268,16 +271,6 @@ def with_agent(path: str | None) -> str:
     return path if path.split(os.pathsep)[0] == folder else folder + os.pathsep + path
 
 
-def task_name(command: list[str]) -> str:
-    """Name a command: the script's file name, with `python -m` the module, else its base name."""
-    program = os.path.basename(command[0]) or command[0]
-    if program.startswith(("python", "pypy")):
-        return python_program(command[1:]) or program
-    if program in SHELLS and len(command) > 1 and not command[1].startswith(("-", "+")):
-        return os.path.basename(command[1]) or program
-    return program
-
-
 def execute(command: list[str], environ: dict[str, str]) -> Failure:
     """Become a command, found as execvp(3) finds it; return only where that fails."""
     name, denied = command[0], None
@@ -286,16 +279,25 @@ def execute(command: list[str], environ: dict[str, str]) -> Failure:
             os.execve(file, command, environ)  # noqa: S606  what we are for
         except (FileNotFoundError, NotADirectoryError):
             if os.path.exists(file):
-                return Failure(_NOT_EXECUTABLE, f"{name}: its interpreter is missing")
+                return Failure(_NOT_EXECUTABLE, command, "its interpreter is missing")
         except PermissionError:
             why = "Is a directory" if os.path.isdir(file) else "Permission denied"
-            denied = denied or Failure(_NOT_EXECUTABLE, f"{name}: {why}")
+            denied = denied or Failure(_NOT_EXECUTABLE, command, why)
         except OSError as problem:
             if _is_shell_script(problem, file):
                 os.execve("/bin/sh", ["sh", file, *command[1:]], environ)  # noqa: S606
-            return Failure(_NOT_EXECUTABLE, f"{name}: {problem.strerror}")
-    missing = "No such file or directory" if "/" in name else "command not found"
-    return denied or Failure(_NOT_FOUND, f"{name}: {missing}")
+            if not is_line(name):  # which is too long for a file
+                return Failure(_NOT_EXECUTABLE, command, str(problem.strerror))
+    return denied or Failure(_NOT_FOUND, command, _what_is_missing(command))
+
+
+def _what_is_missing(command: list[str]) -> str:
+    name = command[0]
+    if not is_line(name):
+        return "No such file or directory" if "/" in name else "command not found"
+    if len(command) > 1 and name.partition("=")[0].isidentifier():
+        return "no such command; write `env` in front of it"
+    return "no such command; write it without the quotes, or sh -c '...'"
 
 
 def candidates(name: str, path: str) -> Iterator[str]:

@@ -16,6 +16,21 @@ if TYPE_CHECKING:
 _TOOLS = frozenset(["pip", "ensurepip", "venv", "virtualenv", "site", "compileall", "build"])
 _KERNELS = frozenset(["ipykernel", "ipykernel_launcher"])
 _WORKER = "loky.backend."  # in the module that starts a worker process of loky or joblib
+# Programs that start another one, or one of many commands: see `autotask.command_name`, which costs
+# 0.5 ms to load. One text, for it is read at each start.
+_LEADING = (
+    " ash bash dash ksh sh zsh su env exec command busybox nohup setsid nice ionice chrt taskset"
+    " numactl stdbuf unbuffer time timeout flock chronic cronic eatmydata ssh-agent"
+    " dbus-run-session run-one run-this-one run-one-constantly xvfb-run systemd-cat systemd-inhibit"
+    " systemd-run envdir chroot sudo doas runuser gosu su-exec setuidgid s6-setuidgid setpriv tini"
+    " dumb-init docker podman docker-compose kubectl uv uvx poetry pipenv pdm hatch pixi pipx rye"
+    " conda mamba micromamba bundle npx dotenv direnv rbenv pyenv mise asdf honcho foreman doppler"
+    " op autotask-run ddtrace-run newrelic-admin opentelemetry-instrument splunk-py-trace"
+    " elasticapm-run cronitor coverage debugpy cProfile profile pdb trace pyinstrument viztracer"
+    " kernprof memray py-spy php perl ruby node nodejs Rscript django artisan certbot composer"
+    " console django-admin drush gitlab-rake make manage.py npm occ pnpm rails rake wp"
+    " yarn "
+)
 _VALUED = frozenset("cmWX")  # the interpreter's options that take a value
 
 
@@ -37,10 +52,31 @@ def task_name(command: list[str]) -> str | None:
 
     None for `-c`, a prompt, and programs that do no work of the user's own.
     """
-    name = python_program(command[1:])
-    if name is None or name in _KERNELS or _WORKER in name:
+    if not program_words(command[1:]):
+        return None
+    name = name_of(["python", *command[1:]])
+    if name in _KERNELS or _WORKER in name:
         return None
     return None if _is_tool(name) or is_scheduler(name) else name
+
+
+def name_of(command: list[str]) -> str:
+    """Name a command: by the script's file name, with `-m` the module, else its base name.
+
+    No argument is part of a name, and what only starts another command is looked through.
+    """
+    program = os.path.basename(command[0])
+    name = python_program(command[1:]) if is_python(program) else program
+    if is_line(command[0]) or f" {(name or '').rstrip('0123456789.')} " in _LEADING:
+        from autotask.command_name import innermost_name
+
+        return innermost_name(command)
+    return name or program or command[0]
+
+
+def is_line(word: str) -> bool:
+    """Tell a whole command line in one word, or the assignment in front of one."""
+    return not frozenset(" \t\n=;&|<>()$`'\"").isdisjoint(word) and not os.path.lexists(word)
 
 
 def is_tool() -> bool:
@@ -71,7 +107,7 @@ def _is_helper() -> bool:
     if "-packages/" not in sys.argv[0]:
         return False
     starter = _command_line_of(os.getppid())
-    if not starter or not os.path.basename(starter[0]).startswith(("python", "pypy")):
+    if not starter or not is_python(os.path.basename(starter[0])):
         return False
     return not is_scheduler(python_program(starter[1:]) or "")
 
@@ -94,19 +130,32 @@ def python_program(words: Sequence[str]) -> str | None:
 
     *words* follow the interpreter's own name. None for `-c` and an interactive interpreter.
     """
-    rest = iter(words)
-    for word in rest:
+    found = program_words(words)
+    return (found[1] if found[0] == "-m" else os.path.basename(found[0])) if found else None
+
+
+def program_words(words: Sequence[str]) -> list[str]:
+    """Return the script, or `-m` and the module, that python is to run, with its arguments."""
+    rest = list(words)
+    while rest:
+        word = rest.pop(0)
         if not word.startswith("-") or word == "-":
-            return os.path.basename(word) if word != "-" else None
+            return [word, *rest] if word != "-" else []
         # --check-hash-based-pycs takes a value
         option, value = ("-", "") if word.startswith("--") else split_option(word)
         if option == "c":
-            return None
+            return []
         if option and not value:
-            value = next(rest, "")
+            value = rest.pop(0) if rest else ""
         if option == "m":
-            return value or None
-    return None
+            return ["-m", value, *rest] if value else []
+    return []
+
+
+def is_python(name: str) -> bool:
+    """Tell an interpreter by its file's name: `python3.12`, `pypy3`, but no `python-config`."""
+    rest = name.removeprefix("python").removeprefix("pypy")
+    return rest != name and not rest.strip("0123456789.t")
 
 
 def is_pex(script: str) -> bool:

@@ -228,7 +228,7 @@ def _leave(failed: Failure, writing: int | None) -> NoReturn:
     _signal.signal(_signal.SIGPIPE, _signal.SIG_IGN)  # the status is more than the message
     try:
         if writing is not None:
-            os.write(writing, failed.text.encode("utf-8", "surrogateescape"))
+            os.write(writing, failed.recorded.encode("utf-8", "surrogateescape"))
         complain(failed.text)
     finally:
         os._exit(failed.code)

@@ -25,9 +25,9 @@ def find_trigger() -> str:
     if any(environ.get(name, b"").lower() not in (b"", b"0", b"false") for name in _CI):
         return "ci"
     in_pod = environ.get(b"KUBERNETES_SERVICE_HOST")
-    if any(os.isatty(file) for file in (0, 1, 2)):
-        # With `tty: true` process 1 leads the session; `kubectl exec -it` starts one of its own.
-        return "kubernetes" if in_pod and os.getsid(0) == 1 else "terminal"
+    terminals = [file for file in (0, 1, 2) if os.isatty(file)]
+    if terminals:
+        return "kubernetes" if in_pod and _is_console(terminals[0]) else "terminal"
     if in_pod:
         return "kubernetes"
     if _below_cron():
@@ -36,6 +36,20 @@ def find_trigger() -> str:
         return "systemd"
     in_container = os.access(_DOCKER, os.F_OK) or not environ.keys().isdisjoint(_CONTAINER)
     return "container" if in_container else "unknown"
+
+
+def _is_console(terminal: int) -> bool:
+    """Tell the terminal of a pod itself (`tty: true`) from one that `kubectl exec -it` has brought.
+
+    Only the first is bound to /dev/console (OCI runtime specification, config-linux, "Default
+    Devices"), and process 1 leads its session if no other container shares that.
+    """
+    if os.getsid(0) == 1:
+        return True
+    try:
+        return os.stat("/dev/console").st_rdev == os.fstat(terminal).st_rdev
+    except OSError:
+        return False
 
 
 def _below_cron() -> bool:

@@ -239,9 +239,11 @@ if function is not None:
     sys.path.insert(0, template)
     if "SHOP_PEER" in os.environ: sys.path.insert(0, folder + "/peer")
     if "SHOP_IMPORTED" in os.environ: __import__(os.environ["SHOP_IMPORTED"])
-    sys.argv[0] = sys.orig_argv[-1] = os.environ.get("SHOP_CALLED", sys.argv[0])
+    called = os.environ.get("SHOP_CALLED", "").split() or sys.argv
+    sys.argv[0], sys.orig_argv[2:] = called[0], called
     site.execsitecustomize()
-    sys.argv[0] = sys.orig_argv[-1] = folder + "/" + program
+    sys.argv[0] = folder + "/" + program
+    sys.orig_argv[2:] = sys.argv
 main.__file__ = sys.argv[0]
 with open(sys.argv[0]) as file: main.code = compile(file.read(), sys.argv[0], "exec")
 exec(main.__dict__.pop("code"), main.__dict__)

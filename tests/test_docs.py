@@ -9,7 +9,7 @@ import pytest
 import secrets_table
 
 from autotask import agent, config
-from autotask.tool import supported
+from autotask.tool import checks, supported
 
 pytestmark = pytest.mark.checkout
 
@@ -29,6 +29,11 @@ def test_the_table_of_settings_names_all_that_are_read() -> None:
     assert sorted(_first_column("settings")) == sorted(
         set(_VARIABLE.findall(source)) - between_our_own_processes
     )
+
+
+def test_doctor_knows_the_settings_of_the_table() -> None:
+    names = [name for name in _first_column("settings") if not name.startswith("DD_")]
+    assert sorted(checks.SETTINGS) == sorted(names)
 
 
 def test_the_table_of_frameworks_names_all_that_are_supported() -> None:

@@ -90,8 +90,9 @@ def own(n): return n
 def after(result, deep):
     if result == 99: raise OSError(28, "at the end")
     return result
+shop.add_command(work, "job")
 for words in (
-    ["work"], ["work", "--fail"], ["work", "--code", "4"], ["work", "--code", "0"],
+    ["job"], ["work"], ["work", "--fail"], ["work", "--code", "4"], ["work", "--code", "0"],
     ["work", "--leave", "5"], ["work", "--abort"], ["work", "--text", "a | b # c"],
     ["work", "--code", "x"], ["nothing"], ["both"], ["more"], ["more", "late"], ["own", "3"],
     ["own", "99"], ["--deep", "work"], ["--help"], [], ["work", "--help"],
@@ -431,6 +432,10 @@ PROGRAMS: dict[str, tuple[str, dict[str, str]]] = {
         },
     ),
     "helper": (ENDINGS["leaves"], {"SHOP_CALLED": "/usr/lib/python3/dist-packages/helper.py"}),
+    "leading": (
+        ENDINGS["leaves"],
+        {"SHOP_CALLED": "coverage run --source shop --branch manage.py check"},
+    ),
     "wrapper": (STARTS, {"SHOP_CALLED": "opentelemetry-instrument"}),
     "scheduler": (
         ENDINGS["leaves"],
@@ -538,6 +543,18 @@ INEVITABLE: dict[str, tuple[str, str]] = {
 # Of modules that are in the process, what only the launcher and the tool call, and
 # subinterpreters.
 ELSEWHERE = {
+    *(  # a shell's line
+        f"autotask.{name}"
+        for name in (
+            "command_name:_has_assignments command_name:_after_shell command_name:_of_line"
+            " command_name:_is_known looked_through:_line_of_su shell_line:commands"
+            " shell_line:is_assignment shell_line:_simple shell_line:_Reader.__init__"
+            " shell_line:_Reader.parts shell_line:_Reader._step shell_line:_Reader._end_word"
+            " shell_line:_Reader._operator shell_line:_Reader._redirect shell_line:_Reader._piece"
+            " shell_line:_Reader._quoted shell_line:_Reader._dollar shell_line:_Reader._nested"
+            " shell_line:_Reader._end"
+        ).split()
+    ),
     "autotask.dogstatsd:Wire.close",
     "autotask.program:_is_main_interpreter",
     "autotask.dogstatsd:Wire.running",
@@ -552,6 +569,7 @@ ELSEWHERE = {
     "autotask.marks:is_signed",
     "autotask.process:is_dead",
     "autotask.run:from_status",
+    "autotask.trigger:_is_console",  # of a pod's terminal: tests/test_process.py
     "autotask.run:signal_name",
 }
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
 from frameworks._own import told
-from support import run_program, runs, write
+from support import PYTHON, run_program, runs, write
 
 JOBS = """
 import asyncio, functools
@@ -422,3 +423,21 @@ def test_a_process_that_imports_none_of_the_named_modules_does_without_wrapt(
     script = write(tmp_path / "main.py", "import sys\nprint('wrapt' in sys.modules)\n")
     ended = run_program(script, env={"AUTOTASK_FUNCTIONS": SETTING})
     assert (ended.status, ended.stdout, ended.stderr) == (0, "False\n", "")
+
+
+OF_A_PROGRAM = "import autotask\n@autotask.task\ndef work(): pass\nwork()\n"
+
+
+@pytest.mark.parametrize("program", ["shop.py", "shop.pyz", "shop.pex", "shop"])
+def test_a_programs_own_functions_are_under_its_name(
+    program: str, tmp_path: Path, home: Path
+) -> None:
+    if program == "shop.py":
+        write(tmp_path / program, OF_A_PROGRAM)
+    elif program == "shop":
+        write(tmp_path / program / "__main__.py", OF_A_PROGRAM)
+    else:
+        with zipfile.ZipFile(tmp_path / program, "w") as archive:
+            archive.writestr("__main__.py", OF_A_PROGRAM)
+    run_program(PYTHON, program, cwd=tmp_path)
+    assert [run["task"] for run in runs(home)] == [program, "shop:work"]

@@ -17,9 +17,10 @@ pytestmark = pytest.mark.installed
 IN_PROCESS = frozenset(
     f"autotask.{name}"
     for name in (
-        "agent boots config debuglog dogstatsd failures frameworks functions guard handing_over"
-        " homes inheriting journal leaving marks masking naming process program recorder run"
-        " standard stderr_journal threads trigger watch wrapper wrapt"
+        "agent boots command_name config debuglog dogstatsd failures frameworks functions guard"
+        " handing_over homes inheriting journal leaving looked_through marks masking naming process"
+        " program recorder run shell_line standard stderr_journal threads trigger watch wrapper"
+        " wrapt"
     ).split()
 )
 AROUND = frozenset(
@@ -36,8 +37,8 @@ UNSEEN = frozenset(  # by `standard`
     "_contextvars _interpreters _socket _xxsubinterpreters atexit fcntl pwd resource select".split()
 )
 RARE = frozenset(  # modules of ours
-    "boots debuglog failures functions handing_over homes inheriting masking"
-    " stderr_journal wrapper wrapt".split()
+    "boots command_name debuglog failures functions handing_over homes inheriting looked_through"
+    " masking shell_line stderr_journal wrapper wrapt".split()
 )
 OF_ONE = {
     # themselves imported only when something failed

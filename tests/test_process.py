@@ -366,13 +366,23 @@ def test_a_terminal_at_any_stream_is_a_terminal(
     os.close(inner)
 
 
-def test_the_terminal_of_a_pod_itself_is_kubernetes(as_process_1: list[str]) -> None:
-    """With `tty: true` process 1 leads the terminal's session; see the table for `kubectl exec`."""
+# Process 1 leads the session, or the terminal is the console: containers may share process 1.
+POD_TERMINALS = {
+    "process 1": ["setsid"],
+    "a console": ["sh", "-c", 'mount --bind "$(readlink /proc/self/fd/0)" /dev/console; "$0" "$@"'],
+}
+
+
+@pytest.mark.parametrize("words", POD_TERMINALS.values(), ids=POD_TERMINALS)
+def test_the_terminal_of_a_pod_itself_is_kubernetes(
+    words: list[str], as_process_1: list[str]
+) -> None:
+    """See the table above for `kubectl exec -it`."""
     outer, inner = pty.openpty()
     seen = []
     for environ in (KUBERNETES, PODMAN):
         with start_program(
-            *(*as_process_1, "setsid", PYTHON, "-c", FIND),
+            *(*as_process_1, *words, PYTHON, "-c", FIND),
             env=environ,
             stdin=inner,
             stdout=subprocess.PIPE,

@@ -52,8 +52,14 @@ PROGRAMS = [
     (["-m", "supervisor.supervisord", "-n"], None),
     (["-m", "yacron"], None),
     (["supervisord.py"], "supervisord.py"),
+    (["-m", "cProfile", "-o", "secret", "nightly.py", "secret"], "nightly.py"),
+    (["-m", "trace", "--count", "-C", "secret", "--module", "package.jobs"], "package.jobs"),
+    (["folder/coverage", "run", "--source", "secret", "-m", "package.jobs"], "package.jobs"),
+    (["-m", "cProfile", "-m", "site", "--user-base"], None),  # still a known tool
+    (["manage.py", "tidy", "secret"], "manage.py tidy"),
 ]
 _SCRIPTS = (
+    *("manage.py", "folder/coverage"),
     *("nightly.py", "build.py", "folder/nightly", "folder/pip", "pip3.12", "folder/loky.py"),
     *("folder/supervisord", "supervisord.py", "ipykernel_launcher.py"),
     *("yacron/__main__.py", "supervisor/supervisord.py", "package/pip.py"),

@@ -439,6 +439,8 @@ def test_no_environment_is_an_error(environ: dict[str, str]) -> None:
 def test_no_command_line_is_an_error(words: list[str]) -> None:
     naming.task_name(words)
     naming.python_program(words)
+    for command in (words, ["sh", "-c", *words], ["env", *words]):
+        assert not command or not command[0] or naming.name_of(command)
 
 
 # --- errors --------------------------------------------------------------------------------------

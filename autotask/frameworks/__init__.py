@@ -37,7 +37,7 @@ _last_program = ("", "", "")  # how it was called, sys.argv[0], and its name
 
 
 def program_name(called: str) -> str:
-    """Return a program's base name without `.py`; for `python -m pkg` it is `pkg`."""
+    """Return a program's base name without `.py`, `.pyz`, `.pex`; `pkg` for `python -m pkg`."""
     global _last_program
     last, file = _last_program, sys.argv[0] if sys.argv else ""
     if last[0] != called or last[1] != file:
@@ -53,7 +53,8 @@ def _program_name(called: str) -> str:
     file = os.path.basename(getattr(spec, "origin", None) or "")
     if module != "__main__" and name == file == os.path.basename(sys.argv[0] if sys.argv else ""):
         return module
-    return name.removesuffix(".py")
+    stem, _, ending = name.rpartition(".")
+    return stem if stem and ending in ("py", "pyz", "pex") else name
 
 
 def frames_left(exc: BaseException) -> "list[FrameType]":

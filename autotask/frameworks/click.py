@@ -133,9 +133,7 @@ def left_parsing(
     command: Any, info_name: Any, parent: Any, exc: BaseException, began: float
 ) -> Run | None:
     """Report arguments that were wrong."""
-    name = info_name or command.name or ""
-    names = [*_path(parent), name] if parent is not None else [_program_name(name)]
-    return _report(names, command, exc, began)
+    return _report(_names(parent, command, info_name), command, exc, began)
 
 
 def _around_invoke(original: Any) -> Any:
@@ -300,12 +298,23 @@ def _path(ctx: Any) -> list[str]:
 
     Not `ctx.command_path`: since 8.0 it mixes in arguments of the groups.
     """
+    return _names(ctx.parent, ctx.command, ctx.info_name)
+
+
+def _names(parent: Any, command: Any, called: str | None) -> list[str]:
     names = []
-    parent = ctx.parent
-    while parent is not None:
-        names.append(ctx.info_name or ctx.command.name or "")
-        ctx, parent = parent, parent.parent
-    names.append(_program_name(ctx.info_name or ctx.command.name or ""))
+    while parent is not None and called != "":
+        name = called or command.name or ""
+        if name != command.name:
+            from autotask.frameworks.click_names import own_name
+
+            name = own_name(parent.command, command, name)
+        names.append(name)
+        parent, command, called = parent.parent, parent.command, parent.info_name
+    if called == "":  # so django-click calls what Django's call_command names
+        names.append(command.name or "")
+        called = os.path.basename(sys.argv[0])
+    names.append(_program_name(called or command.name or ""))
     return names[::-1]
 
 
@@ -314,26 +323,24 @@ def _path_to(ctx: Any, command: Any) -> list[str]:
 
     That is where the command has its place, in the nearest group above; else under its caller.
     """
+    from autotask.frameworks.click_names import path_below
+
     above = ctx
     while above is not None:
-        below = _path_below(above.command, command)
+        below = path_below(above.command, command)
         if below is not None:
             return [*_path(above), *below]
         above = above.parent
     return [*_path(ctx), command.name or "?"]
 
 
-def _path_below(group: Any, command: Any) -> list[str] | None:
-    commands = getattr(group, "commands", None)
-    if isinstance(commands, dict):
-        for name, found in commands.items():
-            below = [] if found is command else _path_below(found, command)
-            if below is not None:
-                return [name, *below]
-    return None
-
-
 def _program_name(name: str) -> str:
     """Return the program's name; as `python -m pkg` Click says it itself from 8.0 on."""
-    said = "python -m "
-    return name[len(said) :] if name.startswith(said) else program_name(name)
+    if " " not in name:
+        return program_name(name)
+    program, _, command = name.partition(" ")
+    if program == "python" and command.startswith("-m "):
+        return command[3:]
+    # django-click calls itself `manage.py COMMAND`.
+    is_command = program == os.path.basename(sys.argv[0]) and " " not in command
+    return f"{program_name(program)}.{command}" if is_command else program_name(name)

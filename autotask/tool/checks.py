@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import errno
 import os
 import shlex
@@ -9,29 +10,36 @@ import shutil
 import time
 
 from autotask import closing, debts, homes, journal, launch
-from autotask.config import Settings
-from autotask.naming import is_scheduler, python_program
+from autotask.config import PARENT, PROCESS_RUN, Settings
+from autotask.naming import is_line, is_scheduler, name_of, python_program
 from autotask.process import start_time
 from autotask.tool import listening, quantities, supported, task_functions, whose
 from autotask.tool.environment import Environment, Plugin
 from autotask.tool.finding import Finding, Findings
 
 _SLOW = 0.05  # seconds that the import of a plugin may take
+SETTINGS = tuple(
+    "AUTOTASK_" + name
+    for name in (
+        "ENABLED HOME NAME TAGS FRAMEWORKS FUNCTIONS PLUGINS IGNORE PROCESS SUPERVISE JOURNAL"
+        " DOGSTATSD EVENTS MESSAGES DEBUG"
+    ).split()
+)
 _LITTLE = 64 << 20  # bytes of a disk that is nearly full
 
 
 def all_findings(environment: Environment) -> Findings:
     """Yield all findings about a command."""
     yield from _command(environment)
+    yield Finding("ok", "task", environment.settings.name or name_of(environment.words))
     if environment.command.python:
         yield from _python(environment)
     if environment.said:
         yield from _agent(environment)
         yield from _frameworks(environment)
         yield from _plugins(environment)
-    if environment.said.get("agent"):
-        yield from task_functions.findings(environment)
-    yield from _settings(environment.settings)
+    yield from task_functions.findings(environment)
+    yield from _settings(environment)
     yield from _journal(environment.settings)
     yield from _left_open(environment.settings)
     datagrams = list(listening.findings(environment.settings, environment.command.environ))
@@ -46,7 +54,9 @@ def _command(environment: Environment) -> Findings:
     name = command.elsewhere or command.runner
     if command.missing:
         text = f"{command.missing}: not found or not executable"
-        yield Finding("problem", "command", text, "correct its name, or the PATH")
+        line = "write it without the quotes, or sh -c '...'"
+        remedy = line if is_line(command.words[0]) else "correct its name, or the PATH"
+        yield Finding("problem", "command", text, remedy)
     elif command.elsewhere:
         text = f"`{name}` starts its command in an environment of its own"
         yield Finding("problem", "command", text, f"write `{name} ... autotask-run COMMAND`")
@@ -190,9 +200,14 @@ def _plugin(environment: Environment, plugin: Plugin) -> Finding:
     return Finding("ok", "plugin", name)
 
 
-def _settings(settings: Settings) -> Findings:
-    for problem in settings.problems:
+def _settings(environment: Environment) -> Findings:
+    for problem in environment.settings.problems:
         yield Finding("warning", "settings", f"{problem}, and counts as unset", "correct it")
+    for name in sorted(environment.command.environ):
+        meant = difflib.get_close_matches(name, SETTINGS, 1, 0.85)
+        if meant and name not in (*SETTINGS, PARENT, PROCESS_RUN):
+            text = f"{name} is set, which nothing reads"
+            yield Finding("warning", "settings", text, f"write {meant[0]}")
 
 
 def _journal(settings: Settings) -> Findings:

@@ -122,6 +122,7 @@ class Environment:
     """A command's Python in the environment that `autotask-run` gives it."""
 
     def __init__(self, words: list[str]) -> None:
+        self.words = words
         environ = dict(os.environ)
         launcher = Settings(environ)
         launch.equip(environ, launcher, words)

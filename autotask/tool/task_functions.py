@@ -6,6 +6,7 @@ import ast
 import os
 from collections.abc import Iterator
 
+from autotask.naming import program_words
 from autotask.tool.environment import Environment
 from autotask.tool.finding import Finding, Findings
 
@@ -18,10 +19,18 @@ _BLOCKS = ("body", "orelse", "handlers", "finalbody")  # of `if`, `try`, `with` 
 def findings(environment: Environment) -> Findings:
     """Yield a finding for each function that is named."""
     named = environment.settings.functions
+    if named and not environment.said.get("agent"):
+        text = "AUTOTASK_FUNCTIONS was not looked up: no Python with the agent was found to ask"
+        yield Finding("warning", "function", text, "name the Python program itself behind `--`")
+        return
     places = environment.find_modules([module for module, _, _ in named], _folder(environment))
     for module, qualname, name in named:
         target = f"{module}:{qualname}"
         file = places.get(module)
+        if module == "__main__" or _is_program(environment, module, file):
+            text = f"{target} is in the program itself, which is not imported"
+            yield Finding("warning", "function", text, "write `@autotask.task` above it instead")
+            continue
         if file is None:
             remedy = "correct AUTOTASK_FUNCTIONS, unless the program extends its path"
             yield Finding("warning", "function", f"{target}: no module {module} was found", remedy)
@@ -33,6 +42,14 @@ def findings(environment: Environment) -> Findings:
             yield Finding("ok", "function", target if name == target else f"{target} as {name}")
 
 
+def _is_program(environment: Environment, module: str, file: str | None) -> bool:
+    """Tell whether a module is what the interpreter is to run: as `__main__`, and not by name."""
+    words = program_words(environment.command.words[1:])
+    if words[:1] == ["-m"]:
+        return words[1] == module
+    return bool(words and file) and os.path.realpath(words[0]) == os.path.realpath(file or "")
+
+
 def _folder(environment: Environment) -> str:
     """Return where the program looks first: the script's folder, or the current one."""
     script = environment.script
@@ -42,19 +59,22 @@ def _folder(environment: Environment) -> str:
 
 
 def why_unfit(file: str, qualname: str) -> str | None:
-    """Return why a name in a source file is no function; None where it is, or may be, one."""
+    """Return why a name in a source file is no function, or seems to be none; None if it is."""
     try:
         with open(file, "rb") as source:
-            node: ast.AST = ast.parse(source.read())
+            tree = ast.parse(source.read())
     except (OSError, SyntaxError, ValueError):  # compiled, or newer than this Python
         return None
+    node: ast.AST = tree
     reasons: list[str | None] = []
     for word in qualname.split("."):
         if not isinstance(node, (ast.Module, ast.ClassDef)):
             return None  # an object's attribute: only a run could tell
-        found = _definitions(node.body, word)
+        found = _members(tree, node, word)
+        if not found and _may_have_more(node):
+            return f"was not found: no {word} in {file}, unless a run brings it"
         if not found:
-            return None if _may_have_more(node) else f"does not exist: no {word} in {file}"
+            return f"does not exist: no {word} in {file}"
         node, reasons = found[-1], [_kind(one) for one in found]
     return reasons[-1] if all(reasons) else None
 
@@ -69,6 +89,16 @@ def _kind(node: ast.AST) -> str | None:
     if any(_last_name(decorator) in _PROPERTIES for decorator in decorators):
         return "is a property, not a function"
     return None
+
+
+def _members(tree: ast.Module, owner: ast.Module | ast.ClassDef, name: str) -> list[ast.AST]:
+    """Return what a name is bound to in a module or a class, or in those that it inherits from."""
+    found = _definitions(owner.body, name)
+    for base in getattr(owner, "bases", []):
+        for known in [] if found else _definitions(tree.body, _last_name(base) or ""):
+            if isinstance(known, ast.ClassDef) and known is not owner:
+                found = found or _members(tree, known, name)
+    return found
 
 
 def _definitions(body: list[ast.stmt], name: str) -> list[ast.AST]:

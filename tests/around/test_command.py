@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from support import write
 
-from autotask.command import Command, interpreter_options, is_python, read
+from autotask.command import Command, interpreter_options, read
+from autotask.naming import is_python
 
 OURS = "/opt/sitecustomize_template"
 LONG = "/" + "x" * 200

@@ -56,7 +56,12 @@ NAMES = [
     (["sh", "./backup.sh"], "backup.sh"),
     (["sh", "-c", "exit 0", "backup.sh"], "sh"),
     (["./backup.sh", "secret"], "backup.sh"),
-    (["env", "true"], "env"),
+    (["./python_backup.sh", "secret"], "python_backup.sh"),
+    (["env", "-u", "X", "KEY=secret", "nice", "-n", "5", "./backup.sh"], "backup.sh"),
+    (["sh", "-c", "cd . && KEY=secret ./backup.sh secret > /dev/null"], "backup.sh"),
+    (["{python}", "-m", "cProfile", "-o", "secret", "nightly.py"], "nightly.py"),
+    (["{python}", "manage.py", "tidy", "secret"], "manage.py tidy"),
+    (["{python}", "-m", "trace", "-t", "--module", "pkg.jobs", "secret"], "pkg.jobs"),
 ]
 
 
@@ -64,14 +69,46 @@ NAMES = [
 def test_names_a_run_by_its_script_module_or_command(
     command: list[str], name: str, tmp_path: Path, home: Path
 ) -> None:
-    write(tmp_path / "nightly.py", "")
-    write(tmp_path / "pkg" / "__init__.py", "")
-    write(tmp_path / "pkg" / "jobs.py", "")
-    write(tmp_path / "backup.sh", "#!/bin/sh\n").chmod(0o755)
+    for file in ("nightly.py", "manage.py", "pkg/__init__.py", "pkg/jobs.py"):
+        write(tmp_path / file, "")
+    for file in ("backup.sh", "python_backup.sh"):
+        write(tmp_path / file, "#!/bin/sh\n").chmod(0o755)
     words = [word.replace("{python}", PYTHON) for word in command]
     assert run_program(*words, under="launcher", cwd=tmp_path).status == 0
     assert only_run(home)["task"] == name
     assert "secret" not in "".join(path.read_text() for path in home.glob("journal/*"))
+
+
+# A whole line in one word: the name of its run, and what is said of it.
+ONE_WORD = [
+    (["mysqldump --password=hunter2 db"], "mysqldump", "; write it without the quotes, or sh -c"),
+    (["echo hunter2 && exit 3"], "echo", "; write it without the quotes, or sh -c '...'"),
+    (["./backup --key hunter2"], "backup", "; write it without the quotes, or sh -c '...'"),
+    ([f"./backup {'hunter2 ' * 60}"], "backup", "; write it without the quotes, or sh -c '...'"),
+    (["PGPASSWORD=hunter2", "pg_dump", "db"], "pg_dump", "; write `env` in front of it"),
+]
+
+
+@pytest.mark.parametrize(("command", "name", "advice"), ONE_WORD)
+def test_what_a_line_in_one_word_holds_is_said_but_not_kept(
+    command: list[str],
+    name: str,
+    advice: str,
+    tmp_path: Path,
+    home: Path,
+    datagrams: Datagrams,
+) -> None:
+    log = tmp_path / "debug"
+    ended = run_program(*command, under="launcher", cwd=tmp_path, env={"AUTOTASK_DEBUG": str(log)})
+    assert (ended.status, ended.stdout) == (127, "")
+    assert ended.stderr.startswith(f'autotask-run: "{command[0]}": no such command{advice}')
+    run = only_run(home)
+    assert (run["task"], run["reason"], run["exit_code"]) == (name, "exit", 127)
+    assert run["error"]["message"] == "no such command"
+    sent = datagrams.lines("", wait=5)
+    kept = [path.read_text() for path in (log, *home.glob("journal/*")) if path.exists()]
+    assert "hunter2" not in "".join([*sent, *kept])
+    assert any(line.startswith("_e") for line in sent)
 
 
 @pytest.mark.parametrize(

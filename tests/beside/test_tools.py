@@ -107,7 +107,7 @@ def test_a_session_of_pdb_is_the_same(under: Under, shop: Path, home: Path) -> N
     assert _without_our_frames(ours) == bare
     assert "shop.py(9)good()\n" in bare.stdout
     assert "The program exited via sys.exit(). Exit status: 0" in bare.stdout
-    assert told(runs(home)) == ["pdb success", "shop.good success in pdb"]
+    assert told(runs(home)) == ["shop.py success", "shop.good success in shop.py"]
 
 
 def _without_our_frames(ended: Ended) -> Ended:
@@ -124,7 +124,7 @@ def test_debugpy_may_listen(ending: str, under: Under, shop: Path, home: Path) -
     bare = run_program(*command, under="bare", env=env)
     assert without_us(run_program(*command, under=under, env=env)) == bare
     status = "failure nested 3 by shop.leave" if bare.status else "success"
-    assert told(runs(home))[0] == f"debugpy {status}"
+    assert told(runs(home))[0] == f"shop.py {status}"
     assert _tasks(home) == ["shop.leave failure exit 3" if bare.status else "shop.good success"]
 
 
@@ -141,7 +141,7 @@ def test_a_profile_has_the_programs_functions(
     ours = run_program(*command, under=under)
     assert ours == bare
     assert "leave" in run_program("-m", "pstats", "profile", under="bare", stdin="stats\n").stdout
-    assert [run["task"] for run in runs(home)] == [profiler, "shop.leave"]
+    assert [run["task"] for run in runs(home)] == ["shop.py", "shop.leave"]
     assert _tasks(home) == ["shop.leave failure exit 3"]
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import textwrap
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -233,6 +235,131 @@ def test_a_program_has_its_name_however_it_is_called(
     assert run["task"] == name
 
 
+@pytest.mark.parametrize("archive", ["shop.pyz", "shop.pex", "shop.py"])
+def test_an_archive_has_its_name_without_the_ending(
+    archive: str, tmp_path: Path, home: Path
+) -> None:
+    with zipfile.ZipFile(tmp_path / archive, "w") as file:
+        file.writestr("__main__.py", textwrap.dedent(SHOP))
+    same(PYTHON, archive, "build", cwd=tmp_path)
+    assert [run["task"] for run in runs(home)] == [archive, "shop.build"]
+
+
+NAMES = """
+import sys
+import click
+
+class Aliased(click.Group):  # as click-aliases does it
+    names = {"i": "install", "inst": "install", "d": "db", "st": "set-up"}
+    def get_command(self, ctx, name):
+        return super().get_command(ctx, self.names.get(name, name))
+
+class Beginning(click.Group):  # as in Click's documentation
+    def get_command(self, ctx, name):
+        fitting = [known for known in self.list_commands(ctx) if known.startswith(name)]
+        return super().get_command(ctx, fitting[0]) if len(fitting) == 1 else None
+
+class Lazy(click.Group):
+    def list_commands(self, ctx): return ["late"]
+    def get_command(self, ctx, name):
+        return click.Command("cli", callback=lambda: None) if name == "late" else None
+
+cli = Aliased("cli")
+def add(group, name, kind=click.Command, **more):
+    command = kind(name, **more)
+    if kind is click.Command: command.callback = lambda **given: None
+    group.add_command(command)
+    return command
+install = add(cli, "install", params=[click.Option(["--count"], type=int)])
+db = add(cli, "db", Beginning)
+add(db, "migrate")
+add(db, "status")
+cli.add_command(click.Command("set_up", callback=lambda: None), "set-up")
+cli.add_command(install, "also")
+add(cli, "lazy", Lazy)
+cli.add_command(click.CommandCollection("all", sources=[cli]))
+for words in sys.stdin:
+    try: cli(words.split())
+    except SystemExit: pass
+"""
+NAMED = [
+    ("install", "shop.install"),
+    ("i", "shop.install"),
+    ("inst", "shop.install"),
+    ("also", "shop.install"),
+    ("i --count x", "shop.install"),  # the arguments are wrong
+    ("db mig", "shop.db.migrate"),
+    ("d m", "shop.db.migrate"),
+    ("set-up", "shop.set-up"),
+    ("st", "shop.set-up"),
+    ("lazy late", "shop.lazy.late"),
+    ("all i", "shop.all.install"),
+    ("d nothing", "shop.db"),
+]
+
+
+def test_a_command_has_its_own_name_and_no_alias(tmp_path: Path, home: Path) -> None:
+    write(tmp_path / "shop.py", NAMES)
+    run_program("shop.py", cwd=tmp_path, stdin="".join(f"{words}\n" for words, _ in NAMED))
+    named = [run["task"] for run in runs(home) if run["framework"] == "click"]
+    assert named == [name for _, name in NAMED]
+
+
+# What django-click 2.5 does with Django's arguments, and where call_command names a command.
+DJANGO = """
+import os
+import sys
+import click
+
+@click.command()
+def tidy(): pass
+
+@click.command()
+def caller():
+    with tidy.make_context("", [], parent=click.get_current_context(silent=True)) as ctx:
+        tidy.invoke(ctx)
+
+@click.group()
+def grp(): pass
+
+@grp.command()
+@click.option("--count", type=int)
+def one(count): pass
+
+for words in sys.stdin:
+    name, *args = words.split()
+    try:
+        if name == "plain":  # a command of Django's own
+            with grp.make_context("", args) as ctx: grp.invoke(ctx)
+        else:
+            globals()[name].main(args=args, prog_name=f"{os.path.basename(sys.argv[0])} {name}")
+    except (SystemExit, click.UsageError): pass
+"""
+DJANGO_NAMED = [
+    ("tidy", ["tidy"]),
+    ("grp one", ["grp.one"]),
+    ("grp one --count x", ["grp.one"]),
+    ("grp none", ["grp"]),
+    ("caller", ["caller", "tidy"]),
+    ("plain one", ["grp.one"]),
+    ("plain one --count x", ["grp.one"]),
+]
+
+
+@pytest.mark.parametrize(
+    ("program", "name"), [(["manage.py"], "manage"), (["-m", "django"], "django")]
+)
+def test_a_command_of_django_click_is_under_its_program(
+    program: list[str], name: str, tmp_path: Path, home: Path
+) -> None:
+    for file in ("manage.py", "django/__main__.py"):
+        write(tmp_path / file, DJANGO)
+    lines = "".join(f"{words}\n" for words, _ in DJANGO_NAMED)
+    run_program(*program, cwd=tmp_path, stdin=lines)
+    named = [run["task"] for run in runs(home) if run["framework"] == "click"]
+    assert named == [f"{name}.{path}" for _, paths in DJANGO_NAMED for path in paths]
+
+
 def test_a_console_script_has_the_name_of_its_file(tmp_path: Path, home: Path) -> None:
     write(tmp_path / "shop.py", SHOP)
     script = write(
@@ -358,7 +485,7 @@ WITHIN = [
         click.CommandCollection(sources=[one, two])(["ship"], standalone_mode=False)
         one(["b"], standalone_mode=False)
         """,
-        ["shop.ship success", "shop.b success"],
+        ["shop.ship success", "shop.build success"],
     ),
     (
         "a command that is broken at its start",

@@ -68,7 +68,7 @@ def executable(path: Path, text: str) -> Path:
 def test_all_is_well_in_a_usual_environment(python: Path, home: Path) -> None:
     found = doctor(python, "nightly.py")
     assert {finding["status"] for finding in found.values()} == {"ok"}
-    assert list(found) == ["command", "python", "agent", "journal", "datagrams"]
+    assert list(found) == ["command", "task", "python", "agent", "journal", "datagrams"]
     assert str(python.parent.parent) in found["python"]["text"]
     assert str(INSTALLED) in found["agent"]["text"]
     assert str(home) in found["journal"]["text"]
@@ -136,6 +136,8 @@ class Mailer:
     def send(self): pass
 class Loud(Base):
     def send(self): pass
+class Far(functools.partial):
+    def send(self): pass
 if LIMIT:
     def late(): pass
 else:
@@ -145,11 +147,14 @@ mailer = Mailer()
 """
 NAMED = {
     "nightly fetch late partial dumps Mailer.send Mailer.check mailer.send": "",
-    "Loud.send Loud.close": "",
+    "Loud.send Loud.close Far.send": "",
     "Mailer Base": "is a class, not a function",
     "NAMES TABLE Mailer.TO": "is a constant, not a function",
     "Mailer.limit Mailer.size": "is a property, not a function",
     "nothing Mailer.nothing nothing.send": "does not exist: no nothing in {place}/shop/jobs.py",
+    "Loud.nothing Far.nothing": (
+        "was not found: no nothing in {place}/shop/jobs.py, unless a run brings it"
+    ),
 }
 
 
@@ -164,6 +169,12 @@ def test_what_is_named_as_a_function_and_is_none_is_told(python: Path, tmp_path:
     }
     for module in ("nowhere", "shop.nowhere", "nowhere.jobs"):
         named[f"{module}:nightly"] = f": no module {module} was found"
+    write(tmp_path / "place" / "shop" / "more.py", "from shop.jobs import *\n")
+    named["shop.more:nothing"] = (
+        f" was not found: no nothing in {tmp_path}/place/shop/more.py, unless a run brings it"
+    )
+    for name in ("nightly:work", "__main__:work"):
+        named[name] = " is in the program itself, which is not imported"
     named.update(dict.fromkeys(("json:dumps", "time:sleep"), ""))
     words = ("doctor", "--format", "json", "--", str(python), str(script))
     said = answer(*words, env={"AUTOTASK_FUNCTIONS": ",".join(named)})
@@ -172,11 +183,49 @@ def test_what_is_named_as_a_function_and_is_none_is_told(python: Path, tmp_path:
     assert [one["status"] == "ok" for one in found] == [not why for why in named.values()]
 
 
+def test_functions_that_are_not_looked_up_are_told(python: Path, tmp_path: Path) -> None:
+    write(tmp_path / "jobs.py", FUNCTIONS)
+    found = doctor(python, "-m", "jobs", env={"AUTOTASK_FUNCTIONS": "jobs:nightly"})
+    assert "is in the program itself" in found["function"]["text"]
+    for words in (["sh", "-c", "exit 3"], [python, "-I", "x.py"]):
+        found = doctor(*words, status=int("-I" in words), env={"AUTOTASK_FUNCTIONS": "jobs:typo"})
+        assert found["function"]["status"] == "warning"
+        assert "was not looked up" in found["function"]["text"]
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("AUTOTASK_FUNCTION", "AUTOTASK_FUNCTIONS"),
+        ("AUTOTASK_FUNCTIOSN", "AUTOTASK_FUNCTIONS"),
+        ("AUTOTASK_TAG", "AUTOTASK_TAGS"),
+        ("AUTOTASK_FUNCTIONS", None),
+        ("AUTOTASK_TOKEN", None),  # another program's
+        ("AUTO_TASK", None),
+    ],
+)
+def test_a_setting_that_is_misspelt_is_told(name: str, meant: str | None, python: Path) -> None:
+    found = doctor(python, env={name: "json:dumps"})
+    assert found.get("settings", {}).get("remedy") == (meant and f"write {meant}")
+
+
+def test_the_task_has_the_name_that_the_launcher_gives(python: Path, tmp_path: Path) -> None:
+    for words, name in (
+        (["nice", "-n", "5", python, "nightly.py", "secret"], "nightly.py"),
+        (["sh", "-c", "cd /srv && backup secret"], "backup"),
+    ):
+        assert doctor(*words)["task"]["text"] == name
+        assert doctor(*words, env={"AUTOTASK_NAME": "mine"})["task"]["text"] == "mine"
+    found = doctor("backup --key secret", status=1)
+    assert found["task"]["text"] == "backup"
+    assert found["command"]["remedy"] == "write it without the quotes, or sh -c '...'"
+
+
 def test_modules_are_looked_for_where_the_program_looks(
     python: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(write(tmp_path / "here" / "jobs.py", FUNCTIONS).parent)
-    for words in (["-m", "jobs"], ["-c", "import jobs"]):
+    for words in (["-m", "other"], ["-c", "import jobs"]):
         found = doctor(python, *words, env={"AUTOTASK_FUNCTIONS": "jobs:nightly=night"})
         assert found["function"]["text"] == "jobs:nightly as night"
 
@@ -194,7 +243,7 @@ def test_a_pex_file_is_told_to_start_itself_anew(
     if is_pex:
         text = f"the PEX file {tmp_path / kind} starts itself anew with -I"
         assert found["agent"]["text"] == f"does not stay: {text}"
-    assert list(found) == ["command", "python", "agent", "journal", "datagrams"]
+    assert list(found) == ["command", "task", "python", "agent", "journal", "datagrams"]
 
 
 @pytest.mark.parametrize("words", ["-W ignore -X dev x.py", "-m pkg -I", "-c I", "-", ""])
@@ -486,12 +535,13 @@ def test_people_get_a_line_for_each_finding(python: Path) -> None:
     rows = [line.split(maxsplit=2) for line in ended.stdout.splitlines()]
     assert [row[:2] for row in rows] == [
         ["ok", "command"],
+        ["ok", "task"],
         ["ok", "python"],
         ["problem", "agent"],
         ["ok", "journal"],
         ["ok", "datagrams"],
     ]
-    assert ". Take it away" in rows[2][2]
+    assert ". Take it away" in rows[3][2]
 
 
 def test_lines_have_their_colours_on_a_terminal(python: Path) -> None:

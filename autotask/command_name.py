@@ -1,0 +1,129 @@
+"""The name of a command that starts another one, or is one of many: see `naming.name_of`."""
+
+from __future__ import annotations
+
+import os
+
+from autotask.looked_through import after_options, after_wrapper, key_of
+from autotask.naming import is_line, is_python, program_words
+from autotask.shell_line import commands, is_assignment
+
+SHELLS = frozenset(["sh", "bash", "dash", "ash", "ksh", "zsh"])
+_DEEPEST = 12  # wrappers inside of one another
+_INTERPRETERS = {  # their options, see `looked_through`
+    "php": ("nqCc:d:", ""),
+    "perl": ("acfnpstTuUwWxl0123456789I:M:", ""),
+    "ruby": ("aclnpsvwI:r:C:E:K:", ""),
+    **dict.fromkeys(
+        ("node", "nodejs"),
+        ("r:", "require: import: loader: env-file: inspect no-warnings trace-warnings"),
+    ),
+    "Rscript": ("", "vanilla no-save no-restore no-init-file slave verbose"),
+}
+# Of these, which are nothing but a way to many commands, the word that chooses one is in the name.
+_ROUTERS = frozenset(
+    [
+        *("artisan", "console", "occ", "drush", "wp", "rake", "gitlab-rake", "rails"),
+        *("certbot", "manage.py", "django-admin", "-m django", "make", "docker", "podman"),
+        *("npm", "npm run", "yarn", "yarn run", "pnpm", "pnpm run", "composer", "composer run"),
+    ]
+)
+_QUIET = frozenset(
+    "-q --quiet -s --silent -v --verbose -n --no-interaction --non-interactive".split()
+)
+_MARKS = {ord(mark): None for mark in "_:.-"}  # that a subcommand may have
+# What a shell's line is never named after, and what only where it starts nothing else.
+_BUILTINS = frozenset(
+    "cd . source test [ [[ : true false exit return export readonly local declare set unset shift"
+    " umask ulimit trap wait eval read exec command builtin type hash alias kill pushd popd".split()
+)
+_ASIDES = frozenset(
+    "sleep echo printf date cat yes tee logger mail mailx sendmail curl wget mkdir touch rm chmod"
+    " chown which ts".split()
+)
+
+
+def innermost_name(command: list[str]) -> str:
+    """Name what a command leads to."""
+    if is_line(command[0]):
+        command = ["env", *command] if _has_assignments(command) else ["sh", "-c", command[0]]
+    words = _innermost(command)
+    key = key_of(words)
+    name, rest = key.removeprefix("-m "), words[2 if words[0] == "-m" else 1 :]
+    while key in _ROUTERS:
+        while rest and rest[0] in _QUIET:
+            rest = rest[1:]
+        if not rest or not _is_subcommand(rest[0]):
+            break
+        key, name, rest = f"{key} {rest[0]}", f"{name} {rest[0]}", rest[1:]
+    return name
+
+
+def _has_assignments(command: list[str]) -> bool:
+    return len(command) > 1 and is_assignment(command[0])
+
+
+def _is_subcommand(word: str) -> bool:
+    return not word.startswith("-") and word.translate(_MARKS).isalnum()
+
+
+def _innermost(words: list[str], depth: int = _DEEPEST) -> list[str]:
+    """Follow wrappers, shells and interpreters to what they start: a command, a script, `-m X`."""
+    for left in range(depth, 0, -1):
+        following = after_wrapper(words) or _after_interpreter(words, left - 1)
+        if not following or not following[0]:
+            break
+        words = following
+    return words
+
+
+def _after_interpreter(words: list[str], depth: int) -> list[str]:
+    """Return what an interpreter runs: a script, a module, a command of a shell's line."""
+    name, rest = os.path.basename(words[0]), words[1:]
+    if is_python(name):
+        return program_words(rest)
+    if name in SHELLS:
+        return _after_shell(rest, depth)
+    options = _INTERPRETERS.get(name.rstrip("0123456789."))
+    if options is None:
+        return []
+    rest = after_options(rest, *options)
+    if rest[:1] == ["-f"] and name.startswith("php"):
+        rest = rest[1:]
+    return [] if rest[:1] and rest[0].startswith("-") else rest
+
+
+def _after_shell(words: list[str], depth: int) -> list[str]:
+    """Return a shell's script, or what its line starts."""
+    rest, has_line = [*words], False
+    while rest and rest[0][:1] in ("-", "+") and rest[0] not in ("-", "--"):
+        word = rest.pop(0)
+        if word.startswith("--"):
+            del rest[: word in ("--rcfile", "--init-file")]
+            continue
+        if "s" in word:
+            return []  # its commands come from standard input
+        has_line = has_line or "c" in word
+        del rest[: word[-1] in "oO"]
+    if rest[:1] in (["-"], ["--"]):
+        del rest[:1]
+    return _of_line(rest[0], depth) if rest and has_line else rest
+
+
+def _of_line(text: str, depth: int) -> list[str]:
+    """Return the last command of a shell's line that is more than a help to the others."""
+    best: list[str] = []
+    least = 2
+    for command, helps in commands(text):
+        words = _innermost(command, depth)
+        name = key_of(words).removeprefix("-m ")
+        if name not in _BUILTINS and _is_known(name):
+            helped = 2 if name in _ASIDES else 1 if helps else 0
+            if helped <= least:
+                best, least = words, helped
+    return best
+
+
+def _is_known(name: str) -> bool:
+    """Tell a name from what only the shell knows: a variable's value, a pattern's files."""
+    return name.isprintable() and frozenset("$*?").isdisjoint(name) and name[:1] not in ("-", "")

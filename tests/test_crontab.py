@@ -1,0 +1,59 @@
+"""The README's lines for a crontab, as cron runs them."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+from pathlib import Path
+
+import pytest
+from support import LAUNCHER, PYTHON, runs, write
+
+pytestmark = pytest.mark.checkout
+
+README = Path(__file__).resolve().parent.parent / "README.md"
+CRONS_PATH = "/usr/bin:/bin"  # crontab(5)
+TASKS = "import invoke\n@invoke.task\ndef send(c): print('sent')\n"
+COLLECTION = "import invoke, mail\nns = invoke.Collection(mail)\n"
+INV = f"#!{PYTHON}\nfrom invoke.main import program\nprogram.run()\n"
+
+
+def lines_for_a_crontab() -> list[str]:
+    block = README.read_text().partition("In a crontab:\n\n")[2].partition("\n\n")[0]
+    return re.findall(r"^    (?:\S+\s+){5}(.+)$", block, re.MULTILINE)
+
+
+def test_the_lines_for_a_crontab_work_as_cron_runs_them(tmp_path: Path) -> None:
+    pytest.importorskip("invoke")
+    if not Path("/usr/bin/python3").exists():
+        pytest.skip("no python3 where cron looks for it")
+    person, shop = tmp_path / "person", tmp_path / "shop"
+    commands = person / ".local" / "bin"  # where pipx leaves links
+    commands.mkdir(parents=True)
+    (commands / "autotask-run").symlink_to(LAUNCHER)
+    write(shop / "nightly.py", "print('done')")
+    write(shop / "mail.py", TASKS)
+    write(shop / "tasks.py", COLLECTION)
+    write(shop / ".venv" / "bin" / "inv", INV).chmod(0o755)
+    environ = {
+        "HOME": str(person),
+        "LOGNAME": "person",
+        "SHELL": "/bin/sh",
+        "PATH": CRONS_PATH,
+        "AUTOTASK_DOGSTATSD": "0",  # whoever listens on this machine
+    }
+    lines = lines_for_a_crontab()
+    assert len(lines) == 2
+    for line in lines:
+        ended = subprocess.run(
+            ("/bin/sh", "-c", line.replace("/srv/shop", shlex.quote(str(shop)))),
+            env=environ,
+            cwd=person,
+            capture_output=True,
+            text=True,
+        )
+        assert (ended.returncode, ended.stderr) == (0, "")
+        assert ended.stdout in ("done\n", "sent\n")
+    ends = {(run["task"], run["status"]) for run in runs(person / ".local/state/autotask")}
+    assert ends == {(name, "success") for name in ("nightly.py", "mail", "mail.send")}
