@@ -7,7 +7,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING
 
 from autotask.tool import history, output, quantities
 from autotask.tool.datadog import apply as applying
-from autotask.tool.datadog import config, export, gone, init, monitors, plan, remarks
+from autotask.tool.datadog import config, downtimes, export, gone, init, monitors, plan, remarks
 from autotask.tool.datadog import history as seen
 from autotask.tool.datadog.api import Api
 from autotask.tool.datadog.config import Config
+from autotask.tool.datadog.downtimes import Silence
 from autotask.tool.datadog.history import Task
 from autotask.tool.errors import ToolError
 
@@ -271,38 +272,53 @@ def _seeded(api: Api, changes: Sequence[plan.Change], tasks: Sequence[Task]) -> 
 
 
 def _mute(arguments: argparse.Namespace) -> None:
-    end = None if arguments.span is None else int(time.time() + arguments.span)
+    end = None if arguments.span is None else time.time() + arguments.span
+    until = "" if end is None else f" until {_moment(end)}"
     api, found = _of_task(arguments)
-    for number, scope in found:
-        api.mute(number, scope, end)
-    if all(scope is not None for _, scope in found):
+    name = seen.tag_value("task", arguments.task)  # without the `@` that would notify somebody
+    api.mute(list(found), end, f"Muted by `autotask monitors mute {name}`.")
+    if all(silence.scope != downtimes.ALL_GROUPS for silence in found):
         output.notice(
             f"no monitor is of {arguments.task} alone: is that its name in `autotask tasks`?"
         )
-    until = "" if end is None else f" until {_moment(end)}"
-    output.print_rich(
-        output.styled(f"muted {_counted(len(found), 'monitor')} of {arguments.task}{until}")
-    )
+    _tell_silences("muted", arguments.task, until, found)
 
 
 def _unmute(arguments: argparse.Namespace) -> None:
     api, found = _of_task(arguments)
-    count = sum(api.unmute(number, scope) for number, scope in found)
-    output.print_rich(output.styled(f"unmuted {_counted(count, 'monitor')} of {arguments.task}"))
+    unmuted = api.unmute(list(found))
+    if unmuted:
+        names = {silence: name for silence, name in found.items() if silence in unmuted}
+        _tell_silences("unmuted", arguments.task, "", names)
+    else:
+        told = f"nothing was muted: no monitor of {arguments.task} has a downtime of its own"
+        output.print_rich(output.styled(told))
+
+
+def _tell_silences(done: str, task: str, until: str, names: Mapping[Silence, str]) -> None:
+    """Name the monitors; of one for many tasks, say that it is this task's part alone."""
+    lines = [f"{done} {_counted(len(names), 'monitor')} of {task}{until}:"]
+    for silence, name in names.items():
+        part = "" if silence.scope == downtimes.ALL_GROUPS else f" (only for {task})"
+        lines.append(f"  {name}{part}")
+    output.print_rich(*map(output.styled, lines))
 
 
 def _moment(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, timezone.utc).astimezone().strftime("%Y-%m-%d %H:%M")
 
 
-def _of_task(arguments: argparse.Namespace) -> tuple[Api, list[tuple[int, str | None]]]:
-    """Return a task's monitors, and for those of many tasks which of their groups it is."""
+def _of_task(arguments: argparse.Namespace) -> tuple[Api, dict[Silence, str]]:
+    """Return what mutes a task's monitors, or its groups in those of many tasks; with names."""
     wishes = read_config(arguments)
     api = Api(os.environ)
-    name = f"task:{seen.tag_value('task', arguments.task)}"
+    tag = f"task:{seen.tag_value('task', arguments.task)}"
     ours = api.monitors(monitors.set_tags(wishes))
-    about = [one for one in ours if monitors.is_about(one, name)]
-    found = [(int(one["id"]), None if name in one["tags"] else name) for one in about]
+    found = {
+        Silence(one["id"]) if tag in one["tags"] else downtimes.of_task(one["id"], tag): one["name"]
+        for one in ours
+        if monitors.is_about(one, tag)
+    }
     if not found:
         raise ToolError(f"no monitor of ours is about {arguments.task}")
     return api, found
