@@ -26,10 +26,10 @@ def _wanted(arguments: argparse.Namespace) -> tuple[Config, Dashboard]:
 def _export(arguments: argparse.Namespace) -> None:
     _, wanted = _wanted(arguments)
     if arguments.format == "terraform":
-        text, name = export.terraform_dashboard(wanted), "dashboard.tf"
+        files = {"dashboard.tf": export.terraform_dashboard(wanted)}
     else:
-        text, name = export.json_text(wanted), "dashboard.json"
-    monitors_actions.print_export({name: text}, text, arguments.output)
+        files = {"dashboard.json": export.json_text(wanted)}
+    monitors_actions.print_export(files, arguments)
 
 
 def _plan(arguments: argparse.Namespace) -> int:

@@ -113,21 +113,35 @@ def _init(arguments: argparse.Namespace) -> None:
 
 
 def _export(arguments: argparse.Namespace) -> None:
-    _, _, made = _wanted(arguments)
+    wishes, _, made = _wanted(arguments)
+    folder: Path | None = arguments.output
+    if arguments.prune and folder is None:
+        raise ToolError("--prune needs a folder: -o DIR")
+    left: list[Path] = []
     if arguments.format == "terraform":
-        text = export.terraform_monitors(made.monitors)
-        files = {"monitors.tf": text}
+        files = {"monitors.tf": export.terraform_monitors(made.monitors)}
+    elif folder is None:
+        files = {"monitors.json": export.json_text(made.monitors)}
     else:
-        text = export.json_text(made.monitors)
         files = export.json_files(made.monitors)
-    print_export(files, text, arguments.output)
+        left = export.left_behind(folder, files, monitors.set_tags(wishes))
+    print_export(files, arguments)
+    for path in left:
+        if arguments.prune:
+            path.unlink()
+            output.notice(f"removed {path}: no longer needed")
+        else:
+            output.notice(f"{path} is no longer needed (--prune removes it)")
     _tell_without(made)
 
 
-def print_export(files: dict[str, str], text: str, folder: Path | None) -> None:
-    """Write files into a folder, or the text to standard output."""
+def print_export(files: dict[str, str], arguments: argparse.Namespace) -> None:
+    """Write files into a folder, or what is in them to standard output."""
+    folder: Path | None = arguments.output
+    if arguments.format == "terraform":
+        files = export.with_provider(files, folder)
     if folder is None:
-        sys.stdout.write(text)
+        sys.stdout.write("\n".join(files.values()))
     else:
         export.write(files, folder)
         output.print_rich(output.styled(f"wrote {_counted(len(files), 'file')} into {folder}"))
