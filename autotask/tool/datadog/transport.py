@@ -140,14 +140,14 @@ def _trouble(problem: Exception, host: str) -> _Trouble:
     hopeless = _hopeless(was, whose)
     if hopeless is not None:
         raise ToolError(hopeless)
+    if was(urllib3.exceptions.NewConnectionError):  # urllib3 1.26 makes it a timeout, too
+        return _Trouble(f"{whose} cannot be reached", obeyed=False)
     if was(requests.exceptions.ConnectTimeout, urllib3.exceptions.ConnectTimeoutError):
-        return _Trouble(f"{whose} does not answer", obeyed=False)
+        return _Trouble(f"{host} does not answer", obeyed=False)
     if was(requests.Timeout, urllib3.exceptions.TimeoutError, TimeoutError, socket.timeout):
-        return _Trouble(f"{whose} does not answer")
+        return _Trouble(f"{host} does not answer")
     if proxied and not was(ConnectionError):
         raise ToolError(f"{whose} refuses to connect")  # it answered, but not with 200
-    if was(urllib3.exceptions.NewConnectionError):
-        return _Trouble(f"{whose} cannot be reached", obeyed=False)
     return _Trouble(f"{host} broke the connection")
 
 
