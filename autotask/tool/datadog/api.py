@@ -144,11 +144,11 @@ class Api:
 
     # Downtimes.
 
-    def mute(self, silences: Sequence[Silence], end: float | None, message: str) -> None:
+    def mute(self, silences: Sequence[Silence], end: float | None) -> None:
         """Mute until a moment, or until it is canceled; an earlier downtime of ours gives way."""
         before = [number for number, _ in self._current(silences)]
         for silence in silences:
-            self._mute(downtimes.body(silence, end, message), silence, before)
+            self._mute(downtimes.body(silence, end), silence, before)
         for number in before:
             self._cancel(number)
 

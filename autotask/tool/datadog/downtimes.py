@@ -1,7 +1,7 @@
 """Downtimes, as version 2 of Datadog's API takes them (POST /api/v2/downtime).
 
-One of ours mutes one monitor, or one task's groups of it, once. A downtime that repeats itself, or
-is of many monitors by their tags, was planned by a person: it is never touched.
+One of ours mutes one monitor, or one task's groups of it, and is known by that and by its message.
+Others were planned by a person: they are never touched.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import NamedTuple
 from autotask.tool.datadog.answers import Json, fields
 
 ALL_GROUPS = "*"
+_OVER = ("canceled", "ended")
 
 
 class Silence(NamedTuple):
@@ -21,23 +22,26 @@ class Silence(NamedTuple):
 
     monitor: int
     scope: str = ALL_GROUPS
+    message: str = ""
 
 
-def of_task(monitor: int, tag: str) -> Silence:
-    """Return what mutes the groups of a task.
+def silence(monitor: int, tag: str, alone: bool) -> Silence:
+    """Return what mutes a monitor of one task alone, or this task's groups in one of many tasks.
 
-    A scope is written in Datadog's search syntax, in which a colon inside a value is special.
+    A scope is written in Datadog's search syntax, in which a colon inside a value is special. In a
+    message an `@` would notify somebody: a tag holds none.
     """
     key, _, value = tag.partition(":")
-    return Silence(monitor, f"{key}:" + re.sub(r"([^\w./-])", r"\\\1", value))
+    scope = ALL_GROUPS if alone else f"{key}:" + re.sub(r"([^\w./-])", r"\\\1", value)
+    return Silence(monitor, scope, f"Muted by `autotask monitors mute {value}`.")
 
 
-def body(silence: Silence, end: float | None, message: str) -> Json:
+def body(silence: Silence, end: float | None) -> Json:
     """Return what makes a downtime from now on; without an end it lasts until it is canceled."""
     attributes: Json = {
         "monitor_identifier": {"monitor_id": silence.monitor},
         "scope": silence.scope,
-        "message": message,
+        "message": silence.message,
     }
     if end is not None:
         attributes["schedule"] = {"end": _moment(end)}
@@ -51,18 +55,17 @@ def current(
 
     What was canceled stays in the list for about two days.
     """
-    wanted = {(one.monitor, _plain(one.scope)): one for one in silences}
+    wanted = {(one.monitor, _plain(one.scope), one.message): one for one in silences}
     for downtime in downtimes:
         number, found = downtime.get("id"), fields(downtime.get("attributes"))
         monitor = fields(found.get("monitor_identifier")).get("monitor_id")
-        scope, status = found.get("scope"), found.get("status")
-        if not isinstance(number, str) or not isinstance(scope, str) or type(monitor) is not int:
+        scope, message = found.get("scope"), found.get("message")
+        if found.get("status") in _OVER or type(monitor) is not int:
             continue
-        if status in ("canceled", "ended") or fields(found.get("schedule")).get("recurrences"):
-            continue
-        silence = wanted.get((monitor, _plain(scope)))
-        if silence is not None:
-            yield number, silence
+        if isinstance(number, str) and isinstance(scope, str) and isinstance(message, str):
+            match = wanted.get((monitor, _plain(scope), message))
+            if match is not None:
+                yield number, match
 
 
 def _plain(scope: str) -> str:

@@ -289,8 +289,7 @@ def _mute(arguments: argparse.Namespace) -> None:
     end = None if arguments.span is None else time.time() + arguments.span
     until = "" if end is None else f" until {_moment(end)}"
     api, found = _of_task(arguments)
-    name = seen.tag_value("task", arguments.task)  # without the `@` that would notify somebody
-    api.mute(list(found), end, f"Muted by `autotask monitors mute {name}`.")
+    api.mute(list(found), end)
     if all(silence.scope != downtimes.ALL_GROUPS for silence in found):
         output.notice(
             f"no monitor is of {arguments.task} alone: is that its name in `autotask tasks`?"
@@ -305,7 +304,7 @@ def _unmute(arguments: argparse.Namespace) -> None:
         names = {silence: name for silence, name in found.items() if silence in unmuted}
         _tell_silences("unmuted", arguments.task, "", names)
     else:
-        told = f"nothing was muted: no monitor of {arguments.task} has a downtime of its own"
+        told = f"nothing was muted: no monitor of {arguments.task} has a downtime of `mute`"
         output.print_rich(output.styled(told))
 
 
@@ -329,7 +328,7 @@ def _of_task(arguments: argparse.Namespace) -> tuple[Api, dict[Silence, str]]:
     tag = f"task:{seen.tag_value('task', arguments.task)}"
     ours = api.monitors(monitors.set_tags(wishes))
     found = {
-        Silence(one["id"]) if tag in one["tags"] else downtimes.of_task(one["id"], tag): one["name"]
+        downtimes.silence(one["id"], tag, alone=tag in one["tags"]): one["name"]
         for one in ours
         if monitors.is_about(one, tag)
     }

@@ -85,7 +85,7 @@ def read_dashboards(answer: Any) -> None:
         differing({"widgets": [{"x": [1]}]}, answers.dashboard(one))
 
 
-MUTED = {"monitor_identifier": {"monitor_id": 7}, "scope": "*", "status": "active"}
+MUTED = {"monitor_identifier": {"monitor_id": 7}, "scope": "*", "message": "", "status": "active"}
 READ: list[tuple[Any, Any]] = [
     (read_monitors, [kept(one) for one in WANTED]),
     (read_downtimes, {"data": [{"id": "x", "attributes": {**MUTED, "schedule": {"end": None}}}]}),

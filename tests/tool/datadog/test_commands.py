@@ -394,7 +394,7 @@ def test_a_task_is_muted_for_a_while_and_no_other(watched: Datadog) -> None:
     )
     assert silenced(watched) == {}
     assert answer("monitors", "unmute", "nightly") == (
-        "nothing was muted: no monitor of nightly has a downtime of its own\n"
+        "nothing was muted: no monitor of nightly has a downtime of `mute`\n"
     )
 
 
@@ -453,6 +453,8 @@ def test_downtimes_that_a_person_has_planned_stay(watched: Datadog) -> None:
     (number,) = [key for key, one in watched.monitors.items() if "nightly (" in one["name"]][:1]
     weekly = {"recurrences": [{"rrule": "FREQ=WEEKLY", "duration": "1h"}], "timezone": "UTC"}
     ours = {"monitor_identifier": {"monitor_id": number}, "scope": "*"}
+    watched.downtime(**ours)
+    watched.downtime(**ours, message="until Monday, Ann")
     watched.downtime(**ours, schedule=weekly)
     watched.downtime(**{**ours, "scope": "host:a"})
     watched.downtime(**{**ours, "monitor_identifier": {"monitor_tags": ["*"]}})
@@ -472,7 +474,7 @@ def test_a_task_is_muted_once_whatever_happens(
     asking, wanted = Api(os.environ), [Silence(1), Silence(2, "task:nightly")]
     for kind in ("broken", "cut", "lost"):
         datadog.faults = [Fault(kind, method, "/v2/downtime", 1, 1) for method in ("POST", "GET")]
-        asking.mute(wanted, None, "")
+        asking.mute(wanted, None)
         muted = [(one["monitor_identifier"]["monitor_id"], one["scope"]) for one in datadog.muted()]
         assert muted == [(1, "*"), (2, "task:nightly")]
         datadog.faults = [Fault(kind, method, "/v2/downtime") for method in ("DELETE", "GET")]
