@@ -1,43 +1,38 @@
-"""Datadog's API, through the `datadog` package, with a transport that waits and tries again.
+"""Datadog's API, through the `datadog` package.
 
 The package is imported where it is used: most commands do without it, and it is slow to load.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import re
-import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
+from urllib.parse import quote, urlsplit
 
+from autotask.tool.datadog import answers, downtimes
+from autotask.tool.datadog.downtimes import Silence
 from autotask.tool.datadog.monitors import Monitor, key_of, key_tag
+from autotask.tool.datadog.transport import (
+    PATIENCE,
+    STOPPED,
+    RefusedError,
+    Transport,
+    UncertainError,
+    wait_for_next_try,
+)
 from autotask.tool.errors import ToolError
 
-PATIENCE = 180.0  # seconds for one request, with all that is waited and tried again
-TIMEOUT = 30.0  # seconds until an answer must have begun
-AT_ONCE = 8  # requests
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.25, 15.0  # seconds between tries
 _PAGE = 1000  # monitors: the most that Datadog gives
-_HARMLESS = ("GET", "PUT", "DELETE")  # twice is as once
-_HARMLESS_POSTS = ("/validate", "/mute", "/unmute", "/series")
-
-
-STOPPED = threading.Event()  # set: nobody waits for another try any more
-
-
-class RefusedError(ToolError):
-    """Datadog answered, and it was no."""
-
-    def __init__(self, status: int, errors: Sequence[str]) -> None:
-        self.status = status
-        super().__init__(f"{'; '.join(errors) or 'no reason was given'} ({status})")
-
-
-class UncertainError(ToolError):
-    """Whether a request was obeyed is not known: it may not be sent again as it is."""
+_DOWNTIMES = 100  # on a page
+_PAGES = 10_000  # at most: a server that gives something for ever is not asked for ever
+PERMISSIONS = (
+    *("monitors_read", "monitors_write", "monitors_downtime"),
+    *("dashboards_read", "dashboards_write", "timeseries_query"),
+)
 
 
 class Api:
@@ -51,7 +46,7 @@ class Api:
         self.site = environ.get("DD_SITE", "").strip() or "datadoghq.com"
         if not re.fullmatch(r"[a-z0-9-]+(\.[a-z0-9-]+)+", self.site):
             raise ToolError(
-                "DD_SITE is no site: datadoghq.com, datadoghq.eu, us5.datadoghq.com, ..."
+                "DD_SITE is not a valid site: datadoghq.com, datadoghq.eu, us5.datadoghq.com, ..."
             )
         keys = {name: _key(environ, name) for name in ("DD_API_KEY", "DD_APP_KEY")}
 
@@ -62,30 +57,49 @@ class Api:
         datadog.initialize(
             api_key=keys["DD_API_KEY"],
             app_key=keys["DD_APP_KEY"],
-            api_host=environ.get("DATADOG_HOST") or f"https://api.{self.site}",  # as in the package
+            api_host=_address(environ) or f"https://api.{self.site}",
             host_name=os.uname().nodename,
             hostname_from_config=False,
             mute=False,
         )
         STOPPED.clear()
-        plugged: Any = _Transport
+        plugged: Any = Transport
         APIClient._http_client = plugged
         self._api: Any = api
+        self._submit: Callable[..., Any] = APIClient.submit  # what the package has no class for
 
     # Monitors.
 
     def monitors(self, tags: Sequence[str]) -> list[Monitor]:
         """Return all monitors that carry all of these tags, in the order of their ids."""
-        found: dict[int, Monitor] = {}
-        for page in range(10_000):
-            some = self._asked(
-                self._api.Monitor.get_all, monitor_tags=list(tags), page=page, page_size=_PAGE
-            )
-            new = {one["id"]: one for one in some if one["id"] not in found}
-            found.update(new)
-            if not new:  # not: a short page, for the server may give less than was asked for
+        found = self._all(
+            self._api.Monitor.get_all,
+            lambda page, _: {"monitor_tags": list(tags), "page": page, "page_size": _PAGE},
+        )
+        ours = [one for one in found if set(tags) <= set(answers.texts_of(one.get("tags")))]
+        return sorted(map(answers.monitor, ours), key=lambda one: int(one["id"]))
+
+    def _all(
+        self,
+        ask: Callable[..., Any],
+        page_of: Callable[[int, int], Mapping[str, Any]],
+        key: str | None = None,
+    ) -> list[answers.Json]:
+        """Return the objects of all pages.
+
+        Args:
+            ask: What takes the words for a page.
+            page_of: Makes these of the page's number and of how many objects there were before.
+            key: Where the objects are in an answer.
+        """
+        found: dict[str, answers.Json] = {}
+        for page in range(_PAGES):
+            answer = self._asked(ask, **page_of(page, len(found)))
+            new = {repr(one.get("id", one)): one for one in answers.listed(answer, key)}
+            if new.keys() <= found.keys():  # not: a short page, the server may give less than asked
                 break
-        return [found[key] for key in sorted(found) if set(tags) <= set(found[key]["tags"])]
+            found.update(new)
+        return list(found.values())
 
     def validate(self, monitor: Monitor) -> None:
         """Let Datadog look at a monitor without making it."""
@@ -93,16 +107,24 @@ class Api:
 
     def create(self, monitor: Monitor) -> None:
         """Make a monitor, once, also where the answer is lost on its way."""
+        tags = [key_tag(key_of(monitor) or "")]
+        self._made(
+            lambda: self._asked(self._api.Monitor.create, **monitor),
+            lambda: any(_same(one, monitor) for one in self.monitors(tags)),
+        )
+
+    def _made(self, make: Callable[[], Any], is_there: Callable[[], bool]) -> None:
+        """Make something; where it is not known whether that was obeyed, look before a next try."""
         end = time.monotonic() + PATIENCE
         while True:
             try:
-                self._asked(self._api.Monitor.create, **monitor)
+                make()
                 return
             except UncertainError:
                 if time.monotonic() > end:
                     raise
-            _pause(_FIRST_PAUSE)
-            if any(_same(one, monitor) for one in self.monitors([key_tag(key_of(monitor) or "")])):
+            wait_for_next_try()
+            if is_there():
                 return
 
     def update(self, number: int, monitor: Monitor) -> None:
@@ -111,41 +133,64 @@ class Api:
 
     def delete(self, number: int) -> None:
         """Delete a monitor; one that is gone is as good."""
+        self._gone(self._api.Monitor.delete, number)
+
+    def _gone(self, delete: Callable[..., Any], *words: Any, **named: Any) -> None:
         try:
-            self._asked(self._api.Monitor.delete, number)
+            self._asked(delete, *words, **named)
         except RefusedError as refused:
             if refused.status != 404:
                 raise
 
-    def mute(self, number: int, scope: str | None, end: int | None) -> None:
-        """Mute a monitor, or a part of its groups, until a moment or until it is unmuted."""
-        said = {"scope": scope, "end": end}
-        self._asked(self._api.Monitor.mute, number, **_given(said))
+    # Downtimes.
 
-    def unmute(self, number: int, scope: str | None) -> bool:
-        """Take that back; tell whether there was something to take back."""
-        try:
-            self._asked(self._api.Monitor.unmute, number, **_given({"scope": scope}))
-        except RefusedError as refused:
-            if refused.status != 400:
-                raise
-            return False
-        return True
+    def mute(self, silences: Sequence[Silence], end: float | None) -> None:
+        """Mute until a moment, or until it is canceled; an earlier downtime of ours gives way."""
+        before = [number for number, _ in self._current(silences)]
+        for silence in silences:
+            self._mute(downtimes.body(silence, end), silence, before)
+        for number in before:
+            self._cancel(number)
+
+    def _mute(self, body: answers.Json, silence: Silence, before: Sequence[str]) -> None:
+        self._made(
+            lambda: self._asked(self._submit, "POST", "downtime", api_version="v2", body=body),
+            lambda: any(number not in before for number, _ in self._current([silence])),
+        )
+
+    def unmute(self, silences: Sequence[Silence]) -> set[Silence]:
+        """Take that back; return what was muted."""
+        found = self._current(silences)
+        for number, _ in found:
+            self._cancel(number)
+        return {silence for _, silence in found}
+
+    def _cancel(self, number: str) -> None:
+        self._gone(self._submit, "DELETE", f"downtime/{quote(number, safe='')}", api_version="v2")
+
+    def _current(self, silences: Sequence[Silence]) -> list[tuple[str, Silence]]:
+        """Return the downtimes that are just this, each by its id."""
+        found = self._all(
+            partial(self._submit, "GET", "downtime", api_version="v2", current_only="true"),
+            lambda _, count: {"page[offset]": count, "page[limit]": _DOWNTIMES},
+            "data",
+        )
+        return list(downtimes.current(found, silences))
 
     # Dashboards.
 
     def dashboards(self) -> list[dict[str, Any]]:
         """Return a summary of all dashboards: no widgets."""
         answer = self._asked(self._api.Dashboard.get_all)
-        return list(answer.get("dashboards") or ())
+        return answers.listed(answer, "dashboards")
 
     def dashboard(self, number: str) -> dict[str, Any]:
         """Return a whole dashboard."""
-        return dict(self._asked(self._api.Dashboard.get, number))
+        return {**answers.fields(self._asked(self._api.Dashboard.get, number)), "id": number}
 
     def create_dashboard(self, dashboard: Mapping[str, Any]) -> dict[str, Any]:
         """Make a dashboard; return it as it is now."""
-        return dict(self._asked(self._api.Dashboard.create, **dashboard))
+        return answers.dashboard(self._asked(self._api.Dashboard.create, **dashboard))
 
     def update_dashboard(self, number: str, dashboard: Mapping[str, Any]) -> None:
         """Replace a dashboard."""
@@ -153,11 +198,7 @@ class Api:
 
     def delete_dashboard(self, number: str) -> None:
         """Delete a dashboard; one that is gone is as good."""
-        try:
-            self._asked(self._api.Dashboard.delete, number)
-        except RefusedError as refused:
-            if refused.status != 404:
-                raise
+        self._gone(self._api.Dashboard.delete, number)
 
     # Metrics.
 
@@ -165,7 +206,7 @@ class Api:
         """Return the series that a query gives for the last so many seconds."""
         now = int(time.time())
         answer = self._asked(self._api.Metric.query, start=now - int(span), end=now, query=query)
-        return list(answer.get("series") or ())
+        return [answers.series(one) for one in answers.listed(answer, "series")]
 
     def seed(self, name: str, tag_lists: Sequence[Sequence[str]]) -> None:
         """Send a count of 0 with each list of tags, so that Datadog knows the series."""
@@ -184,7 +225,7 @@ class Api:
             self._asked(self._api.Metric.send, metrics=metrics)
 
     def _asked(self, ask: Callable[..., Any], *words: Any, **named: Any) -> Any:
-        """Ask, and tell what an answer means that is no answer."""
+        """Ask, and tell what an answer means that cannot be read."""
         from datadog.api.exceptions import DatadogException
 
         try:
@@ -195,19 +236,22 @@ class Api:
             raise
         except (DatadogException, ValueError) as problem:  # without its text: it may hold a key
             kind = type(problem).__name__
-            raise ToolError(f"Datadog at {self.site} answered what is no answer ({kind})") from None
+            told = f"Datadog at {self.site} sent an unexpected response ({kind})"
+            raise ToolError(told) from None
 
     def _why_forbidden(self, refused: RefusedError) -> str:
         """Find out which key it is: one request takes the API key alone."""
-        from datadog.api.api_client import APIClient
+        from datadog.api.exceptions import DatadogException
 
         try:
-            APIClient.submit("GET", "validate")
+            self._submit("GET", "validate")
         except RefusedError:
             return f"DD_API_KEY is not known at {self.site}: it is wrong, or of another DD_SITE"
+        except (DatadogException, ValueError):
+            pass  # it was answered, and that is all that was asked
         return (
-            f"DD_APP_KEY is wrong, or must not do this ({refused}): it needs monitors_read, "
-            "monitors_write, dashboards_read, dashboards_write, timeseries_query"
+            f"DD_APP_KEY is wrong, or lacks a permission ({refused}): it needs "
+            f"{', '.join(PERMISSIONS)}"
         )
 
 
@@ -219,8 +263,19 @@ def _same(found: Monitor, wanted: Monitor) -> bool:
     )
 
 
-def _given(words: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in words.items() if value is not None}
+def _address(environ: Mapping[str, str]) -> str:
+    """Return another address of the API, if there is one: the package's own variable for it."""
+    named = environ.get("DATADOG_HOST", "").strip().rstrip("/")
+    if not named:
+        return ""
+    try:
+        parts = urlsplit(named)
+        valid = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        valid = False
+    if not valid:
+        raise ToolError("DATADOG_HOST is not a URL such as https://dd-proxy.example.com")
+    return named
 
 
 def _key(environ: Mapping[str, str], name: str) -> str:
@@ -228,96 +283,5 @@ def _key(environ: Mapping[str, str], name: str) -> str:
     if not key:
         raise ToolError(f"{name} is not set: Datadog asks for DD_API_KEY and DD_APP_KEY")
     if not re.fullmatch(r"[!-~]+", key):
-        raise ToolError(f"{name} is no key: it holds spaces or odd characters")
+        raise ToolError(f"{name} is not a key: it holds spaces or odd characters")
     return key
-
-
-class _Transport:
-    """The package's place for an HTTP client; its own neither waits nor tries again."""
-
-    _session: Any = None
-    _lock = threading.Lock()
-
-    @classmethod
-    def request(cls, method: str, url: str, **options: Any) -> Any:
-        """Send a request until there is an answer, within the bound; raise RefusedError."""
-        harmless = method in _HARMLESS or url.endswith(_HARMLESS_POSTS)
-        options = {key: value for key, value in options.items() if key != "max_retries"}
-        end = time.monotonic() + PATIENCE
-        pause = _FIRST_PAUSE
-        while True:
-            answer = cls._answer(method, url, options)
-            if isinstance(answer, str):
-                trouble, wait = answer, pause
-            elif answer.status_code < 400:
-                return answer
-            elif answer.status_code == 429:
-                trouble, wait = "Datadog's rate limit is used up", _until_turn(answer, pause)
-            elif answer.status_code >= 500:
-                trouble, wait = f"Datadog answers {answer.status_code}", pause
-            else:
-                raise RefusedError(answer.status_code, _errors(answer.content))
-            if not harmless and not trouble.endswith("used up"):
-                raise UncertainError(trouble)
-            if time.monotonic() + wait > end:
-                raise ToolError(f"{trouble}; given up after {PATIENCE:.0f} s")
-            _pause(wait)
-            pause = min(2 * pause, _LONGEST_PAUSE)
-
-    @classmethod
-    def _answer(cls, method: str, url: str, options: Mapping[str, Any]) -> Any:
-        """Send a request once; return the answer, or what was wrong on its way."""
-        import requests
-
-        try:
-            return cls._opened().request(method, url, **{**options, "timeout": TIMEOUT})
-        except requests.RequestException as problem:
-            return _trouble(problem, url)
-
-    @classmethod
-    def _opened(cls) -> Any:
-        import requests
-
-        with cls._lock:
-            if cls._session is None:
-                cls._session = requests.Session()
-                adapter = requests.adapters.HTTPAdapter(pool_maxsize=AT_ONCE)
-                for scheme in ("https://", "http://"):
-                    cls._session.mount(scheme, adapter)
-            return cls._session
-
-
-def _pause(seconds: float) -> None:
-    if STOPPED.wait(seconds):
-        raise ToolError("interrupted before it was tried again")
-
-
-def _until_turn(answer: Any, pause: float) -> float:
-    """Return how long to wait: until the rate limit's period is over, where that is told."""
-    named = answer.headers.get("X-RateLimit-Reset", "")
-    return max(float(named), pause) if re.fullmatch(r"[0-9]{1,6}(\.[0-9]+)?", named) else pause
-
-
-def _trouble(problem: Exception, url: str) -> str:
-    """Say what went wrong on the way, without the headers that an exception may hold.
-
-    Raises:
-        ToolError: Nothing was sent, and another try would not help.
-    """
-    host = url.split("/")[2]
-    causes = str(problem).lower()
-    if "resol" in causes:
-        raise ToolError(f"{host} cannot be found: is DD_SITE right, is there a network?") from None
-    if "refused" in causes or "proxy" in causes:
-        raise ToolError(f"{host} cannot be reached: the connection was refused") from None
-    if "certificate" in causes:
-        raise ToolError(f"the certificate of {host} is not trusted") from None
-    return f"{host} does not answer" if "timed out" in causes else f"{host} broke the connection"
-
-
-def _errors(content: bytes) -> list[str]:
-    try:
-        errors = json.loads(content).get("errors") or []
-    except (ValueError, AttributeError):
-        return []
-    return [str(one) for one in errors] if isinstance(errors, list) else [str(errors)]

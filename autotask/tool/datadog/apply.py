@@ -11,7 +11,8 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from typing import NamedTuple
 
 from autotask.tool.datadog import plan
-from autotask.tool.datadog.api import AT_ONCE, STOPPED, Api
+from autotask.tool.datadog.api import Api
+from autotask.tool.datadog.transport import AT_ONCE, STOPPED
 from autotask.tool.errors import ToolError
 
 

@@ -30,13 +30,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     export = actions.add_parser("export", help="write the monitors as JSON or for Terraform")
     add_source(export)
     add_export(export)
+    export.add_argument(
+        "--prune", action="store_true", help="remove files of an earlier export no longer needed"
+    )
     plan = actions.add_parser("plan", help="show what `apply` would change")
     add_plan(plan)
     apply = actions.add_parser("apply", help="show what is to change, and change it")
     add_apply(apply)
     for one in (plan, apply):
         one.add_argument("--prune", action="store_true", help="delete those of ours wanted no more")
-    mute = actions.add_parser("mute", help="let no monitor wake anybody because of a task")
+    mute = actions.add_parser("mute", help="mute all monitors of a task")
     mute.add_argument(
         "--for",
         dest="span",
@@ -72,8 +75,16 @@ def add_export(parser: argparse.ArgumentParser) -> None:
     """Declare how to export."""
     parser.add_argument("--format", choices=("json", "terraform"), default="json")
     parser.add_argument(
-        "-o", "--output", metavar="DIR", type=Path, help="into files there (default: print)"
+        "-o",
+        "--output",
+        metavar="DIR",
+        type=_folder,
+        help="into files there (default, or -: print)",
     )
+
+
+def _folder(text: str) -> Path | None:
+    return None if text == "-" else Path(text)
 
 
 def add_plan(parser: argparse.ArgumentParser) -> None:

@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from autotask.tool.datadog import dashboard, export, monitors, monitors_actions
+from autotask.tool.datadog import answers, dashboard, export, monitors, monitors_actions
 from autotask.tool.datadog.api import Api
 from autotask.tool.datadog.config import Config
 
@@ -26,10 +26,10 @@ def _wanted(arguments: argparse.Namespace) -> tuple[Config, Dashboard]:
 def _export(arguments: argparse.Namespace) -> None:
     _, wanted = _wanted(arguments)
     if arguments.format == "terraform":
-        text, name = export.terraform_dashboard(wanted), "dashboard.tf"
+        files = {"dashboard.tf": export.terraform_dashboard(wanted)}
     else:
-        text, name = export.json_text(wanted), "dashboard.json"
-    monitors_actions.print_export({name: text}, text, arguments.output)
+        files = {"dashboard.json": export.json_text(wanted)}
+    monitors_actions.print_export(files, arguments)
 
 
 def _plan(arguments: argparse.Namespace) -> int:
@@ -77,8 +77,10 @@ def _write(api: Api, wanted: Dashboard, found: list[Dashboard], changed: bool) -
 def _found(api: Api, wishes: Config) -> list[Dashboard]:
     """Return the dashboards of this set, which are known by their description, the oldest first."""
     marks = set(monitors.set_tags(wishes))
-    summaries = api.dashboards()
-    ours = [one for one in summaries if marks <= set(str(one.get("description") or "").split())]
+    marked = (
+        one for one in api.dashboards() if marks <= set(str(one.get("description") or "").split())
+    )
+    ours = [answers.dashboard(one) for one in marked]
     ours.sort(key=lambda one: (str(one.get("created_at") or ""), str(one["id"])))
     return [api.dashboard(one["id"]) for one in ours]
 

@@ -38,6 +38,7 @@ _STEPS = (
     *(days * _DAY for days in (1, 1.5, 2, 3, 4, 5, 6, 7)),
 )
 _HIGH, _LOW = 2, 4  # priorities
+_NEW_HOST_DELAY = 300  # seconds: the server's own, which Terraform would else see as a change
 _QUERY_GROUPS = "{env,service,task}"
 _BY_HAND = "trigger:terminal"  # what somebody tries out wakes nobody
 _NAMES = ("task:", "service:", "env:")
@@ -485,6 +486,7 @@ def _monitor(
     **options: Any,
 ) -> Monitor:
     if type_ == "service check":
+        options["notify_no_data"] = False  # the server adds it where `on_missing_data` is not
         options["thresholds"] = {"ok": 1, "warning": 1, "critical": critical}
     else:
         options["thresholds"] = {"critical": critical}
@@ -499,7 +501,12 @@ def _monitor(
         "message": message,
         "tags": [*set_tags(config), key_tag(key), *about, *config.tags],
         "priority": wishes.priority or (_LOW if kind == "slow" else _HIGH),
-        "options": {"include_tags": True, "notify_audit": False, **options},
+        "options": {
+            "include_tags": True,
+            "new_host_delay": _NEW_HOST_DELAY,
+            "notify_audit": False,
+            **options,
+        },
     }
 
 

@@ -7,17 +7,18 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from autotask.tool import history, interrupts, output, quantities
 from autotask.tool.datadog import apply as applying
-from autotask.tool.datadog import config, export, gone, init, monitors, plan, remarks
+from autotask.tool.datadog import config, downtimes, export, gone, init, monitors, plan, remarks
 from autotask.tool.datadog import history as seen
 from autotask.tool.datadog.api import Api
 from autotask.tool.datadog.config import Config
+from autotask.tool.datadog.downtimes import Silence
 from autotask.tool.datadog.history import Task
 from autotask.tool.errors import ToolError
 
@@ -110,21 +111,35 @@ def _init(arguments: argparse.Namespace) -> None:
 
 
 def _export(arguments: argparse.Namespace) -> None:
-    _, _, made = _wanted(arguments)
+    wishes, _, made = _wanted(arguments)
+    folder: Path | None = arguments.output
+    if arguments.prune and folder is None:
+        raise ToolError("--prune needs a folder: -o DIR")
+    left: list[Path] = []
     if arguments.format == "terraform":
-        text = export.terraform_monitors(made.monitors)
-        files = {"monitors.tf": text}
+        files = {"monitors.tf": export.terraform_monitors(made.monitors)}
+    elif folder is None:
+        files = {"monitors.json": export.json_text(made.monitors)}
     else:
-        text = export.json_text(made.monitors)
         files = export.json_files(made.monitors)
-    print_export(files, text, arguments.output)
+        left = export.left_behind(folder, files, monitors.set_tags(wishes))
+    print_export(files, arguments)
+    for path in left:
+        if arguments.prune:
+            path.unlink()
+            output.notice(f"removed {path}: no longer needed")
+        else:
+            output.notice(f"{path} is no longer needed (--prune removes it)")
     _tell_without(made)
 
 
-def print_export(files: dict[str, str], text: str, folder: Path | None) -> None:
-    """Write files into a folder, or the text to standard output."""
+def print_export(files: dict[str, str], arguments: argparse.Namespace) -> None:
+    """Write files into a folder, or what is in them to standard output."""
+    folder: Path | None = arguments.output
+    if arguments.format == "terraform":
+        files = export.with_provider(files, folder)
     if folder is None:
-        sys.stdout.write(text)
+        sys.stdout.write("\n".join(files.values()))
     else:
         export.write(files, folder)
         output.print_rich(output.styled(f"wrote {_counted(len(files), 'file')} into {folder}"))
@@ -270,38 +285,52 @@ def _seeded(api: Api, changes: Sequence[plan.Change], tasks: Sequence[Task]) -> 
 
 
 def _mute(arguments: argparse.Namespace) -> None:
-    end = None if arguments.span is None else int(time.time() + arguments.span)
+    end = None if arguments.span is None else time.time() + arguments.span
+    until = "" if end is None else f" until {_moment(end)}"
     api, found = _of_task(arguments)
-    for number, scope in found:
-        api.mute(number, scope, end)
-    if all(scope is not None for _, scope in found):
+    api.mute(list(found), end)
+    if all(silence.scope != downtimes.ALL_GROUPS for silence in found):
         output.notice(
             f"no monitor is of {arguments.task} alone: is that its name in `autotask tasks`?"
         )
-    until = "" if end is None else f" until {_moment(end)}"
-    output.print_rich(
-        output.styled(f"muted {_counted(len(found), 'monitor')} of {arguments.task}{until}")
-    )
+    _tell_silences("muted", arguments.task, until, found)
 
 
 def _unmute(arguments: argparse.Namespace) -> None:
     api, found = _of_task(arguments)
-    count = sum(api.unmute(number, scope) for number, scope in found)
-    output.print_rich(output.styled(f"unmuted {_counted(count, 'monitor')} of {arguments.task}"))
+    unmuted = api.unmute(list(found))
+    if unmuted:
+        names = {silence: name for silence, name in found.items() if silence in unmuted}
+        _tell_silences("unmuted", arguments.task, "", names)
+    else:
+        told = f"nothing was muted: no monitor of {arguments.task} has a downtime of `mute`"
+        output.print_rich(output.styled(told))
+
+
+def _tell_silences(done: str, task: str, until: str, names: Mapping[Silence, str]) -> None:
+    """Name the monitors; of one for many tasks, say that it is this task's part alone."""
+    lines = [f"{done} {_counted(len(names), 'monitor')} of {task}{until}:"]
+    for silence, name in names.items():
+        part = "" if silence.scope == downtimes.ALL_GROUPS else f" (only for {task})"
+        lines.append(f"  {name}{part}")
+    output.print_rich(*map(output.styled, lines))
 
 
 def _moment(seconds: float) -> str:
     return quantities.local(seconds).strftime("%Y-%m-%d %H:%M")
 
 
-def _of_task(arguments: argparse.Namespace) -> tuple[Api, list[tuple[int, str | None]]]:
-    """Return a task's monitors, and for those of many tasks which of their groups it is."""
+def _of_task(arguments: argparse.Namespace) -> tuple[Api, dict[Silence, str]]:
+    """Return what mutes a task's monitors, or its groups in those of many tasks; with names."""
     wishes = read_config(arguments)
     api = Api(os.environ)
-    name = f"task:{seen.tag_value('task', arguments.task)}"
+    tag = f"task:{seen.tag_value('task', arguments.task)}"
     ours = api.monitors(monitors.set_tags(wishes))
-    about = [one for one in ours if monitors.is_about(one, name)]
-    found = [(int(one["id"]), None if name in one["tags"] else name) for one in about]
+    found = {
+        downtimes.silence(one["id"], tag, alone=tag in one["tags"]): one["name"]
+        for one in ours
+        if monitors.is_about(one, tag)
+    }
     if not found:
         raise ToolError(f"no monitor of ours is about {arguments.task}")
     return api, found

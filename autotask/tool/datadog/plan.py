@@ -17,7 +17,9 @@ _FIELDS = ("name", "query", "message", "tags", "priority")
 # Options that are ours to set, to change and to take away; all others stay as they are found.
 _OPTIONS = {
     "include_tags": True,  # and what the server takes them for where they are not there
+    "new_host_delay": 300,
     "notify_audit": False,
+    "notify_no_data": False,
     "on_missing_data": "default",
     "require_full_window": False,
     "scheduling_options": {},
@@ -182,7 +184,10 @@ def body(change: Change) -> Monitor:
         return change.wanted
     assert change.found is not None
     others = {k: v for k, v in (change.found.get("options") or {}).items() if k not in _OPTIONS}
-    whole = {**change.wanted, "options": {**others, **change.wanted["options"]}}
+    options = {**others, **change.wanted["options"]}
+    if "new_group_delay" in others:  # which takes the place of `new_host_delay`
+        del options["new_host_delay"]
+    whole = {**change.wanted, "options": options}
     del whole["type"]
     return whole
 

@@ -32,10 +32,12 @@ _BY_HAND = "trigger:terminal"
 _ANY_MONITOR = {"#is_alert", "/is_alert", "#is_recovery", "/is_recovery"}
 _OPTIONS = {
     "query alert": {
-        *("include_tags", "notify_audit", "on_missing_data", "require_full_window"),
-        *("scheduling_options", "thresholds"),
+        *("include_tags", "new_host_delay", "notify_audit", "on_missing_data"),
+        *("require_full_window", "scheduling_options", "thresholds"),
     },
-    "service check": {"include_tags", "notify_audit", "thresholds"},
+    "service check": {
+        *("include_tags", "new_host_delay", "notify_audit", "notify_no_data", "thresholds"),
+    },
 }
 _KEYS = {"name", "type", "query", "message", "tags", "priority", "options"}
 _WHOM = re.compile(r"@\S+( @\S+)*")

@@ -1,6 +1,7 @@
 """A Datadog on the loopback interface: keeps monitors and dashboards, obeys and fails as it does.
 
-What it takes and what it makes of it is from Datadog's documentation and what its clients say.
+What it takes and what it makes of it is from Datadog's documentation, what its clients say, and
+the exchanges that these have recorded. Downtimes: /api/v2/downtime, here under `/v2`.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from urllib.parse import parse_qs, urlsplit
 
 Json = dict[str, Any]
 API_KEY, APP_KEY = "a" * 32, "b" * 40
+NO_CONTENT = object()  # an answer: 204, and nothing
 _QUOTED = r'"[^"]+"(?:,"[^"]+")*'
 _CHECK_QUERY = re.compile(
     rf'"[\w.]+"\.over\({_QUOTED}\)(?:\.exclude\({_QUOTED}\))?\.by\({_QUOTED}\)'
@@ -51,6 +53,7 @@ class Datadog:
 
     monitors: dict[int, Json] = field(default_factory=dict)
     dashboards: dict[str, Json] = field(default_factory=dict)
+    downtimes: dict[str, Json] = field(default_factory=dict)
     series: list[Json] = field(default_factory=list)  # metrics that were sent
     answers: list[list[Json]] = field(default_factory=list)  # to queries, in turn
     faults: list[Fault] = field(default_factory=list)
@@ -58,6 +61,7 @@ class Datadog:
     page: int = 1000  # monitors that it gives at most at a time
     deaf: bool = False  # gives all monitors, whatever their tags
     forbidden: str = ""  # a method that the application key must not use
+    instead: dict[tuple[str, str], Any] = field(default_factory=dict)  # answers to method and path
     number: int = 1000
     most_at_once: int = 0
     limited_until: float = 0  # on the monotonic clock
@@ -96,7 +100,8 @@ class Datadog:
                 return {"status": "ok"}
             if keys[1] != APP_KEY or method == self.forbidden:
                 raise NoError(403, "Forbidden")
-            return self._routed(method, path, query, body)
+            answer = self._routed(method, path, query, body)
+            return self.instead.get((method, path), answer)
 
     def trouble(self, method: str, path: str) -> Fault | None:
         """Return the fault that comes now."""
@@ -121,6 +126,8 @@ class Datadog:
         parts = path.strip("/").split("/")
         if parts == ["query"]:
             return {"status": "ok", "series": self.answers.pop(0) if self.answers else []}
+        if parts[:2] == ["v2", "downtime"]:
+            return self._downtime(method, parts[2:], query, body)
         if parts[0] == "dashboard":
             return self._dashboard(method, parts[1:], body)
         if parts == ["monitor"] and method == "GET":
@@ -128,13 +135,11 @@ class Datadog:
         if parts in (["monitor"], ["monitor", "validate"]):
             _check(body)
             return self._store(body) if len(parts) == 1 else {}
-        return self._one(method, int(parts[1]), parts[2:], body)
+        return self._one(method, int(parts[1]), body)
 
-    def _one(self, method: str, number: int, action: list[str], body: Any) -> Any:
+    def _one(self, method: str, number: int, body: Any) -> Any:
         if number not in self.monitors:
             raise NoError(404, "Monitor not found")
-        if action:
-            return self._silenced(number, action[0], body or {})
         if method == "DELETE":
             del self.monitors[number]
             return {"deleted_monitor_id": number}
@@ -168,14 +173,40 @@ class Datadog:
         self.monitors[number] = _as_kept(after)
         return self.monitors[number]
 
-    def _silenced(self, number: int, action: str, body: Json) -> Json:
-        silenced = self.monitors[number]["options"].setdefault("silenced", {})
-        scope = body.get("scope", "*")
-        if action == "mute":
-            silenced[scope] = body.get("end")
-        elif silenced.pop(scope, "no") == "no":
-            raise NoError(400, "Monitor is not muted")
-        return self.monitors[number]
+    def _downtime(self, method: str, parts: list[str], query: dict[str, str], body: Any) -> Any:
+        if method == "POST":
+            return {"data": self.downtime(**body["data"]["attributes"])}
+        if method == "GET":
+            found = [
+                one
+                for one in self.downtimes.values()
+                if query.get("current_only") != "true" or _status(one) == "active"
+            ]
+            first = int(query.get("page[offset]", 0))
+            return {"data": found[first : first + int(query.get("page[limit]", 30))]}
+        if parts[0] not in self.downtimes:
+            raise NoError(404, "Downtime not found")
+        self.downtimes[parts[0]]["attributes"]["status"] = "canceled"  # it stays for two days
+        return NO_CONTENT
+
+    def downtime(self, **attributes: Any) -> Json:
+        """Keep a downtime, which begins now."""
+        if set(attributes["monitor_identifier"]) not in ({"monitor_id"}, {"monitor_tags"}):
+            raise NoError(400, "monitor_identifier: one of monitor_id, monitor_tags")
+        if not re.fullmatch(r"\*|[a-z_]+:([\w./-]|\\.)+", attributes["scope"]):
+            raise NoError(400, "All values must have a key")
+        schedule = {"start": None, "end": None, **attributes.get("schedule", {})}
+        if schedule["end"] and not re.fullmatch(r"[0-9-]{10}T[0-9:]{8}Z", schedule["end"]):
+            raise NoError(400, "end: an offset of zero")
+        self.number += 1
+        kept = {"message": None, **attributes, "schedule": schedule, "status": "active"}
+        name = f"0e08ee7b-{self.number}"
+        self.downtimes[name] = {"type": "downtime", "id": name, "attributes": kept}
+        return self.downtimes[name]
+
+    def muted(self) -> list[Json]:
+        """Return what the downtimes say that are active."""
+        return [one["attributes"] for one in self.downtimes.values() if _status(one) == "active"]
 
     def _dashboard(self, method: str, parts: list[str], body: Any) -> Any:
         if not parts and method == "GET":
@@ -194,8 +225,13 @@ class Datadog:
         if method in ("POST", "PUT"):
             kept = {"created_at": f"2026-11-{self.number}", **copy.deepcopy(body), "id": name}
             _number_widgets(kept["widgets"])
-            self.dashboards[name] = {"author_handle": "x", "is_read_only": False, **kept}
+            added = {"author_handle": "x", "is_read_only": False}
+            self.dashboards[name] = {**added, "notify_list": None, "restricted_roles": [], **kept}
         return self.dashboards[name]
+
+
+def _status(downtime: Json) -> str:
+    return str(downtime["attributes"]["status"])
 
 
 def _number_widgets(widgets: list[Json]) -> None:
@@ -212,12 +248,15 @@ def _as_kept(monitor: Json) -> Json:
     """Return a monitor as the server gives it back: with keys of its own, without defaults."""
     options = monitor["options"]
     kept = {"notify_audit": False, "silenced": {}, "include_tags": True, **options}
+    if "new_group_delay" not in kept:
+        kept.setdefault("new_host_delay", 300)
+    if "on_missing_data" not in kept:
+        kept.setdefault("notify_no_data", False)
     if "thresholds" in kept:
         kept["thresholds"] = {key: float(value) for key, value in kept["thresholds"].items()}
     if kept.get("on_missing_data") == "default":
         del kept["on_missing_data"]
     if monitor["type"] in ("metric alert", "query alert"):
-        kept.setdefault("new_host_delay", 300)
         monitor = {**monitor, "type": "query alert"}
     return {**monitor, "options": kept}
 
@@ -282,7 +321,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer_one(self) -> None:
         url = urlsplit(self.path)
-        path = url.path.removeprefix("/api/v1") if hasattr(str, "removeprefix") else url.path[7:]
+        path = url.path.removeprefix("/api").removeprefix("/v1")
         data = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         fault = self.knows.trouble(self.command, path)
         kind = fault.kind if fault else ""
@@ -308,12 +347,14 @@ class _Handler(BaseHTTPRequestHandler):
         except NoError as no:
             self._send(no.status, {"errors": no.errors})
         else:
-            self._send(200, answer, cut=kind == "cut")
+            self._send(204 if answer is NO_CONTENT else 200, answer, cut=kind == "cut")
 
     def _send(
         self, status: int, answer: Any, headers: dict[str, str] | None = None, cut: bool = False
     ) -> None:
-        data = b"<html>" if answer is None else json.dumps(answer).encode()
+        data = (
+            b"<html>" if answer is None else json.dumps(answer).encode() if status != 204 else b""
+        )
         self.send_response(status)
         for name, value in (headers or {}).items():
             self.send_header(name, value)

@@ -22,7 +22,7 @@ from tool.datadog.server import API_KEY, APP_KEY, Datadog, Fault, NoError
 from tool.journals import COMMAND, Book, autotask, on_terminal
 
 from autotask.tool.cli import main
-from autotask.tool.datadog import api
+from autotask.tool.datadog import api, transport
 from autotask.tool.errors import ToolError
 
 Json = dict[str, Any]
@@ -94,7 +94,7 @@ def test_all_are_looked_at_before_one_is_written(datadog: Datadog, nightly: Book
 def test_no_more_than_a_few_are_asked_at_once(datadog: Datadog, nightly: Book) -> None:
     datadog.faults = [Fault("slow", "POST", times=14)]
     applied()
-    assert 1 < datadog.most_at_once <= api.AT_ONCE
+    assert 1 < datadog.most_at_once <= transport.AT_ONCE
 
 
 CHANGED_BY_HAND: list[tuple[str, str, Any]] = [
@@ -108,6 +108,7 @@ CHANGED_BY_HAND: list[tuple[str, str, Any]] = [
     ("options.require_full_window", "require_full_window", True),
     ("options.notify_audit", "notify_audit", True),
     ("options.include_tags", "include_tags", False),
+    ("options.new_host_delay", "new_host_delay", 600),
 ]
 
 
@@ -132,7 +133,7 @@ def test_what_was_changed_by_hand_is_shown_and_changed_back(
 LEFT_ALONE = [
     ("silenced", {"*": 1900000000}),
     ("avalanche_window", 10),
-    ("new_host_delay", 600),
+    ("new_group_delay", 60),
     ("renotify_interval", 60),
 ]
 
@@ -444,7 +445,7 @@ def test_the_end_of_a_rate_limit_is_waited_for(datadog: Datadog) -> None:
 def test_the_waiting_has_a_bound(
     datadog: Datadog, nightly: Book, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(api, "PATIENCE", 0.6)
+    monkeypatch.setattr(transport, "PATIENCE", 0.6)
     datadog.faults = [Fault("broken", times=1000)]
     asking = api.Api(os.environ)
     with pytest.raises(ToolError, match="answers 500; given up after"):
@@ -495,14 +496,17 @@ def test_ctrl_c_does_not_wait_for_another_try(datadog: Datadog, nightly: Book) -
 WRONG: list[tuple[dict[str, str | None], str]] = [
     ({"DD_API_KEY": None}, "DD_API_KEY is not set"),
     ({"DD_APP_KEY": None}, "DD_APP_KEY is not set"),
-    ({"DD_API_KEY": "secret key"}, "DD_API_KEY is no key"),
-    ({"DD_API_KEY": "secret\nkey"}, "DD_API_KEY is no key"),
+    ({"DD_API_KEY": "secret key"}, "DD_API_KEY is not a key"),
+    ({"DD_API_KEY": "secret\nkey"}, "DD_API_KEY is not a key"),
     ({"DD_API_KEY": "secret-one"}, "DD_API_KEY is not known at datadoghq.com"),
     ({"DD_API_KEY": "secret-one", "DD_SITE": "datadoghq.eu"}, "is not known at datadoghq.eu"),
-    ({"DD_APP_KEY": "secret-two"}, "DD_APP_KEY is wrong, or must not do this"),
-    ({"DD_SITE": "https://x"}, "DD_SITE is no site"),
+    ({"DD_APP_KEY": "secret-two"}, "DD_APP_KEY is wrong, or lacks a permission"),
+    ({"DD_SITE": "https://x"}, "DD_SITE is not a valid site"),
     ({"DATADOG_HOST": "http://127.0.0.1:9"}, "127.0.0.1:9 cannot be reached"),
     ({"DATADOG_HOST": "http://no.such.invalid"}, "no.such.invalid cannot be found"),
+    ({"DATADOG_HOST": "dd-proxy.corp"}, "DATADOG_HOST is not a URL"),
+    ({"DATADOG_HOST": "http://x:99999"}, "DATADOG_HOST is not a URL"),
+    ({"DATADOG_HOST": "http://" + "x" * 70}, "is not valid"),
 ]
 
 

@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tool.datadog import server
 from tool.datadog.linter import problems
 from tool.datadog.reading import Point, alarms
 
 from autotask.tool.datadog import config, export, monitors
-from autotask.tool.datadog.history import Task
+from autotask.tool.datadog.history import Task, tag_value
 from autotask.tool.datadog.schedule import Schedule
 
 Json = dict[str, Any]
@@ -455,3 +456,63 @@ def test_terraform_reads_the_same_monitors(tasks: list[Task], document: Json) ->
         read = json.loads(inside.replace("$${", "${").replace("%%{", "%{"))
         assert {**read, "tags": one["tags"]} == one
         assert read["tags"] == ["managed_by:terraform", *one["tags"][1:]]
+
+
+NAMED = [  # the names of tasks, and of the resources of what watches that they hang
+    (["nightly.py"], ["nightly_py_hangs"]),
+    (["db:migrate", "compile:main.c"], ["db_migrate_hangs", "compile_main_c_hangs"]),
+    (
+        ["grün", "7z-all", "_x", "a-b"],
+        ["grün_hangs", "task_7z-all_hangs", "task__x_hangs", "a-b_hangs"],
+    ),
+]
+
+
+@pytest.mark.parametrize(("tasks", "names"), NAMED)
+def test_what_is_exported_has_the_names_of_tasks(tasks: list[str], names: list[str]) -> None:
+    document = {"task": {name: {"hung_after": "1h"} for name in tasks}}
+    found = [one for one in made([], document) if "hung" in str(monitors.key_of(one))]
+    assert [name.removesuffix(".json") for name in export.json_files(found)] == names
+    text = export.terraform_monitors(found)
+    assert re.findall('^resource "datadog_monitor_json" "(.*)" {$', text, re.MULTILINE) == names
+    backwards = [name.removesuffix(".json") for name in export.json_files(found[::-1])]
+    assert backwards == names[::-1]
+
+
+def test_where_tasks_would_have_one_name_each_has_a_part_of_its_key() -> None:
+    found = made([], {"task": {name: {"hung_after": "1h"} for name in ("a.b", "a:b", "ab")}})
+    hung = [one for one in found if "hung" in str(monitors.key_of(one))]
+    first, second, alone = (name.removesuffix(".json") for name in export.json_files(hung))
+    assert all(re.fullmatch("a_b_hangs_[0-9a-f]{6}", name) for name in (first, second))
+    assert (first != second, alone) == (True, "ab_hangs")
+    assert list(export.json_files(hung[1:2])) == ["a_b_hangs.json"]
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(st.text(min_size=1, max_size=90), min_size=1, max_size=4))
+def test_what_is_exported_has_names_of_its_own_that_terraform_and_disks_take(
+    tasks: list[str],
+) -> None:
+    found = made([Task(tag_value("task", name)) for name in tasks])
+    wanted = {monitors.key_of(one): one for one in found}
+    names = list(export.json_files(list(wanted.values())))
+    assert len(set(names)) == len(wanted)
+    for name in names:
+        assert len(name.encode()) <= 255
+        assert re.fullmatch(r"[^\W\d][\w-]*\.json", name)
+
+
+# The fields that terraform-provider-datadog leaves out when it compares (monitorComputedFields).
+COMPUTED = ("id", "multi")
+
+
+@pytest.mark.parametrize(("tasks", "document"), [one[1:] for one in SETS])
+def test_terraform_sees_no_change_in_what_datadog_gives_back(
+    tasks: list[Task], document: Json
+) -> None:
+    for one in made(tasks, document):
+        kept = server.Datadog().add(**one)
+        del kept["options"]["silenced"]
+        if one["options"].get("on_missing_data") == "default":  # which is given back, or is not
+            kept["options"]["on_missing_data"] = "default"
+        assert {key: value for key, value in kept.items() if key not in COMPUTED} == one
