@@ -85,10 +85,9 @@ def _why_none(arguments: argparse.Namespace) -> str:
     """Say why no task was seen."""
     if arguments.from_datadog:
         return "Datadog has seen none in 14 days (runs from a terminal are ignored)"
-    with history.opened() as index:
-        if index is None:
-            return history.NO_RUNS
-        by_hand = seen.from_terminal(index)
+    by_hand = history.ask(lambda index: None if index is None else seen.from_terminal(index))
+    if by_hand is None:
+        return history.NO_RUNS
     if not by_hand:
         return "no runs in the last 60 days"
     return (
