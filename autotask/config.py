@@ -177,13 +177,18 @@ class Settings:
         return None
 
     def _tags(self) -> dict[str, str]:
-        """Join DD_TAGS (commas or spaces between them) and AUTOTASK_TAGS, which wins."""
+        """Join DD_TAGS (commas or spaces between them) and AUTOTASK_TAGS, which wins.
+
+        A word of DD_TAGS without a colon is a tag as well: a key with no value.
+        """
         theirs = self._environ.get("DD_TAGS", "").replace(",", " ").split()
         tags = {}
         for item in theirs + self._list("AUTOTASK_TAGS"):
             key, colon, value = item.partition(":")
             if key and colon and value:
                 tags[key.strip()] = value.strip()
+            elif key and item in theirs:
+                tags[key] = ""
             elif item not in theirs:
                 self.problems.append(f"AUTOTASK_TAGS: {item!r} is not key:value")
         return tags

@@ -23,8 +23,9 @@ if TYPE_CHECKING:
     from autotask.run import Outcome
 
 _UDP_SIZE = 1432  # bytes of a datagram that fit an Ethernet frame
-_UNIX_SIZE = 8192  # the Agent's buffer
+_BUFFER = 8192  # bytes that the Agent reads at once, by both ways in
 _TAG_LENGTH = 200
+_MOST_TAGS = 5000  # bytes of a process's tags: a line with more would not fit the Agent's buffer
 _WAITING = 1000  # datagrams kept while a host name is being resolved
 _PAUSE = 0.1  # seconds in which nothing is tried after a refusal: each try costs
 _UNKNOWN = 10.0  # seconds after which a host name that was not known is looked up again
@@ -48,7 +49,8 @@ class Wire:
 
     def __init__(self, settings: Settings) -> None:
         self._family, self._host, self._port = settings.destination
-        self._size = _UDP_SIZE if self._family == "udp" else _UNIX_SIZE
+        is_here = self._host in ("localhost", "::1") or self._host.startswith("127.")
+        self._size = _BUFFER if is_here or self._family == "unix" else _UDP_SIZE
         self._events = settings.events
         self._lock = RLock()  # threads share the socket; a signal handler's task may come between
         self._only = 0  # the one thread that may still send
@@ -64,15 +66,14 @@ class Wire:
         self._identity: tuple[int, int] | None = None
         # Task, framework, their tags: one value, for threads.
         self._last: tuple[str | None, str, str] = (None, "", "")
-        self._tags = ",".join(
-            [
-                tag("env", settings.env or "unknown"),
-                tag("service", settings.service or "unknown"),
-                *([tag("version", settings.version)] if settings.version else []),
-                *[tag(key, value) for key, value in settings.tags.items()],
-                *([f"dd.internal.entity_id:{settings.entity_id}"] if settings.entity_id else []),
-            ]
-        )
+        said = {"env": settings.env, "service": settings.service, "version": settings.version}
+        tags = "".join([f",{tag(key, value)}" for key, value in said.items() if value])
+        if settings.entity_id:
+            tags += f",dd.internal.entity_id:{settings.entity_id}"
+        tags += "".join([f",{tag(key, value)}" for key, value in settings.tags.items()])
+        if len(tags) * 4 > _MOST_TAGS and len(tags.encode()) > _MOST_TAGS:
+            tags = tags.encode()[:_MOST_TAGS].decode("utf-8", "ignore").rpartition(",")[0]
+        self._tags = tags  # of each line, after its own: with a comma before each
 
     def is_paused(self) -> bool:
         """Tell whether the Agent was away a moment ago, and nothing is to be sent."""
@@ -86,7 +87,7 @@ class Wire:
 
     def running(self, task: str, framework: str, trigger: str, seconds: float) -> None:
         """Say for how long a run has been running by now."""
-        tags = f"{self._task_tags(task, framework)},trigger:{trigger},{self._tags}"
+        tags = f"{self._task_tags(task, framework)},trigger:{trigger}{self._tags}"
         self._send([f"autotask.task.running_seconds:{seconds:.3f}|g|#{tags}"])
 
     def finished(
@@ -105,7 +106,7 @@ class Wire:
     def start_line(self, task: str, framework: str, trigger: str) -> str:
         """Write the line that counts a start."""
         tags = f"{self._task_tags(task, framework)},trigger:{trigger}"
-        return f"autotask.task.started:1|c|#{tags},{self._tags}"
+        return f"autotask.task.started:1|c|#{tags}{self._tags}"
 
     def end_lines(
         self,
@@ -120,22 +121,22 @@ class Wire:
         of_task = self._task_tags(task, framework)
         status, reason = outcome.status, outcome.reason or "none"
         rest = self._tags
-        tags = f"{of_task},status:{status},reason:{reason},trigger:{trigger},{rest}"
+        tags = f"{of_task},status:{status},reason:{reason},trigger:{trigger}{rest}"
         lines = [f"autotask.task.runs:1|c|#{tags}"]
         if status != "skipped" and duration is not None:
             lines.append(
-                f"autotask.task.duration:{duration:.6f}|d|#{of_task},status:{status},{rest}"
+                f"autotask.task.duration:{duration:.6f}|d|#{of_task},status:{status}{rest}"
             )
         if status == "success":
-            lines.append(f"_sc|autotask.task.status|0|#{of_task},trigger:{trigger},{rest}")
+            lines.append(f"_sc|autotask.task.status|0|#{of_task},trigger:{trigger}{rest}")
         elif status == "failure" and reason != "nested":
             from autotask import failures
 
-            check = f"_sc|autotask.task.status|2|#{of_task},trigger:{trigger},{rest}|m:"
+            check = f"_sc|autotask.task.status|2|#{of_task},trigger:{trigger}{rest}|m:"
             said = failures.one_line(failures.summary(outcome))
-            lines.append(check + failures.cut(said, max(self._size - len(check.encode()), 0)))
+            lines.append(check + failures.cut(said, self._size - len(check.encode()) - 1))
             if self._events:
-                tags = f"{of_task},reason:{reason},{rest}"
+                tags = f"{of_task},reason:{reason}{rest}"
                 lines.append(failures.event(task, tags, outcome, duration, host, self._size))
         return lines
 
@@ -148,18 +149,21 @@ class Wire:
         return last[2]
 
     def _send(self, lines: list[str], refused: Callable[[], object] = _ignore) -> None:
-        """Send lines in as few datagrams as hold them; the first one stands for all."""
-        whole = "\n".join(lines).encode("utf-8", "replace")
+        """Send lines in as few datagrams as hold them; the first one stands for all.
+
+        Each line has an end: with `dogstatsd_eol_required` the Agent drops one that has none.
+        """
+        whole = ("\n".join(lines) + "\n").encode("utf-8", "replace")
         if len(whole) <= self._size:
             self._send_packet(whole, refused)
             return
         packet = b""
         for line in lines:
-            data = line.encode("utf-8", "replace")
-            if packet and len(packet) + 1 + len(data) > self._size:
+            data = f"{line}\n".encode("utf-8", "replace")
+            if packet and len(packet) + len(data) > self._size:
                 self._send_packet(packet, refused)
                 packet, refused = b"", _ignore
-            packet = packet + b"\n" + data if packet else data
+            packet += data
         self._send_packet(packet, refused)
 
     def _send_packet(self, packet: bytes, refused: Callable[[], object]) -> None:

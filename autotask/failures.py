@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 LONGEST_MESSAGE = 500  # characters of an exception's message that are kept
 _LONGEST_READ = 20_000  # characters of it that are searched for secrets
 _LONGEST_WORD = 2_000  # characters of a secret of unknown end
+_LEAST_TEXT = 200  # bytes that say why, however little room the tags leave in a datagram
 
 # Line ends and what turns the direction of a text, for a terminal or a page. No pattern: to import
 # `re` runs code from a string, and CPython then forgets that it is to end by SIGINT because of an
@@ -197,8 +198,8 @@ def event(
     ]
     text = "\\n".join([f"{name}: {one_line(said)}" for name, said in facts if said])
     tail = f"|k:{one_line(task, 100)}|t:error|#{tags}"
-    room = size - len(title.encode()) - len(tail.encode()) - 20  # the lengths and marks
-    text = cut(text, max(room, 1))
+    room = size - len(title.encode()) - len(tail.encode()) - 20  # the lengths, marks, line's end
+    text = cut(text, room)
     return f"_e{{{len(title.encode())},{len(text.encode())}}}:{title}|{text}{tail}"
 
 
@@ -216,6 +217,7 @@ def summary(outcome: Outcome) -> str:
 
 
 def cut(text: str, size: int) -> str:
-    """Cut a text to so many bytes, between characters."""
+    """Cut a text to so many bytes, 200 at least, between characters."""
     data = text.encode()
+    size = max(size, _LEAST_TEXT)
     return text if len(data) <= size else data[:size].decode("utf-8", "ignore")

@@ -5,7 +5,12 @@ twice; where the Agent refuses it again, `unsent` follows.
 
 An Agent takes the time of a count for one hour back (from 7.40 on), that of a distribution never:
 a duration counts when it comes. What ended earlier is told by events, which Datadog takes for 18
-hours (https://docs.datadoghq.com/api/latest/events/).
+hours (https://docs.datadoghq.com/api/latest/events/). A service check may be 10 minutes old
+(https://docs.datadoghq.com/api/latest/service-checks/): an older one, which is sent only while it
+is the last of its task, goes without a time, for it is what holds now.
+
+Of two counts with the same tags and second Datadog keeps the later one. So a second is delivered
+whole or not at all.
 """
 
 from __future__ import annotations
@@ -28,6 +33,7 @@ if TYPE_CHECKING:
     from autotask.events import Event
 
 _ROOM = 16  # bytes that a time takes in a line
+_CHECKED = 600.0 - 60.0  # seconds for which Datadog takes the time of a service check
 SETTLED = 3.0  # seconds after which nothing more is to come of a second
 _AHEAD = 60.0  # seconds after now: what has a later time was written by a clock that was ahead
 _SLICE = 20_000  # debts in memory at a time
@@ -45,12 +51,8 @@ class Debt:
         self.is_last = is_last  # of its task and tags: no later run has ended since
         self.run, self.root = events.text(started, "run"), events.text(started, "root")
         self.task, self.framework = events.text(started, "task"), events.text(started, "framework")
-        at = events.timestamp(events.text(self.ended or started, "at"))
-        # Later than *now* by a clock that was ahead. Datadog would not take that, nor two counts of
-        # a second: in the last one before *now* all has come.
-        self.at = at if at <= now else int(now) - 0.5
-        second = int(self.at)
-        self.second = second + (second % 10 == 0)  # not one of the Agent's own counts
+        self.at = _moment(events.text(self.ended or started, "at"), now)
+        self.second = _second(self.at)
 
     def outcome(self) -> Outcome:
         """Return how the run ended."""
@@ -70,24 +72,42 @@ class Debt:
         return value if isinstance(value, float) else None
 
 
+def _moment(at: str, now: float) -> float:
+    """Return the POSIX time at which something counts.
+
+    What a clock that was ahead has dated counts in the last second before *now*, where all has
+    come: Datadog would not take a later time.
+    """
+    seconds = events.timestamp(at)
+    return int(now) - 0.5 if seconds > now + _AHEAD else seconds
+
+
+def _second(at: float) -> int:
+    """Return the second in which something is counted: not one of the Agent's own counts."""
+    second = int(at)
+    return second + (second % 10 == 0)
+
+
 def _tag_value(text: str) -> str:
     """Return what a tag can hold of a status or reason that a newer autotask may have written."""
     return tag("status", text).partition(":")[2]
 
 
 def _found(keys: dict[Key, str], folder: str, now: float) -> list[Debt]:
-    """Return the debts, the oldest first, of those runs whose lines are in the journal.
-
-    The start of a run is looked for in the hour before first.
-    """
-    first = min(events.timestamp(min(keys.values())), now) - HOUR
-    debts = _found_from((journal.segment(first), 0), keys, folder, now)
-    return debts if len(debts) == len(keys) else _found_from(("", 0), keys, folder, now)
+    """Return the debts, the oldest first, of those runs whose lines are in the journal."""
+    debts = _debts(keys, *_read(_first(keys, now), keys, folder), now)
+    return debts if len(debts) == len(keys) else _debts(keys, *_read(("", 0), keys, folder), now)
 
 
-def _found_from(
-    place: tuple[str, int], keys: dict[Key, str], folder: str, now: float
-) -> list[Debt]:
+def _first(keys: dict[Key, str], now: float) -> tuple[str, int]:
+    """Return where lines are looked for first; the start of a run, in the hour before."""
+    return journal.segment(min(events.timestamp(min(keys.values())), now) - HOUR), 0
+
+
+def _read(
+    place: tuple[str, int], keys: Iterable[Key], folder: str
+) -> tuple[dict[Key, Event], _Statuses]:
+    """Return the lines of the runs of *keys*, and whose status is the last one."""
     runs = {run for run, _ in keys}
     found: dict[Key, Event] = {}
     statuses = _Statuses(runs)
@@ -100,6 +120,12 @@ def _found_from(
                 for event in events.read(line):
                     if event.get("reason") != "lost" or (run, kind) not in found:
                         found[run, kind] = event  # an end of its own replaces `lost`
+    return found, statuses
+
+
+def _debts(
+    keys: Iterable[Key], found: dict[Key, Event], statuses: _Statuses, now: float
+) -> list[Debt]:
     debts = [
         Debt(
             found[run, "started"],
@@ -111,6 +137,19 @@ def _found_from(
         if {(run, "started"), (run, of)} <= found.keys()
     ]
     return sorted(debts, key=lambda debt: debt.at)
+
+
+def _seconds(keys: dict[Key, str], folder: str, now: float) -> dict[Key, int]:
+    """Return in which second each line is counted; when it was refused may be a later one."""
+    found: dict[Key, str] = {}
+    for place in (_first(keys, now), ("", 0)):
+        for line in events.parts(events.Reader(folder, place).lines()):
+            key = events.field(line, b"run"), events.field(line, b"event")
+            if key in keys and (b'"reason":"lost"' not in line or key not in found):
+                found[key] = events.field(line, b"at")
+        if len(found) == len(keys):
+            break
+    return {key: _second(_moment(found.get(key, at), now)) for key, at in keys.items()}
 
 
 class _Statuses:
@@ -206,12 +245,15 @@ class _LateWire(Wire):
         begin, end = journal.moment(first.at), journal.moment(last.at)
         title = one_line(f"runs reported late: {first.task}", 300)
         text = f"{counts}; they ended between {begin} and {end}"
-        tags = f"{self._task_tags(first.task, first.framework)},{self._tags}"
         key = one_line(first.task, 100)
         return (
-            f"_e{{{len(title.encode())},{len(text.encode())}}}:{title}|{text}|k:{key}|t:info|#{tags}"
-            f"|d:{int(last.at)}"
+            f"_e{{{len(title.encode())},{len(text.encode())}}}:{title}|{text}|k:{key}|t:info"
+            f"|#{self.tags(first)}|d:{int(last.at)}"
         )
+
+    def tags(self, debt: Debt) -> str:
+        """Write the tags of a task and its process."""
+        return f"{self._task_tags(debt.task, debt.framework)}{self._tags}"
 
 
 class _Batch:
@@ -220,6 +262,7 @@ class _Batch:
     def __init__(self, wire: _LateWire) -> None:
         self.wire = wire
         self.count = ""  # the line that counts them
+        self.is_summed = False  # they are told by one event
         self.debts: list[Debt] = []
         self.rest: list[str] = []
 
@@ -227,17 +270,14 @@ class _Batch:
         """Write what is to be sent."""
         if self.count:
             return [self.count.replace(":1|", f":{len(self.debts)}|", 1), *self.rest]
-        return self.rest or [self.wire.summary(self.debts)]
+        return [self.wire.summary(self.debts), *self.rest] if self.is_summed else self.rest
 
 
 def _batches(debts: list[Debt], settings: Settings, patience: float) -> Iterable[_Batch]:
-    """Put debts together that have their tags and their second in common.
-
-    Of two counts of the same second and tags Datadog would keep the later one.
-    """
+    """Put debts together that have their tags and their second in common."""
     now = time.time()
     wires: dict[str, _LateWire] = {}
-    batches: dict[tuple[_LateWire, str], _Batch] = {}
+    batches: dict[str, _Batch] = {}
     for debt in debts:
         started = debt.started
         if started.get("entity") != settings.entity_id:
@@ -246,24 +286,27 @@ def _batches(debts: list[Debt], settings: Settings, patience: float) -> Iterable
             started = {**started, "entity": None}
         wire = wire_for(started, wires, settings, lambda tagged: _LateWire(tagged, patience))
         count, *rest = wire.lines(debt)
-        if now - debt.at < COUNTED:
+        rest = [line for line in rest if debt.is_last or not line.startswith("_sc|")]
+        is_summed = False
+        if now - debt.second < COUNTED:
             key = count = f"{count}|T{debt.second}"
-            rest = [line for line in rest if debt.is_last or not line.startswith("_sc|")]
-        elif debt.ended and settings.events:
-            count, rest = "", [line for line in rest if line.startswith("_e{")]
-            key = debt.run if rest else f"{debt.framework} {debt.task}"
         else:
-            continue
-        batch = batches.setdefault((wire, key), _Batch(wire))
-        batch.count = count
+            count, rest = "", [line for line in rest if line.startswith(("_e{", "_sc|"))]
+            is_told = any(line.startswith("_e{") for line in rest)
+            is_summed = bool(debt.ended) and settings.events and not is_told
+            if not rest and not is_summed:
+                continue
+            key = wire.tags(debt) if is_summed else debt.run
+        batch = batches.setdefault(key, _Batch(wire))
+        batch.count, batch.is_summed = count, is_summed
         batch.debts.append(debt)
-        batch.rest += [_timed(line, debt.second) for line in rest]
+        batch.rest += [_timed(line, debt.second, now) for line in rest]
     return batches.values()
 
 
-def _timed(line: str, second: int) -> str:
+def _timed(line: str, second: int, now: float) -> str:
     """Give an event or a service check its time; a duration can have none."""
-    if line.startswith("_sc|"):
+    if line.startswith("_sc|") and now - second < _CHECKED:
         name, status, rest = line[4:].split("|", 2)
         return f"_sc|{name}|{status}|d:{second}|{rest}"
     return f"{line}|d:{second}" if line.startswith("_e{") else line
@@ -289,7 +332,9 @@ def ship(
     with Alone(ours.home) as alone:
         if not alone:
             return 0
-        while keys := _settled(debts.catch_up(), now := time.time() - SETTLED):
+        seconds: dict[Key, int] = {}
+        now = time.time() - SETTLED
+        while keys := _oldest(debts.catch_up(), seconds, ours.folder, now):
             found = _found(keys, ours.folder, now)
             delivered, more = _deliver(_batches(found, settings, patience), ours, goes_on)
             done += delivered
@@ -300,17 +345,22 @@ def ship(
     return done
 
 
-def _settled(owed: dict[Key, str], now: float) -> dict[Key, str]:
+def _oldest(
+    owed: dict[Key, str], seconds: dict[Key, int], folder: str, now: float
+) -> dict[Key, str]:
     """Return the oldest debts, of whole seconds only; from *now* on more may come.
 
-    What a clock that was ahead has dated long after that is settled, too.
+    *seconds* keeps what was found of them.
     """
-    limit, ahead = journal.moment(now), journal.moment(now + _AHEAD)
-    ordered = sorted((at, key) for key, at in owed.items() if at < limit or at > ahead)
+    new = {key: at for key, at in owed.items() if key not in seconds}
+    if new:
+        seconds.update(_seconds(new, folder, now))
+    limit = _second(now)
+    ordered = sorted((seconds[key], key) for key in owed if seconds[key] < limit)
     end = _SLICE
-    while end < len(ordered) and ordered[end][0][:19] == ordered[end - 1][0][:19]:
+    while end < len(ordered) and ordered[end][0] == ordered[end - 1][0]:
         end += 1
-    return {key: at for at, key in ordered[:end]}
+    return {key: owed[key] for _, key in ordered[:end]}
 
 
 def _deliver(
@@ -347,10 +397,25 @@ def ship_few(debts: Debts, settings: Settings, ours: journal.Journal) -> None:
     with Alone(ours.home) as alone:
         if not alone:
             return
-        keys = _settled(debts.catch_up(), now := time.time() - SETTLED)
-        found = _found_from(debts.place, keys, ours.folder, now)
-        end = min(_FEW, len(found))
-        while 0 < end < len(found) and found[end].second == found[end - 1].second:
-            end -= 1  # of each second all or nothing
-        batches = _batches(found[:end], settings, 0.0)
+        batches = _batches(_few(debts.catch_up(), debts.place, ours.folder), settings, 0.0)
         _deliver([batch for batch in batches if batch.wire.takes(batch.lines())], ours)
+
+
+def _few(owed: dict[Key, str], place: tuple[str, int], folder: str) -> list[Debt]:
+    """Return the oldest debts whose lines stand behind a place, of whole seconds only."""
+    lines, statuses = _read(place, owed, folder)
+    now = time.time() - SETTLED
+    debts = _debts(owed, lines, statuses, now)
+    whole = {(debt.run, debt.of) for debt in debts}
+    partly = {
+        _second(_moment(events.text(lines[key], "at"), now))
+        for key in lines.keys() & owed.keys() - whole  # the run began before
+    }
+    if place[1] and debts:
+        partly.add(debts[0].second)  # which may have begun before
+    limit = _second(now)
+    debts = [debt for debt in debts if debt.second < limit and debt.second not in partly]
+    end = min(_FEW, len(debts))
+    while 0 < end < len(debts) and debts[end].second == debts[end - 1].second:
+        end -= 1
+    return debts[:end]

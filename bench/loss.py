@@ -68,7 +68,7 @@ class Agent:
     def _listen(self) -> None:
         while not self._is_over:
             try:
-                self.told += self._ear.recv(1 << 16).decode().split("\n")
+                self.told += self._ear.recv(1 << 16).decode().splitlines()
             except OSError:  # nothing came, or it was stopped
                 continue
             time.sleep(self.pause)

@@ -264,7 +264,7 @@ class Datagrams:
     def lines(self, start: str = "", wait: float = 0) -> list[str]:
         """Return the lines of all datagrams so far that begin with *start*."""
         text = [line for data in self.received(wait) for line in data.decode().split("\n")]
-        return [line for line in text if line.startswith(start)]
+        return [line for line in text if line and line.startswith(start)]
 
     def forget(self) -> None:
         """Begin anew: what was received so far does not count any more."""

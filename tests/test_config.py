@@ -231,7 +231,10 @@ TAGS: list[tuple[dict[str, str], dict[str, str], list[str]]] = [
     ({"DD_TAGS": "team:shop,tier:1"}, {"team": "shop", "tier": "1"}, []),
     ({"DD_TAGS": "team:shop tier:1"}, {"team": "shop", "tier": "1"}, []),
     ({"DD_TAGS": "team:shop, tier:1"}, {"team": "shop", "tier": "1"}, []),
-    ({"DD_TAGS": "team:shop,plain,tier:1"}, {"team": "shop", "tier": "1"}, []),
+    ({"DD_TAGS": "team:shop,plain,tier:1"}, {"team": "shop", "plain": "", "tier": "1"}, []),
+    ({"DD_TAGS": "plain team:,:shop"}, {"plain": "", "team": ""}, []),
+    ({"DD_TAGS": "plain", "AUTOTASK_TAGS": "bare"}, {"plain": ""}, ["AUTOTASK_TAGS"]),
+    ({"DD_TAGS": "env,service,version"}, {}, []),
     ({"DD_TAGS": "a:1,b:2", "AUTOTASK_TAGS": "a:3"}, {"a": "3", "b": "2"}, []),
 ]
 

@@ -456,7 +456,7 @@ PROGRAMS: dict[str, tuple[str, dict[str, str]]] = {
         "\nimport resource, shop_jobs; resource.setrlimit(resource.RLIMIT_FSIZE, (600, -1))\n"
         "shop_jobs.slow()\n" + ENDINGS["leaves"],
         {
-            "AUTOTASK_TAGS": ",".join(f"tag{n}:{'x' * 180}" for n in range(6)),
+            "AUTOTASK_TAGS": ",".join(f"tag{n}:{'x' * 180}" for n in range(30)),
             "DD_DOGSTATSD_URL": "udp://127.0.0.1:9",
         },
     ),

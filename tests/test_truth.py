@@ -485,7 +485,7 @@ def _check_wire(datagrams: Datagrams, found: list[Record]) -> None:
 
 def _read(line: str) -> tuple[str, ...]:
     tags = dict(tag.split(":", 1) for tag in re.split(r"\|#", line)[1].split("|")[0].split(","))
-    assert tags["env"] == tags["service"] == "unknown"
+    assert not {"env", "service"} & {*tags}
     of_task = (tags["task"], tags["framework"])
     if line.startswith("_sc|"):
         assert line.startswith("_sc|autotask.task.status|")

@@ -254,7 +254,7 @@ def test_several_datagrams_of_one_end_are_refused_as_one() -> None:
         Settings(
             {
                 "DD_DOGSTATSD_URL": f"udp://127.0.0.1:{port}",
-                "AUTOTASK_TAGS": ",".join(f"tag{n}:{'x' * 180}" for n in range(6)),
+                "AUTOTASK_TAGS": ",".join(f"tag{n}:{'x' * 180}" for n in range(30)),
             }
         )
     )

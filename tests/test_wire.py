@@ -140,12 +140,18 @@ def sent(wire: Wire, agent: Datagrams, send: Callable[[Wire], None]) -> list[Lin
     """Return the lines that arrive when something is sent, in their order."""
     agent.forget()
     send(wire)
-    return [read(line) for line in agent.lines(wait=5)]
+    return read_all(agent.received(5))
+
+
+def read_all(packets: list[bytes]) -> list[Line]:
+    """Return the lines of datagrams; each has an end."""
+    assert all(data.endswith(b"\n") for data in packets)
+    return [read(line) for data in packets for line in data[:-1].decode().split("\n")]
 
 
 def tasks(packets: list[bytes]) -> list[str]:
     """Return the task of each line."""
-    lines = [read(line) for data in packets for line in data.decode().split("\n")]
+    lines = read_all(packets)
     return [tag[5:] for line in lines for tag in line.tags if tag.startswith("task:")]
 
 
@@ -238,7 +244,7 @@ def test_a_line_says_what_datadogs_own_client_would_say(
     send, method, arguments, options = PAIRS[case]
     client, agent = theirs
     getattr(client, method)(*arguments, **options)
-    (expected,) = [read(line) for line in agent.lines(wait=5) if line]
+    (expected,) = read_all(agent.received(5))
     ours = [
         line
         for line in sent(wire_to(datagrams.url, **DD), datagrams, send)
@@ -263,7 +269,6 @@ def test_an_unlucky_character_becomes_what_datadogs_own_client_makes_of_it() -> 
 
 # --- what is sent, and when ----------------------------------------------------------------------
 
-ALWAYS = {"env", "service"}
 STARTED = ("count autotask.task.started 1", {"task", "framework", "trigger"})
 RUNS = ("count autotask.task.runs 1", {"task", "framework", "status", "reason", "trigger"})
 DURATION = ("distribution autotask.task.duration 1.500000", {"task", "framework", "status"})
@@ -288,33 +293,36 @@ ENDINGS: dict[str, tuple[Callable[[Wire], None], list[tuple[str, set[str]]]]] = 
 
 
 @pytest.mark.parametrize(("send", "expected"), ENDINGS.values(), ids=ENDINGS)
-@pytest.mark.parametrize("version", [{}, {"DD_VERSION": "1.2"}], ids=["", "with a version"])
+@pytest.mark.parametrize(
+    "said", [[], ["version"], ["env", "service"], ["env", "service", "version"]]
+)
 def test_each_ending_sends_the_lines_of_the_contract_with_its_tags(
     send: Callable[[Wire], None],
     expected: list[tuple[str, set[str]]],
-    version: dict[str, str],
+    said: list[str],
     datagrams: Datagrams,
 ) -> None:
     found = []
-    for line in sent(wire_to(datagrams.url, **version), datagrams, send):
+    environ = {f"DD_{name.upper()}": "1.2" for name in said}
+    for line in sent(wire_to(datagrams.url, **environ), datagrams, send):
         value = "" if line.kind == "event" else f" {line.value}"
         found.append((f"{line.kind} {line.name}{value}", {t.partition(":")[0] for t in line.tags}))
-    also = ALWAYS | ({"version"} if version else set())
-    assert found == [(what, tags | also) for what, tags in expected]
+    assert found == [(what, tags | {*said}) for what, tags in expected]
     assert len(datagrams.received()) == 1
 
 
 TAGS: list[tuple[dict[str, str], set[str]]] = [
-    ({}, {"env:unknown", "service:unknown"}),
-    ({"DD_ENV": "prod"}, {"env:prod", "service:unknown"}),
+    ({}, set()),
+    ({"DD_ENV": "", "DD_SERVICE": ""}, set()),
+    ({"DD_ENV": "prod"}, {"env:prod"}),
     ({"DD_ENV": "Prod", "DD_SERVICE": "The Shop"}, {"env:prod", "service:the_shop"}),
-    ({"DD_VERSION": "V1.2"}, {"env:unknown", "service:unknown", "version:v1.2"}),
-    ({"DD_TAGS": "env:prod,team:Shop"}, {"env:prod", "service:unknown", "team:shop"}),
-    ({"AUTOTASK_TAGS": "team:a b,x:1"}, {"env:unknown", "service:unknown", "team:a_b", "x:1"}),
-    (
-        {"DD_ENTITY_ID": "Pod-7"},
-        {"env:unknown", "service:unknown", "dd.internal.entity_id:Pod-7"},
-    ),
+    ({"DD_VERSION": "V1.2"}, {"version:v1.2"}),
+    ({"DD_TAGS": "env:prod,team:Shop"}, {"env:prod", "team:shop"}),
+    ({"DD_TAGS": "Blue, team:shop big: :no"}, {"blue", "team:shop", "big"}),
+    ({"DD_TAGS": "blue", "AUTOTASK_TAGS": "blue:1"}, {"blue:1"}),
+    ({"AUTOTASK_TAGS": "team:a b,x:1,blue"}, {"team:a_b", "x:1"}),
+    ({"DD_ENTITY_ID": "Pod-7"}, {"dd.internal.entity_id:Pod-7"}),
+    ({"DD_ENTITY_ID": "Pod-7", "DD_TAGS": "a:b"}, {"dd.internal.entity_id:Pod-7", "a:b"}),
 ]
 
 
@@ -442,7 +450,7 @@ def test_no_text_breaks_the_lines(text: str, unix_agent: UnixAgent) -> None:
     error = {"type": text, "message": text, "where": text}
     finish(failure("exception", error=error), task=text, host=text)(wire)
     wire.started(text, text, "cron")
-    found = [read(line) for data in unix_agent.received() for line in data.decode().split("\n")]
+    found = read_all(unix_agent.received())
     kinds = ["count", "distribution", "check", "event", "count"]
     assert [line.kind for line in found] == kinds
     for line in found:
@@ -454,7 +462,7 @@ def test_nor_does_an_odd_entity(value: str, datagrams: Datagrams) -> None:
     wire = wire_to(datagrams.url, DD_ENTITY_ID=value)
     wire.started("nightly", "click", "cron")
     (line,) = [read(line) for line in datagrams.lines(wait=5)]
-    assert len(line.tags) == 5  # it counts as unset
+    assert len(line.tags) == 3  # it counts as unset
 
 
 MESSAGES = {
@@ -512,26 +520,36 @@ SIZES: dict[str, tuple[str, str, str]] = {
     "a message of line ends": ("nightly", "\n" * 400, ""),
     "a long name": ("n" * 190, "x" * 500, ""),
     "several tags": ("nightly", "x" * 500, ",".join(f"key{n}:value{n}" for n in range(20))),
+    "many tags": ("nightly", "x" * 500, ",".join(f"key{n}:value{n}" for n in range(250))),
 }
 
 
+def far(datagrams: Datagrams) -> str:
+    """Return an address of this machine that does not look like one."""
+    return f"udp://0.0.0.0:{datagrams.port}"
+
+
+@pytest.mark.parametrize("near", ["127.0.0.1", "localhost", "far", "unix"])
 @pytest.mark.parametrize(("task", "message", "tags"), SIZES.values(), ids=SIZES)
 def test_datagrams_are_as_few_as_fit(
-    task: str, message: str, tags: str, datagrams: Datagrams, unix_agent: UnixAgent
+    task: str, message: str, tags: str, near: str, datagrams: Datagrams, unix_agent: UnixAgent
 ) -> None:
     outcome = failure("exception", error={"type": "ValueError", "message": message})
-    for size, url in ((UDP_SIZE, datagrams.url), (UNIX_SIZE, unix_agent.url)):
-        finish(outcome, task=task)(wire_to(url, AUTOTASK_TAGS=tags))
-        found = unix_agent.received() if size == UNIX_SIZE else datagrams.received(5)
-        lengths = [len(data) for data in found]
-        assert max(lengths) <= size
-        for one, two in zip(lengths, lengths[1:]):  # what begins a datagram did not fit before it
-            first = found[lengths.index(two)].split(b"\n")[0]
-            assert one + 1 + len(first) > size
+    url = {"far": far(datagrams), "unix": unix_agent.url}.get(
+        near, f"udp://{near}:{datagrams.port}"
+    )
+    finish(outcome, task=task)(wire_to(url, AUTOTASK_TAGS=tags))
+    found = unix_agent.received() if near == "unix" else datagrams.received(5)
+    size = UDP_SIZE if near == "far" else UNIX_SIZE
+    lengths = [len(data) for data in found]
+    assert all(len(data) <= size or data.count(b"\n") == 1 for data in found)
+    assert max(lengths) <= UNIX_SIZE
+    for one, two in zip(lengths, found[1:]):  # what begins a datagram did not fit before it
+        assert one + len(two.split(b"\n")[0]) + 1 > size
 
 
 def test_each_length_of_a_message_fits(datagrams: Datagrams) -> None:
-    wire = wire_to(datagrams.url, AUTOTASK_TAGS="team:" + "x" * 190 + ",tier:" + "y" * 60)
+    wire = wire_to(far(datagrams), AUTOTASK_TAGS="team:" + "x" * 190 + ",tier:" + "y" * 60)
     fullest = 0
     for length in range(500):
         datagrams.forget()
@@ -545,7 +563,7 @@ def test_each_length_of_a_message_fits(datagrams: Datagrams) -> None:
 def test_an_event_is_cut_to_a_datagram_between_characters(datagrams: Datagrams) -> None:
     error = {"type": "Odd", "message": "x" * 480, "where": "é" * 500}
     found = sent(
-        wire_to(datagrams.url), datagrams, finish(failure("exception", error=error), host="h" * 64)
+        wire_to(far(datagrams)), datagrams, finish(failure("exception", error=error), host="h" * 64)
     )
     (event,) = [line for line in found if line.kind == "event"]
     assert event.value.startswith("reason: exception Odd: xxx")
@@ -557,8 +575,32 @@ def test_an_event_is_cut_to_a_datagram_between_characters(datagrams: Datagrams) 
 def test_nor_does_a_wide_message_make_one_too_long(datagrams: Datagrams) -> None:
     message = "\N{ROCKET}" * 500
     outcome = failure("exception", error={"type": "ValueError", "message": message})
-    finish(outcome)(wire_to(datagrams.url, AUTOTASK_TAGS="team:" + "x" * 190))
+    finish(outcome)(wire_to(far(datagrams), AUTOTASK_TAGS="team:" + "x" * 190))
     assert max(len(data) for data in datagrams.received(5)) <= UDP_SIZE
+
+
+@pytest.mark.parametrize("is_far", [True, False])
+@pytest.mark.parametrize("letter", ["x", "ж", "\U00020000"])
+@pytest.mark.parametrize("count", [0, 3, 7, 15, 30, 60, 200])
+def test_however_many_tags_there_are_the_text_of_a_failure_keeps_200_bytes(
+    count: int, letter: str, is_far: bool, datagrams: Datagrams
+) -> None:
+    tags = ",".join(f"key{number}:{letter * 190}" for number in range(count))
+    environ = {"AUTOTASK_TAGS": tags, "DD_ENV": "prod", "DD_ENTITY_ID": "pod-7"}
+    wire = wire_to(far(datagrams) if is_far else datagrams.url, **environ)
+    error = {"type": "Odd", "message": "y" * 500, "where": "a.py:1"}
+    task = letter * 300
+    found = sent(wire, datagrams, finish(failure("exception", error=error), task=task))
+    assert max(len(data) for data in datagrams.received()) <= UNIX_SIZE
+    assert [line.kind for line in found] == ["count", "distribution", "check", "event"]
+    for line in found:
+        assert {"env:prod", "dd.internal.entity_id:pod-7"} <= {*line.tags}
+        assert {tag for tag in line.tags if tag.startswith("key")} <= {
+            tag(*said.split(":")) for said in tags.split(",") if said
+        }
+    check, event = found[2:]
+    assert len(check.fields["m"]) >= 200
+    assert len(event.value.encode()) >= 200
 
 
 # --- Agents that are absent, or come and go ------------------------------------------------------

@@ -44,7 +44,8 @@ def all_findings(environment: Environment) -> Findings:
     yield from _left_open(environment.settings)
     datagrams = list(listening.findings(environment.settings, environment.command.environ))
     yield from datagrams
-    if all(finding.status == "ok" for finding in datagrams):
+    if environment.settings.dogstatsd and all(one.status == "ok" for one in datagrams):
+        yield from _env(environment.settings)
         yield from _owed(environment.settings)
 
 
@@ -315,6 +316,13 @@ def _left_open(settings: Settings) -> Findings:
     if dead:
         text = f"{len(dead)} dead process{'es have' if len(dead) > 1 else ' has'} left runs open"
         yield Finding("warning", "runs", text, "`autotask runs` closes them as lost")
+
+
+def _env(settings: Settings) -> Findings:
+    """Tell that nothing sent says which environment it is from."""
+    if not settings.env:
+        text = "DD_ENV is not set: runs have no `env` in Datadog but the Agent's own"
+        yield Finding("warning", "env", text, "set it: monitors and the dashboard group by it")
 
 
 def _owed(settings: Settings) -> Findings:

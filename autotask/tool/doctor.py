@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 
-from autotask.tool import output
+from autotask.tool import options, output
 from autotask.tool.checks import all_findings
 from autotask.tool.environment import Environment, default_command
 from autotask.tool.finding import Finding
@@ -25,7 +25,9 @@ STYLES = {"ok": "green", "warning": "yellow", "problem": "red"}
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("--format", choices=("text", "json"), default="text")
+    parser.add_argument(
+        "--format", type=options.one_document, choices=("text", "json"), default="text"
+    )
     parser.add_argument("words", metavar="COMMAND", nargs="*", help="what to look at (after --)")
 
 

@@ -6,7 +6,7 @@ import argparse
 import json
 from typing import Any
 
-from autotask.tool import output, supported
+from autotask.tool import options, output, supported
 from autotask.tool.environment import Environment, default_command
 from autotask.tool.errors import ToolError
 from autotask.tool.table import Column, print_table
@@ -33,7 +33,9 @@ _COLUMNS = (
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("--format", choices=("table", "json"), default="table")
+    parser.add_argument(
+        "--format", type=options.one_document, choices=("table", "json"), default="table"
+    )
     parser.add_argument("words", metavar="COMMAND", nargs="*", help="whose environment (after --)")
 
 

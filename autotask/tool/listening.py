@@ -16,15 +16,16 @@ from autotask.tool.finding import Finding, Findings
 
 _NAMED = ("DD_DOGSTATSD_URL", "DD_AGENT_HOST", "DD_DOGSTATSD_PORT")
 _NOTHING = b"\n"  # an empty line means nothing to an Agent
+WITHOUT = "or, without Datadog, AUTOTASK_DOGSTATSD=0"
 
 
 def findings(settings: Settings, environ: Mapping[str, str]) -> Findings:
     """Tell where datagrams go, and whether they arrive as far as that can be known.
 
-    Where nobody has named a place, that nobody listens there is no problem.
+    Where nobody has named a place, that nobody listens there is no problem. No Datadog is none.
     """
     if not settings.dogstatsd:
-        yield Finding("warning", "datagrams", "are turned off by the settings")
+        yield Finding("ok", "datagrams", "are turned off by the settings")
         return
     named = [name for name in _NAMED if environ.get(name)]
     try:
@@ -35,7 +36,8 @@ def findings(settings: Settings, environ: Mapping[str, str]) -> Findings:
         remedy = (
             f"start the Datadog Agent there, or correct {named[0]}"
             if named
-            else ("start a Datadog Agent, or say where it is: DD_AGENT_HOST, DD_DOGSTATSD_URL")
+            else "start a Datadog Agent, or say where it is: DD_AGENT_HOST, DD_DOGSTATSD_URL; "
+            + WITHOUT
         )
         yield Finding(status, "datagrams", said, remedy)
     else:

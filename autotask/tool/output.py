@@ -88,11 +88,17 @@ def cut(text: Text, width: int) -> Text:
     return shorter.append("...")
 
 
-def print_json_lines(records: Iterable[Mapping[str, Any]]) -> None:
-    """Print a line of JSON for each record."""
+def print_json(records: Iterable[Mapping[str, Any]], form: str) -> None:
+    """Print a line of JSON for each record (`jsonl`), or one array of them (`json`)."""
     encode = json.JSONEncoder().encode
+    begin, between, end = ("[\n", ",\n", "\n]\n") if form == "json" else ("", "\n", "\n")
     for record in records:
-        sys.stdout.write(encode(record) + "\n")
+        sys.stdout.write(begin + encode(record))
+        begin = between
+    if begin == between:
+        sys.stdout.write(end)
+    elif form == "json":
+        sys.stdout.write("[]\n")
 
 
 def print_csv(

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 SUMMARY = "list the runs"
-DESCRIPTION = "List the runs: newest first in a table, oldest first in jsonl and csv."
+DESCRIPTION = "List the runs: newest first in a table, oldest first for programs."
 EXAMPLES = """\
   autotask runs --since 24h --status failure
   autotask runs --task 'db.*' --limit 10
@@ -37,9 +37,8 @@ _COLUMNS = (
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     options.add_filters(parser)
-    parser.add_argument(
-        "--status", metavar="S", help="only runs with this status: running, success, failure, ..."
-    )
+    text = "only runs with this status: running, success, failure, ...; a second one adds to it"
+    options.add_filter(parser, "--status", "S", text)
     parser.add_argument(
         "--limit",
         metavar="N",
@@ -66,7 +65,9 @@ class _Printer:
         records = _records(index, self._arguments) if index else iter(())
         form = self._arguments.format
         if form == "jsonl":
-            output.print_json_lines(self._rest(records))
+            output.print_json(self._rest(records), form)
+        elif form == "json":
+            output.print_json(list(records), form)
         elif form == "csv":
             shared = index is not None and index.shared
             fields = (*FIELDS, USER) if shared else FIELDS

@@ -59,7 +59,7 @@ def run(arguments: argparse.Namespace) -> None:
         return
     problem = _silence(settings)
     if problem:
-        kept = f"{debts.text(len(owed))} stay owed; start the Datadog Agent"
+        kept = f"{debts.text(len(owed))} stay owed; start the Datadog Agent, {listening.WITHOUT}"
         raise ToolError(f"nobody listens at {listening.place(settings)} ({problem}): {kept}")
     done = shipping.ship(owing, settings, ours, _PATIENCE)
     if owing.catch_up():

@@ -151,7 +151,7 @@ def _lines(index: Index, record: Record, owner: int, now: float) -> list[tuple[s
         ("service", record["service"]),
         ("env", record["env"]),
         ("version", record["version"]),
-        ("tags", ", ".join(f"{key}:{value}" for key, value in record["tags"].items())),
+        ("tags", ", ".join(f"{key}:{value}".rstrip(":") for key, value in record["tags"].items())),
     ]
     pairs += [
         (name, value if isinstance(value, str) else json.dumps(value))

@@ -74,8 +74,8 @@ def run(arguments: argparse.Namespace) -> None:
     """Print the tasks that ran."""
     where, values = options.conditions(arguments)
     found = history.ask(lambda index: summaries(index, where, values) if index else None)
-    if arguments.format == "jsonl":
-        output.print_json_lines(summary._asdict() for summary in found or ())
+    if arguments.format in ("json", "jsonl"):
+        output.print_json((summary._asdict() for summary in found or ()), arguments.format)
     elif arguments.format == "csv":
         output.print_csv(Summary._fields, (summary._asdict() for summary in found or ()))
     elif found:

@@ -406,7 +406,7 @@ def test_a_home_is_not_needed_to_send(datagrams: Datagrams) -> None:
 def test_the_start_and_the_end_are_sent(datagrams: Datagrams) -> None:
     run_program("sh", "-c", "exit 3", under="launcher", env={"DD_ENV": "prod"})
     tags = "task:sh,framework:process"
-    rest = "env:prod,service:unknown"
+    rest = "env:prod"
     assert datagrams.lines("autotask.task.started", 5) == [
         f"autotask.task.started:1|c|#{tags},trigger:{UNKNOWN},{rest}"
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -158,6 +159,42 @@ def test_with_standard_error_closed_nothing_strays_into_the_output(book: Book) -
     both = autotask("runs", preexec_fn=lambda: os.closerange(0, 3))
     assert (both.status, both.stdout, both.stderr) == (1, "", "")
     assert "nightly" in autotask("runs", preexec_fn=lambda: os.close(2)).stdout
+
+
+@pytest.mark.parametrize("words", ["runs", "tasks"])
+def test_json_is_one_array_of_the_lines_of_jsonl(book: Book, words: str) -> None:
+    for count in (0, 1, 3):
+        for _ in range(count):
+            book.run("ü\n", ago=100)
+            book.run("other", ago=200)
+        lines = answer(words, "--format", "jsonl").splitlines()
+        found = json.loads(answer(words, "--format", "json"))
+        assert found == [json.loads(line) for line in lines]
+        assert bool(found) == bool(count)
+
+
+ONE_DOCUMENT = [
+    "doctor -- sh -c true",
+    "frameworks",
+    "monitors export",
+    "dashboard export",
+]
+
+
+@pytest.mark.parametrize("words", ONE_DOCUMENT)
+def test_of_one_document_jsonl_is_json(book: Book, words: str) -> None:
+    book.run()
+    command, *more = words.split(" -- ")
+    action = [*command.split(), "--format"]
+    behind = ["--", *more[0].split()] if more else []
+    first, second = (autotask(*action, form, *behind).stdout for form in ("json", "jsonl"))
+    assert json.loads(first) == json.loads(second)
+
+
+@pytest.mark.parametrize("words", ["monitors plan", "monitors apply", "dashboard plan"])
+def test_so_it_is_where_datadog_is_asked(words: str) -> None:
+    ended = autotask(*words.split(), "--format", "jsonl")
+    assert ended.status == 1  # no keys, no tasks: it was understood
 
 
 @pytest.mark.parametrize("words", ["runs", "runs --format jsonl", "tasks"])

@@ -35,8 +35,9 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def _listener(datagrams: Datagrams) -> None:
+def _listener(datagrams: Datagrams, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let somebody listen, so that all is well unless the test makes it otherwise."""
+    monkeypatch.setenv("DD_ENV", "prod")
 
 
 def doctor(
@@ -411,7 +412,6 @@ def test_an_agent_that_is_turned_off_is_a_problem(python: Path) -> None:
 
 def test_a_switch_that_is_off_is_a_warning(python: Path) -> None:
     assert doctor(python, env={"AUTOTASK_JOURNAL": "0"})["journal"]["status"] == "warning"
-    assert doctor(python, env={"AUTOTASK_DOGSTATSD": "0"})["datagrams"]["status"] == "warning"
     both = {"AUTOTASK_JOURNAL": "0", "AUTOTASK_DOGSTATSD": "0"}
     assert doctor(python, env=both, status=1)["journal"]["status"] == "problem"
     found = doctor(python, env={"AUTOTASK_JOURNAL": "stderr"})["journal"]
@@ -477,7 +477,7 @@ def listening(path: Path) -> socket.socket:
 
 def test_datagrams_that_somebody_listens_for_are_well(python: Path, datagrams: Datagrams) -> None:
     assert "somebody listens" in doctor(python)["datagrams"]["text"]
-    assert datagrams.lines() in ([""], ["", ""])  # which means nothing to an Agent
+    assert {*datagrams.received()} == {b"\n"}  # which means nothing to an Agent
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
@@ -491,7 +491,38 @@ def test_a_port_that_nobody_listens_at_is_a_problem_where_it_was_named(
 
 
 def test_nobody_at_the_usual_place_is_no_problem(python: Path) -> None:
-    assert doctor(python, env={"DD_DOGSTATSD_URL": None})["datagrams"]["status"] != "problem"
+    found = doctor(python, env={"DD_DOGSTATSD_URL": None})["datagrams"]
+    assert found["status"] != "problem"
+    if found["status"] == "warning":
+        assert found["remedy"].endswith("; or, without Datadog, AUTOTASK_DOGSTATSD=0")
+
+
+@pytest.mark.parametrize("name", ["AUTOTASK_DOGSTATSD", "DD_DOGSTATSD_DISABLE"])
+def test_without_datadog_all_is_well(name: str, python: Path, book: Book) -> None:
+    book.run(unsent=True)
+    off = {name: "0" if name.startswith("AUTOTASK") else "true", "DD_ENV": None}
+    found = doctor(python, env=off)
+    assert {finding["status"] for finding in found.values()} == {"ok"}
+    assert "turned off" in found["datagrams"]["text"]
+
+
+ENVIRONMENTS: list[tuple[dict[str, str | None], bool]] = [
+    ({}, True),
+    ({"DD_ENV": ""}, True),
+    ({"DD_TAGS": "team:shop"}, True),
+    ({"DD_ENV": "prod"}, False),
+    ({"DD_TAGS": "team:shop env:prod"}, False),
+    ({"AUTOTASK_TAGS": "env:prod"}, False),
+    ({"DD_DOGSTATSD_URL": "unix:///no/such"}, False),  # nobody listens
+]
+
+
+@pytest.mark.parametrize(("env", "is_told"), ENVIRONMENTS)
+def test_it_says_that_no_environment_is_named(
+    env: dict[str, str | None], is_told: bool, python: Path
+) -> None:
+    found = doctor(python, env={"DD_ENV": None, **env}, status=int("DD_DOGSTATSD_URL" in env))
+    assert ("DD_ENV is not set" in found.get("env", {}).get("text", "")) == is_told
 
 
 def test_a_name_that_does_not_resolve_is_a_problem(python: Path) -> None:

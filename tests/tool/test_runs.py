@@ -44,7 +44,7 @@ def test_a_table_begins_with_the_newest_run(book: Book) -> None:
     assert [row.split()[3] for row in rows] == ["new", "old", "oldest"]
 
 
-@pytest.mark.parametrize("form", ["jsonl", "csv"])
+@pytest.mark.parametrize("form", ["json", "jsonl", "csv"])
 def test_what_programs_read_begins_with_the_oldest_run(book: Book, form: str) -> None:
     for ago in (100, 300, 200):
         book.run(f"ago{ago}", ago=ago)
@@ -138,7 +138,12 @@ FILTERS = [
     ("--status failure", "nightly.py"),
     ("--status skipped", "compile:main.c"),
     ("--status running", "db.check"),
+    ("--status success --status failure", "db.migrate nightly.py [odd]"),
+    ("--status running --status lost", "db.check"),
     ("--framework invoke", "db.migrate db.check"),
+    ("--framework doit --framework process", "nightly.py compile:main.c"),
+    ("--task db.c* --task [!cd]*", "db.check nightly.py [odd]"),
+    ("--task db.* --task n* --status failure --status running --since 2h", "db.check nightly.py"),
     ("--framework inv", ""),
     ("--since 2h", "db.check nightly.py compile:main.c [odd]"),
     ("--since 90m", "nightly.py compile:main.c [odd]"),
@@ -348,7 +353,7 @@ def test_the_journal_knows_better_than_a_run_presumed_to_be_lost(book: Book) -> 
     assert (records()[0]["reason"], records()[0]["signal"]) == ("signal", "SIGSEGV")
 
 
-@pytest.mark.parametrize("form", ["table", "jsonl", "csv"])
+@pytest.mark.parametrize("form", ["table", "json", "jsonl", "csv"])
 @pytest.mark.parametrize("what", ["no home", "no journal", "an empty segment"])
 def test_before_the_first_run_only_people_are_told(
     book: Book, home: Path, form: str, what: str
@@ -361,5 +366,5 @@ def test_before_the_first_run_only_people_are_told(
     if form == "table":
         assert found.startswith("no runs")
     else:
-        assert found == ("" if form == "jsonl" else ",".join(CONTRACT) + "\n")
+        assert found == {"json": "[]\n", "jsonl": "", "csv": ",".join(CONTRACT) + "\n"}[form]
     assert home.exists() == (what != "no home")

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -41,7 +42,7 @@ def shipped(agent: Datagrams) -> list[Line]:
     """Run the command; return the lines that came, but for the one that looks who is there."""
     agent.forget()
     assert answer("ship").startswith("delivered ")
-    return [read(line) for line in agent.lines(wait=5) if line]
+    return [read(line) for line in agent.lines(wait=5)]
 
 
 def kinds(said: list[Line]) -> list[str]:
@@ -57,7 +58,7 @@ def moment(run: Run) -> str:
 def test_a_start_and_an_end_come_with_the_tags_and_the_time_that_they_had(
     book: Book, datagrams: Datagrams
 ) -> None:
-    run = book.run(outcome=FAILURE, ago=600, unsent=True)
+    run = book.run(outcome=FAILURE, ago=300, unsent=True)
     start, count, duration, check, event = shipped(datagrams)
     rest = ["env:prod", "service:shop", "team:north", "version:1.4.2"]
     tags = sorted(["task:nightly", "framework:click", "trigger:cron", *rest])
@@ -111,8 +112,10 @@ def test_what_another_pod_ran_is_not_delivered_under_the_shippers(
     book.run(outcome=FAILURE, ago=ago, unsent=True, entity=theirs)
     said = autotask("ship", env={"DD_ENTITY_ID": ours})
     assert said.stdout.startswith("delivered "), said
-    found = [read(line) for line in datagrams.lines(wait=5) if line]
-    late = ["count", "count", "distribution", "check", "event"] if ago == 600 else ["event"]
+    found = [read(line) for line in datagrams.lines(wait=5)]
+    late = (
+        ["check", "event"] if ago != 600 else ["count", "count", "distribution", "check", "event"]
+    )
     assert entities(found) == [kind + named for kind in late]
 
 
@@ -143,8 +146,10 @@ AGES = {
         HOUR - 120,
         ["count", "count", "distribution", "check"],
     ),
-    "a failure of two hours ago": (FAILURE, 2 * HOUR, ["event"]),
-    "a success of 17 hours ago": (SUCCESS, 17 * HOUR, ["event"]),
+    "a failure of two hours ago": (FAILURE, 2 * HOUR, ["check", "event"]),
+    "a success of 17 hours ago": (SUCCESS, 17 * HOUR, ["event", "check"]),
+    "what was skipped two hours ago": (SKIPPED, 2 * HOUR, ["event"]),
+    "a nested failure of two hours ago": (NESTED, 2 * HOUR, ["event"]),
 }
 
 
@@ -155,11 +160,40 @@ def test_what_is_too_old_to_be_counted_is_an_event(
     run = book.run(outcome=outcome, ago=ago, unsent=True)
     found = shipped(datagrams)
     assert kinds(found) == said
-    if said == ["event"]:
+    if "count" not in said:
         (end,) = [line for line in lines(book.home) if line["event"] == "finished"]
         assert end["run"] == run.id
-        assert found[0].fields["d"] == str(int(events.timestamp(end["at"])))
+        (told,) = [line.fields["d"] for line in found if line.kind == "event"]
+        assert told in (str(int(events.timestamp(end["at"]))), moment(run))
     assert answer("ship") == NOTHING
+
+
+@pytest.mark.parametrize("outcome", [SUCCESS, FAILURE])
+@pytest.mark.parametrize(
+    ("ago", "has_time"), [(60, True), (500, True), (620, False), (2 * HOUR, False)]
+)
+def test_a_check_that_is_too_old_for_a_time_of_its_own_goes_without(
+    ago: float, has_time: bool, outcome: Outcome, book: Book, datagrams: Datagrams
+) -> None:
+    """Datadog takes a check for ten minutes: the last one of its task still holds."""
+    run = book.run(outcome=outcome, ago=ago, unsent=True)
+    book.run("hourly", outcome=FAILURE, ago=ago, unsent=True)
+    book.run("hourly", outcome=SUCCESS, ago=30)  # which the Agent took
+    (check,) = [line for line in shipped(datagrams) if line.kind == "check"]
+    assert check.value == ("0" if outcome is SUCCESS else "2")
+    assert "task:nightly" in check.tags
+    assert check.fields.get("d") == (moment(run) if has_time else None)
+
+
+def test_checks_of_old_runs_go_though_events_are_turned_off(
+    book: Book, datagrams: Datagrams
+) -> None:
+    for number, outcome in enumerate([FAILURE, SUCCESS, FAILURE]):
+        book.run(outcome=outcome, ago=2 * HOUR - number, unsent=True)
+    said = answer("ship", env={"AUTOTASK_EVENTS": "0"})
+    assert said == "delivered 1 start or end; of 2 nothing can be told any more\n"
+    (check,) = [read(line) for line in datagrams.lines()]
+    assert (check.kind, check.value) == ("check", "2")
 
 
 @pytest.mark.parametrize("status", ["retried", "frobnicated", "Early|er, {1}"])
@@ -198,7 +232,7 @@ def test_what_datadog_takes_in_no_form_is_owed_no_more(book: Book, datagrams: Da
     book.run(outcome=FAILURE, ago=19 * HOUR, unsent=True)
     book.run(outcome=None, ago=2 * HOUR, unsent=True)  # a start: there is no event of one
     assert answer("ship") == NOTHING
-    assert kinds([read(line) for line in datagrams.lines() if line]) == []
+    assert kinds([read(line) for line in datagrams.lines()]) == []
 
 
 def test_old_successes_are_one_event_for_a_task_and_failures_one_each(
@@ -207,7 +241,7 @@ def test_old_successes_are_one_event_for_a_task_and_failures_one_each(
     for number, outcome in enumerate([SUCCESS, FAILURE, SUCCESS, SKIPPED, FAILURE, NESTED]):
         book.run(outcome=outcome, ago=5 * HOUR - number, unsent=True)
     book.run("hourly", ago=4 * HOUR, unsent=True)
-    found = shipped(datagrams)
+    found = [line for line in shipped(datagrams) if line.kind == "event"]
     assert sorted(line.name for line in found) == [
         "runs reported late: hourly",
         "runs reported late: nightly",
@@ -221,10 +255,10 @@ def test_old_successes_are_one_event_for_a_task_and_failures_one_each(
 
 
 def test_without_events_nothing_is_told_by_them(book: Book, datagrams: Datagrams) -> None:
-    book.run(outcome=FAILURE, ago=2 * HOUR, unsent=True)
+    book.run(outcome=NESTED, ago=2 * HOUR, unsent=True)
     said = answer("ship", env={"AUTOTASK_EVENTS": "0"})
     assert said == "delivered 0 starts and ends; of 1 nothing can be told any more\n"
-    assert [line for line in datagrams.lines() if line] == []
+    assert datagrams.lines() == []
 
 
 def test_runs_of_one_second_and_the_same_tags_are_one_count(
@@ -301,7 +335,7 @@ def test_what_was_noted_as_sent_is_never_sent_again(book: Book, datagrams: Datag
     for of in ("started", "finished"):  # and whoever noted it died before it went
         book.line(journal.delivery_line("sent", run.id, run.root, of))
     assert answer("ship") == NOTHING
-    assert [line for line in datagrams.lines() if line] == []
+    assert datagrams.lines() == []
 
 
 def test_a_clock_that_was_set_back_makes_nothing_come_twice(
@@ -333,11 +367,79 @@ def test_no_two_counts_have_the_same_tags_and_the_same_second(
         if owing is not None:
             shipping.ship_few(owing, settings, ours)
     answer("ship")
-    found = [read(line) for line in datagrams.lines(wait=5) if line]
+    found = [read(line) for line in datagrams.lines(wait=5)]
     assert sum(int(line.value) for line in found) == 250
     moments = [line.fields["T"] for line in found]
     assert len(moments) == len({*moments})
     ours.close()
+
+
+# Starts and ends, in seconds after a whole minute; the Agent's own counts are those of 0, 10, 20.
+ENDED = [(9.2, 9.9), (9.95, 10.0), (10.4, 10.9), (10.6, 11.2), (11.3, 11.9), (11.8, 13.0)]
+ENDED += [(19.1, 20.0), (19.9, 20.3), (19.7, 21.4), (20.9, 21.9), (22.0, 29.9), (30.0, 30.1)]
+DELIVER = {
+    **{f"ship, {some} at a time": (shipping, "_SLICE", some) for some in (1, 2, 3, 5, 20_000)},
+    **{f"few, {some} at a time": (shipping, "_FEW", some) for some in (1, 2, 3, 5, 100)},
+    **{f"few of {size} bytes": (debts, "_CHEAP", size) for size in (500, 1_000, 2_000, 3_000)},
+}
+
+
+@pytest.mark.parametrize("noted", [0.0, 0.6, 2.5], ids=["noted at once", "soon", "late"])
+@pytest.mark.parametrize("case", DELIVER)
+def test_no_second_is_split_between_two_deliveries(
+    case: str, noted: float, book: Book, datagrams: Datagrams, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of two counts of one second Datadog keeps one: whenever and however much is delivered."""
+    base, clock = 1_800_000_000 - 1_800_000_000 % 60, [0.0]
+    monkeypatch.setattr(time, "time", lambda: base + clock[0])
+    monkeypatch.setattr(*DELIVER[case])
+    settings, ours = Settings({"DD_DOGSTATSD_URL": datagrams.url}), journal.Journal(str(book.home))
+
+    def begin(number: int) -> None:
+        begun[number] = book.run(outcome=None, ago=0, unsent=not noted)
+
+    def end(number: int) -> None:
+        book.finish(begun[number], unsent=not noted)
+
+    def note(number: int, of: str) -> None:
+        book.line(journal.delivery_line("unsent", begun[number].id, begun[number].root, of))
+
+    begun: dict[int, Run] = {}
+    todo: list[tuple[float, Callable[[], None]]] = []
+    for number, (start, finish) in enumerate(ENDED):
+        todo += [(start, partial(begin, number)), (finish, partial(end, number))]
+        if noted:
+            todo += [(start + noted, partial(note, number, "started"))]
+            todo += [(finish + noted, partial(note, number, "finished"))]
+    todo += [(tick / 4, partial(_deliver, case, book, settings, ours)) for tick in range(48, 144)]
+    for at, do in sorted(todo, key=lambda one: one[0]):
+        clock[0] = at
+        do()
+    clock[0] = 100.0
+    _deliver("ship", book, settings, ours)
+    counts = [line for line in map(read, datagrams.lines(wait=5)) if line.kind == "count"]
+    keys = [(line.name, line.fields["T"]) for line in counts]
+    assert len(keys) == len({*keys})
+    assert sum(int(line.value) for line in counts) == 2 * len(ENDED)
+    ours.close()
+
+
+def _deliver(case: str, book: Book, settings: Settings, ours: journal.Journal) -> None:
+    if case.startswith("ship"):
+        shipping.ship(debts.recent(str(book.home)), settings, ours, 0.0)
+    elif (owing := debts.few(ours.folder)) is not None:
+        shipping.ship_few(owing, settings, ours)
+
+
+def test_runs_whose_tags_are_one_to_datadog_are_one_count(book: Book, datagrams: Datagrams) -> None:
+    second = int(time.time()) - 605
+    for env in ("Prod", "prod", "pr od"):
+        run = book.run(outcome=None, ago=time.time() - second - 0.5)
+        line = book.segment(605).read_text().splitlines()[-1]
+        line = line.replace('"env":"prod"', f'"env":"{env}"').replace("}", ',"unsent":true}', 1)
+        book.line(line.replace(run.id, run.id[::-1]), 605)
+    found = sorted((line.value, *line.tags) for line in shipped(datagrams))
+    assert [value for value, *_ in found] == ["1", "2"]
 
 
 def test_what_is_more_than_a_datagram_of_one_second_is_left_to_who_waits(
@@ -351,7 +453,7 @@ def test_what_is_more_than_a_datagram_of_one_second_is_left_to_who_waits(
     owing = debts.few(ours.folder)
     assert owing is not None
     shipping.ship_few(owing, settings, ours)
-    first = [read(line) for data in unix_agent.received() for line in data.decode().split("\n")]
+    first = [read(line) for data in unix_agent.received() for line in data.decode().splitlines()]
     assert "event" not in kinds(first)
     env = environment(env={"DD_DOGSTATSD_URL": unix_agent.url})
     with subprocess.Popen([*COMMAND, "ship"], env=env, stdout=subprocess.DEVNULL) as ship:
@@ -359,7 +461,7 @@ def test_what_is_more_than_a_datagram_of_one_second_is_left_to_who_waits(
         while ship.poll() is None:
             received += unix_agent.received()
     received += unix_agent.received()
-    said = [read(line) for data in received for line in data.decode().split("\n") if line]
+    said = [read(line) for data in received for line in data.decode().splitlines()]
     assert kinds(said).count("event") == kinds(said).count("distribution") == 30
     ours.close()
 
@@ -370,7 +472,7 @@ def test_a_full_disk_ends_it_before_anything_is_sent(book: Book, datagrams: Data
     ended = run_program(*words, under="bare", env={"AUTOTASK_DEBUG": None})
     assert (ended.status, ended.stdout) == (1, "")
     assert ended.stderr == refused(book, "File too large")
-    assert [line for line in datagrams.lines() if line] == []
+    assert datagrams.lines() == []
 
 
 def refused(book: Book, why: str) -> str:
@@ -390,7 +492,7 @@ def test_a_read_only_home_ends_it_too(book: Book, datagrams: Datagrams) -> None:
         path.chmod(0o700)
     assert (ended.status, ended.stdout) == (1, "")
     assert ended.stderr == refused(book, "Permission denied")
-    assert [line for line in datagrams.lines() if line] == []
+    assert datagrams.lines() == []
 
 
 def full_pipe() -> tuple[int, int]:
@@ -480,7 +582,8 @@ def test_it_says_who_does_not_listen_and_keeps_all(book: Book) -> None:
     assert (said.status, said.stdout) == (1, "")
     assert said.stderr == (
         "autotask: nobody listens at 127.0.0.1:9 (Connection refused): "
-        "2 starts and ends stay owed; start the Datadog Agent\n"
+        "2 starts and ends stay owed; start the Datadog Agent, "
+        "or, without Datadog, AUTOTASK_DOGSTATSD=0\n"
     )
     assert lines(book.home) == before
 
@@ -521,7 +624,7 @@ def test_a_full_buffer_ends_it_and_the_rest_stays_owed(book: Book, unix_agent: U
     owing = debts.recent(str(book.home))
     while done := shipping.ship(owing, settings, ours, 0.0):
         assert done < len(runs)  # far more than its buffer holds
-        received += [line for data in unix_agent.received() for line in data.decode().split("\n")]
+        received += [line for data in unix_agent.received() for line in data.decode().splitlines()]
     told = [tag for line in received for tag in read(line).tags if tag.startswith("task:")]
     assert sorted(told) == sorted(f"task:{run.task}" for run in runs)
     ours.close()
@@ -552,7 +655,7 @@ def test_many_at_once_deliver_each_line_once(book: Book, datagrams: Datagrams) -
     ]
     assert [child.wait(PATIENCE) for child in at_once] == [0] * 6
     answer("ship")
-    told = [read(line).tags for line in datagrams.lines(wait=5) if line]
+    told = [read(line).tags for line in datagrams.lines(wait=5)]
     tasks = [tag for tags in told for tag in tags if tag.startswith("task:")]
     assert sorted(tasks) == sorted(f"task:task{number}" for number in range(300))
 
@@ -571,8 +674,8 @@ def test_as_a_service_it_waits_for_the_agent_and_for_what_is_owed(
             assert service.stdout.readline() == "delivered 1 start or end\n"
             book.finish(run, unsent=True)
             assert service.stdout.readline() == "delivered 1 start or end\n"
-            found = [line for data in agent.received() for line in data.decode().split("\n")]
-            assert [read(line).kind for line in found if line] == [
+            found = [line for data in agent.received() for line in data.decode().splitlines()]
+            assert [read(line).kind for line in found] == [
                 *("count", "count"),
                 *("distribution", "check"),
             ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from autotask.tool import quantities
+from autotask.tool import options, quantities
 
 SUMMARY = "make Datadog's monitors of the tasks that were seen"
 DESCRIPTION = """\
@@ -73,7 +73,9 @@ def add_source(parser: argparse.ArgumentParser) -> None:
 
 def add_export(parser: argparse.ArgumentParser) -> None:
     """Declare how to export."""
-    parser.add_argument("--format", choices=("json", "terraform"), default="json")
+    parser.add_argument(
+        "--format", type=options.one_document, choices=("json", "terraform"), default="json"
+    )
     parser.add_argument(
         "-o",
         "--output",
@@ -91,14 +93,18 @@ def add_plan(parser: argparse.ArgumentParser) -> None:
     """Declare the options of `plan`."""
     add_source(parser)
     parser.add_argument("--exit-code", action="store_true", help="exit with 2 if there are changes")
-    parser.add_argument("--format", choices=("text", "json"), default="text")
+    parser.add_argument(
+        "--format", type=options.one_document, choices=("text", "json"), default="text"
+    )
 
 
 def add_apply(parser: argparse.ArgumentParser) -> None:
     """Declare the options of `apply`."""
     add_source(parser)
     parser.add_argument("--yes", action="store_true", help="apply without confirmation")
-    parser.add_argument("--format", choices=("text", "json"), default="text")
+    parser.add_argument(
+        "--format", type=options.one_document, choices=("text", "json"), default="text"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -7,15 +7,17 @@ is known to the monitors, which know what each task ought to do: these are liste
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence, Sized
+from collections.abc import Iterable, Sequence
 from typing import Any
+
+from autotask.tool.datadog import groups
+from autotask.tool.datadog.history import Task
 
 Json = dict[str, Any]
 
 TITLE = "autotask: tasks"
 VARIABLES = ("env", "service", "framework", "task")
 _COLUMNS = 12
-_TASK = "service,env,task"
 _DAY = {"live_span": "1d"}
 _NOW = {"live_span": "5m"}
 _TOP = 15  # lines of a list
@@ -28,18 +30,20 @@ _SLOWER = ((">", 100, "white_on_red"), (">", 50, "white_on_yellow"))
 _NONE_BUT_SOME = ((">", 0, "white_on_yellow"),)
 
 
-def definition(tasks: Sized, tags: Iterable[str], scope: Iterable[str] = ()) -> Json:
+def definition(tasks: Sequence[Task], tags: Iterable[str], scope: Iterable[str] = ()) -> Json:
     """Return the dashboard.
 
     Args:
-        tasks: Those that were seen; a wall cannot scroll, so that their table grows with them.
+        tasks: Those that were seen; a wall cannot scroll, so that their table grows with them. It
+            groups by what nearly all of them have.
         tags: What the monitors carry to which it belongs. Datadog takes no other tags than
             `team:` on a dashboard: the description holds them all.
         scope: Tags of the runs that are shown at all.
     """
     tags = list(tags)
-    queries = _Queries(scope)
-    groups = [
+    scope = list(scope)
+    queries = _Queries(scope, groups.known(tasks, scope))
+    rows = [
         _group("Now", "vivid_blue", _now(queries)),
         _group("Late, hung, slow", "vivid_orange", _late(queries, tags)),
         _group("What failed last", "vivid_pink", _failures(queries)),
@@ -57,32 +61,35 @@ def definition(tasks: Sized, tags: Iterable[str], scope: Iterable[str] = ()) -> 
         "template_variables": [
             {"name": name, "prefix": name, "defaults": ["*"]} for name in VARIABLES
         ],
-        "widgets": _stacked(groups),
+        "widgets": _stacked(rows),
     }
 
 
 class _Queries:
     """The queries, all within the template variables."""
 
-    def __init__(self, scope: Iterable[str]) -> None:
+    def __init__(self, scope: Iterable[str], known: Iterable[str]) -> None:
+        where = [key for key in ("service", "env") if key in known]
+        self.task = ",".join([*where, "task"])  # what tells tasks apart
+        self.where = where or ["framework"]  # and groups of them
         self.scope = [*(f"${name}" for name in VARIABLES), *scope]
 
     def runs(self, *which: str, by: str = "") -> str:
-        return f"sum:autotask.task.runs{self._where(which, by)}.as_count()"
+        return f"sum:autotask.task.runs{self._in(which, by)}.as_count()"
 
     def started(self, by: str) -> str:
-        return f"sum:autotask.task.started{self._where((), by)}.as_count()"
+        return f"sum:autotask.task.started{self._in((), by)}.as_count()"
 
     def duration(self, how: str, *which: str, by: str = "") -> str:
-        return f"{how}:autotask.task.duration{self._where(which, by)}"
+        return f"{how}:autotask.task.duration{self._in(which, by)}"
 
     def running(self) -> str:
-        return f"max:autotask.task.running_seconds{self._where((), _TASK)}"
+        return f"max:autotask.task.running_seconds{self._in((), self.task)}"
 
     def events(self) -> str:
         return " ".join(['"task failed"', "status:error", *self.scope])
 
-    def _where(self, which: Iterable[str], by: str) -> str:
+    def _in(self, which: Iterable[str], by: str) -> str:
         return f"{{{','.join([*self.scope, *which])}}}" + (f" by {{{by}}}" if by else "")
 
 
@@ -105,7 +112,7 @@ def _now(queries: _Queries) -> list[Row]:
 
 
 def _late(queries: _Queries, tags: Sequence[str]) -> list[Row]:
-    success = queries.runs("status:success", by=_TASK)
+    success = queries.runs("status:success", by=queries.task)
     fewer = _list(
         "Fewer successes in 24 h than a week ago",
         "clamp_min(week_before(success) - default_zero(success), 0)",
@@ -141,14 +148,14 @@ def _failures(queries: _Queries) -> list[Row]:
             }
         ],
     }
-    failed = queries.runs("status:failure", "!reason:nested", by=f"{_TASK},reason")
+    failed = queries.runs("status:failure", "!reason:nested", by=f"{queries.task},reason")
     most = _list("Most failures, by reason", "failed", {"failed": failed}, palette="warm")
     checks = {
         "type": "check_status",
         "title": "Last ending of each task",
         "check": "autotask.task.status",
         "grouping": "cluster",
-        "group_by": _TASK.split(","),
+        "group_by": queries.task.split(","),
         "tags": list(queries.scope),
     }
     return [[(stream, 6, 6), (most, 4, 6), (checks, 2, 6)]]
@@ -163,9 +170,10 @@ def _runs(queries: _Queries, table_height: int) -> list[Row]:
             (_bar("failure", queries.runs("status:failure"), "red")),
         ],
     )
+    by, named = ",".join(queries.where), " and ".join(queries.where)
     rate = _chart(
-        "Success rate by service and env",
-        [_request(_ended(queries, "service,env"), [_formula(_SUCCESS, unit="percent")])],
+        f"Success rate by {named}",
+        [_request(_ended(queries, by), [_formula(_SUCCESS, unit="percent")])],
         yaxis={"max": "100"},
     )
     started = _chart(
@@ -174,8 +182,8 @@ def _runs(queries: _Queries, table_height: int) -> list[Row]:
     )
     return [
         [(by_status, 6, 4), (rate, 3, 4), (started, 3, 4)],
-        [(_table("By service and env", queries, "service,env"), _COLUMNS, 4)],
-        [(_table("By task", queries, _TASK), _COLUMNS, table_height)],
+        [(_table(f"By {named}", queries, by), _COLUMNS, 4)],
+        [(_table("By task", queries, queries.task), _COLUMNS, table_height)],
     ]
 
 
@@ -191,7 +199,7 @@ def _durations(queries: _Queries) -> list[Row]:
         ],
         "yaxis": {"scale": "log", "include_zero": False},
     }
-    longest = queries.duration("max", by=_TASK)
+    longest = queries.duration("max", by=queries.task)
     lines = _chart(
         "Longest run of each task",
         [
@@ -203,7 +211,7 @@ def _durations(queries: _Queries) -> list[Row]:
         ],
         yaxis={"scale": "log", "include_zero": False},
     )
-    usual = queries.duration("avg", "status:success", by=_TASK)
+    usual = queries.duration("avg", "status:success", by=queries.task)
     slower = _list(
         "Successes slower than a week ago, %",
         _SLOWER_BY,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from autotask.tool.datadog.config import Config
-from autotask.tool.datadog.history import Task
+from autotask.tool.datadog.history import NO_TAG, Task
 from autotask.tool.datadog.monitors import Monitor, key_of, tags_in, tags_of
 
 
@@ -14,7 +14,8 @@ def reasons(tasks: Iterable[Task], config: Config) -> Callable[[Monitor], str | 
     moved = {
         tags_of(task._replace(service=service, env=env), config): _moved_to(task)
         for task in tasks
-        for service, env in task.former
+        for one in task.former
+        for service, env in (one, (one[0] or NO_TAG, one[1] or NO_TAG))
     }
 
     def why(monitor: Monitor) -> str | None:

@@ -14,12 +14,15 @@ from autotask.tool.quantities import timestamp
 if TYPE_CHECKING:
     from autotask.tool.index import Index
 
+    _Names = tuple[str, str, str, str]
+
 LOOKBACK = 60 * 86400  # seconds of history that say what is usual
 LAST_SUCCESSES = 50  # and of these the last ones, for durations
 ENOUGH_SUCCESSES = 5
 ENOUGH_GAPS = 3  # between starts, before an interval counts as learned
 LAST_STARTS = 5  # that are held against a schedule
-_UNKNOWN = "unknown"  # what the wire sends where nobody names a service or an environment
+NO_TAG = "unknown"  # what older versions have sent instead of no tag
+_NONE = ("n/a", NO_TAG)  # `N/A` is how Datadog answers for series without a tag
 _RARE = 0.03  # the longest gaps, once there are many: a machine that was off says nothing
 
 _RUNS = """
@@ -32,7 +35,7 @@ class Task(NamedTuple):
     """A task to be watched; names are as Datadog keeps them in tags."""
 
     name: str
-    service: str | None = None  # None: whichever
+    service: str | None = None  # None: none was seen, or whichever
     env: str | None = None
     framework: str = "process"
     runs: int = 0  # not from a terminal
@@ -71,7 +74,7 @@ def from_index(index: Index, now: float | None = None) -> list[Task]:
     groups: dict[tuple[str, str, str], list[_Started]] = {}
     for run in runs:
         if run.trigger != "terminal":
-            key = run.task, run.service or _UNKNOWN, run.env or _UNKNOWN
+            key = run.task, run.service or "", run.env or ""
             groups.setdefault(key, []).append(run)
     former = _join(groups, {key: [run.at for run in groups[key]] for key in groups}, now)
     return [_learned(key, groups[key], leading, former.get(key, [])) for key in sorted(groups)]
@@ -162,8 +165,8 @@ def _learned(
     durations = [r.duration for r in runs if r.status == "success" and r.duration is not None]
     return _task(
         name=tag_value("task", name),
-        service=tag_value("service", service),
-        env=tag_value("env", env),
+        service=tag_value("service", service) or None,
+        env=tag_value("env", env) or None,
         framework=runs[-1].framework,
         runs=len(runs),
         gaps=gaps,
@@ -172,7 +175,10 @@ def _learned(
         spelled=name,
         starts=tuple(run.at for run in runs[-LAST_STARTS:]),
         last=runs[-1].at,
-        former=tuple((tag_value("service", one[1]), tag_value("env", one[2])) for one in former),
+        former=tuple(
+            (tag_value("service", one[1]) or None, tag_value("env", one[2]) or None)
+            for one in former
+        ),
     )
 
 
@@ -219,8 +225,7 @@ def from_series(
     runs: Sequence[Mapping[str, Any]], durations: Sequence[Mapping[str, Any]]
 ) -> list[Task]:
     """Learn the tasks from what the two queries above answered."""
-    lasted = {_names(series): [value for _, value in _points(series)] for series in durations}
-    seen = {_names(series): _points(series) for series in runs}
+    seen, lasted = _by_names(runs), _by_names(durations)
     groups = {names: points for names, points in seen.items() if names[0] and points}
     starts = {names: [at for at, _ in points] for names, points in groups.items()}
     former = _join(groups, starts, time.time(), _PAUSE)
@@ -229,24 +234,32 @@ def from_series(
     ]
 
 
+def _by_names(answer: Iterable[Mapping[str, Any]]) -> dict[_Names, list[tuple[float, float]]]:
+    """Return the points of each task; of several series that are one task, as of one."""
+    found: dict[_Names, list[tuple[float, float]]] = {}
+    for series in answer:
+        found.setdefault(_names(series), []).extend(_points(series))
+    return {names: sorted(points) for names, points in found.items()}
+
+
 def _of_series(
     names: _Names,
     points: Sequence[tuple[float, float]],
-    lasted: Mapping[_Names, list[float]],
+    lasted: Mapping[_Names, list[tuple[float, float]]],
     former: Sequence[_Names],
 ) -> Task:
     moments = sorted(at for at, _ in points)
-    durations = [value for one in (*former, names) for value in lasted.get(one, [])]
+    durations = [value for one in (*former, names) for _, value in lasted.get(one, [])]
     return _task(
         name=names[0],
-        service=names[1],
-        env=names[2],
+        service=names[1] or None,
+        env=names[2] or None,
         framework=names[3] or "process",
         runs=int(sum(value for _, value in points)),
         gaps=[after - before for before, after in zip(moments, moments[1:])],
         durations=durations[-LAST_SUCCESSES:],
         last=moments[-1],
-        former=tuple((one[1], one[2]) for one in former),
+        former=tuple((one[1] or None, one[2] or None) for one in former),
     )
 
 
@@ -256,17 +269,14 @@ def often(runs: Iterable[Mapping[str, Any]]) -> list[str]:
     return sorted({name for name, values in counts if values and _quantile(values, 0.5) > 1})
 
 
-_Names = tuple[str, str, str, str]
-
-
 def _names(series: Mapping[str, Any]) -> _Names:
     tags = dict(one.partition(":")[::2] for one in series.get("tag_set") or ())
-    return (
-        tags.get("task", ""),
-        tags.get("service", _UNKNOWN),
-        tags.get("env", _UNKNOWN),
-        tags.get("framework", ""),
-    )
+    service, env = (_said(tags.get(key, "")) for key in ("service", "env"))
+    return tags.get("task", ""), service, env, tags.get("framework", "")
+
+
+def _said(value: str) -> str:
+    return "" if value.lower() in _NONE else value
 
 
 def _points(series: Mapping[str, Any]) -> list[tuple[float, float]]:

@@ -44,7 +44,7 @@ def document(tasks: Iterable[Task]) -> str:
 
 
 def _learned(task: Task) -> Iterator[str]:
-    where = f"{task.service or 'any'}/{task.env or 'any'}"
+    where = f"{task.service or '-'}/{task.env or '-'}"
     yield f"# {task.framework}, service/env {where}, {runs_text(task.runs)}\n"
     if task.interval is not None and task.longest_interval is not None:
         usual, longest = map(duration_text, (task.interval, task.longest_interval))

@@ -16,8 +16,9 @@ import shlex
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
+from autotask.tool.datadog import groups
 from autotask.tool.datadog.config import Config, Section, Wishes, matches
-from autotask.tool.datadog.history import Task
+from autotask.tool.datadog.history import NO_TAG, Task
 from autotask.tool.datadog.schedule import Schedule
 from autotask.tool.errors import ToolError
 from autotask.tool.quantities import duration_text
@@ -39,7 +40,6 @@ _STEPS = (
 )
 _HIGH, _LOW = 2, 4  # priorities
 _NEW_HOST_DELAY = 300  # seconds: the server's own, which Terraform would else see as a change
-_QUERY_GROUPS = "{env,service,task}"
 _BY_HAND = "trigger:terminal"  # what somebody tries out wakes nobody
 _NAMES = ("task:", "service:", "env:")
 _SHOWN_RUNS = "`autotask runs --status failure --since 1d`"
@@ -151,28 +151,57 @@ def made(tasks: Iterable[Task], config: Config) -> Made:
 # One of them tells of a task's failure: the metric one or, latched, the service check's.
 
 _EVERY = Section("*", {})
+_Named = dict[str, list[Task]]  # tasks by their names, which are in order
 
 
 def _about_failures(tasks: Iterable[Task], config: Config) -> Iterator[Monitor]:
-    names = sorted({task.name for task in tasks})
+    named: _Named = {}
+    for task in sorted(tasks, key=lambda task: task.name):
+        named.setdefault(task.name, []).append(task)
     own = _own(config)
+    own += _apart(own, named, config)
     for place, section in enumerate(own, 1):
         narrower = [one for one in own[place:] if _meet(section, one)]
-        yield from _told_by(section, narrower, names, config)
+        yield from _told_by(section, narrower, named, config)
+
+
+def _apart(own: list[Section], named: _Named, config: Config) -> list[Section]:
+    """Return a section for each task without a tag that nearly all others of its section have."""
+    told_by: dict[str, list[Task]] = {}
+    for name, some in named.items():
+        section = next(one for one in reversed(own) if one.covers(name))
+        told_by.setdefault(section.pattern, []).extend(some)
+    return [
+        Section(name, {})
+        for some in told_by.values()
+        for name in groups.lacking(some, config.scope)
+    ]
 
 
 def _told_by(
-    section: Section, narrower: list[Section], names: list[str], config: Config
+    section: Section, narrower: list[Section], named: _Named, config: Config
 ) -> Iterator[Monitor]:
     """Make what tells of a section's failures, but for the tasks of narrower ones."""
     wishes = config.wishes_for(section.pattern)
     if "failed" in wishes.without:
         return
     if _is_latched(wishes):
-        yield from _latched(section, narrower, names, wishes, config)
+        yield from _latched(section, narrower, named, wishes, config)
     else:
-        but = [pattern for one in narrower for pattern in _left_to(one, names, config)]
-        yield _failed(section, but, wishes, config)
+        but = [pattern for one in narrower for pattern in _left_to(one, named, config)]
+        yield _failed(section, but, _groups(section, narrower, named, config), wishes, config)
+
+
+def _groups(section: Section, narrower: list[Section], named: _Named, config: Config) -> list[str]:
+    """Return the tags by which a monitor of a section can group."""
+    names = named if "*" in section.pattern else {section.pattern} & named.keys()
+    of_it = [
+        task
+        for name in names
+        if section.covers(name) and not any(one.covers(name) for one in narrower)
+        for task in named[name]
+    ]
+    return groups.known(of_it, config.scope)
 
 
 def _is_latched(wishes: Wishes) -> bool:
@@ -220,14 +249,16 @@ def _left_to(section: Section, names: Iterable[str], config: Config) -> list[str
     return [name for name in names if section.covers(name)]
 
 
-def _failed(section: Section, but: list[str], wishes: Wishes, config: Config) -> Monitor:
+def _failed(
+    section: Section, but: list[str], by: list[str], wishes: Wishes, config: Config
+) -> Monitor:
     whose = "a task" if section == _EVERY else section.pattern
     scope = ["status:failure", "!reason:nested", f"!{_BY_HAND}", *config.scope]
     scope += [f"task:{section.pattern}"] if section != _EVERY else []
     scope += [f"!task:{pattern}" for pattern in but]
-    query = f"sum(last_10m):sum:autotask.task.runs{{{','.join(scope)}}} by {_QUERY_GROUPS}"
+    query = f"sum(last_10m):sum:autotask.task.runs{{{','.join(scope)}}} by {{{','.join(by)}}}"
     alert = f"""\
-The task `{{{{task.name}}}}` failed (service {{{{service.name}}}}, env {{{{env.name}}}}).
+The task `{{{{task.name}}}}` failed{_of_group(by)}.
 
 Next: {_SHOWN_RUNS} on its host lists the failed runs with their reasons, `autotask show RUN` one \
 of them. The event `task failed: {{{{task.name}}}}` in Datadog has reason, error and host."""
@@ -243,29 +274,39 @@ of them. The event `task failed: {{{{task.name}}}}` in Datadog has reason, error
     )
 
 
+def _of_group(by: list[str]) -> str:
+    """Name service and env of a group in a message, as far as it has them."""
+    said = ", ".join(f"{key} {{{{{key}.name}}}}" for key in ("service", "env") if key in by)
+    return f" ({said})" if said else ""
+
+
 def _latched(
-    section: Section, narrower: list[Section], names: list[str], wishes: Wishes, config: Config
+    section: Section, narrower: list[Section], named: _Named, wishes: Wishes, config: Config
 ) -> Iterator[Monitor]:
     """Watch the service check; its scope knows no `*`, so that a pattern's tasks have one each."""
     if section == _EVERY:
-        others = {name for name in names if any(one.covers(name) for one in narrower)}
+        others = {name for name in named if any(one.covers(name) for one in narrower)}
         others |= {one.pattern for one in narrower if "*" not in one.pattern}
-        yield _failing(None, sorted(others), wishes, config)
+        by = _groups(section, narrower, named, config)
+        yield _failing(None, sorted(others), by, wishes, config)
         return
-    for name in names:
+    for name, tasks in named.items():
         if section.covers(name) and not any(one.covers(name) for one in narrower):
-            yield _failing(name, [], wishes, config)
+            by = groups.known(tasks, config.scope)
+            yield _failing(name, [], by, wishes, config)
 
 
-def _failing(task: str | None, others: list[str], wishes: Wishes, config: Config) -> Monitor:
+def _failing(
+    task: str | None, others: list[str], by: list[str], wishes: Wishes, config: Config
+) -> Monitor:
     often = wishes.failures_in_a_row
     over = [*([f"task:{task}"] if task else []), *config.scope] or ["*"]
     query = f'"autotask.task.status".over({_quoted(over)})'
     query += f".exclude({_quoted([_BY_HAND, *(f'task:{name}' for name in others)])})"
-    query += f'.by("env","service","task").last({often + 1}).count_by_status()'
+    query += f".by({_quoted(by)}).last({often + 1}).count_by_status()"
     failed = "failed" if often == 1 else f"failed {often} times in a row"
     alert = f"""\
-The task `{{{{task.name}}}}` (service {{{{service.name}}}}, env {{{{env.name}}}}) {failed}, \
+The task `{{{{task.name}}}}`{_of_group(by)} {failed}, \
 and has not succeeded since: {{{{check_message}}}}
 
 Next: {_SHOWN_RUNS} on its host, then `autotask show RUN`."""
@@ -522,7 +563,9 @@ def _message(wishes: Wishes, alert: str, recovery: str | None = None) -> str:
 
 
 def _identity(task: Task) -> str:
-    return f"{task.name}\n{task.service or ''}\n{task.env or ''}"
+    """Return what a key is made of, which outlives what is sent."""
+    none = NO_TAG if task.runs else ""
+    return f"{task.name}\n{task.service or none}\n{task.env or none}"
 
 
 def _scope(task: Task, config: Config) -> list[str]:
@@ -534,13 +577,15 @@ def _scope(task: Task, config: Config) -> list[str]:
 def _in_scope(task: Task, config: Config) -> bool:
     """Tell whether runs of a task can be among those that are watched."""
     where = {"service": task.service, "env": task.env}
+    if not task.runs:  # not seen yet: what the file does not say may be anything
+        where = {key: value for key, value in where.items() if value}
     pairs = (tag.partition(":") for tag in config.scope)
-    return all(where.get(key) in (None, value) for key, _, value in pairs)
+    return all(where.get(key, value) == value for key, _, value in pairs)
 
 
 def _title(task: Task) -> str:
     """Name a task in the title of a monitor."""
-    where = [one for one in (task.service, task.env) if one and one != "unknown"]
+    where = [one for one in (task.service, task.env) if one]
     return f"{task.name} ({', '.join(where)})" if where else task.name
 
 

@@ -69,7 +69,7 @@ def sent() -> list[Line]:
     ):
         agent.bind(f"{folder}/agent")
         environ = {"DD_DOGSTATSD_URL": f"unix://{folder}/agent", "AUTOTASK_EVENTS": "0"}
-        wire = Wire(Settings(environ))
+        wire = Wire(Settings({**environ, "DD_ENV": "x", "DD_SERVICE": "x"}))
         wire.started("x", "click", "cron")
         wire.running("x", "click", "cron", 60)
         for outcome in (SUCCESS, exited(3)):
@@ -82,7 +82,7 @@ def sent() -> list[Line]:
 def _received(agent: socket.socket) -> Iterator[str]:
     try:
         while True:
-            yield from agent.recv(1 << 16).decode().split("\n")
+            yield from agent.recv(1 << 16).decode().splitlines()
     except BlockingIOError:
         return
 
@@ -190,7 +190,8 @@ def _monitors() -> Iterator[tuple[str, Json]]:
 
 
 def _dashboard() -> Json:
-    shown = dashboard.definition([], [TAG])  # its lists are of the monitors beside it
+    tasks = [_EXAMPLE._replace(service="shop", env="prod")]
+    shown = dashboard.definition(tasks, [TAG])  # its lists are of the monitors beside it
     return {**shown, "description": "Which tasks succeed, which fail, how long they take."}
 
 

@@ -149,7 +149,8 @@ def _json(value: object) -> str:
 
 def _points(run: Past) -> Iterator[Point]:
     """Yield what arrived in Datadog of a run."""
-    where = {"service": run.service or "unknown", "env": run.env or "unknown"}
+    said = {"service": run.service, "env": run.env}
+    where = {key: value for key, value in said.items() if value}
     tags = {"task": run.task, "trigger": run.trigger, **where}
     for minute in range(1, int(run.duration / MINUTE) + 1):
         lasts = minute * MINUTE

@@ -257,6 +257,29 @@ def test_a_task_that_got_other_tags_takes_its_monitors_with_it(
     assert actions("--prune") == []
 
 
+@pytest.mark.parametrize("sent", ["", ",env:unknown"], ids=["", "by an older version"])
+def test_a_task_that_had_no_env_and_got_one_takes_its_monitors_with_it(
+    sent: str, datadog: Datadog, home: Path
+) -> None:
+    now = time.time()
+    nights = [Past("nightly", now - night * 86400 - 60, 60) for night in range(40, 0, -1)]
+    past.write(home, (night._replace(env=None) for night in nights[:30]))
+    applied()
+    for one in ours(datadog).values():
+        one["query"] = one["query"].replace("service:shop", f"service:shop{sent}")
+    past.write(
+        home, [night._replace(env=None if n < 30 else "prod") for n, night in enumerate(nights)]
+    )
+    changes = plan()["changes"]
+    assert sorted(one["action"] for one in changes) == ["change"] + ["create"] * 3 + ["delete"] * 3
+    assert {one["why"] for one in changes if one["action"] == "delete"} == {
+        "the task goes on with service shop, env prod"
+    }
+    assert "3 created, 1 changed, 3 deleted" in applied()
+    assert "by {env,service,task}" in of_kind(datadog, "failed")["query"]
+    assert actions("--prune") == []
+
+
 def test_one_tasks_refusal_is_its_own(datadog: Datadog, nightly: Book) -> None:
     wishes('[task.nightly]\nschedule = "30 23 31 * *"\ntimezone = "UTC"\n')
     ended = apply()

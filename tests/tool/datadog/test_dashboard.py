@@ -11,9 +11,11 @@ from datadog_api_client.v1.model.dashboard import Dashboard
 from tool.datadog import typed
 
 from autotask.tool.datadog import dashboard
+from autotask.tool.datadog.history import Task
 
 TAGS = ["managed_by:autotask", "autotask_set:default", "team:shop", "cost:7"]
-DEFINITION = dashboard.definition(["nightly.py"] * 40, TAGS)
+NIGHTLY = Task("nightly.py", "shop", "prod", runs=60)
+DEFINITION = dashboard.definition([NIGHTLY] * 40, TAGS)
 
 FIRST = ["widgets", 0, "definition", "widgets", 0, "definition"]
 FIRST_NAMED = "body.widgets[0].definition.widgets[0].definition"
@@ -59,7 +61,7 @@ QUERIES = metric_queries(DEFINITION)
 
 @pytest.mark.parametrize("tasks", [0, 1, 40, 2000])
 def test_datadogs_models_know_all_that_is_in_it(tasks: int) -> None:
-    definition = dashboard.definition(["nightly.py"] * tasks, TAGS, ["region:eu"])
+    definition = dashboard.definition([NIGHTLY] * tasks, TAGS, ["region:eu"])
     assert typed.problems(Dashboard, definition) == []
 
 
@@ -172,7 +174,7 @@ def test_each_widget_has_a_title_of_its_own_that_fits() -> None:
 
 @pytest.mark.parametrize(("tasks", "height"), [(0, 8), (12, 8), (40, 20), (41, 20), (2000, 28)])
 def test_the_table_of_tasks_grows_with_them_in_steps(tasks: int, height: int) -> None:
-    definition = dashboard.definition(["nightly.py"] * tasks, TAGS)
+    definition = dashboard.definition([NIGHTLY] * tasks, TAGS)
     (runs,) = [one for one in definition["widgets"] if one["definition"]["title"] == "Runs"]
     assert runs["definition"]["widgets"][-1]["layout"]["height"] == height
 
@@ -183,3 +185,29 @@ def test_each_call_makes_a_dashboard_of_its_own() -> None:
     for widget in widgets(first):
         widget.clear()
     assert second == dashboard.definition([], TAGS)
+
+
+BARE = NIGHTLY._replace(service=None, env=None)
+BY = [
+    ([NIGHTLY] * 3, [], "service,env,task", "service,env", "By service and env"),
+    ([NIGHTLY._replace(service=None)], [], "env,task", "env", "By env"),
+    ([NIGHTLY._replace(env=None)], [], "service,task", "service", "By service"),
+    ([BARE], [], "task", "framework", "By framework"),
+    ([], [], "task", "framework", "By framework"),
+    ([BARE], ["env:prod"], "env,task", "env", "By env"),
+    ([BARE, NIGHTLY._replace(name="x")], [], "task", "framework", "By framework"),
+]
+
+
+@pytest.mark.parametrize(("tasks", "scope", "of_tasks", "of_groups", "title"), BY)
+def test_it_groups_by_what_the_tasks_are_known_to_have(
+    tasks: list[Task], scope: list[str], of_tasks: str, of_groups: str, title: str
+) -> None:
+    definition = dashboard.definition(tasks, TAGS, scope)
+    assert typed.problems(Dashboard, definition) == []
+    grouped = {QUERY.fullmatch(query)["by"] for query in metric_queries(definition)}  # type: ignore[index]
+    assert grouped == {None, "trigger", of_tasks, of_groups, f"{of_tasks},reason"}
+    (checks,) = [one for one in widgets(definition) if one["type"] == "check_status"]
+    assert checks["group_by"] == of_tasks.split(",")
+    titles = [widget["title"] for widget in widgets(definition)]
+    assert {title, title.replace("By", "Success rate by")} <= {*titles}

@@ -62,14 +62,14 @@ def test_what_a_terminal_started_does_not_count(book: Book, home: Path) -> None:
     assert learned(home) == {}
 
 
-def test_without_a_service_or_an_env_it_is_what_the_wire_says(book: Book, home: Path) -> None:
+def test_without_a_service_or_an_env_it_has_none(book: Book, home: Path) -> None:
     run = Run("x", "click")
     run.started = time.time() - 60
     place = journal.process_fields(1, "x", "h", "3.12.1", None, None, None, {})
     book.line(journal.started_line(run, place))
     book.finish(run)
     task = learned(home)["x"]
-    assert (task.service, task.env) == ("unknown", "unknown")
+    assert (task.service, task.env) == (None, None)
 
 
 def test_of_a_programs_tasks_the_last_one_leads(book: Book, home: Path) -> None:
@@ -103,12 +103,12 @@ def test_what_datadog_has_seen_is_learned_by_the_hour() -> None:
 PROD, UNKNOWN, STAGING = "prod", None, "staging"
 TAGGED = [
     ("never", {PROD: range(1, 41)}, {"prod": []}),
-    ("once", {UNKNOWN: range(1, 31), PROD: range(31, 41)}, {"prod": ["unknown"]}),
-    ("just now", {UNKNOWN: range(1, 40), PROD: [40]}, {"prod": ["unknown"]}),
+    ("once", {UNKNOWN: range(1, 31), PROD: range(31, 41)}, {"prod": [None]}),
+    ("just now", {UNKNOWN: range(1, 40), PROD: [40]}, {"prod": [None]}),
     (
         "twice",
         {UNKNOWN: range(1, 11), STAGING: range(11, 21), PROD: range(21, 41)},
-        {"prod": ["unknown", "staging"]},
+        {"prod": [None, "staging"]},
     ),
     ("tried out there", {STAGING: [2], PROD: range(9, 41)}, {"prod": ["staging"]}),
     (
@@ -129,7 +129,7 @@ TAGGED = [
 @pytest.mark.parametrize(("days", "expected"), [one[1:] for one in TAGGED],
                          ids=[one[0] for one in TAGGED])  # fmt: skip
 def test_a_task_that_lives_on_under_other_tags_is_one_task(
-    home: Path, days: dict[str | None, Iterable[int]], expected: dict[str, list[str]]
+    home: Path, days: dict[str | None, Iterable[int]], expected: dict[str, list[str | None]]
 ) -> None:
     now = time.time()
     ran = [
@@ -209,3 +209,26 @@ def test_what_begins_after_a_pause_is_the_same_task_on_the_same_machine_only(hom
         for env in ("staging", "prod")
     ]
     assert [task.former for task in history.from_series(by_hour, [])] == [(), ()]
+
+
+@pytest.mark.parametrize(
+    "tags",
+    [
+        "framework:click,task:x",
+        "env:N/A,framework:click,service:N/A,task:x",
+        "env:n/a,framework:click,service:,task:x",
+        "env:unknown,framework:click,service:unknown,task:x",  # as older versions have sent it
+    ],
+)
+def test_what_has_no_service_or_env_in_datadog_has_none(tags: str) -> None:
+    day = [(number * DAY, 1.0) for number in range(5)]
+    (task,) = history.from_series([series(tags, *day)], [])
+    assert task == Task("x", None, None, "click", 5, DAY, DAY, last=4 * DAY)
+
+
+def test_series_that_are_one_task_are_learned_as_one() -> None:
+    old, new = "env:unknown,service:unknown,task:x", "task:x"
+    days = [(number * DAY, float(number + 1)) for number in range(8)]
+    ran = [series(new, *days[4:]), series(old, *days[:4])]
+    (task,) = history.from_series(ran, ran)
+    assert task == Task("x", None, None, "process", 36, DAY, DAY, 4.0, 8.0, last=7 * DAY)

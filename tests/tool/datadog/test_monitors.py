@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from datetime import datetime, timezone
@@ -25,9 +26,11 @@ NIGHTLY = Task("nightly", "shop", "prod", "click", 60, DAY, DAY + 30, 600, 900, 
 MAIL = Task("mail.send", "shop", "prod", "invoke", 9000, 300, 310, 4, 9, spelled="mail.send")
 WEEKLY = Task("report", "shop", "prod", "process", 8, 7 * DAY, 7 * DAY, 60, 90)
 ODD = Task("deploy", "shop", "prod", "process", 30, HOUR, 3 * DAY, 60, 90)
-RARE = Task("db.migrate", "unknown", "unknown", "invoke", 2)
+RARE = Task("db.migrate", "ops", "prod", "invoke", 2)
+BARE = NIGHTLY._replace(name="bare.py", service=None, env=None, spelled="")
 SUB = NIGHTLY._replace(name="db.backup", leads=False)
 TASKS = [NIGHTLY, MAIL, WEEKLY, ODD, RARE, SUB]
+MANY = [NIGHTLY._replace(name=f"task{number}") for number in range(20)]
 NOTIFY: Json = {"notify": ["@a"]}
 NOTIFY_LATCHED = {**NOTIFY, "latched": True}
 PATIENT = {"task": {"mail.send": {"failures_in_a_row": 3}}}
@@ -65,6 +68,8 @@ SETS = [
     ("tasks", TASKS, {}),
     ("tasks and wishes", TASKS, FILE),
     ("wishes", [], FILE),
+    ("without env and service", [BARE, RARE], FILE),
+    ("few without env and service", [BARE, *TASKS, *MANY], FILE),
 ]
 
 
@@ -303,9 +308,12 @@ def test_a_retired_task_has_no_monitors_of_its_own() -> None:
 EACH, LATCHED = "query alert", "service check"
 
 
-def told(task: str, found: list[Json]) -> list[tuple[str, str]]:
+def told(
+    task: str, found: list[Json], service: str | None = "shop", env: str | None = "prod"
+) -> list[tuple[str, str]]:
     """Return which monitors three failures in a row set off, by type, and whom they notify."""
-    tags = {"task": task, "service": "shop", "env": "prod", "trigger": "cron"}
+    where = {"service": service, "env": env}
+    tags = {"task": task, "trigger": "cron", **{key: one for key, one in where.items() if one}}
     ended = {**tags, "status": "failure", "reason": "exit"}
     points = [Point(minute * 60, "autotask.task.runs", 1, ended) for minute in (1, 2, 3)]
     points += [Point(minute * 60, "autotask.task.status", 2, tags) for minute in (1, 2, 3)]
@@ -390,6 +398,82 @@ def test_whatever_sections_say_a_failure_is_told_as_is_wished_for_its_task(
         assert told(task.name, found) == expected
 
 
+# By which tags failures are told apart: those that are known to be there. Of a series without a tag
+# that is grouped by, a monitor says nothing.
+
+WHOLE = "env,service,task"
+TWICE = [NIGHTLY, NIGHTLY._replace(service=None, env=None)]
+NEW = {"task": {"new": {"service": "shop", "env": "prod"}}}
+BY: list[tuple[str, list[Task], Json, dict[str, str]]] = [
+    ("nothing is known", [], {}, {"*": "task"}),
+    ("all have both", [NIGHTLY, MAIL], {}, {"*": WHOLE}),
+    ("none has any", [BARE], {}, {"*": "task"}),
+    ("no service", [NIGHTLY._replace(service=None)], {}, {"*": "env,task"}),
+    ("no env", [NIGHTLY._replace(env=None), MAIL], {}, {"*": "service,task"}),
+    ("one of two has none", [NIGHTLY, BARE], {}, {"*": "task"}),
+    ("one of many has none", [BARE, *MANY], {}, {"*": WHOLE, "bare.py": "task"}),
+    ("one that has them here and there", [*TWICE, *MANY], {}, {"*": WHOLE, "nightly": "task"}),
+    ("all are of an env", [BARE], {"datadog": {"scope": ["env:prod"]}}, {"*": "env,task"}),
+    ("the file says it", [], NEW, {"*": WHOLE}),
+    ("the file says it of another", [BARE], NEW, {"*": "task"}),
+    ("not seen yet", [NIGHTLY], {"task": {"new": {"interval": "1d"}}}, {"*": WHOLE}),
+    ("of a section", [BARE, MAIL], {"task": {"bare.*": NOTIFY}}, {"*": WHOLE, "bare.*": "task"}),
+    ("of one task", [BARE, MAIL], {"task": {"bare.py": NOTIFY}}, {"*": WHOLE, "bare.py": "task"}),
+    ("of no other", [BARE, *MANY], {"task": {"bare.*": {"without": ["failed"]}}}, {"*": WHOLE}),
+]  # fmt: skip
+OF = re.compile(r'[{,]task:([^,}]*)|over\("task:([^"]*)"')
+
+
+@pytest.mark.parametrize("latched", [False, True])
+@pytest.mark.parametrize(("tasks", "document", "by"), [one[1:] for one in BY],
+                         ids=[one[0] for one in BY])  # fmt: skip
+def test_failures_are_told_apart_by_the_tags_that_are_known_to_be_there(
+    tasks: list[Task], document: Json, by: dict[str, str], latched: bool
+) -> None:
+    document = {**document, "datadog": {**document.get("datadog", {}), "latched": latched}}
+    found = [one for one in made(tasks, document) if "autotask_key:failed." in str(one["tags"])]
+    assert [problem for one in found for problem in problems(one)] == []
+    groups = {}
+    for one in found:
+        grouped = re.search(r'by [{](.*?)[}]|by\("(.*?)"\)', one["query"])
+        named = OF.search(one["query"])
+        assert grouped
+        keys = (grouped[1] or grouped[2]).replace('"', "")
+        groups[named[1] or named[2] if named else "*"] = keys
+        assert ("service.name" in one["message"]) == ("service" in keys)
+    expected = {
+        name.replace("bare.*", "bare.py") if latched else name: one for name, one in by.items()
+    }
+    assert groups == expected
+    if "without" not in str(document):
+        for task in tasks:
+            env = task.env or ("prod" if "scope" in document["datadog"] else None)
+            assert len(told(task.name, found, task.service, env)) == 1
+
+
+@pytest.mark.parametrize(
+    ("task", "is_watched"), [(NIGHTLY, True), (BARE, False), (Task("new"), True)]
+)
+def test_a_task_that_was_seen_without_the_scopes_tag_is_not_watched(
+    task: Task, is_watched: bool
+) -> None:
+    """What asks for a tag that its runs lack would miss them for ever."""
+    document = {"datadog": {"scope": ["env:prod"]}, "task": {task.name: {"interval": "1d"}}}
+    kinds_made = {str(monitors.key_of(one)).partition(".")[0] for one in made([task], document)}
+    assert ("did_not_run" in kinds_made) == is_watched
+
+
+def test_what_is_known_of_a_task_is_asked_for_and_its_key_is_as_it_was() -> None:
+    """Monitors that asked for `unknown` are changed, and not made anew."""
+    for kind, monitor in kinds(BARE).items():
+        assert "unknown" not in str(monitor)
+        scope = monitor["query"].partition("{")[2].partition("}")[0].split(",")
+        assert not [one for one in scope if one.startswith(("env:", "service:"))]
+        if kind != "failed":
+            before = hashlib.sha256(b"bare.py\nunknown\nunknown").hexdigest()[:12]
+            assert f"autotask_key:{kind}.{before}" in monitor["tags"]
+
+
 def test_a_failure_counts_as_a_run_unless_nothing_else_tells_of_it() -> None:
     assert "status" not in kinds(NIGHTLY)["did_not_run"]["query"]
     alone = kinds(NIGHTLY, without=["failed"])["did_not_run"]
@@ -424,7 +508,7 @@ Next: `autotask runs --status failure --since 1d` on its host, then `autotask sh
 
 @pytest.mark.parametrize(("wishes", "text"), SAYS)
 def test_a_failures_message_says_what_happened_and_what_to_do(wishes: Json, text: str) -> None:
-    (monitor,) = made([], {"datadog": wishes})
+    monitor, *_ = made([NIGHTLY], {"datadog": wishes})
     known = {"task.name": "mail.send", "service.name": "shop", "env.name": "prod"}
     if monitor["type"] == LATCHED:
         known["check_message"] = "exit 3"
