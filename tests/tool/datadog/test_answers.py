@@ -114,15 +114,15 @@ NO_ANSWERS: list[tuple[str, str, str, Any, str]] = [
 
 
 def test_what_cannot_be_read_is_told_in_a_line_and_changes_nothing(
-    datadog: Datadog, nightly: Book, capsys: pytest.CaptureFixture[str]
+    datadog: Datadog, nightly: Book, capfd: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["monitors", "apply", "--yes"]) == 0
     for words, method, path, answer, told in NO_ANSWERS:
         datadog.instead, datadog.dashboards = {(method, path): answer}, {}
-        capsys.readouterr()
+        capfd.readouterr()
         before = copy.deepcopy(datadog.monitors)
         assert main(words.split()) == 1
-        (line,) = capsys.readouterr().err.splitlines()
+        (line,) = capfd.readouterr().err.splitlines()
         assert "sent an unexpected response" in line
         assert told in line
         assert datadog.monitors == before
@@ -153,7 +153,7 @@ COMMANDS = [
 @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_no_answer_is_a_traceback(
-    datadog: Datadog, nightly: Book, data: st.DataObject, capsys: pytest.CaptureFixture[str]
+    datadog: Datadog, nightly: Book, data: st.DataObject, capfd: pytest.CaptureFixture[str]
 ) -> None:
     words, method, path = data.draw(st.sampled_from(COMMANDS))
     datadog.monitors, datadog.dashboards, datadog.downtimes = {}, {}, {}
@@ -175,5 +175,5 @@ def test_no_answer_is_a_traceback(
     datadog.instead = {(method, path): changed(answer, place, other)}
     with contextlib.redirect_stdout(io.StringIO()):
         status = main(words.split())
-    complaint = capsys.readouterr().err
+    complaint = capfd.readouterr().err
     assert (status, "autotask: " in complaint) in ((0, True), (0, False), (1, True))
