@@ -201,7 +201,7 @@ def _lost(history: History, put: Journal, recent: Journal, left: Journal) -> Ite
     for stays in (recent, put):
         for run, started in stays.started.items():
             finished = stays.finished.get(run)
-            may_go = stays is put and finished is not None and _may_go(history, finished)
+            may_go = stays is put and _may_go(history, started, finished)
             if may_go and run not in left.started:
                 continue
             if left.started.get(run) != started:
@@ -218,15 +218,16 @@ def _summed(what: str, several: list[str]) -> Iterator[str]:
         yield f"{len(several)} {what}: {several[0]}"
 
 
-def _may_go(history: History, finished: Event) -> bool:
+def _may_go(history: History, started: Event, finished: Event | None) -> bool:
+    """Tell whether a prune of the round may drop a run; one without an end is lost, a failure."""
     if history.bound is Bound.GENTLE:
-        return bool(finished["status"] != "failure")
-    return history.bound is Bound.HARSH or _is_old(history, finished)
+        return finished is not None and finished["status"] != "failure"
+    return history.bound is Bound.HARSH or _is_old(history, finished or started)
 
 
-def _is_old(history: History, finished: Event) -> bool:
+def _is_old(history: History, event: Event) -> bool:
     limit = time.time() - history.keep_hours * 3600
-    return time.strptime(finished["at"][:19], "%Y-%m-%dT%H:%M:%S") < time.gmtime(limit)
+    return time.strptime(event["at"][:19], "%Y-%m-%dT%H:%M:%S") < time.gmtime(limit)
 
 
 def _written(truth: Truth, left: Journal) -> list[str]:
@@ -311,8 +312,8 @@ def _gone_and_there(history: History, command: Command) -> tuple[set[str], set[s
         run
         for name, put in current.items()
         if name not in touched
-        for run in put.starts
-        if run not in put.ends or not _may_go(history, put.ends[run])
+        for run, started in put.starts.items()
+        if not _may_go(history, started, put.ends.get(run))
     }
     return older - known, there
 
