@@ -465,7 +465,7 @@ class Disk:
 
     def fill(self) -> None:
         """Let the disk be full from now on."""
-        self._since = time.time()
+        self._since = self._since or time.time()
         self.stay()
 
     def stay(self) -> None:
