@@ -41,7 +41,8 @@ _LINES = 3  # that a command may say of trouble
 _EVERY = ("runs", "--format", "jsonl", "--limit", "0")
 _SEGMENT = re.compile(r"journal/\d{4}-\d\d-\d\dT\d\d\.jsonl")
 _KNOWN = {"index.sqlite3", "pruned", "ballast"}
-_FRAME = f'File "{INSTALLED}/autotask/'
+_FRAME = re.compile(rf'File "{re.escape(str(INSTALLED))}/autotask/')
+_FIRST = "from autotask.tool import interrupts"  # which hears of Ctrl-C first
 # Why a command may end with 1.
 _PROBLEMS = {
     "show": re.compile(r"autotask: no run begins with \w+"),
@@ -358,13 +359,18 @@ def _wrong_end(command: Command, errors: str) -> Iterator[str]:
         yield f"{command} {command.given_up}"
         return
     lines = errors.splitlines()
-    if command.struck == signal.SIGINT and "Traceback" in errors and _FRAME not in errors:
-        return  # the interpreter's own start
+    if command.struck == signal.SIGINT and "Traceback" in errors and _is_start(errors):
+        return
     foreign = [line for line in lines if not line.startswith("autotask: ")]
     is_long = len(lines) > _LINES and command.words[0] != "monitors"
     if foreign or is_long or not _is_its_own(command, lines):
         text = " | ".join(line.strip() for line in lines)
         yield f"{command} said: {text[-700:]}"
+
+
+def _is_start(errors: str) -> bool:
+    """Tell whether a traceback is of a time before the tool could hear of Ctrl-C."""
+    return not _FRAME.search(errors) or _FIRST in errors
 
 
 def _is_its_own(command: Command, lines: list[str]) -> bool:
