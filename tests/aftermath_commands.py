@@ -7,8 +7,9 @@ What is certain, whatever was killed, stopped, damaged or full:
   a run goes whole, or its start goes first.
 - The index says what the lines say, as it has grown and built anew. Only of an index that was
   changed so that nothing in it shows it (some bytes of a value, rows that are gone) can nobody ask
-  that; what a prune does, is held to the lines all the same.
-- A prune that nobody disturbs comes to its bound, and takes no failure while a success could go.
+  that. What a prune does is held to the lines all the same.
+- A prune that nobody disturbs comes to its bound and no further, and takes no failure while a
+  success could go.
 - No start and no end of a run was told to the Agent twice; all were told once if nobody was killed
   and the Agent never left.
 - A command ends by its own rules: what it may say on standard error are lines of its own. One that
@@ -134,6 +135,7 @@ class History:
     commands: list[Command] = field(default_factory=list)
     damages: list[Damage] = field(default_factory=list)
     journals: list[Journal] = field(default_factory=list)  # after each of the last commands
+    sizes: list[int] = field(default_factory=list)  # of these, in bytes
 
     @property
     def last(self) -> list[Command]:
@@ -255,6 +257,11 @@ def _pruned(history: History, put: Journal) -> Iterator[str]:
         stays = [run for run in sorted(whole - gone) if _is_old(history, put.finished[run])]
         yield from _summed("runs stay that are older than asked for", stays)
         return
+    sizes = [_size(before.started[run]) + _size(put.finished[run]) for run in gone]
+    if sum(sizes) - max(sizes, default=0) >= max(history.sizes[1] - history.bound_size, 1):
+        yield f"{len(gone)} runs went, more than asked for: {history.sizes}, {history.bound_size}"
+    if history.sizes[2] > history.bound_size and whole - gone:
+        yield f"{len(whole - gone)} runs stay, and the journal is over its bound: {history.sizes}"
     failures = {run for run in whole if put.finished[run]["status"] == "failure"}
     if gone & failures and whole - gone - failures:
         others = f"failures went, and {len(whole - gone - failures)} others stay"

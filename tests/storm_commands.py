@@ -33,12 +33,12 @@ from storm_programs import TOOL, CannotRunError, Program, Storm, keep, programs,
 
 from autotask import journal, process
 
-HOUR = 3600.0
-PATIENCE = 60.0  # seconds after which a command hangs, on a busy machine
-HEARS = 15.0  # seconds after which one is deaf to SIGINT
+_HOUR = 3600.0
+_PATIENCE = 60.0  # seconds after which a command hangs, on a busy machine
+_HEARS = 15.0  # seconds after which one is deaf to SIGINT
 _STOPPED = 0.6  # seconds
 _WRITERS = 3  # programs at once, beside the commands
-OUR_LINES = 120_000  # bytes that programs and commands may add in a round, at most
+_OUR_LINES = 120_000  # bytes that programs and commands may add in a round, at most
 _GROUP = {"task": "nightly", "framework": "click", "trigger": "cron", "host": os.uname().nodename}
 _BOOT = process.identity().rpartition("/")[0]
 _INDEX = "index.sqlite3"
@@ -224,7 +224,7 @@ class Round(Storm):
         self._stopped: dict[int, float] = {}  # until when
         self._typical: dict[tuple[str, ...], float] = {}  # seconds
         self._copy: Path | None = None  # of the index
-        self._hour = time.time() // HOUR * HOUR
+        self._hour = time.time() // _HOUR * _HOUR
         for name in ("tmp", "said", "recent/journal", "put/journal", "home/journal", "home/open"):
             (place / name).mkdir(parents=True, exist_ok=True)
         self._ids = random.Random(plan.seed + " ids")
@@ -248,11 +248,11 @@ class Round(Storm):
 
     def _segment(self, hours: int, runs: int) -> list[bytes]:
         """Write the lines of a segment: mostly successes, failures, and some without an end."""
-        chance, begin = self._ids, self._hour - hours * HOUR
+        chance, begin = self._ids, self._hour - hours * _HOUR
         share = chance.uniform(0.6, 0.95)
         lines: list[bytes] = []
         for number in range(runs):
-            at = begin + number * (HOUR - 10) / runs
+            at = begin + number * (_HOUR - 10) / runs
             status = "success" if chance.random() < share else chance.choice(["failure", "skipped"])
             is_owed = number % 50 == 0
             task = f"old-{hours}-{chance.getrandbits(32)}" if is_owed else f"task{number % 9}"
@@ -269,13 +269,8 @@ class Round(Storm):
         who = {"pid": 99999999, "process": f"{_BOOT}/1", "python": "3.12.1"}
         started: Event = {"event": "started", "run": run, "root": run, "parent": None}
         started |= {"at": journal.moment(at), **_GROUP, "task": task, **who}
-        finished: Event = {
-            "event": "finished",
-            "run": run,
-            "root": run,
-            "at": journal.moment(at + 1),
-        }
-        finished |= {"status": status}
+        finished: Event = {"event": "finished", "run": run, "root": run}
+        finished |= {"at": journal.moment(at + 1), "status": status}
         if status == "failure":
             error = {"type": "ValueError", "message": "as planned", "where": "shop.py:7"}
             finished |= {"reason": "exception", "error": error}
@@ -283,7 +278,7 @@ class Round(Storm):
         return _line(started, is_start_owed), _line(finished, is_end_owed)
 
     def _name(self, hours: int) -> str:
-        return journal.segment(self._hour - hours * HOUR)
+        return journal.segment(self._hour - hours * _HOUR)
 
     def _put(self, name: str, text: bytes, anew: bool = False) -> None:
         """Write a segment as `cp` does: over what is there, in the same file."""
@@ -304,7 +299,7 @@ class Round(Storm):
         texts = [(put.name, put.text) for put in self.history.puts]
         for name, text in [*texts, *((name, text) for name, text, _ in self._replacements)]:
             kept[name] = max(kept.get(name, 0), unsuccessful(text))
-        return OUR_LINES + sum(kept.values())
+        return _OUR_LINES + sum(kept.values())
 
     def _replacement(self, how: str, texts: dict[int, list[bytes]]) -> tuple[str, bytes, bool]:
         """Choose what is written over a segment: something of another size."""
@@ -341,13 +336,20 @@ class Round(Storm):
         self._calm_down()
         for number, words in enumerate(_LAST):
             if number == len(_LAST) - 1:
-                (self.home / _INDEX).unlink()
+                (self.home / _INDEX).unlink(missing_ok=True)
             self._begin_command(Command(100 + number, words, is_last=True))
             self._calm_down()
             self.history.journals.append(read(self.home))
+            self.history.sizes.append(sum(self._sizes().values()))
+        old = {put.name for put in self.history.puts}
+        added = [size for name, size in self._sizes().items() if name not in old]
+        assert sum(added) <= _OUR_LINES, added  # else the bound was none that successes can keep
         self.truth.read(self.place / "notes")
         self.counts["SIGKILL"] += len(self.truth.killed)
         self.counts["runs"] = len(self.history.journals[0].started)
+
+    def _sizes(self) -> dict[str, int]:
+        return {path.name: path.stat().st_size for path in self.home.glob("journal/*.jsonl")}
 
     def _calm_down(self) -> None:
         """Let all end that is at work, the Agent listening."""
@@ -453,9 +455,9 @@ class Round(Storm):
                     os.kill(command.pid, signal.SIGCONT)
             elif command.strike is not None and self._is_due(command, now):
                 self._hit(command, now)
-            elif command.struck == signal.SIGINT and now > command.struck_at + HEARS:
+            elif command.struck == signal.SIGINT and now > command.struck_at + _HEARS:
                 self._give_up(command, "deaf to Ctrl-C")
-            elif now > command.began + PATIENCE:
+            elif now > command.began + _PATIENCE:
                 self._give_up(command, "hangs")
 
     def _is_due(self, command: Command, now: float) -> bool:

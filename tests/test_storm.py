@@ -365,6 +365,7 @@ class Played:
             Command(number, words, began=10.0 + number, ended=10.5 + number, is_last=True)
             for number, words in enumerate([("ship",), EVERY, ("prune",), EVERY, EVERY])
         ]
+        self.bound, self.sizes = 900, [1000, 1000, 900, 900, 900]
         self.errors: dict[int, str] = {}
         self.shown: dict[int, list[str]] = {}  # by number of a command: runs
 
@@ -394,6 +395,7 @@ class Played:
             errors = self.errors.get(command.number, "")
             (self.place / "said" / f"{command.number}.err").write_text(errors)
         self.history.commands, self.history.journals = self.commands, self.journals
+        self.history.bound_size, self.history.sizes = self.bound, self.sizes
         found = aftermath_commands.faults(self.history, Truth(), self.told)
         texts = [fault.partition(":")[0] for fault in found.all()]
         return [text.replace(" --format jsonl --limit 0 (exit 0)", "") for text in texts]
@@ -427,8 +429,9 @@ def _is_calm(played: Played) -> None:
     played.history.is_calm, played.told = True, []
 
 
-def _is_harsh(played: Played, *runs: str) -> None:
-    played.history.bound = Bound.HARSH
+def _is_harsh(played: Played, *runs: str, bound: int = 700) -> None:
+    played.history.bound, played.bound = Bound.HARSH, bound
+    played.sizes[2] = 700
     played.prune(*runs)
 
 
@@ -494,6 +497,14 @@ ROUNDS: dict[str, tuple[Callable[[Played], object], list[str]]] = {
     "a run of this hour pruned": (
         lambda played: played.prune("owed-5"),
         ["1 runs are gone that had to stay"],
+    ),
+    "more pruned than asked for": (
+        lambda played: _is_harsh(played, "success", "failure", bound=990),
+        ["2 runs went, more than asked for"],
+    ),
+    "less pruned than asked for": (
+        lambda played: _is_harsh(played, "success", bound=500),
+        ["1 runs stay, and the journal is over its bound"],
     ),
     "an end gone": (_loses_an_end, ["1 runs have lost their end"]),
     "a start gone": (_loses_a_start, []),
