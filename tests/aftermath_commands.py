@@ -2,21 +2,21 @@
 
 What is certain, whatever was killed, stopped, damaged or full:
 
-- What was written stays, until `cp` writes over it or a prune may drop it: in a round whose bound
-  successes alone can keep, no failure goes, nor what has no end; with `--keep` only what is older;
-  a run goes whole, or its start goes first.
-- The index says what the lines say, as it has grown and built anew. Only of an index that was
-  changed so that nothing in it shows it (some bytes of a value, rows that are gone) can nobody ask
-  that. What a prune does is held to the lines all the same.
-- A prune that nobody disturbs comes to its bound and no further, and takes no failure while a
+- A line stays until `cp` writes over it or a prune may drop it. If the bound of a round is one that
+  successes alone can keep, no failure goes, and no run without an end. With `--keep` only older
+  runs go. A run goes whole, or its start goes first.
+- The index says what the lines say, as it has grown and built anew. An exception is an index with
+  changes that no reader can see in it (another value, missing rows): only what a prune made of it
+  is checked.
+- A prune that nothing disturbs reaches its bound and stops there, and drops no failure while a
   success could go.
-- No start and no end of a run was told to the Agent twice; all were told once if nobody was killed
-  and the Agent never left.
-- A command ends by its own rules: what it may say on standard error are lines of its own. One that
-  SIGINT has hit says one line or nothing. The interpreter's own start is not ours.
-- A command that nobody disturbed has shown every run that was there all the time, and none that was
-  gone before it began.
-- No file is left that belongs to no rule.
+- The Agent was told no start and no end of a run twice. It was told all of them if nothing was
+  killed and it never left.
+- A command ends by its own rules, and standard error has only lines of its own. After SIGINT it
+  says one line or nothing. The start of the interpreter is not part of it.
+- A command that nothing disturbed has shown all runs that were there all the time, and none that
+  was gone before it began.
+- No file is left that the home does not keep.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ has grown, and built anew. The kinds:
   disk      as plain, on a small disk that is full for each third part of the time
   containers  as plain, each in a pid namespace of its own: its process 1 is killed, and with it
             all others; a third of them have the same host name. At most 200 programs.
-  tool      no programs alone, but the commands that read and write a home, in rounds: see
+  tool      rounds of the commands that read and write a home, with programs beside them: see
             `storm_commands`
 """
 
@@ -153,20 +153,20 @@ ends; what was whole in them counts.
 _TOOL_TEXT = """
 ## A storm over the commands
 
-`make storm ARGS="--kind tool"` plays rounds, each with a journal of its own of some hundred to some
-thousand runs. In a round `runs`, `tasks`, `show`, `prune`, `ship`, `ship --follow` and `monitors
-export` work on it, two to five at once. Half of them are hit at random moments by SIGKILL, SIGINT
-or SIGSTOP, a prune also just when it writes a segment anew. Meanwhile programs write runs and are
-killed; an Agent on loopback goes and comes; the index is damaged (random bytes, a truncated file,
-an old copy, rows that are gone or that nobody can read); `cp` writes other segments over old ones;
-in each fifth round the disk is small, and full at times. Then `ship`, `runs`, `prune` and `runs`
-run undisturbed, and `runs` once more without an index. `tests/aftermath_commands.py` says what must
-be so then: raw lines, the index as it has grown and the index built anew agree; nothing is gone
-that was not to be pruned, no failure while a success could go; nothing was told to the Agent twice;
-no command printed a traceback, or ended otherwise than by its own rules; no file is left over. A
-round's plan follows from its number: `--first 12 --rounds 1` plays one again, as far as processes
-allow.
-*SIGKILL* counts programs, too. The last columns count faults; the storm fails where one is not 0.
+`make storm ARGS="--kind tool"` plays rounds. Each has a journal of its own, with some hundred to
+some thousand runs. `runs`, `tasks`, `show`, `prune`, `ship`, `ship --follow` and `monitors export`
+work on it, two to five at once. Half of them are hit by SIGKILL, SIGINT or SIGSTOP at a random
+moment, some prunes just while they rewrite a segment. Meanwhile programs write runs and are killed,
+an Agent on loopback goes and comes back, the index is damaged (random bytes, a truncated file, an
+old copy, missing or unreadable rows), `cp` overwrites old segments with others, and in each fifth
+round the disk is small, and full at times. Then `ship`, `runs`, `prune` and `runs` run undisturbed,
+and `runs` once more without an index. `tests/aftermath_commands.py` checks what must be so
+afterwards: the raw lines, the grown index and the rebuilt index agree; no run is missing that a
+prune had to keep, and no failure went while a success could go; the Agent was told nothing twice;
+no command printed a traceback or ended against its own rules; no temporary file is left. The number
+of a round determines its plan: `--first 12 --rounds 1` plays that one again, as far as processes
+allow. *SIGKILL* counts programs, too. The columns from *index differs* on count faults; the storm
+fails if one of them is not 0.
 """
 
 
