@@ -42,8 +42,13 @@ _LINES = 3  # that a command may say of trouble
 _EVERY = ("runs", "--format", "jsonl", "--limit", "0")
 _SEGMENT = re.compile(r"journal/\d{4}-\d\d-\d\dT\d\d\.jsonl")
 _KNOWN = {"index.sqlite3", "pruned", "ballast"}
-_FRAME = re.compile(rf'File "{re.escape(str(INSTALLED))}/autotask/')
-_FIRST = "from autotask.tool import interrupts"  # which hears of Ctrl-C first
+_FRAME = rf'File "{re.escape(str(INSTALLED))}/autotask/'
+# Frames of ours from before Ctrl-C is heard.
+_START = re.compile(
+    _FRAME + r'(?:(?:tool/)?__init__|tool/interrupts)\.py"|'
+    + _FRAME + r'tool/cli\.py", line \d+, in <module>\n'
+    r" +(?:from __future__ import annotations|import sys|from autotask.tool import interrupts)\n"
+)  # fmt: skip
 # Why a command may end with 1.
 _PROBLEMS = {
     "show": re.compile(r"autotask: no run begins with \w+"),
@@ -377,7 +382,7 @@ def _wrong_end(command: Command, errors: str) -> Iterator[str]:
 
 def _is_start(errors: str) -> bool:
     """Tell whether a traceback is of a time before the tool could hear of Ctrl-C."""
-    return not _FRAME.search(errors) or _FIRST in errors
+    return len(re.findall(_FRAME, errors)) == len(_START.findall(errors))
 
 
 def _is_its_own(command: Command, lines: list[str]) -> bool:

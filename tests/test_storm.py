@@ -477,8 +477,10 @@ def _leaves(played: Played, name: str) -> None:
 
 
 _CLI = INSTALLED / "autotask" / "tool" / "cli.py"
-_OURS = f'Traceback\n  File "{_CLI}", line 3, in x\n  import\nKeyboardInterrupt\n'
-_FIRST = "from autotask.tool import interrupts"
+_OURS = f'Traceback\n  File "{_CLI}", line 3, in x\nKeyboardInterrupt\n'
+_EARLY = (
+    f'Traceback\n  File "{_CLI}", line 7, in <module>\n    from autotask.tool import interrupts\n'
+)
 _FOREIGN = 'Traceback\n  File "<frozen site>", line 3, in <module>\nKeyboardInterrupt\n'
 _INT, _KILL, _TERM = signal.SIGINT, signal.SIGKILL, signal.SIGTERM
 _TWICE = ["1 things told twice"]
@@ -602,7 +604,9 @@ ENDS: list[tuple[tuple[str, ...], dict[str, Any], str, bool]] = [
     (("runs",), {"status": 130}, "", False),
     (("runs",), {"status": -2, "struck": _INT}, _FOREIGN, True),
     (("runs",), {"status": -2, "struck": _INT}, _OURS, False),
-    (("runs",), {"status": -2, "struck": _INT}, _OURS.replace("import", _FIRST), True),
+    (("runs",), {"status": -2, "struck": _INT}, _EARLY, True),
+    (("runs",), {"status": -2, "struck": _INT}, _EARLY + _OURS, False),
+    (("runs",), {"status": -2, "struck": _INT}, _EARLY.replace("interrupts", "runs"), False),
     (("runs",), {"status": 1}, _FOREIGN, False),
     (("runs",), {"status": -9, "struck": _KILL}, "", True),
     (("runs",), {"status": -9, "struck": _KILL, "given_up": "hangs"}, "", False),
