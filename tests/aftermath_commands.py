@@ -147,6 +147,10 @@ class History:
         """The commands that ran undisturbed."""
         return [command for command in self.commands if command.is_last]
 
+    def has_unseen_damage(self) -> bool:
+        """Tell whether the index may say what is wrong, with nothing that shows it."""
+        return any(damage.unseen for damage in self.damages)
+
     def said(self, command: Command) -> tuple[str, str]:
         """Return what a command has written: its output, and its errors."""
         place = self.place / "said"
@@ -262,11 +266,12 @@ def _pruned(history: History, put: Journal) -> Iterator[str]:
         stays = [run for run in sorted(whole - gone) if _is_old(history, put.finished[run])]
         yield from _summed("runs stay that are older than asked for", stays)
         return
-    sizes = [_size(before.started[run]) + _size(put.finished[run]) for run in gone]
-    if sum(sizes) - max(sizes, default=0) >= max(history.sizes[1] - history.bound_size, 1):
-        yield f"{len(gone)} runs went, more than asked for: {history.sizes}, {history.bound_size}"
-    if history.sizes[2] > history.bound_size and whole - gone:
-        yield f"{len(whole - gone)} runs stay, and the journal is over its bound: {history.sizes}"
+    if not history.has_unseen_damage():  # else the index may have the sizes of the lines wrong
+        sizes = [_size(before.started[run]) + _size(put.finished[run]) for run in gone]
+        if sum(sizes) - max(sizes, default=0) >= max(history.sizes[1] - history.bound_size, 1):
+            yield f"{len(gone)} runs went, more than asked for: {history.sizes}"
+        if history.sizes[2] > history.bound_size and whole - gone:
+            yield f"{len(whole - gone)} runs stay, the journal is over its bound: {history.sizes}"
     failures = {run for run in whole if put.finished[run]["status"] == "failure"}
     if gone & failures and whole - gone - failures:
         others = f"failures went, and {len(whole - gone - failures)} others stay"
@@ -277,7 +282,7 @@ def _differences(history: History) -> Iterator[str]:
     """Yield where the index differs from the lines, as it has grown and built anew."""
     last = history.last
     for number in (1, 3, 4):
-        if number < 4 and any(damage.unseen for damage in history.damages):
+        if number < 4 and history.has_unseen_damage():
             continue
         try:
             records = _records(history, last[number])

@@ -506,7 +506,7 @@ ROUNDS: dict[str, tuple[Callable[[Played], object], list[str]]] = {
     ),
     "less pruned than asked for": (
         lambda played: _is_harsh(played, "success", bound=500),
-        ["1 runs stay, and the journal is over its bound"],
+        ["1 runs stay, the journal is over its bound"],
     ),
     "an end gone": (_loses_an_end, ["1 runs have lost their end"]),
     "a start gone": (_loses_a_start, []),
