@@ -379,7 +379,9 @@ def _deliver(
 
 
 def _sent(batch: _Batch, ours: journal.Journal) -> bool:
-    if ours.append(_notes("sent", batch), keep=False) and batch.wire.send(batch.lines()):
+    if not ours.append(_notes("sent", batch), keep=False):
+        return False  # a full disk: still owed once, and not twice
+    if batch.wire.send(batch.lines()):
         return True
     ours.append(_notes("unsent", batch))
     return False

@@ -167,6 +167,13 @@ class Aftermath:
 def look(truth: Truth, home: Path) -> tuple[Aftermath, Journal]:
     """Hold the journal against the truth."""
     journal = read(home)
+    found = judged(truth, journal)
+    found.marks = [f"a mark left: {mark.name} {mark.read_text()}" for mark in marks(home)]
+    return found, journal
+
+
+def judged(truth: Truth, journal: Journal) -> Aftermath:
+    """Hold the lines against the truth."""
     found = Aftermath(runs=len(journal.started), torn=journal.torn, twice=journal.twice)
     if not truth.full:
         found.wrong += journal.torn_within_pages if truth.killed else journal.torn
@@ -180,11 +187,10 @@ def look(truth: Truth, home: Path) -> tuple[Aftermath, Journal]:
         if wrong:
             found.wrong.append(f"{wrong}: {started} {journal.finished[run]}")
     found.wrong += judge.missing()
-    found.marks = [f"a mark left: {mark.name} {mark.read_text()}" for mark in _marks(home)]
-    return found, journal
+    return found
 
 
-def _marks(home: Path) -> list[Path]:
+def marks(home: Path) -> list[Path]:
     """Return the marks that were left. An empty one is of a process that never came to a run."""
     return [mark for mark in (home / "open").iterdir() if mark.stat().st_size]
 

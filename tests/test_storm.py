@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import time
 from collections.abc import Callable
@@ -10,9 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import aftermath
+import aftermath_commands
 import pytest
+import storm_commands
 from aftermath import Expected, Told, Truth
-from support import PYTHON
+from aftermath_commands import Bound, Command, Damage, History, Put
+from support import INSTALLED, PYTHON
 
 STORM = Path(__file__).with_name("storm.py")
 
@@ -28,6 +32,13 @@ def test_every_run_of_a_storm_ends_once_and_rightly(kind: str) -> None:
     assert (done.returncode, done.stderr) == (0, ""), done.stdout
     assert done.stdout.startswith(f"ok   {kind}: 8 processes, 40 tasks, ")
     assert " 0 killed" not in done.stdout
+
+
+def test_a_round_of_commands_leaves_what_must_be(tmp_path: Path) -> None:
+    words = (PYTHON, STORM, "--kind", "tool", "--rounds", "4")
+    done = subprocess.run(words, capture_output=True, text=True, timeout=600, check=False)
+    assert (done.returncode, done.stderr) == (0, ""), done.stdout
+    assert done.stdout.startswith("ok   tool: 4 rounds, ")
 
 
 # A program of a launcher, of process 7, with a task that has forked a child, process 8.
@@ -320,3 +331,308 @@ def test_the_index_is_held_against_the_journal(records: list[dict[str, Any]], fa
     journal.add({"event": "started", "run": "r", **begun, **more})
     journal.add({"event": "finished", "run": "r", "at": "2", "status": "failure", "reason": "lost"})
     assert len(aftermath.disagreements(journal, records)) == faults
+
+
+def test_the_number_of_a_round_says_what_it_does() -> None:
+    plans = [storm_commands.planned(f"1 {number}") for number in (1, 2, 1)]
+    assert plans[0] == plans[2] != plans[1]
+
+
+EVERY = ("runs", "--format", "jsonl", "--limit", "0")
+AGES = {"success": 50, "failure": 40, "endless": 30}  # hours
+
+
+class Played:
+    """What a round of the storm over the commands has left, if all went well, to be changed."""
+
+    def __init__(self, place: Path) -> None:
+        self.place = place
+        self.home = place / "home"
+        self.history = History(Bound.GENTLE, place, is_calm=False)
+        self.told = [_count("owed-5")]
+        self.journals = [aftermath.Journal() for _ in range(5)]
+        for name in ("home/journal", "home/open", "put/journal", "recent/journal", "said", "tmp"):
+            (place / name).mkdir(parents=True)
+        text = "".join(_lines(name, hours) for name, hours in AGES.items())
+        self.put("1970-01-01T00.jsonl", text.encode())
+        (place / "put/journal/1970-01-01T00.jsonl").write_text(text)
+        recent = _lines("owed-5", 0, status="success")
+        (place / "recent/journal/1970-01-01T09.jsonl").write_text(recent)
+        for journal in self.journals:
+            for line in (text + recent).splitlines():
+                journal.add(json.loads(line))
+        self.commands = [
+            Command(number, words, began=10.0 + number, ended=10.5 + number, is_last=True)
+            for number, words in enumerate([("ship",), EVERY, ("prune",), EVERY, EVERY])
+        ]
+        self.bound, self.sizes = 900, [1000, 1000, 900, 900, 900]
+        self.errors: dict[int, str] = {}
+        self.shown: dict[int, list[str]] = {}  # by number of a command: runs
+
+    def put(self, name: str, text: bytes, at: float = 1.0) -> None:
+        self.history.puts.append(Put(name, at, at, text))
+
+    def prune(self, *runs: str) -> None:
+        """Let the last prune drop runs."""
+        for journal in self.journals[2:]:
+            for run in runs:
+                del journal.started[run]
+                journal.finished.pop(run, None)
+
+    def begin(self, *words: str, errors: str = "", **fields: Any) -> None:
+        """Add a command that ran before the last ones."""
+        number = 10 + len(self.commands)
+        self.commands.append(Command(number, words, began=5.0, ended=6.0, **fields))
+        self.errors[number] = errors
+
+    def faults(self) -> list[str]:
+        """Return what is found, without the lines."""
+        for command in self.commands:
+            journal = self.journals[command.number if command.number < 5 else 0]
+            runs = self.shown.get(command.number, list(journal.started))
+            records = [json.dumps(_record(journal, run)) for run in runs]
+            (self.place / "said" / f"{command.number}.out").write_text("\n".join(records))
+            errors = self.errors.get(command.number, "")
+            (self.place / "said" / f"{command.number}.err").write_text(errors)
+        self.history.commands, self.history.journals = self.commands, self.journals
+        self.history.bound_size, self.history.sizes = self.bound, self.sizes
+        found = aftermath_commands.faults(self.history, Truth(), self.told)
+        texts = [fault.partition(":")[0] for fault in found.all()]
+        return [text.replace(" --format jsonl --limit 0 (exit 0)", "") for text in texts]
+
+
+def _count(task: str, value: int = 1) -> str:
+    return f"autotask.task.runs:{value}|c|#task:{task},framework:click"
+
+
+def _lines(name: str, hours: float, status: str = "") -> str:
+    at = time.strftime("%Y-%m-%dT%H:%M:%S.000000Z", time.gmtime(time.time() - hours * 3600))
+    both = [{"event": "started", "run": name, "task": name, "at": at}]
+    if name != "endless":
+        both.append({"event": "finished", "run": name, "at": at, "status": status or name})
+    return "".join(json.dumps(event, separators=(",", ":")) + "\n" for event in both)
+
+
+def _record(journal: aftermath.Journal, run: str) -> dict[str, Any]:
+    started, finished = journal.started.get(run, {}), journal.finished.get(run, {})
+    names = {*RECORD} - {"started_at", "finished_at"}
+    record = {name: finished.get(name, started.get(name)) for name in names}
+    return {
+        **record,
+        "run": run,
+        "started_at": started.get("at"),
+        "finished_at": finished.get("at"),
+    }
+
+
+def _is_calm(played: Played) -> None:
+    played.history.is_calm, played.told = True, []
+
+
+def _is_harsh(played: Played, *runs: str, bound: int = 700) -> None:
+    played.history.bound, played.bound = Bound.HARSH, bound
+    played.sizes[2] = 700
+    played.prune(*runs)
+
+
+def _is_kept(played: Played, hours: int, *runs: str) -> None:
+    played.history.bound, played.history.keep_hours = Bound.KEEP, hours
+    played.prune(*runs)
+
+
+def _loses_an_end(played: Played) -> None:
+    for journal in played.journals[2:]:
+        del journal.finished["failure"]
+
+
+def _loses_a_start(played: Played) -> None:
+    for journal in played.journals[2:]:
+        del journal.started["success"]
+
+
+def _differs(played: Played, number: int) -> None:
+    played.shown[number] = ["success", "failure", "owed-5"]
+
+
+def _differs_unseen(played: Played, number: int) -> None:
+    played.history.damages.append(Damage(2.0, "rows", unseen=True))
+    played.shown[number] = ["success", "failure", "endless", "owed-5", "owed-5"]
+
+
+def _is_replaced(played: Played, at: float) -> None:
+    """Show a run of a segment that was written over, to a command that ran at 5.0 to 6.0."""
+    played.history.puts.insert(0, Put("1970-01-01T00.jsonl", 0.5, 0.5, _lines("old", 9).encode()))
+    played.history.puts[1:] = [Put("1970-01-01T00.jsonl", at, at, played.history.puts[1].text)]
+    played.begin(*EVERY)
+    played.shown[15] = ["old", "success", "failure", "endless", "owed-5"]
+
+
+def _shows(played: Played, *runs: str) -> None:
+    played.begin(*EVERY)
+    played.shown[15] = list(runs)
+
+
+def _leaves(played: Played, name: str) -> None:
+    (played.home / name).write_text("{}")
+
+
+_CLI = INSTALLED / "autotask" / "tool" / "cli.py"
+_OURS = f'Traceback\n  File "{_CLI}", line 3, in x\nKeyboardInterrupt\n'
+_EARLY = (
+    f'Traceback\n  File "{_CLI}", line 7, in <module>\n    from autotask.tool import interrupts\n'
+)
+_FOREIGN = 'Traceback\n  File "<frozen site>", line 3, in <module>\nKeyboardInterrupt\n'
+_INT, _KILL, _TERM = signal.SIGINT, signal.SIGKILL, signal.SIGTERM
+_TWICE = ["1 things told twice"]
+# What became of that round, and what is to be found wrong with it.
+ROUNDS: dict[str, tuple[Callable[[Played], object], list[str]]] = {
+    "all well": (lambda played: None, []),
+    "a success pruned": (lambda played: played.prune("success"), []),
+    "a failure pruned": (
+        lambda played: played.prune("failure"),
+        ["1 runs are gone that had to stay", "1 failures went, and 1 others stay"],
+    ),
+    "a run without an end pruned": (
+        lambda played: played.prune("endless"),
+        ["1 runs are gone that had to stay"],
+    ),
+    "a run of this hour pruned": (
+        lambda played: played.prune("owed-5"),
+        ["1 runs are gone that had to stay"],
+    ),
+    "more pruned than asked for": (
+        lambda played: _is_harsh(played, "success", "failure", bound=990),
+        ["2 runs went, more than asked for"],
+    ),
+    "less pruned than asked for": (
+        lambda played: _is_harsh(played, "success", bound=500),
+        ["1 runs stay, the journal is over its bound"],
+    ),
+    "an end gone": (_loses_an_end, ["1 runs have lost their end"]),
+    "a start gone": (_loses_a_start, []),
+    "failures pruned after successes": (
+        lambda played: _is_harsh(played, "success", "failure"),
+        [],
+    ),
+    "failures pruned before successes": (
+        lambda played: _is_harsh(played, "failure"),
+        ["1 failures went, and 1 others stay"],
+    ),
+    "the older ones pruned": (lambda played: _is_kept(played, 45, "success"), []),
+    "none pruned by age": (
+        lambda played: _is_kept(played, 45),
+        ["1 runs stay that are older than asked for"],
+    ),
+    "younger ones pruned": (
+        lambda played: _is_kept(played, 45, "success", "failure"),
+        ["1 runs are gone that had to stay"],
+    ),
+    "the index as it has grown differs": (
+        lambda played: _differs(played, 3),
+        ["1 differences of the index, as it has grown, after #3 autotask runs"],
+    ),
+    "the index built anew differs": (
+        lambda played: _differs(played, 4),
+        ["1 differences of the index, built anew, after #4 autotask runs"],
+    ),
+    "a damage that nobody can see": (lambda played: _differs_unseen(played, 3), []),
+    "a damage that outlives the index": (
+        lambda played: _differs_unseen(played, 4),
+        ["1 differences of the index, built anew, after #4 autotask runs"],
+    ),
+    "a run shown while its segment was written over": (
+        lambda played: _is_replaced(played, 5.5),
+        [],
+    ),
+    "a run shown that was gone": (
+        lambda played: _is_replaced(played, 4.5),
+        ["1 runs shown that are gone by #15 autotask runs"],
+    ),
+    "a run not shown": (
+        lambda played: _shows(played, "success", "endless", "owed-5"),
+        ["1 runs not shown by #15 autotask runs"],
+    ),
+    "a success not shown, which may be pruned": (
+        lambda played: _shows(played, "failure", "endless", "owed-5"),
+        [],
+    ),
+    "a run shown twice": (
+        lambda played: _shows(played, "success", "failure", "endless", "owed-5", "owed-5"),
+        ["#15 autotask runs shows owed-5 twice"],
+    ),
+    "told twice": (
+        lambda played: played.told.append(_count("owed-5")),
+        _TWICE,
+    ),
+    "told twice in one": (lambda played: played.told.append(_count("old-3-1", 2)), _TWICE),
+    "several runs of a task told": (lambda played: played.told.append(_count("task3", 2)), []),
+    "an event told twice": (
+        lambda played: played.told.extend(["_e{1,1}:task failed: s0001-process|x"] * 2),
+        _TWICE,
+    ),
+    "told by two kinds of events": (
+        lambda played: played.told.extend(
+            ["_e{1,1}:runs reported late: old-3-1|x", "_e{1,1}:task failed: old-3-1|x"]
+        ),
+        _TWICE,
+    ),
+    "never told, though calm": (_is_calm, ["1 things never told"]),
+    "never told, and something died": (lambda played: played.told.clear(), []),
+    "a file left": (lambda played: _leaves(played, "journal/.prune"), ["left"]),
+    "a mark left": (lambda played: _leaves(played, "open/7-r"), ["a mark left"]),
+    "an index": (lambda played: _leaves(played, "index.sqlite3"), []),
+    "an error of ours swallowed": (
+        lambda played: (played.place / "debug.log").write_text("autotask: swallowed x"),
+        ["autotask"],
+    ),
+}
+
+
+# How a command has ended, what it has said, and whether it may.
+ENDS: list[tuple[tuple[str, ...], dict[str, Any], str, bool]] = [
+    (("runs",), {}, "", True),
+    (("runs",), {}, "autotask: the index was damaged: built anew\n", True),
+    (("runs",), {}, "autotask: a\nautotask: b\nautotask: c\nautotask: d\n", False),
+    (("runs",), {}, "DeprecationWarning: no\n", False),
+    (("runs",), {"status": 1}, _OURS, False),
+    (("runs",), {"status": 1}, "", False),
+    (("runs",), {"status": 1}, "autotask: run the command again\n", False),
+    (("runs",), {"status": 1, "full": True}, "autotask: No space left on device\n", True),
+    (("runs",), {"status": 2}, "autotask: no such option\n", False),
+    (("runs",), {"status": -11}, "", False),
+    (("runs",), {"status": 130, "struck": _INT}, "", True),
+    (("runs",), {"status": 130}, "", False),
+    (("runs",), {"status": -2, "struck": _INT}, _FOREIGN, True),
+    (("runs",), {"status": -2, "struck": _INT}, _OURS, False),
+    (("runs",), {"status": -2, "struck": _INT}, _EARLY, True),
+    (("runs",), {"status": -2, "struck": _INT}, _EARLY + _OURS, False),
+    (("runs",), {"status": -2, "struck": _INT}, _EARLY.replace("interrupts", "runs"), False),
+    (("runs",), {"status": 1}, _FOREIGN, False),
+    (("runs",), {"status": -9, "struck": _KILL}, "", True),
+    (("runs",), {"status": -9, "struck": _KILL, "given_up": "hangs"}, "", False),
+    (("ship", "--follow"), {"struck": _TERM}, "", True),
+    (("ship", "--follow"), {"struck": _TERM, "status": -15}, "", True),
+    (("ship", "--follow"), {"struck": _TERM, "status": 1}, _OURS, False),
+    (("ship",), {"status": 1, "agent_away": True}, "autotask: nobody listens at a:1\n", True),
+    (("ship",), {"status": 1}, "autotask: nobody listens at a:1\n", False),
+    (("prune",), {"status": 1}, "autotask: another prune is at work\n", True),
+    (("show", "ab"), {"status": 1}, "autotask: no run begins with ab\n", True),
+]
+
+
+@pytest.mark.parametrize(("words", "fields", "errors", "may"), ENDS)
+def test_a_command_may_end_by_its_own_rules_only(
+    words: tuple[str, ...], fields: dict[str, Any], errors: str, may: bool, tmp_path: Path
+) -> None:
+    played = Played(tmp_path)
+    played.begin(*words, errors=errors, **fields)
+    assert len(played.faults()) == (not may)
+
+
+@pytest.mark.parametrize(("befall", "faults"), ROUNDS.values(), ids=ROUNDS)
+def test_what_a_round_has_left_is_judged_by_what_was_done(
+    befall: Callable[[Played], object], faults: list[str], tmp_path: Path
+) -> None:
+    played = Played(tmp_path)
+    befall(played)
+    assert played.faults() == faults

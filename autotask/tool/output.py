@@ -91,14 +91,15 @@ def cut(text: Text, width: int) -> Text:
 def print_json(records: Iterable[Mapping[str, Any]], form: str) -> None:
     """Print a line of JSON for each record (`jsonl`), or one array of them (`json`)."""
     encode = json.JSONEncoder().encode
-    begin, between, end = ("[\n", ",\n", "\n]\n") if form == "json" else ("", "\n", "\n")
+    if form == "jsonl":
+        for record in records:
+            sys.stdout.write(encode(record) + "\n")  # whole, even if the next one cannot be read
+        return
+    begin = "[\n"
     for record in records:
         sys.stdout.write(begin + encode(record))
-        begin = between
-    if begin == between:
-        sys.stdout.write(end)
-    elif form == "json":
-        sys.stdout.write("[]\n")
+        begin = ",\n"
+    sys.stdout.write("\n]\n" if begin == ",\n" else "[]\n")
 
 
 def print_csv(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import mmap
 import os
 import signal
 import subprocess
@@ -22,6 +23,7 @@ from support import (
     lines,
     run_program,
     runs,
+    small_disk,
     start_program,
     wait_until,
     write,
@@ -345,6 +347,28 @@ def test_a_clock_that_was_set_back_makes_nothing_come_twice(
     book.line(journal.delivery_line("unsent", run.id, run.root, "finished"), ago=-HOUR)
     book.line(journal.delivery_line("sent", run.id, run.root, "finished"))
     assert answer("ship") == NOTHING
+
+
+def test_what_a_full_disk_keeps_from_being_sent_comes_once_when_there_is_room(
+    book: Book, datagrams: Datagrams, tmp_path: Path
+) -> None:
+    with small_disk(tmp_path / "disk", "size=64k,mode=700") as disk:
+        book.home, ballast = disk / "home", disk / "ballast"
+        book.run(ago=600, unsent=True)
+        with book.segment(600).open("ab") as segment:
+            segment.write(b"\n" * (-segment.tell() % mmap.PAGESIZE))  # no room in its last page
+        with contextlib.suppress(OSError):
+            ballast.write_bytes(bytes(1 << 20))
+        settings, owing = (
+            Settings({"DD_DOGSTATSD_URL": datagrams.url}),
+            debts.recent(f"{book.home}"),
+        )
+        with contextlib.closing(journal.Journal(f"{book.home}")) as ours:
+            assert shipping.ship(owing, settings, ours, 0.0) == 0
+            ballast.unlink()
+            assert shipping.ship(owing, settings, ours, 0.0) == 2  # its start and its end
+            assert debts.recent(f"{book.home}").catch_up() == {}
+    assert len(datagrams.lines("autotask.task.started:1|", wait=5)) == 1
 
 
 def test_what_is_owed_of_a_run_that_nobody_knows_is_given_up(
