@@ -1,6 +1,7 @@
-"""The entry point of `autotask`: hears Ctrl-C before the rest of it is imported."""
+"""The entry point of `autotask`: hears Ctrl-C before the rest of it is imported.
 
-from __future__ import annotations
+Not even `__future__` is imported before: that is a file to be loaded, too.
+"""
 
 import sys
 
@@ -11,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def main(argv: "Sequence[str] | None" = None) -> int:
     """Run the command; return its exit status."""
     interrupts.end_at_once()
     from autotask.tool import command_line

@@ -4,8 +4,6 @@ Python's own way, an exception, shows a traceback while modules are imported, wa
 any other C code, and is printed and dropped inside a destructor.
 """
 
-from __future__ import annotations
-
 import os
 
 TYPE_CHECKING = False
@@ -36,7 +34,7 @@ def end() -> int:
     return _STATUS
 
 
-def _usual() -> Handler:
+def _usual() -> "Handler":
     # Process 1 of a container gets no signal that has no handler: pid_namespaces(7).
     return _exit if os.getpid() == 1 else SIG_DFL
 
