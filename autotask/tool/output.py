@@ -142,11 +142,16 @@ def say(stream: TextIO, line: str, wait: bool = True) -> None:
     Without *wait* a reader that has stopped does not stop us either. The line goes past the
     stream's buffer, which would keep what cannot be written, and try it again at the end.
     """
+    try:
+        descriptor = stream.fileno()
+    except (OSError, ValueError):  # in memory
+        stream.write(f"{line}\n")
+        return
     data = f"{line}\n".encode(stream.encoding or "ascii", "backslashreplace")
     with contextlib.suppress(OSError):
         stream.flush()
-        if wait or select.select([], [stream], [], 0)[1]:
-            os.write(stream.fileno(), data)
+        if wait or select.select([], [descriptor], [], 0)[1]:
+            os.write(descriptor, data)
 
 
 @contextlib.contextmanager

@@ -53,7 +53,7 @@ def _same(
 # The words after `python`, what is typed, the process's name (none: it has no run of its own under
 # PYTHONPATH alone, for autotask-run it is `python`), and the command's.
 STARTS = {
-    "an archive": (["shop.pyz", "3"], "", "shop.pyz", "shop.pyz"),
+    "an archive": (["shop.pyz", "3"], "", "shop.pyz", "shop"),
     "an archive as a module": (["-m", "packed", "3"], "", "packed", "packed"),
     "a folder": (["folder", "3"], "", "folder", "folder"),
     "runpy.run_path": (["by_path.py", "3"], "", "by_path.py", "shop"),
