@@ -311,10 +311,8 @@ def _names(parent: Any, command: Any, called: str | None) -> list[str]:
             name = own_name(parent.command, command, name)
         names.append(name)
         parent, command, called = parent.parent, parent.command, parent.info_name
-    if called == "" and sys.argv[0] not in (
-        "",
-        "-",
-    ):  # so django-click calls what call_command names
+    if called == "" and sys.argv[0] not in ("", "-"):
+        # So django-click calls what Django's call_command names.
         names.append(command.name or "")
         called = os.path.basename(sys.argv[0])
     names.append(_program_name(called or command.name or ""))
