@@ -697,14 +697,14 @@ def _beginning(mark: Mark) -> tuple[str, int]:
     return _unmoved(mark.position)
 
 
-def _unmoved(position: tuple[str, int], age: float = 0.0) -> tuple[str, int]:
+def _unmoved(position: tuple[str, int], age: float | None = None) -> tuple[str, int]:
     """Return a place in the journal; a segment's begin where it may have been written anew since.
 
     If the clock was set back since that, *age* seconds ago, it is the begin of what was that hour
-    by the clock of now.
+    by the clock of now. The begin of the journal if the age is not known.
     """
     name, offset = position
     now = time.time()
     if name > journal.segment(now):
-        return journal.segment(now - age), 0
+        return ("" if age is None else journal.segment(now - age)), 0
     return (name, 0) if name <= journal.segment(now - _SETTLED) else (name, offset)

@@ -1050,6 +1050,21 @@ def test_a_story_is_told_across_hours_though_its_beginning_was_pruned(
     assert {run["status"] for run in runs(home)} == {"failure"}
 
 
+def test_a_run_that_began_by_a_clock_that_was_ahead_keeps_its_own_end(home: Path) -> None:
+    """Whoever sweeps does so hours after the clock was set right."""
+    run = crash(home, 1)
+    (segment,), (mark,) = (home / "journal").iterdir(), (home / "open").iterdir()
+    begun = segment.rename(segment.with_name("2999-01-01T00.jsonl"))
+    end = finished_line(run, run, time.time(), SUCCESS, 1.0, 1.0, 1)
+    then = time.strftime("%Y-%m-%dT%H.jsonl", time.gmtime(time.time() - 5 * 3600))
+    segment.with_name(then).write_text(end + "\n")
+    fields = json.loads(mark.read_text())
+    mark.write_text(json.dumps({**fields, "segment": begun.name}, separators=(",", ":")))
+    sweep()
+    assert [line["status"] for line in lines(home) if line["event"] == "finished"] == ["success"]
+    assert not mark.exists()
+
+
 def test_a_hundred_programs_at_once_are_each_closed_once(program: Any, home: Path) -> None:
     script = program(KILLED)
     line = f"for i in 1 2 3 4 5 6 7 8 9 10; do '{PYTHON}' '{script}' inner & done; wait; exit 0"
