@@ -169,9 +169,10 @@ def parts(lines: Iterable[bytes]) -> Iterator[bytes]:
         if line.rfind(_BEGIN) <= 0:
             yield line
         else:
-            for part in line.split(_BEGIN)[1:]:
-                if b"}" in part:
-                    yield _BEGIN + part[: part.rfind(b"}") + 1]
+            from autotask.lines import pieces  # a tag may be called event, too: only json can tell
+
+            for text, _ in pieces(line):
+                yield text.encode()
 
 
 def field(line: bytes, name: bytes) -> str:

@@ -113,6 +113,16 @@ def line(event: str, run: str, **fields: object) -> str:
     return json.dumps({"event": event, "run": run, "root": ROOT, **fields}, separators=(",", ":"))
 
 
+def test_a_tag_called_event_hides_no_line_and_none_that_is_glued_to_it(folder: Path) -> None:
+    runs = [Run(name, "click") for name in ("first", "second", "third")]
+    place = process_fields(7, "p", "vm", None, None, None, None, {"event": "deploy"})
+    first, second, third = (started_line(run, place) for run in runs)
+    (folder / OLD).write_text(f"{first}\n{second}{third}\n")
+    story = Story({run.root for run in runs}, str(folder), ("", 0))
+    story.catch_up()
+    assert [run.task for run in story.open.values()] == ["first", "second", "third"]
+
+
 def test_a_run_that_ended_by_a_clock_set_back_is_not_open(folder: Path) -> None:
     start = {"parent": None, "task": "a", "framework": "click", "process": "p", "pid": 7}
     (folder / NEW).write_text(f"{line('started', ROOT, **start)}\n")
