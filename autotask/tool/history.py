@@ -45,7 +45,8 @@ def ask(question: Callable[[index.Index | None], T]) -> T:
         tell_unreadable(history.unreadable)
         if start_time("self") is None and _has_running(history):
             output.notice("no /proc here: cannot tell whether `running` runs have ended")
-        return question(history)
+        with history.transaction("DEFERRED"):  # what a prune drops meanwhile is still there
+            return question(history)
 
     try:
         answer = index.answer(partial(_opened, home, settings), answered)

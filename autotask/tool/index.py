@@ -229,7 +229,8 @@ class Index:
             self._catch_up()  # with what they wrote between our reading and their end
             with self.transaction():
                 self.connection.executemany(
-                    "UPDATE run SET status = ?, reason = ? WHERE rowid = ? AND finished_at IS NULL",
+                    "UPDATE run SET status = ?, reason = ? "
+                    "WHERE run = ? AND owner = ? AND finished_at IS NULL",  # no rowid: used again
                     unended,
                 )
 
@@ -406,8 +407,8 @@ class Index:
 
     def _is_same(self, file: BinaryIO, key: int, size: int) -> bool:
         """Tell whether a segment of which the index has read so many bytes still has them."""
-        ((edges,),) = self.rows("SELECT edges FROM segment WHERE id = ?", (key,))
-        return bool(edges == _edges(file, size))
+        known = self.rows("SELECT edges FROM segment WHERE id = ?", (key,))
+        return any(edges == _edges(file, size) for (edges,) in known)  # none: just forgotten
 
     def _added(self, name: str) -> int:
         cursor = self.connection.execute(
@@ -439,15 +440,15 @@ class Index:
     def _unended(self) -> list[_Values]:
         """Return the running runs whose process is dead, each with a status and a reason."""
         running = self.connection.execute(
-            "SELECT rowid, owner, process, pid, host FROM run "
+            "SELECT run, owner, process, pid, host FROM run "
             "WHERE finished_at IS NULL AND status = 'running' "
             "AND process IS NOT NULL AND pid IS NOT NULL AND host IS NOT NULL"
         ).fetchall()
         dead = {identity for identity in {tuple(row[2:]) for row in running} if _is_dead(*identity)}
         became = self._became() if dead else set()
         return [
-            (*(("success", None) if tuple(who) in became else ("failure", "lost")), row)
-            for row, *who in running
+            (*(("success", None) if tuple(who) in became else ("failure", "lost")), run, who[0])
+            for run, *who in running
             if tuple(who[1:]) in dead
         ]
 

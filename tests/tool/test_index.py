@@ -30,7 +30,7 @@ from tool.journals import (
 
 from autotask import journal
 from autotask.run import SUCCESS, Outcome, failure
-from autotask.tool import index
+from autotask.tool import history, index, retention, segments, waiting
 from autotask.tool.record import COLUMNS, FIELDS
 
 VERSION = 4
@@ -465,6 +465,55 @@ def test_a_run_that_two_segments_tell_of_stays_when_one_goes(
     grown, built = both(home)
     assert grown == built
     assert [row[FIELDS.index("reason")] for row in grown if "twice" in row] == ["lost"]
+
+
+def refreshed(home: Path, meanwhile: list[Callable[[], object]]) -> list[tuple[object, ...]]:
+    """Bring an index up to date; return its runs. Each look at the journal has something before it.
+
+    That is what another command may do at that moment.
+    """
+    before = iter(meanwhile)
+
+    def listed(unreadable: dict[str, str]) -> list[segments.Segment]:
+        next(before, bool)()
+        return segments.listed(folder, unreadable)
+
+    path, folder = str(index_of(home)), str(home / "journal")
+    source = index.Source(folder, listed, list)
+    with contextlib.closing(index.Index(waiting.connect(path), path, source)) as asked:
+        asked.refresh()
+        return [*asked.rows("SELECT task, status FROM run ORDER BY task")]
+
+
+def test_another_command_may_forget_a_segment_between_two_looks(book: Book, home: Path) -> None:
+    book.run()
+    with contextlib.closing(index.open_index(str(home))) as other:
+        assert refreshed(home, [lambda: other.forget([1])]) == [("nightly", "success")]
+
+
+def test_no_run_is_lost_for_one_whose_place_in_the_index_it_has_got(book: Book, home: Path) -> None:
+    book.line("")
+    index.open_index(str(home)).close()
+    pid, identity = dead_process()
+    book.run("dead", pid=pid, identity=identity, outcome=None)
+    book.run("living", outcome=None)
+    path = book.segment(60)
+    dead, living = path.read_text().lstrip().splitlines(keepends=True)
+    found = refreshed(home, [bool, bool, lambda: written_over(path, f"\n{living}{dead}")])
+    assert found == [("dead", "failure"), ("living", "running")]
+
+
+def test_a_question_has_one_answer_whatever_is_pruned_meanwhile(book: Book, home: Path) -> None:
+    """What a command has found is taken for damage of the index if it is gone at the next look."""
+    book.run(ago=5 * DAY)
+
+    def counts(asked: index.Index | None) -> list[tuple[object, ...]]:
+        assert asked is not None
+        first = list(asked.rows("SELECT count(*) FROM run"))
+        assert retention.prune(str(home), retention.DEFAULT_BOUND, DAY).runs == 1
+        return [*first, *asked.rows("SELECT count(*) FROM run")]
+
+    assert history.ask(counts) == [(1,), (1,)]
 
 
 ASK_ALL = """
