@@ -348,6 +348,8 @@ class Index:
         end = time.monotonic() + _TURN
         for one in unread:
             path = os.path.join(self._source.folder, one.found.name)
+            if path in self.unreadable:  # in the turn before; a bad disk takes its time to say so
+                continue
             try:
                 with opened(path) as file:
                     if not self._read(one, file, advance, end):

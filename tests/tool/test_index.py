@@ -577,6 +577,20 @@ def test_a_segment_that_cannot_be_read_is_said_in_a_line_and_stops_nothing(
         assert path.read_text().count("\n") == 1
 
 
+def test_a_segment_that_takes_long_to_refuse_is_tried_once(book: Book) -> None:
+    """As a bad disk does; here a turn has no time for any segment."""
+    for days in range(1, 4):
+        book.run(f"task{days}", ago=days * DAY)
+    book.segment(2 * DAY).chmod(0)
+    code = "from autotask.tool import cli, index; index._TURN = -1.0; cli.main(['runs'])"
+    command = [sys.executable, "-c", code]
+    asked = subprocess.run(
+        command, capture_output=True, text=True, check=True, preexec_fn=obey_modes, timeout=30
+    )
+    assert [task in asked.stdout for task in ("task1", "task2", "task3")] == [True, False, True]
+    assert asked.stderr.count("\n") == 1
+
+
 @pytest.mark.parametrize("before", ["no index", "an index"])
 def test_a_read_only_home_is_read_all_the_same(book: Book, home: Path, before: str) -> None:
     book.run("first", ago=100)
