@@ -522,7 +522,7 @@ def under_launchers(home: str) -> set[str]:
 
 
 def forgotten(home: str, starts: Iterable[Event]) -> set[str]:
-    """Return which of some old runs have ended: no mark tells of them, and nobody can judge them.
+    """Return which old runs count as ended: no mark tells of them, and no process can be seen.
 
     *starts* are their first lines.
     """

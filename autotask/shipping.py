@@ -7,7 +7,7 @@ An Agent takes the time of a count for one hour back (from 7.40 on), that of a d
 a duration counts when it comes. What ended earlier is told by events, which Datadog takes for 18
 hours (https://docs.datadoghq.com/api/latest/events/). A service check may be 10 minutes old
 (https://docs.datadoghq.com/api/latest/service-checks/): an older one, which is sent only while it
-is the last of its task, goes without a time, for it is what holds now.
+is the last of its task, goes without a time, because it is what holds now.
 
 Of two counts with the same tags and second Datadog keeps the later one. So a second is delivered
 whole or not at all.

@@ -259,7 +259,7 @@ class Aside:
 
         try:
             start_new_thread(run, ())
-        except RuntimeError:  # no thread to be had: better late than never
+        except RuntimeError:  # no more threads are allowed: do it here
             run()
         return done
 

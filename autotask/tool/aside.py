@@ -1,4 +1,4 @@
-"""Work that nobody is to wait for: in a process of its own, which outlives the command."""
+"""Work in the background: in a process of its own, which outlives the command."""
 
 from __future__ import annotations
 

@@ -82,7 +82,7 @@ def _has_running(history: index.Index) -> bool:
 
 
 def _keep_bound(home: Home) -> None:
-    """Keep the journal within its bound, once a day, in a process that nobody waits for."""
+    """Keep the journal within its bound, once a day, in the background."""
     own = home.own
     if own is None:
         return

@@ -278,7 +278,7 @@ class Index:
 
     def forget_gaps(self) -> None:
         """Take back all that was read from segments with gaps, if there are any."""
-        if self._with_gaps():  # else nobody is kept out
+        if self._with_gaps():  # lock others out only for a reason
             with self.transaction():
                 self.forget([])
 
@@ -365,7 +365,7 @@ class Index:
     def _read(
         self, unread: _Unread, file: BinaryIO, advance: Callable[[int], None], end: float
     ) -> bool:
-        """Read on in a segment, as far as there is time; forget it if it is another one by now."""
+        """Read on in a segment, as far as there is time; forget it if it has become another one."""
         found, key, size, consumed, _ = unread
         owner = segments.owner_of(found.name)
         if owner and os.fstat(file.fileno()).st_uid != owner:
@@ -603,7 +603,7 @@ _ODD_VALUES = (ValueError, TypeError, LookupError, AttributeError, ArithmeticErr
 
 
 def _is_damage(problem: Exception) -> bool:
-    """Tell an index that is no good from one that cannot be used now (locked, read-only)."""
+    """Tell a damaged index from one that cannot be used now (locked, read-only)."""
     if isinstance(problem, sqlite3.OperationalError):
         return not any(word in str(problem) for word in _UNUSABLE)
     return isinstance(problem, (sqlite3.DatabaseError, *_ODD_VALUES))

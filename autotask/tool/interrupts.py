@@ -22,7 +22,7 @@ _STATUS = 128 + SIGINT  # as a shell names an end by this signal
 
 
 def end_at_once() -> None:
-    """Let Ctrl-C end this process, unless whoever started it has it ignored."""
+    """Let Ctrl-C end this process, unless the parent process has it ignored."""
     if _signal.getsignal(SIGINT) is _signal.default_int_handler:
         _signal.signal(SIGINT, _usual())
 

@@ -10,7 +10,7 @@ Why no line is lost, though writers append at any time and take no lock:
 - A segment that has grown since the index read it is left alone.
 - The kept lines go, unchanged, to a copy that takes the segment's place in one step once it
   is safe on the disk. Only for that step the index is locked, and says the same afterwards.
-- Whoever reads from a place in the journal on reads such a segment from its begin: marks pin none.
+- A reader that begins in the middle of such a segment reads it from its begin: marks pin none.
 - A line goes because its run is one of those to drop, never because the index does not know it.
 
 A run goes only as a whole: where one of its lines has to stay, both do. Segments are written anew
@@ -204,7 +204,7 @@ def _list_closed(index: Index, home: str) -> None:
 
 
 def _is_over(found: segments.Segment, now: float) -> bool:
-    """Tell whether nobody opens a segment any more.
+    """Tell whether writers are done with a segment.
 
     A clock that was ahead has made some whose hour is still to come. It was set right since, or
     another machine has it: then something was written there lately.
@@ -352,7 +352,7 @@ def _copied(index: Index, path: str) -> tuple[str, _Left]:
 def _replaced(path: str, copy: str, size: int, left: _Left) -> bool:
     """Put a copy in the place of its segment, or remove the segment if nothing is left of it.
 
-    False: the segment was written to since the index read it, or somebody is about to.
+    False: the segment was written to since the index read it, or is about to be.
     """
     if _is_open(path) or os.lstat(path).st_size != size:
         return False

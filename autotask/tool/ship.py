@@ -21,7 +21,7 @@ Deliver the starts and ends of runs that the Datadog Agent on this machine did n
 and with its own time: for an hour as what they are, for 18 hours as events. autotask-run does so on
 its way out where that is little. What was sent to another host by UDP is not known to be lost.
 With --follow it also closes the runs of processes that have died, every two seconds, and does
-both once more when SIGTERM ends it; it goes on if nobody takes what it prints."""
+both once more when SIGTERM ends it; it goes on even if its output cannot be written."""
 EXAMPLES = """\
   autotask ship
   autotask ship --follow
@@ -119,7 +119,7 @@ def _turn(
         return False
     known, ours.refusal = ours.refusal, ""
     done = shipping.ship(owing, settings, ours, _PATIENCE, goes_on)
-    # Nobody may read that, and still it goes on.
+    # It goes on even if these lines are not read.
     if done:
         output.say(sys.stdout, f"delivered {debts.text(done)}", wait=False)
     if ours.refusal not in ("", known):
