@@ -29,7 +29,7 @@ from support import (
     write,
 )
 from test_wire import Line, UnixAgent, read, skip_without_a_name
-from tool.journals import COMMAND, HOUR, Book, answer, autotask, obey_modes
+from tool.journals import COMMAND, DAY, HOUR, Book, answer, autotask, obey_modes
 
 from autotask import debts, events, journal, shipping
 from autotask.config import Settings
@@ -825,6 +825,16 @@ def test_what_a_clock_that_was_ahead_has_dated_is_delivered_as_of_now(
     moments = [int(line.fields.get("T") or line.fields["d"]) for line in said if line.fields]
     assert all(before - 70 < moment <= time.time() for moment in moments)
     assert answer("ship") == NOTHING
+
+
+def test_a_launcher_reads_nothing_long_that_a_clock_that_was_ahead_has_dated(book: Book) -> None:
+    book.run(unsent=True)
+    book.run(ago=-30 * DAY)
+    folder = str(book.home / "journal")
+    assert debts.few(folder) is not None
+    line = book.segment(-30 * DAY).read_text()
+    book.line(line * 1000, ago=-30 * DAY, end="")
+    assert debts.few(folder) is None
 
 
 def test_what_a_clock_that_was_ahead_has_dated_has_not_the_last_word(
