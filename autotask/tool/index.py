@@ -51,7 +51,8 @@ CREATE TABLE segment (
 );
 CREATE TABLE run (
     -- a started and a finished line, joined in whichever order they came; of two the earlier one
-    -- counts, but any other end replaces `lost`: another process told that, and may be wrong
+    -- counts (of one moment: a failure), but any other end replaces `lost`: another process told
+    -- that, and may be wrong
     run TEXT NOT NULL,
     owner INTEGER NOT NULL,         -- user id in a shared home, else 0: no other can end this run
     parent TEXT,
@@ -103,7 +104,6 @@ _FINISHED = (
     "finished_more",
 )
 _STARTED_AT = _STARTED.index("started_at")
-_FINISHED_AT, _REASON = _FINISHED.index("finished_at"), _FINISHED.index("reason")
 _START = (  # what is needed of a start to write its end
     *("run", "parent", "root", "task", "framework", "started_at", "trigger", "pid", "process"),
     *("host", "service", "env", "version", "tags"),
@@ -126,8 +126,8 @@ def _upsert() -> str:
     start = "run.started_at IS NULL OR excluded.started_at < run.started_at"
     end = (
         "run.finished_at IS NULL OR (excluded.finished_at IS NOT NULL "
-        "AND (excluded.reason IS 'lost', excluded.finished_at) "
-        "< (run.reason IS 'lost', run.finished_at))"
+        "AND (excluded.reason IS 'lost', excluded.finished_at, excluded.status <> 'failure') "
+        "< (run.reason IS 'lost', run.finished_at, run.status <> 'failure'))"
     )
     takes_new = [start] * len(_STARTED) + [end] * len(_FINISHED)
     sets = [
@@ -683,10 +683,15 @@ def _sort_in(batch: dict[str, _Halves], event: Event, key: int, size: int) -> bo
         if start is _NOT_STARTED or at < start[_STARTED_AT]:
             halves.started = _started(event, run, at, key, size)
         return True
-    end, is_lost = halves.finished, event.get("reason") == "lost"
-    if end is _NOT_FINISHED or (is_lost, at) < (end[_REASON] == "lost", end[_FINISHED_AT]):
-        halves.finished = _finished(event, at, key, size)
+    end = _finished(event, at, key, size)
+    if halves.finished is _NOT_FINISHED or _rank(*end[:3]) < _rank(*halves.finished[:3]):
+        halves.finished = end
     return True
+
+
+def _rank(at: str, status: str, reason: str | None) -> tuple[bool, str, bool]:
+    """Return what is least for the end that counts: see the table of runs, and `_upsert`."""
+    return reason == "lost", at, status != "failure"
 
 
 def run_of(event: Event) -> str | None:

@@ -380,7 +380,8 @@ def _is_kept(index: Index, event: dict[str, Any], notes_go: bool) -> bool:
         return True
     doomed = "SELECT finished_at, status FROM doomed WHERE run = ?"
     for at, status in index.rows(doomed, (run,)):
-        if event.get("status") == "failure" != status and event.get("at") == at:
+        is_end = event.get("at") == at and event.get("reason") != "lost"
+        if is_end and event.get("status") == "failure" != status:
             raise sqlite3.DatabaseError(f"a {status} that is a failure")  # the index is damaged
         return False
     if not notes_go or event.get("event") not in _NOTES or index.unreadable:

@@ -10,6 +10,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -30,8 +31,8 @@ from tool.journals import (
 from autotask import closing, journal
 from autotask.config import Settings
 from autotask.marks import leave_mark
-from autotask.run import SKIPPED, failure
-from autotask.tool import retention
+from autotask.run import SKIPPED, SUCCESS, Outcome, failure
+from autotask.tool import index, retention
 from autotask.tool.index import Index
 
 FAILED = failure("exit", exit_code=1)
@@ -400,6 +401,30 @@ def test_failures_stay_while_successes_suffice_whatever_the_index_says(
     assert ended.status == 0
     assert names() == [*["failed"] * 20, *["new"] * 16]
     assert rebuilt(home) == records()
+
+
+@pytest.mark.parametrize(
+    ("ends", "counts"),
+    [
+        ([SUCCESS, failure("lost")], "success"),
+        ([failure("lost"), SUCCESS], "success"),
+        ([SUCCESS, FAILED], "failure"),
+        ([FAILED, SUCCESS], "failure"),
+    ],
+)
+def test_two_ends_of_one_moment_are_no_damage(
+    ends: list[Outcome], counts: str, book: Book, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, now = book.run("twice", ago=3 * DAY, outcome=None), time.time()
+    for outcome in ends:
+        with monkeypatch.context() as patch:
+            patch.setattr(time, "time", lambda: now)
+            book.finish(run, outcome, ago=3 * DAY)
+        index.open_index(str(home)).close()
+    assert [record["status"] for record in records("--task", "twice")] == [counts]
+    assert rebuilt(home) == records()
+    assert prune("--keep", "1d") > 0
+    assert names("--task", "twice") == []
 
 
 @pytest.mark.parametrize(("ago", "left"), [(4 * DAY, "new"), (60, "old new")])
