@@ -79,11 +79,15 @@ def prune(home: str, max_size: int, keep: float | None = None) -> Outcome:
     Successes and skipped runs go before failures. Sizes in bytes.
     """
     with _alone(home):
-        try:
-            return _pruned(home, max_size, keep)
-        finally:
-            with contextlib.suppress(OSError):
-                os.unlink(_copy_in(home))
+        return _prune(home, max_size, keep)
+
+
+def _prune(home: str, max_size: int, keep: float | None) -> Outcome:
+    try:
+        return _pruned(home, max_size, keep)
+    finally:
+        with contextlib.suppress(OSError):
+            os.unlink(_copy_in(home))
 
 
 def _pruned(home: str, max_size: int, keep: float | None) -> Outcome:
@@ -122,7 +126,6 @@ def due(home: str) -> str | None:
             if _size(segments.journal_folder(home)) <= DEFAULT_BOUND:
                 _stamp(home)
                 return None
-            _stamp(home, (_BEGUN, _BEGUN))
     except (OSError, ToolError):
         return None
     again = " (the last try was cut off)" if last == _BEGUN else ""
@@ -132,12 +135,13 @@ def due(home: str) -> str | None:
 def keep_within_default(home: str) -> int:
     """Drop the oldest runs of a journal that is over its default bound; return how many.
 
-    If it is killed, the next command tries again.
+    If it is killed, the next command tries again. If another prune is at work, nothing is noted.
     """
     runs = 0
-    with contextlib.suppress(OSError, sqlite3.Error, ToolError):
-        runs = prune(home, DEFAULT_BOUND).runs
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError, ToolError), _alone(home):
+        _stamp(home, (_BEGUN, _BEGUN))
+        with contextlib.suppress(OSError, sqlite3.Error, ToolError):
+            runs = _prune(home, DEFAULT_BOUND, None).runs
         _stamp(home)
     return runs
 

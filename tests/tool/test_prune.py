@@ -186,6 +186,22 @@ def test_once_a_day_any_command_keeps_the_default_bound(
     assert retention.keep_within_default(str(home)) == 1
 
 
+def test_the_days_prune_is_noted_only_by_the_one_that_is_at_work(
+    book: Book, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for days in range(20, 0, -1):
+        book.run(f"s{days}", ago=days * DAY)
+    monkeypatch.setattr(retention, "DEFAULT_BOUND", size_of(home) // 2)
+    why = retention.due(str(home))
+    assert why
+    assert retention.due(str(home)) == why  # another command, before the first one's prune began
+    with retention._alone(str(home)):
+        assert retention.keep_within_default(str(home)) == 0
+    assert retention.due(str(home)) == why
+    assert retention.keep_within_default(str(home)) == 10
+    assert retention.due(str(home)) is None
+
+
 def test_a_command_looks_after_the_bound(book: Book, home: Path) -> None:
     book.run()
     names()
