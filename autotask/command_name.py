@@ -35,7 +35,8 @@ _MARKS = {ord(mark): None for mark in "_:.-"}  # that a subcommand may have
 # What a shell's line is never named after, and what only where it starts nothing else.
 _BUILTINS = frozenset(
     "cd . source test [ [[ : true false exit return export readonly local declare set unset shift"
-    " umask ulimit trap wait eval read exec command builtin type hash alias kill pushd popd".split()
+    " umask ulimit trap wait eval read exec command builtin type hash alias kill pushd popd break"
+    " continue shopt let getopts jobs times disown bg fg pwd mapfile readarray".split()
 )
 _ASIDES = frozenset(
     "sleep echo printf date cat yes tee logger mail mailx sendmail curl wget mkdir touch rm chmod"
@@ -71,10 +72,17 @@ def _innermost(words: list[str], depth: int = _DEEPEST) -> list[str]:
     """Follow wrappers, shells and interpreters to what they start: a command, a script, `-m X`."""
     for left in range(depth, 0, -1):
         following = after_wrapper(words) or _after_interpreter(words, left - 1)
+        if following and _is_text(following[0]):
+            following = _of_line(following[0], left - 1)
         if not following or not following[0]:
             break
         words = following
     return words
+
+
+def _is_text(word: str) -> bool:
+    """Tell a whole line from a command, which may be in a folder that a variable names."""
+    return is_line(word.replace("$", "")) and not word.startswith("$/")
 
 
 def _after_interpreter(words: list[str], depth: int) -> list[str]:
@@ -115,6 +123,8 @@ def _of_line(text: str, depth: int) -> list[str]:
     best: list[str] = []
     least = 2
     for command, helps in commands(text):
+        if _is_text(command[0]):  # which the shell does not find
+            continue
         words = _innermost(command, depth)
         name = key_of(words).removeprefix("-m ")
         if name not in _BUILTINS and _is_known(name):

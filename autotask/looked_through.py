@@ -219,6 +219,8 @@ _WRAPPERS = {
         "0",
     ),
 }
+# Long options whose value after `=` is what runs, or may be: what follows are its arguments.
+_COMMANDS = ("code", "command", "eval", "exec", "file", "print", "run", "split", "test")
 
 
 def key_of(words: list[str]) -> str:
@@ -303,7 +305,10 @@ def _takes(word: str, short: str, long: list[str]) -> int | None:
     if word.startswith("--") or word == "-":
         name, equals, _ = word.partition("=")
         name = name[2:] or "-"
-        return 0 if equals or name in long else 1 if name + ":" in long else None
+        if name + ":" in long:
+            return 0 if equals else 1
+        is_known = not name.startswith(_COMMANDS) if equals else name in long
+        return 0 if is_known else None
     for place, letter in enumerate(word[1:], 2):
         known = short.find(letter)
         if known < 0 or letter == ":":
