@@ -30,11 +30,20 @@ def known(tasks: Iterable[Task], scope: Iterable[str] = ()) -> list[str]:
 
 
 def lacking(tasks: Iterable[Task], scope: Iterable[str] = ()) -> list[str]:
-    """Return the names of those that were seen without a tag that nearly all of them have."""
+    """Return the names of those that were seen without a tag that nearly all of them have.
+
+    Once they are apart, nearly all of the others may have one more.
+    """
     said = {tag.partition(":")[0] for tag in scope}
     seen = [task for task in tasks if task.runs]
-    keys = [key for key in known(seen, scope) if key in _MAYBE and key not in said]
-    return sorted({name for key in keys for name in _without(key, seen)})
+    apart: set[str] = set()
+    while True:
+        seen = [task for task in seen if task.name not in apart]
+        keys = [key for key in known(seen, scope) if key in _MAYBE and key not in said]
+        more = {name for key in keys for name in _without(key, seen)}
+        if not more:
+            return sorted(apart)
+        apart |= more
 
 
 def _without(key: str, tasks: Iterable[Task]) -> set[str]:

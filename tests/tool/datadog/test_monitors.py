@@ -402,6 +402,7 @@ def test_whatever_sections_say_a_failure_is_told_as_is_wished_for_its_task(
 # that is grouped by, a monitor says nothing.
 
 WHOLE = "env,service,task"
+HALF = NIGHTLY._replace(name="half", service=None)
 TWICE = [NIGHTLY, NIGHTLY._replace(service=None, env=None)]
 NEW = {"task": {"new": {"service": "shop", "env": "prod"}}}
 BY: list[tuple[str, list[Task], Json, dict[str, str]]] = [
@@ -412,6 +413,8 @@ BY: list[tuple[str, list[Task], Json, dict[str, str]]] = [
     ("no env", [NIGHTLY._replace(env=None), MAIL], {}, {"*": "service,task"}),
     ("one of two has none", [NIGHTLY, BARE], {}, {"*": "task"}),
     ("one of many has none", [BARE, *MANY], {}, {"*": WHOLE, "bare.py": "task"}),
+    ("few of some have none", [BARE, HALF, *MANY[:14]], {},
+     {"*": WHOLE, "bare.py": "task", "half": "env,task"}),
     ("one that has them here and there", [*TWICE, *MANY], {}, {"*": WHOLE, "nightly": "task"}),
     ("all are of an env", [BARE], {"datadog": {"scope": ["env:prod"]}}, {"*": "env,task"}),
     ("the file says it", [], NEW, {"*": WHOLE}),
