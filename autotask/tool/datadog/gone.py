@@ -11,20 +11,25 @@ from autotask.tool.datadog.monitors import Monitor, key_of, tags_in, tags_of
 
 def reasons(tasks: Iterable[Task], config: Config) -> Callable[[Monitor], str | None]:
     """Return what says why a monitor has nothing to watch any more; None: it is not known to."""
+    tasks = list(tasks)
     moved = {
         tags_of(task._replace(service=service, env=env), config): _moved_to(task)
         for task in tasks
         for one in task.former
         for service, env in (one, (one[0] or NO_TAG, one[1] or NO_TAG))
     }
+    by_name = {task.name: _moved_to(task) for task in tasks if task.former}
+    sections = {section.pattern for section in config.sections}
 
     def why(monitor: Monitor) -> str | None:
         tags = tags_in(monitor)
         names = [one.partition(":")[2] for one in tags if one.startswith("task:")]
         if any(config.wishes_for(name).retired for name in names):
             return "the task is retired"
-        of_all = (key_of(monitor) or "").startswith("failed.")
-        return None if of_all else moved.get(tags)
+        if not (key_of(monitor) or "").startswith("failed."):
+            return moved.get(tags)
+        # It was apart from all others, as it lacked a tag of theirs: no section asks for it.
+        return by_name.get(names[0]) if names and names[0] not in sections else None
 
     return why
 

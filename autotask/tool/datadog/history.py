@@ -74,10 +74,15 @@ def from_index(index: Index, now: float | None = None) -> list[Task]:
     groups: dict[tuple[str, str, str], list[_Started]] = {}
     for run in runs:
         if run.trigger != "terminal":
-            key = run.task, run.service or "", run.env or ""
-            groups.setdefault(key, []).append(run)
+            groups.setdefault(_names_of(run), []).append(run)
     former = _join(groups, {key: [run.at for run in groups[key]] for key in groups}, now)
     return [_learned(key, groups[key], leading, former.get(key, [])) for key in sorted(groups)]
+
+
+def _names_of(run: _Started) -> tuple[str, str, str]:
+    """Return task, service and env as Datadog keeps them: `Prod` and `prod` are one."""
+    service, env = (_said(tag_value(*one)) for one in (("service", run.service), ("env", run.env)))
+    return tag_value("task", run.task), service, env
 
 
 def from_terminal(index: Index) -> int:
@@ -164,21 +169,18 @@ def _learned(
     gaps = [after.at - before.at for before, after in zip(runs, runs[1:])]
     durations = [r.duration for r in runs if r.status == "success" and r.duration is not None]
     return _task(
-        name=tag_value("task", name),
-        service=tag_value("service", service) or None,
-        env=tag_value("env", env) or None,
+        name=name,
+        service=service or None,
+        env=env or None,
         framework=runs[-1].framework,
         runs=len(runs),
         gaps=gaps,
         durations=durations[-LAST_SUCCESSES:],
         leads=2 * sum(run.run in leading for run in runs) >= len(runs),
-        spelled=name,
+        spelled=runs[-1].task,
         starts=tuple(run.at for run in runs[-LAST_STARTS:]),
         last=runs[-1].at,
-        former=tuple(
-            (tag_value("service", one[1]) or None, tag_value("env", one[2]) or None)
-            for one in former
-        ),
+        former=tuple((one[1] or None, one[2] or None) for one in former),
     )
 
 
@@ -199,9 +201,9 @@ def _quantile(values: Sequence[float], share: float) -> float:
     return sorted(values)[max(math.ceil(share * len(values)) - 1, 0)]
 
 
-def tag_value(key: str, value: str) -> str:
+def tag_value(key: str, value: str | None) -> str:
     """Return a value as Datadog keeps it in a tag."""
-    return tag(key, value)[len(key) + 1 :]
+    return tag(key, value or "")[len(key) + 1 :]
 
 
 # What Datadog itself has seen.

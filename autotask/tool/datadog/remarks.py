@@ -107,11 +107,17 @@ def _quiet(wished: Iterable[tuple[Task, Wishes]], now: float) -> Iterator[Remark
         for task, wishes in wished
         if task.last is not None and now - task.last > max(_QUIET, 2 * _gap(task, wishes))
     ]
+    quiet = [task for _, task in ages]
+    going_on = {task.name for task, _ in wished if task not in quiet}
     for age, task in sorted(ages, key=lambda one: -one[0]):
         places = [one for one in (task.service, task.env) if one and one != "unknown"]
         where = f" ({', '.join(places)})" if places else ""
-        text = f"{task.name}{where}: no run for {age // _DAY:.0f} days; if it is retired, say so: "
-        yield Remark("quiet", [task.name], f"{text}retired = true")
+        text = f"{task.name}{where}: no run for {age // _DAY:.0f} days"
+        if task.name in going_on:  # `retired` would be of them all
+            text += ", but under another service or env"
+        else:
+            text += "; if it is retired, say so: retired = true"
+        yield Remark("quiet", [task.name], text)
 
 
 def _gap(task: Task, wishes: Wishes) -> float:

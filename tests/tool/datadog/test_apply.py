@@ -280,6 +280,18 @@ def test_a_task_that_had_no_env_and_got_one_takes_its_monitors_with_it(
     assert actions("--prune") == []
 
 
+def test_names_that_are_one_to_datadog_are_one_task(datadog: Datadog, home: Path) -> None:
+    now = time.time()
+    nights = [Past("nightly", now - night * 86400 - 60, 60) for night in range(6, 0, -1)]
+    bare = [night._replace(task="bare", env=None) for night in nights]
+    others = [night._replace(task="Nightly", env="Prod") for night in nights[::2]]
+    others += [night._replace(env="unknown") for night in bare[::2]]  # which older versions sent
+    past.write(home, (*nights[1::2], *bare[1::2], *others))
+    applied()
+    assert len(ours(datadog)) == 7
+    assert actions() == []
+
+
 def test_one_tasks_refusal_is_its_own(datadog: Datadog, nightly: Book) -> None:
     wishes('[task.nightly]\nschedule = "30 23 31 * *"\ntimezone = "UTC"\n')
     ended = apply()

@@ -15,7 +15,7 @@ from tool.datadog import server
 from tool.datadog.linter import problems
 from tool.datadog.reading import Point, alarms
 
-from autotask.tool.datadog import config, export, monitors
+from autotask.tool.datadog import config, export, gone, monitors, plan
 from autotask.tool.datadog.history import Task, tag_value
 from autotask.tool.datadog.schedule import Schedule
 
@@ -452,6 +452,18 @@ def test_failures_are_told_apart_by_the_tags_that_are_known_to_be_there(
         for task in tasks:
             env = task.env or ("prod" if "scope" in document["datadog"] else None)
             assert len(told(task.name, found, task.service, env)) == 1
+
+
+@pytest.mark.parametrize(("document", "is_kept"), [({}, False), ({"task": {"half": NOTIFY}}, True)])
+def test_a_task_that_is_not_apart_any_more_is_told_of_once(document: Json, is_kept: bool) -> None:
+    parsed = config.parse(document)
+    before = [{**one, "id": number} for number, one in enumerate(made([HALF, *MANY], document))]
+    joined = HALF._replace(service="shop", former=((None, "prod"),))
+    wanted = monitors.made([joined, *MANY], parsed).monitors
+    found = plan.plan(wanted, before, why_gone=gone.reasons([joined, *MANY], parsed))
+    assert found.extra == []
+    gone_names = {one.name for one in found.changes if one.action == "delete"}
+    assert ("autotask: half failed: {{task.name}}" in gone_names) != is_kept
 
 
 @pytest.mark.parametrize(

@@ -138,3 +138,11 @@ def test_a_task_that_has_not_run_for_long_is_named_with_its_age(
 ) -> None:
     told = f"nightly (shop, prod): no run for {age}; if it is retired, say so: retired = true"
     assert said([task], {"nightly": wishes}, "quiet") == ([told] if age else [])
+
+
+def test_a_task_that_goes_on_elsewhere_is_not_to_be_retired() -> None:
+    """In the file a name is of all its services and envs."""
+    tasks = [last(11, NIGHTLY._replace(env="live")), last(1)]
+    assert said(tasks, {}, "quiet") == [
+        "nightly (shop, live): no run for 11 days, but under another service or env"
+    ]
