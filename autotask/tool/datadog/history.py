@@ -14,7 +14,7 @@ from autotask.tool.quantities import timestamp
 if TYPE_CHECKING:
     from autotask.tool.index import Index
 
-    _Names = tuple[str, str, str, str]
+    _Names = tuple[str, str, str]
 
 LOOKBACK = 60 * 86400  # seconds of history that say what is usual
 LAST_SUCCESSES = 50  # and of these the last ones, for durations
@@ -72,11 +72,18 @@ def from_index(index: Index, now: float | None = None) -> list[Task]:
     runs = list(_read(index.rows(_RUNS, (since,))))
     leading = _leading(runs)
     groups: dict[tuple[str, str, str], list[_Started]] = {}
-    for run in runs:
+    for run in _innermost(runs):
         if run.trigger != "terminal":
             groups.setdefault(_names_of(run), []).append(run)
     former = _join(groups, {key: [run.at for run in groups[key]] for key in groups}, now)
     return [_learned(key, groups[key], leading, former.get(key, [])) for key in sorted(groups)]
+
+
+def _innermost(runs: Sequence[_Started]) -> Iterator[_Started]:
+    """Leave out a program around a task of its name: `nightly` has one start, and not two."""
+    names = {run.run: _names_of(run) for run in runs}
+    around = {run.parent for run in runs if run.parent and names.get(run.parent) == names[run.run]}
+    return (run for run in runs if run.run not in around)
 
 
 def _names_of(run: _Started) -> tuple[str, str, str]:
@@ -228,24 +235,33 @@ def from_series(
 ) -> list[Task]:
     """Learn the tasks from what the two queries above answered."""
     seen, lasted = _by_names(runs), _by_names(durations)
+    pairs = [(_names(one), _tags(one).get("framework", "process")) for one in runs]
+    frameworks = dict(sorted(pairs, key=lambda pair: pair[1] != "process"))
     groups = {names: points for names, points in seen.items() if names[0] and points}
     starts = {names: [at for at, _ in points] for names, points in groups.items()}
     former = _join(groups, starts, time.time(), _PAUSE)
     return [
-        _of_series(names, groups[names], lasted, former.get(names, [])) for names in sorted(groups)
+        _of_series(names, frameworks[names], groups[names], lasted, former.get(names, []))
+        for names in sorted(groups)
     ]
 
 
 def _by_names(answer: Iterable[Mapping[str, Any]]) -> dict[_Names, list[tuple[float, float]]]:
-    """Return the points of each task; of several series that are one task, as of one."""
-    found: dict[_Names, list[tuple[float, float]]] = {}
+    """Return the points of each task; of several series that are one task, as of one.
+
+    A program and a task in it that have one name are such.
+    """
+    found: dict[_Names, dict[float, float]] = {}
     for series in answer:
-        found.setdefault(_names(series), []).extend(_points(series))
-    return {names: sorted(points) for names, points in found.items()}
+        points = found.setdefault(_names(series), {})
+        for at, value in _points(series):
+            points[at] = max(value, points.get(at, value))
+    return {names: sorted(points.items()) for names, points in found.items()}
 
 
 def _of_series(
     names: _Names,
+    framework: str,
     points: Sequence[tuple[float, float]],
     lasted: Mapping[_Names, list[tuple[float, float]]],
     former: Sequence[_Names],
@@ -256,7 +272,7 @@ def _of_series(
         name=names[0],
         service=names[1] or None,
         env=names[2] or None,
-        framework=names[3] or "process",
+        framework=framework,
         runs=int(sum(value for _, value in points)),
         gaps=[after - before for before, after in zip(moments, moments[1:])],
         durations=durations[-LAST_SUCCESSES:],
@@ -272,9 +288,13 @@ def often(runs: Iterable[Mapping[str, Any]]) -> list[str]:
 
 
 def _names(series: Mapping[str, Any]) -> _Names:
-    tags = dict(one.partition(":")[::2] for one in series.get("tag_set") or ())
+    tags = _tags(series)
     service, env = (_said(tags.get(key, "")) for key in ("service", "env"))
-    return tags.get("task", ""), service, env, tags.get("framework", "")
+    return tags.get("task", ""), service, env
+
+
+def _tags(series: Mapping[str, Any]) -> dict[str, str]:
+    return dict(one.partition(":")[::2] for one in series.get("tag_set") or ())
 
 
 def _said(value: str) -> str:

@@ -232,3 +232,20 @@ def test_series_that_are_one_task_are_learned_as_one() -> None:
     ran = [series(new, *days[4:]), series(old, *days[:4])]
     (task,) = history.from_series(ran, ran)
     assert task == Task("x", None, None, "process", 36, DAY, DAY, 4.0, 8.0, last=7 * DAY)
+
+
+def test_a_program_and_its_task_of_one_name_are_one_task(home: Path) -> None:
+    """So it is with a console script: a program `nightly`, and in it Click's command `nightly`."""
+    now = time.time() // HOUR * HOUR
+    nights = [now - night * DAY for night in range(12, 0, -1)]
+    past.write(home, (Past("nightly", at, 60, "click", inside="nightly") for at in nights))
+    task = learned(home)["nightly"]
+    assert (task.runs, task.interval, task.framework, task.leads) == (12, DAY, "click", True)
+
+    def seen(framework: str) -> dict[str, Any]:
+        tags = ["task:nightly", "service:shop", "env:prod", f"framework:{framework}"]
+        return {"tag_set": tags, "pointlist": [[at * 1000, 1.0] for at in nights]}
+
+    series = [seen("click"), seen("process")]
+    (task,) = history.from_series(series, series)
+    assert (task.runs, task.interval, task.framework) == (12, DAY, "click")
