@@ -21,6 +21,7 @@ from typing import Any
 
 from autotask.dogstatsd import tag
 from autotask.tool.datadog import zone
+from autotask.tool.datadog.answers import fields
 from autotask.tool.datadog.history import tag_value
 from autotask.tool.datadog.schedule import Schedule, schedule_for
 from autotask.tool.errors import ToolError
@@ -247,7 +248,9 @@ def _loaded(path: Path) -> Config:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as problem:
         raise ToolError(f"{path}: {problem}") from None
     if path.name == "pyproject.toml":
-        document = document.get("tool", {}).get("autotask", {})
+        document = fields(document.get("tool")).get("autotask", {})
+        if not isinstance(document, dict):
+            raise ToolError(f"{path}: autotask must be a table: [tool.autotask]")
     return replace(parse(document, str(path)), path=path)
 
 

@@ -57,7 +57,13 @@ def test_pyproject_does_as_well_and_autotask_toml_comes_first() -> None:
     assert config.load("pyproject.toml").name == "a"
 
 
-@pytest.mark.parametrize("text", [None, "[tool.ruff]\n", "[project]\nname = 'x'\n"])
+def test_a_table_in_pyproject_that_is_none_is_told() -> None:
+    Path("pyproject.toml").write_text("[tool]\nautotask = 3\n")
+    with pytest.raises(ToolError, match=r"pyproject\.toml: autotask must be a table"):
+        config.load(None)
+
+
+@pytest.mark.parametrize("text", [None, "[tool.ruff]\n", "[project]\nname = 'x'\n", "tool = 3\n"])
 def test_without_a_file_all_is_as_usual(text: str | None) -> None:
     if text is not None:
         Path("pyproject.toml").write_text(text)
