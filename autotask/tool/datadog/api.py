@@ -15,7 +15,7 @@ from urllib.parse import quote, urlsplit
 
 from autotask.tool.datadog import answers, downtimes
 from autotask.tool.datadog.downtimes import Silence
-from autotask.tool.datadog.monitors import Monitor, key_of, key_tag
+from autotask.tool.datadog.monitors import Monitor
 from autotask.tool.datadog.transport import (
     PATIENCE,
     STOPPED,
@@ -107,10 +107,9 @@ class Api:
 
     def create(self, monitor: Monitor) -> None:
         """Make a monitor, once, also where the answer is lost on its way."""
-        tags = [key_tag(key_of(monitor) or "")]
         self._made(
             lambda: self._asked(self._api.Monitor.create, **monitor),
-            lambda: any(_same(one, monitor) for one in self.monitors(tags)),
+            lambda: any(_same(one, monitor) for one in self.monitors(monitor["tags"])),
         )
 
     def _made(self, make: Callable[[], Any], is_there: Callable[[], bool]) -> None:

@@ -110,7 +110,7 @@ def _quiet(wished: Iterable[tuple[Task, Wishes]], now: float) -> Iterator[Remark
     quiet = [task for _, task in ages]
     going_on = {task.name for task, _ in wished if task not in quiet}
     for age, task in sorted(ages, key=lambda one: -one[0]):
-        places = [one for one in (task.service, task.env) if one and one != "unknown"]
+        places = [one for one in (task.service, task.env) if one]
         where = f" ({', '.join(places)})" if places else ""
         text = f"{task.name}{where}: no run for {age // _DAY:.0f} days"
         if task.name in going_on:  # `retired` would be of them all

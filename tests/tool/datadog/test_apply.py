@@ -361,6 +361,17 @@ FAULTS = [
 ]
 
 
+def test_what_another_set_has_is_not_taken_for_what_was_made(
+    datadog: Datadog, nightly: Book
+) -> None:
+    applied()
+    wishes('[datadog]\nname = "second"\n')
+    datadog.faults = [Fault("lost", "POST", "/monitor", after=len(KINDS))]
+    applied()
+    assert actions() == []
+    assert len(datadog.monitors) == 2 * len(KINDS)
+
+
 @pytest.fixture
 def all_kinds(datadog: Datadog, nightly: Book) -> dict[int, Json]:
     """Leave something to make, to change, to make anew and to delete; return what is foreign."""
