@@ -38,7 +38,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     apply = actions.add_parser("apply", help="show what is to change, and change it")
     add_apply(apply)
     for one in (plan, apply):
-        one.add_argument("--prune", action="store_true", help="delete those of ours wanted no more")
+        one.add_argument(
+            "--prune", action="store_true", help="delete monitors that are no longer needed"
+        )
     mute = actions.add_parser("mute", help="mute all monitors of a task")
     mute.add_argument(
         "--for",

@@ -95,7 +95,7 @@ def _told(wanted: Dashboard, found: list[Dashboard], changed: list[str] | None) 
     if not found:
         return f"+ create {wanted['title']}"
     lines = [f"~ change {wanted['title']}", *(f"    {place}" for place in changed or ())]
-    lines = lines if changed else [f"{wanted['title']} is as it is wanted"]
+    lines = lines if changed else [f"{wanted['title']} is unchanged"]
     lines += [f"- delete {one['id']} (a second one of the same set)" for one in found[1:]]
     return "\n".join(lines)
 

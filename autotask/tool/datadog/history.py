@@ -184,7 +184,7 @@ def _learned(
         gaps=gaps,
         durations=durations[-LAST_SUCCESSES:],
         leads=2 * sum(run.run in leading for run in runs) >= len(runs),
-        spelled=runs[-1].task,
+        spelled=max(run.task for run in runs[-LAST_SUCCESSES:]),  # one, of several that take turns
         starts=tuple(run.at for run in runs[-LAST_STARTS:]),
         last=runs[-1].at,
         former=tuple((one[1] or None, one[2] or None) for one in former),

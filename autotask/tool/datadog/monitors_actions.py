@@ -176,13 +176,13 @@ def _planned(
 def _show(todo: plan.Plan) -> None:
     show_lines(line for change in todo.changes for line in plan.lines(change))
     for monitor in todo.extra:
-        extra = f"  {monitor['name']} is wanted no more (--prune deletes it)"
+        extra = f"  {monitor['name']} is no longer needed (--prune deletes it)"
         output.print_rich(output.styled(extra))
     counts = dict.fromkeys(plan.SIGNS, 0)
     for change in todo.changes:
         counts[change.action] += 1
     told = [f"{count} to {action}" for action, count in counts.items() if count]
-    print(f"{', '.join(told) or 'nothing to do'}; {todo.same} as they are wanted")
+    print(f"{', '.join(told) or 'nothing to do'}; {todo.same} unchanged")
 
 
 def show_lines(lines: Iterator[tuple[str, str]]) -> None:
@@ -332,7 +332,7 @@ def _of_task(arguments: argparse.Namespace) -> tuple[Api, dict[Silence, str]]:
         if monitors.is_about(one, tag)
     }
     if not found:
-        raise ToolError(f"no monitor of ours is about {arguments.task}")
+        raise ToolError(f"none of our monitors watches {arguments.task}")
     return api, found
 
 
@@ -353,7 +353,7 @@ def _tell_without(made: monitors.Made) -> None:
 def _tell_nobody(made: monitors.Made) -> None:
     """Say so where all monitors are to be looked at: that is a choice, or was forgotten."""
     if not any("@" in one["message"] for one in made.monitors):
-        output.notice("nobody is notified of anything: say notify in autotask.toml")
+        output.notice("no recipients: set `notify` in autotask.toml")
 
 
 def _some(names: Sequence[str]) -> str:

@@ -85,7 +85,7 @@ def plan(
         changes += [_deletion(other, "a second one of the same key") for other in theirs[1:]]
     extra = []
     for monitor in chain.from_iterable(by_key.values()):
-        why = why_gone(monitor) or ("wanted no more" if prune else None)
+        why = why_gone(monitor) or ("no longer needed" if prune else None)
         if why:
             changes.append(_deletion(monitor, why))
         else:

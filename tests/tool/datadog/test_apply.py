@@ -80,7 +80,7 @@ def test_what_is_not_there_is_made_and_a_second_time_nothing_is(
     assert "7 created" in applied()
     assert sorted(key.split(".")[0] for key in ours(datadog)) == sorted(KINDS)
     before, datadog.requests = copy.deepcopy(datadog.monitors), []
-    assert "nothing to do; 7 as they are wanted" in applied()
+    assert "nothing to do; 7 unchanged" in applied()
     assert datadog.written() == []
     assert datadog.monitors == before
 
@@ -213,7 +213,7 @@ def test_what_is_wanted_no_more_goes_only_when_asked(datadog: Datadog, nightly: 
     applied()
     wishes('[task.nightly]\nwithout = ["slow"]\n')
     assert actions() == []
-    assert "is wanted no more" in autotask("monitors", "plan").stdout
+    assert "is no longer needed" in autotask("monitors", "plan").stdout
     applied()
     assert len(ours(datadog)) == 7
     assert actions("--prune") == ["delete"]
@@ -340,7 +340,7 @@ def test_monitors_of_others_are_never_touched_over_however_many_pages(
     before = foreign(datadog, 2000)
     assert "7 created" in applied("--prune")
     foreign(datadog, 1)
-    assert "7 as they are wanted" in applied("--prune")
+    assert "7 unchanged" in applied("--prune")
     wishes('[datadog]\nwithout = ["slow", "hung"]\npriority = 3\n')
     assert "3 changed, 4 deleted" in applied("--prune")
     assert {number: datadog.monitors[number] for number in before} == before

@@ -273,7 +273,7 @@ def test_what_is_not_made_is_told_a_line_for_each_reason(book: Book) -> None:
 
 
 def test_that_nobody_is_notified_is_told(datadog: Datadog, nightly: Book) -> None:
-    told = "autotask: nobody is notified of anything: say notify in autotask.toml\n"
+    told = "autotask: no recipients: set `notify` in autotask.toml\n"
     assert autotask("monitors", "plan").stderr == told
     Path("autotask.toml").write_text('[task.mail]\nnotify = ["@ops"]\n')
     assert autotask("monitors", "plan").stderr == ""
@@ -509,7 +509,7 @@ def test_the_dashboard_is_made_once_and_changed_back(datadog: Datadog, nightly: 
     )
     assert autotask("dashboard", "plan", "--exit-code").status == 0
     datadog.requests.clear()
-    assert "is as it is wanted" in answer("dashboard", "apply", "--yes")
+    assert "is unchanged" in answer("dashboard", "apply", "--yes")
     assert datadog.written() == []
     made["widgets"][0]["definition"]["title"] = "mine"
     made["author_handle"] = "y"

@@ -249,3 +249,11 @@ def test_a_program_and_its_task_of_one_name_are_one_task(home: Path) -> None:
     series = [seen("click"), seen("process")]
     (task,) = history.from_series(series, series)
     assert (task.runs, task.interval, task.framework) == (12, DAY, "click")
+
+
+def test_of_two_spellings_of_a_name_that_take_turns_it_is_always_the_same(
+    book: Book, home: Path
+) -> None:
+    for ago, name in ((3, "nightly"), (2, "Nightly"), (1, "nightly")):
+        book.run(name, ago=ago * HOUR)
+        assert learned(home)["nightly"].spelled == "nightly"
