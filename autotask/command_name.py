@@ -57,7 +57,7 @@ def innermost_name(command: list[str]) -> str:
         if not rest or not _is_subcommand(rest[0]):
             break
         key, name, rest = f"{key} {rest[0]}", f"{name} {rest[0]}", rest[1:]
-    return name
+    return name.partition("?")[0] or name  # uv runs also what an address names
 
 
 def _has_assignments(command: list[str]) -> bool:

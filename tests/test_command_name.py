@@ -171,6 +171,8 @@ UNREAD = [
     ("docker exec web-1 -x hunter2", "docker exec"),
     ("uv run --new hunter2 job", "uv"),
     ("uv sync hunter2", "uv"),
+    ("uv run https://example.com/job.py?hunter2", "job.py"),
+    ("uv run https://example.com/job.py?key=hunter2", "uv"),
     ("poetry publish -p hunter2", "poetry"),
     ("coverage report hunter2", "coverage"),
     ("python -m coverage report hunter2", "coverage"),
