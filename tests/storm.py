@@ -110,13 +110,11 @@ def report(result: Result) -> Iterator[str]:
 
 
 def report_rounds(rounds: storm_commands.Rounds) -> Iterator[str]:
-    """Tell people what became of the rounds of the kind `tool`."""
-    faults = list(rounds.faults())
+    """Tell people what became of the rounds of the kind `tool`, besides the faults, told before."""
     cells = zip(storm_commands.HEAD, rounds.cells())
-    yield f"{'FAIL' if faults else 'ok  '} tool: " + ", ".join(
+    yield f"{'FAIL' if any(rounds.faults()) else 'ok  '} tool: " + ", ".join(
         f"{cell} {head}" for head, cell in cells
     )
-    yield from (f"     {fault}" for fault in faults)
 
 
 def write(results: list[Result], rounds: storm_commands.Rounds | None) -> None:

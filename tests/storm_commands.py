@@ -19,11 +19,13 @@ import shutil
 import signal
 import socket
 import sqlite3
+import sys
 import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -637,11 +639,14 @@ _COUNTED = (
 
 
 def play_all(seed: int, first: int, number: int, at_once: int) -> Rounds:
-    """Play so many rounds, some at once, each in a process of its own."""
+    """Play so many rounds, some at once, each in a process of its own; say what is wrong at once."""
     began = time.monotonic()
-    seeds = [(seed, serial) for serial in range(first, first + number)]
+    outcomes = []
     with multiprocessing.Pool(at_once, maxtasksperchild=1) as pool:
-        outcomes = pool.starmap(play, seeds, chunksize=1)
+        for outcome in pool.imap(partial(play, seed), range(first, first + number)):
+            outcomes.append(outcome)
+            for fault in Rounds([outcome], 0.0).faults():
+                print(fault, file=sys.stderr, flush=True)
     return Rounds(outcomes, time.monotonic() - began)
 
 
