@@ -639,7 +639,7 @@ _COUNTED = (
 
 
 def play_all(seed: int, first: int, number: int, at_once: int) -> Rounds:
-    """Play so many rounds, some at once, each in a process of its own; say what is wrong at once."""
+    """Play so many rounds, some at once, each in a process of its own; tell faults as they come."""
     began = time.monotonic()
     outcomes = []
     with multiprocessing.Pool(at_once, maxtasksperchild=1) as pool:
