@@ -10,7 +10,10 @@ from autotask import descriptors
 
 def run(work: Callable[[], object]) -> None:
     """Do it in a child without a terminal, and without our files: a pipe or a lock ends with us."""
-    if not hasattr(os, "fork") or os.fork():
+    try:
+        if not hasattr(os, "fork") or os.fork():
+            return
+    except OSError:  # no more processes are allowed: the next command tries again
         return
     try:
         os.setsid()

@@ -165,6 +165,9 @@ retention.DEFAULT_BOUND = int(sys.argv[1])
 if sys.argv[2] == "killed":
     original = retention._copied
     retention._copied = lambda *words: original(*words) and os.kill(os.getpid(), signal.SIGKILL)
+if sys.argv[2] == "no process":  # as the limit of RLIMIT_NPROC refuses one, but not to root
+    def fork(): raise BlockingIOError(11, "Resource temporarily unavailable")
+    os.fork = fork
 sys.exit(cli.main(["runs"]))
 """
 CUT = "autotask: a prune was cut off: its unfinished copy of a segment is deleted\n"
@@ -198,6 +201,7 @@ def test_the_days_prune_keeps_nobody_and_is_tried_again_if_it_was_cut_off(
     whole, copy = size_of(home), home / "journal" / ".prune"
     bound = whole // 2
     larger = f"{bound / 1024:.1f} KiB"
+    assert asked(home, bound, "no process") == (20, LARGER.format(larger, ""))
     with contextlib.closing(sqlite3.connect(home / "index.sqlite3")) as index:
         index.execute("BEGIN IMMEDIATE")  # so that the prune waits
         assert asked(home, bound, "") == (20, LARGER.format(larger, ""))
