@@ -71,6 +71,7 @@ class _Left(NamedTuple):
 
     size: int
     dropped: int  # starts and ends
+    source: segments.Segment  # the segment when it was read
 
 
 def prune(home: str, max_size: int, keep: float | None = None) -> Outcome:
@@ -338,10 +339,12 @@ def _note(index: Index, path: str, key: int, left: _Left) -> None:
 
 def _copied(index: Index, path: str) -> tuple[str, _Left]:
     """Write the kept lines of a segment to a copy beside it; return its path, and what they are."""
-    copy, dropped = os.path.join(os.path.dirname(path), _COPY), 0
-    notes_go = segments.hour_end(os.path.basename(path)) + _DAY < time.time()
+    folder, name = os.path.split(path)
+    copy, dropped = os.path.join(folder, _COPY), 0
+    notes_go = segments.hour_end(name) + _DAY < time.time()
     with events.opened(path) as source, _new(copy) as target:
-        os.fchmod(target.fileno(), os.fstat(source.fileno()).st_mode & 0o777)
+        status = os.fstat(source.fileno())
+        os.fchmod(target.fileno(), status.st_mode & 0o777)
         for line in source:
             for text, event in pieces(line):
                 if _is_kept(index, event, notes_go):
@@ -350,7 +353,7 @@ def _copied(index: Index, path: str) -> tuple[str, _Left]:
                     dropped += half_of(event) is not None
         target.flush()
         os.fsync(target.fileno())
-        return copy, _Left(target.tell(), dropped)
+        return copy, _Left(target.tell(), dropped, segments.Segment.of(name, status))
 
 
 def _replaced(path: str, copy: str, size: int, left: _Left) -> bool:
@@ -358,7 +361,8 @@ def _replaced(path: str, copy: str, size: int, left: _Left) -> bool:
 
     False: the segment was written to since the index read it, or is about to be.
     """
-    if _is_open(path) or os.lstat(path).st_size != size:
+    found = segments.Segment.of(left.source.name, os.lstat(path))
+    if _is_open(path) or found != left.source or found.size != size:
         return False
     if left.size:
         os.replace(copy, path)

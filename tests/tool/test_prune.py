@@ -369,8 +369,9 @@ def test_a_line_that_the_index_does_not_know_stays(book: Book, home: Path) -> No
     assert path.read_text() == f'{UNKNOWN}\n{{"event":"counted"}}\n'
 
 
+@pytest.mark.parametrize("moment", ["before it is copied", "after it was copied"])
 def test_a_segment_that_is_another_one_in_the_middle_of_the_work_keeps_its_lines(
-    book: Book, home: Path, monkeypatch: pytest.MonkeyPatch
+    moment: str, book: Book, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for _ in range(3):
         book.run("old", ago=3 * DAY)
@@ -384,8 +385,11 @@ def test_a_segment_that_is_another_one_in_the_middle_of_the_work_keeps_its_lines
     original = retention._copied
 
     def copied_over(index: Index, path: str) -> tuple[str, retention._Left]:
+        if moment == "before it is copied":
+            Path(path).write_text(new)
+        copied = original(index, path)
         Path(path).write_text(new)
-        return original(index, path)
+        return copied
 
     monkeypatch.setattr(retention, "_copied", copied_over)
     retention.prune(str(home), 1 << 30, keep=DAY)
