@@ -275,6 +275,8 @@ def _peculiar(key: str, rest: list[str]) -> list[str]:
     if key == "flock" and rest[0] in ("-c", "--command"):
         return ["sh", "-c", *rest[1:]]
     if key == "hatch run":  # `test:pytest` is pytest, in the environment `test`
+        while rest[1:] and rest[0].startswith("+"):  # which variables that has
+            rest = rest[1:]
         return [rest[0].rpartition(":")[2], *rest[1:]]
     return [] if rest[0].startswith("-") else rest
 

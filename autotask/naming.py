@@ -131,7 +131,9 @@ def python_program(words: Sequence[str]) -> str | None:
     *words* follow the interpreter's own name. None for `-c` and an interactive interpreter.
     """
     found = program_words(words)
-    return (found[1] if found[0] == "-m" else os.path.basename(found[0])) if found else None
+    if not found or is_line(found[found[0] == "-m"]):  # a line in one word has arguments, too
+        return None
+    return found[1] if found[0] == "-m" else os.path.basename(found[0])
 
 
 def program_words(words: Sequence[str]) -> list[str]:
