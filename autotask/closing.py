@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 _LOST = failure("lost")
 # Fields of a started line that become tags.
 _TAGGED = ("service", "env", "version", "tags", "entity")
-_ROOT = b'"root":"'
 _FINISHED = b'{"event":"finished","run":"'
 # Seconds from the begin of a segment after which `autotask prune` may have written it anew, which
 # it does after two hours: an offset of before is read well before that, or not at all.
@@ -79,7 +78,6 @@ class Story:
     def __init__(self, roots: set[str], folder: str, position: tuple[str, int]) -> None:
         self.open: dict[str, Open] = {}
         self._roots = roots
-        self._ids = {root.encode() for root in roots}
         needle = f'"root":"{min(roots)}"' if len(roots) == 1 else ""
         self._reader = events.Reader(folder, position, needle.encode())
         self._known: tuple[bytes, ...] = ()
@@ -99,7 +97,7 @@ class Story:
         for line in events.parts(self._reader.lines()):
             if line.startswith(self._known):
                 self.begun = True
-            elif line[line.find(_ROOT) + 8 :][:16] in self._ids:
+            elif events.field(line, b"root") in self._roots:
                 for event in events.read(line):
                     self.add(event)
         self._ended.clear()
