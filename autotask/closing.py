@@ -585,7 +585,7 @@ def sweep_some(settings: Settings, run: str) -> None:
 
 
 def _tidied(home: str, paths: list[str]) -> list[Mark]:
-    """Return marks; of those that nobody can read, the old ones are removed."""
+    """Return the marks of some paths; remove old marks that cannot be read."""
     found = [mark for mark in map(_read_mark, paths) if mark is not None]
     old = [mark for mark in found if mark.old]
     if old:

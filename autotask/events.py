@@ -114,7 +114,7 @@ def opened(path: str) -> BinaryIO:
 
 
 def near(folder: str, room: int) -> tuple[str, int]:
-    """Return the place in the journal behind which are no more than *room* bytes to be read.
+    """Return the place in the journal after which there are at most *room* bytes to read.
 
     A segment costs a page at least.
     """

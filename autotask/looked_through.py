@@ -231,7 +231,7 @@ def key_of(words: list[str]) -> str:
 
 
 def after_wrapper(words: list[str]) -> list[str]:
-    """Return the words of the command that a wrapper starts; none if it is no wrapper.
+    """Return the words of the command that a wrapper starts; an empty list for other programs.
 
     A shell's line comes as `sh -c LINE`, a module of Python's as `-m MODULE`, and what else an
     interpreter takes as `python WORDS`.

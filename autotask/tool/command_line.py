@@ -130,7 +130,7 @@ def _line(problem: Exception) -> str:
 
 
 def _forget_output() -> None:
-    """Let the interpreter's last flush go nowhere: nobody reads it, or the disk is full."""
+    """Send the interpreter's last flush to /dev/null: the reader has gone, or the disk is full."""
     with contextlib.suppress(OSError, ValueError, AttributeError):
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, sys.stdout.fileno())

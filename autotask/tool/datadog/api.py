@@ -144,7 +144,7 @@ class Api:
     # Downtimes.
 
     def mute(self, silences: Sequence[Silence], end: float | None) -> None:
-        """Mute until a moment, or until it is canceled; an earlier downtime of ours gives way."""
+        """Mute until a moment, or until unmuted; cancel autotask's earlier downtimes."""
         before = [number for number, _ in self._current(silences)]
         for silence in silences:
             self._mute(downtimes.body(silence, end), silence, before)

@@ -221,7 +221,7 @@ _TASK = {
 def load(path: str | None) -> Config:
     """Read the file that was named, or the nearest one from this folder upwards.
 
-    Without one, all is as usual. A pyproject.toml counts if it has a table of ours.
+    Without one, use the defaults. A pyproject.toml counts if it has a table for autotask.
     """
     if path is not None:
         return _loaded(Path(path))

@@ -1,7 +1,7 @@
 """Downtimes, as version 2 of Datadog's API takes them (POST /api/v2/downtime).
 
-One of ours mutes one monitor, or one task's groups of it, and is known by that and by its message.
-Others were planned by a person: they are never touched.
+A downtime of autotask mutes one monitor, or the groups of one task in it. Its monitor, scope and
+message identify it. Others were planned by a person, and are never touched.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def silence(monitor: int, tag: str, alone: bool) -> Silence:
     """Return what mutes a monitor of one task alone, or this task's groups in one of many tasks.
 
     A scope is written in Datadog's search syntax, in which a colon inside a value is special. In a
-    message an `@` would notify somebody: a tag holds none.
+    message an `@` would notify people, but a tag cannot contain one.
     """
     key, _, value = tag.partition(":")
     scope = ALL_GROUPS if alone else f"{key}:" + re.sub(r"([^\w./-])", r"\\\1", value)

@@ -137,7 +137,7 @@ def write(files: Mapping[str, str], folder: Path) -> None:
 
 
 def _text(path: Path) -> str:
-    """Return what is in a file of somebody else; nothing where it cannot be read."""
+    """Return the text of a file that may not be autotask's; empty if it cannot be read."""
     try:
         return path.read_text(encoding="utf-8", errors="replace")
     except OSError:

@@ -28,7 +28,7 @@ def reasons(tasks: Iterable[Task], config: Config) -> Callable[[Monitor], str | 
             return "the task is retired"
         if not (key_of(monitor) or "").startswith("failed."):
             return moved.get(tags)
-        # It was apart from all others, as it lacked a tag of theirs: no section asks for it.
+        # The task had a monitor of its own because it lacked a tag. No section asks for that one.
         return by_name.get(names[0]) if names and names[0] not in sections else None
 
     return why

@@ -1,7 +1,7 @@
 """By which tags tasks are told apart: those that their runs are known to have.
 
 A monitor that groups by a tag is silent about series without it
-(https://docs.datadoghq.com/monitors/), and `env` and `service` are sent only if somebody says them.
+(https://docs.datadoghq.com/monitors/), and `env` and `service` are sent only if they are set.
 """
 
 from __future__ import annotations

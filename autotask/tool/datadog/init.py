@@ -63,6 +63,6 @@ def _head(name: str) -> str:
 
 
 def _quoted(name: str) -> str:
-    """Write a basic string of TOML: readable, but for what nobody sees."""
+    """Write a basic string of TOML; escape only characters that are not printable."""
     quoted = json.dumps(name, ensure_ascii=False)
     return "".join(one if one.isprintable() else f"\\U{ord(one):08x}" for one in quoted)

@@ -216,7 +216,7 @@ def confirm(sure: bool, wishes: Config) -> None:
     """Ask before anything is changed, unless --yes was given.
 
     Raises:
-        ToolError: The answer is no, or there is no terminal to ask on.
+        ToolError: The user declined, or there is no terminal for the question.
     """
     if sure:
         return
