@@ -54,11 +54,11 @@ def start() -> None:  # noqa: C901  each function more costs every idle process
 
         if not Settings(environ).enabled:
             return
-    program = sys.argv[0].rpartition("/")[2]
-    if program in WRAPPERS:
+    script = sys.argv[0].rpartition("/")[2]
+    if script in WRAPPERS:
         from autotask import wrapper
 
-        wrapper.begin(program)
+        wrapper.begin(script)
         return
     # A module is an object with a `find_spec` too: no class has to be made.
     sys.meta_path.insert(0, sys.modules[__name__])
@@ -74,7 +74,7 @@ def start() -> None:  # noqa: C901  each function more costs every idle process
         from autotask import watch
 
         watch.watch_plugins()
-    if environ.get("AUTOTASK_PARENT") and (program == "-m" or program in SCHEDULERS):
+    if environ.get("AUTOTASK_PARENT") and (script == "-m" or script in SCHEDULERS):
         from autotask import naming
 
         if naming.is_scheduler_process():

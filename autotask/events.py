@@ -1,4 +1,8 @@
-"""What the journal tells to those around the process: its new lines, and the fields in them."""
+"""The journal's lines, as those around the process read them: new ones, and the fields in them.
+
+Torn and glued lines are to be expected: a disk that is full cuts a line short, and the next
+writer's line is glued to what is left of it.
+"""
 
 from __future__ import annotations
 
@@ -12,13 +16,15 @@ from autotask.journal import segment
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from typing import Any, BinaryIO
 
     Event = dict[str, Any]
 
 _LATE = 24  # segments before the first that are watched for late lines
 _READ = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0)
+_decoder: Callable[..., Any] | None = None  # of json, when it is loaded
+_BEGIN_OF_EVENT = '{"event":'
 _BEGIN = b'{"event":"'  # of every line; inside a JSON string the quotes would have backslashes
 
 
@@ -92,9 +98,7 @@ def _size(path: str, unknown: int) -> int:
 
 def _whole_part(line: bytes) -> bytes:
     """Return what is whole of a line without an end: torn by a full disk, or being written."""
-    from autotask import lines
-
-    return line[: lines.taken(line, lines.pieces(line))] if b"}" in line else b""
+    return line[: taken(line, pieces(line))] if b"}" in line else b""
 
 
 def opened(path: str) -> BinaryIO:
@@ -142,9 +146,48 @@ def read(line: bytes) -> list[Event]:
 
     Only events whose ids and words are such: they may be written again, as they are.
     """
-    from autotask.lines import pieces  # json takes 6 ms: not before there is something to read
-
     return [event for _, event in pieces(line) if _is_sound(event)]
+
+
+def pieces(line: bytes) -> list[tuple[str, Event]]:
+    """Return the whole events of a line, each with its text: none, or several, in a torn one."""
+    text = line.decode("utf-8", "replace").rstrip("\n")
+    decode = _decoder or _load_decoder()
+    try:
+        event, end = decode(text)
+        if end == len(text) and isinstance(event, dict):
+            return [(text, event)]
+    except (ValueError, RecursionError):
+        pass
+    return _recovered(text, decode)
+
+
+def _load_decoder() -> Callable[..., Any]:
+    """Import json, which takes 6 ms: not before there is a line to decode."""
+    global _decoder
+    from json import JSONDecoder
+
+    _decoder = JSONDecoder().raw_decode
+    return _decoder
+
+
+def taken(line: bytes, found: list[tuple[str, Event]]) -> int:
+    """Return the number of bytes up to the end of a line's last piece: more may be to come."""
+    last = found[-1][0].encode() if found else b""
+    return line.rfind(last) + len(last) if last and last in line else 0
+
+
+def _recovered(text: str, decode: Callable[..., Any]) -> list[tuple[str, Event]]:
+    found = []
+    begin = text.find(_BEGIN_OF_EVENT)
+    while begin >= 0:
+        try:
+            event, end = decode(text, begin)
+            found.append((text[begin:end], event))
+        except (ValueError, RecursionError):
+            end = begin + len(_BEGIN_OF_EVENT)
+        begin = text.find(_BEGIN_OF_EVENT, end)  # behind it: a tag may be called event, too
+    return found
 
 
 def _is_sound(event: Event) -> bool:
@@ -169,9 +212,7 @@ def parts(lines: Iterable[bytes]) -> Iterator[bytes]:
         if line.rfind(_BEGIN) <= 0:
             yield line
         else:
-            from autotask.lines import pieces  # a tag may be called event, too: only json can tell
-
-            for text, _ in pieces(line):
+            for text, _ in pieces(line):  # a tag may be called event, too: only json can tell
                 yield text.encode()
 
 

@@ -129,9 +129,9 @@ def main() -> NoReturn:
                 environ.pop("AUTOTASK_NAME", None)
                 supervise(settings, task, environ, become, options.command)
         if settings.debug:
-            from autotask import command
+            from autotask.command import tell_if_barred
 
-            command.tell_if_barred(options.command, environ)
+            tell_if_barred(options.command, environ)
     failure = become(environ)
     complain(failure.text)
     os._exit(failure.code)

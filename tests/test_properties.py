@@ -24,7 +24,6 @@ from test_wire import read
 
 from autotask import (
     closing,
-    config,
     debts,
     dogstatsd,
     failures,
@@ -34,6 +33,7 @@ from autotask import (
     naming,
     shipping,
 )
+from autotask.config import Settings, parent_of
 from autotask.guard import guarded
 from autotask.run import Outcome, Run, exited, failure, raised
 from autotask.tool import cli, history, index
@@ -211,7 +211,7 @@ def test_no_line_of_ours_holds_what_was_not_checked(
         Path(notes.folder, before).write_bytes(segment + b"\n")
         for name, mark in marks.items():
             Path(home, "open", name).write_bytes(mark)
-        wanted = config.Settings({**environ, "AUTOTASK_HOME": home})
+        wanted = Settings({**environ, "AUTOTASK_HOME": home})
         closing.sweep(wanted)
         assert history.ask(read_all)
         shipping.ship(debts.recent(home), wanted, notes, 0.0)
@@ -397,7 +397,7 @@ def test_an_ending_is_sent_in_lines_of_its_kinds_and_no_others(
     outcome: Outcome,
     duration: float,
 ) -> None:
-    wanted = config.Settings({**environ, "DD_DOGSTATSD_URL": datagrams.url, "AUTOTASK_EVENTS": "1"})
+    wanted = Settings({**environ, "DD_DOGSTATSD_URL": datagrams.url, "AUTOTASK_EVENTS": "1"})
     wire = dogstatsd.Wire(wanted)
     datagrams.forget()
     try:
@@ -425,12 +425,12 @@ def test_an_ending_is_sent_in_lines_of_its_kinds_and_no_others(
 
 @given(ENVIRONS)
 def test_no_environment_is_an_error(environ: dict[str, str]) -> None:
-    found = config.Settings(environ)
+    found = Settings(environ)
     assert found.destination[0] in ("udp", "unix")
     assert found.process in ("auto", "0", "1")
     found.uses("click")
     found.ignores("nightly")
-    run, root, trigger = config.parent_of(environ)
+    run, root, trigger = parent_of(environ)
     assert all(len(word) == 16 and word.isalnum() for word in (run, root) if word is not None)
     assert (run is None) == (trigger is None)
 

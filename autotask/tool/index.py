@@ -17,15 +17,14 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, TypeVar
 
-from autotask.events import opened
-from autotask.lines import pieces
+from autotask.events import opened, pieces
 from autotask.marks import BECAME, marks_folder
 from autotask.process import is_dead
 from autotask.tool import output, segments, waiting, whose
 from autotask.tool.errors import ToolError
 
 if TYPE_CHECKING:
-    from autotask.lines import Event
+    from autotask.events import Event
 
 T = TypeVar("T")
 

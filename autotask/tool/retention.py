@@ -34,7 +34,7 @@ except ImportError:  # not on Windows
     fcntl = None  # type: ignore[assignment]
 
 from autotask import events, journal
-from autotask.lines import pieces
+from autotask.events import pieces
 from autotask.tool import output, quantities, segments
 from autotask.tool.errors import ToolError
 from autotask.tool.index import Index, answer, half_of, open_index, run_of
