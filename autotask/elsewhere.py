@@ -16,7 +16,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from autotask.closing import Mark, Open
+    from autotask.marks_left import Mark
+    from autotask.story import Open
 
 _SILENT = 600.0  # seconds after which a launcher that has not touched its mark counts as dead
 FORGOTTEN = 7 * 86400.0  # seconds after which a process without a launcher counts as dead

@@ -1,6 +1,6 @@
 """Marks: a small file for each process that has runs open, found again when it has died.
 
-Its owner takes it back at its end. What is left behind tells `closing.sweep` which process to
+Its owner takes it back at its end. What is left behind tells `sweeping.sweep` which process to
 look for, and where in the journal its runs begin. Its name ends in `-owed` while a full disk keeps
 the process from writing lines. If that is so to its end, the name begins with `told-` if the Agent
 has heard of all ends, else with `ended-`.

@@ -18,10 +18,11 @@ from __future__ import annotations
 import time
 
 from autotask import events, journal
-from autotask.closing import Alone, wire_for
+from autotask.closing import wire_for
 from autotask.debts import COUNTED, HOUR
 from autotask.dogstatsd import Wire, tag
 from autotask.guard import guarded
+from autotask.lock import Alone
 from autotask.run import Outcome
 
 TYPE_CHECKING = False

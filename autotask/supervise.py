@@ -33,9 +33,9 @@ if TYPE_CHECKING:
     from resource import struct_rusage
     from typing import NoReturn
 
-    from autotask.closing import Tail
     from autotask.dogstatsd import Wire
     from autotask.launch import Failure
+    from autotask.tail import Tail
 
     GoOn = Callable[[dict[str, str]], Failure | None]
 else:
@@ -378,9 +378,9 @@ class Program:
 
     @guarded
     def _sweep(self) -> None:
-        from autotask import closing
+        from autotask import sweeping
 
-        closing.sweep_some(self.settings, self.run.id)
+        sweeping.sweep_some(self.settings, self.run.id)
 
     @guarded
     def tick(self) -> None:
@@ -528,9 +528,9 @@ class Program:
 
     def _caught_up(self, ours: journal.Journal) -> Tail:
         if self._tail is None:
-            from autotask import closing
+            from autotask import tail
 
-            self._tail = closing.Tail(self.settings, ours, self._position, self.run, self._process)
+            self._tail = tail.Tail(self.settings, ours, self._position, self.run, self._process)
         self._tail.catch_up()
         return self._tail
 

@@ -23,7 +23,7 @@ from support import (
     write,
 )
 
-from autotask import closing, debts, journal
+from autotask import debts, journal, story
 from autotask.journal import Journal
 from autotask.run import SUCCESS, Outcome, Run, failure
 
@@ -663,10 +663,10 @@ def test_an_event_without_its_line_end_counts_and_what_follows_it_does_too(home:
     path.parent.mkdir(parents=True)
     for cut in range(0, len(text) + 1, 3):
         path.write_text(text[:cut])
-        known = closing.Story({started.root}, str(path.parent), ("", 0))
-        known.know(closing.Open(own))
+        known = story.Story({started.root}, str(path.parent), ("", 0))
+        known.know(story.Open(own))
         owing = debts.Debts(str(path.parent), ("", 0))
-        stories = [known, closing.Story({started.root}, str(path.parent), ("", 0))]
+        stories = [known, story.Story({started.root}, str(path.parent), ("", 0))]
         owing.catch_up()
         for one in stories:
             one.catch_up()

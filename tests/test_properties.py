@@ -23,7 +23,6 @@ from support import Datagrams
 from test_wire import read
 
 from autotask import (
-    closing,
     debts,
     dogstatsd,
     failures,
@@ -32,6 +31,7 @@ from autotask import (
     masking,
     naming,
     shipping,
+    sweeping,
 )
 from autotask.config import Settings, parent_of
 from autotask.guard import guarded
@@ -212,7 +212,7 @@ def test_no_line_of_ours_holds_what_was_not_checked(
         for name, mark in marks.items():
             Path(home, "open", name).write_bytes(mark)
         wanted = Settings({**environ, "AUTOTASK_HOME": home})
-        closing.sweep(wanted)
+        sweeping.sweep(wanted)
         assert history.ask(read_all)
         shipping.ship(debts.recent(home), wanted, notes, 0.0)
         notes.close()

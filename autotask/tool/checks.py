@@ -9,7 +9,7 @@ import shlex
 import shutil
 import time
 
-from autotask import closing, debts, homes, journal, launch
+from autotask import debts, homes, journal, launch, marks_left
 from autotask.config import PARENT, PROCESS_RUN, Settings
 from autotask.naming import is_line, is_scheduler, name_of, python_program
 from autotask.process import start_time
@@ -312,7 +312,7 @@ def _left_open(settings: Settings) -> Findings:
         text = "no /proc: nobody here can tell whether a process has ended"
         yield Finding("warning", "runs", text, "mount /proc; without it there is no parent either")
         return
-    dead = [mark for mark in closing.marks(own) if mark.dead] if own else []
+    dead = [mark for mark in marks_left.marks(own) if mark.dead] if own else []
     if dead:
         text = f"{len(dead)} dead process{'es have' if len(dead) > 1 else ' has'} left runs open"
         yield Finding("warning", "runs", text, "`autotask runs` closes them as lost")

@@ -9,11 +9,13 @@ from functools import partial
 from typing import TypeVar
 
 from autotask import journal
-from autotask.closing import Alone, close_unmarked, forgotten, sweep, under_launchers
 from autotask.config import Settings
 from autotask.elsewhere import FORGOTTEN
+from autotask.lock import Alone
 from autotask.marks import OPEN
+from autotask.marks_left import forgotten, under_launchers
 from autotask.process import start_time
+from autotask.sweeping import close_unmarked, sweep
 from autotask.tool import aside, index, output, retention, segments, whose
 from autotask.tool.whose import Home
 

@@ -236,7 +236,7 @@ class Index:
     def lost_unended(self) -> list[Event]:
         """Return the first lines of the lost runs that nobody has ended in the journal.
 
-        `closing.sweep` has ended most of them. These left no mark, or lie where we may only read.
+        `sweeping.sweep` has ended most of them. These left no mark, or lie where we may only read.
         """
         return self._unended_starts("reason = 'lost'")
 

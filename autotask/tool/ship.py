@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Callable
 
-from autotask import closing, debts, journal, shipping
+from autotask import debts, journal, shipping, sweeping
 from autotask.config import Settings
 from autotask.tool import listening, output, whose
 from autotask.tool.errors import ToolError
@@ -51,7 +51,7 @@ def run(arguments: argparse.Namespace) -> None:
         return
     if not settings.dogstatsd:
         raise ToolError("datagrams are turned off: see AUTOTASK_DOGSTATSD, DD_DOGSTATSD_DISABLE")
-    closing.sweep(settings)
+    sweeping.sweep(settings)
     owing = debts.recent(home)
     owed = owing.catch_up()
     if not owed:
@@ -114,7 +114,7 @@ def _turn(
     owing: debts.Debts, settings: Settings, ours: _Journal, goes_on: Callable[[], bool]
 ) -> bool:
     """Close lost runs, and deliver if somebody listens; tell whether more can be delivered."""
-    closing.sweep(settings)
+    sweeping.sweep(settings)
     if not settings.dogstatsd or not owing.catch_up() or _silence(settings):
         return False
     known, ours.refusal = ours.refusal, ""

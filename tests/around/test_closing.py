@@ -33,12 +33,14 @@ from support import (
     write,
 )
 
-from autotask import closing, events
+from autotask import closing, events, sweeping
 from autotask.config import PARENT, Settings, parent_value
 from autotask.journal import Journal, finished_line, process_fields, started_line
 from autotask.marks import leave_mark
 from autotask.process import identity
 from autotask.run import SUCCESS, Run
+from autotask.story import Story
+from autotask.tail import Tail
 
 # A program of two tasks, one called by the other, in which the inner one does the worst.
 PROGRAM = """
@@ -226,7 +228,7 @@ def test_a_run_that_ended_in_a_way_that_is_not_known_has_ended(
 def test_nobody_closes_such_a_run_later(status: str, tmp_path: Path, home: Path) -> None:
     script = write(tmp_path / "shop.py", NEWER.replace("{body}", "os.kill(os.getpid(), 9)"))
     run_program(script, status, env={"PYTHONPATH": str(INSTALLED)})
-    closing.sweep(Settings(os.environ))
+    sweeping.sweep(Settings(os.environ))
     ended = {run["task"]: (run["status"], run["reason"]) for run in runs(home)}
     assert ended == {"mail": (status, "later"), "shop.py": ("failure", "lost")}
 
@@ -289,7 +291,7 @@ def edit_mark(home: Path, **changes: Any) -> Path:
 
 
 def sweep() -> None:
-    closing.sweep(Settings(os.environ))
+    sweeping.sweep(Settings(os.environ))
 
 
 def swept(home: Path) -> list[dict[str, Any]]:
@@ -536,7 +538,7 @@ def test_what_a_process_wrote_before_it_died_counts_whenever_that_was_read(
     script = program("os.write(1, b'in\\n'); sys.stdin.read()")
     with inside(script) as living:
         root = runs(home)[0]["root"]
-        story = closing.Story({root}, str(home / "journal"), ("", 0))
+        story = Story({root}, str(home / "journal"), ("", 0))
         story.catch_up()
         assert len(story.open) == 2
         living.communicate()  # and now it is dead
@@ -570,7 +572,7 @@ def test_a_process_that_begins_and_dies_behind_a_launchers_back_keeps_its_mark(
 ) -> None:
     command, ours = Run("command", "process"), Journal(str(home))
     command.pid, position = os.getpid(), ours.position()
-    tail = closing.Tail(Settings(os.environ), ours, position, command, identity())
+    tail = Tail(Settings(os.environ), ours, position, command, identity())
     tail.catch_up()
     monkeypatch.setenv(PARENT, parent_value(command.id, command.root, "cron"))
     left_behind(program(KILLED), home, "inner")
@@ -780,7 +782,7 @@ def test_a_run_that_has_ended_since_is_not_closed_again(program: Any, home: Path
 
 SWEEPER = (
     "import os, sys; sys.path.append(sys.argv[1]); sys.stdin.read();"
-    "from autotask import closing, config; closing.sweep(config.Settings(os.environ))"
+    "from autotask import config, sweeping; sweeping.sweep(config.Settings(os.environ))"
 )
 SWEEPER_WORDS = [PYTHON, "-c", SWEEPER, str(Path(closing.__file__).parent.parent)]
 

@@ -25,7 +25,7 @@ from support import (
     write,
 )
 
-from autotask import closing, elsewhere, process
+from autotask import elsewhere, marks_left, process, sweeping
 from autotask.config import Settings
 
 NAP = "import sys, time; print('in', flush=True); time.sleep(float(sys.argv[1]))"
@@ -114,7 +114,7 @@ def test_all_that_a_killed_container_ran_is_told_and_what_lives_in_another_is_no
     with container(as_process_1, *command, env=env) as first:
         with container(as_process_1, *command, env=env) as second:
             kill_whole(first)
-            closing.sweep(Settings(os.environ))
+            sweeping.sweep(Settings(os.environ))
             found = [(run["task"], run.get("reason")) for run in runs(home)]
             assert found == [
                 ("job.py", "nested"),
@@ -125,7 +125,7 @@ def test_all_that_a_killed_container_ran_is_told_and_what_lives_in_another_is_no
                 ("inner", None),
             ]
             kill_whole(second)
-        closing.sweep(Settings(os.environ))
+        sweeping.sweep(Settings(os.environ))
         assert {run["status"] for run in runs(home)} == {"failure"}
         assert os.listdir(home / "open") == []
 
@@ -213,7 +213,7 @@ def test_marks_of_processes_out_of_sight_are_judged_by_lock_and_time(
         else:
             os.close(file)
         touched[name] = time.time() - minutes * MINUTE
-    marks = {os.path.basename(mark.path): mark for mark in closing.marks(str(home))}
+    marks = {os.path.basename(mark.path): mark for mark in marks_left.marks(str(home))}
     for name, mark in marks.items():
         mark.changed, mark.dead = touched[name], False
     elsewhere.judge(list(marks.values()))
@@ -227,7 +227,7 @@ def test_marks_of_processes_out_of_sight_are_judged_by_lock_and_time(
         os.close(file)
 
 
-class Counted(closing.Mark):
+class Counted(marks_left.Mark):
     """A mark that counts how often anybody looks where its process is."""
 
     looks = 0
@@ -248,7 +248,7 @@ class Counted(closing.Mark):
 
 
 def test_a_mark_is_not_compared_with_all_others() -> None:
-    marks: list[closing.Mark] = [Counted(number) for number in range(500)]
+    marks: list[marks_left.Mark] = [Counted(number) for number in range(500)]
     elsewhere.judge(marks)
     assert all(mark.dead for mark in marks)
     assert Counted.looks <= 10 * len(marks)

@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 
 from autotask import events
-from autotask.closing import Story, Tail
 from autotask.config import Settings
 from autotask.journal import Journal, finished_line, process_fields, segment, started_line
 from autotask.run import Run, failure
+from autotask.story import Story
+from autotask.tail import Tail
 
 ROOT = "00000000000000aa"
 OLD, NEW = "2026-11-25T03.jsonl", "2026-11-25T07.jsonl"

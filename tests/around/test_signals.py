@@ -371,9 +371,9 @@ def test_tells_while_it_runs(
 
 # Where a launcher may be at work for long; the command; how it ends by SIGTERM in the meantime.
 BUSY = {
-    "it closes what others left": ("closing.sweep_some", "sleep 60", -signal.SIGTERM),
-    "a minute is over": ("closing.Tail.close_lost", "sleep 60", -signal.SIGTERM),
-    "the command has ended": ("closing.Tail.close_all", "exit 3", 3),
+    "it closes what others left": ("sweeping.sweep_some", "sleep 60", -signal.SIGTERM),
+    "a minute is over": ("tail.Tail.close_lost", "sleep 60", -signal.SIGTERM),
+    "the command has ended": ("tail.Tail.close_all", "exit 3", 3),
     "it delivers what is owed": ("supervise.Program._deliver", "exit 0", 0),
 }
 
@@ -386,7 +386,8 @@ def test_a_signal_is_heard_while_it_is_at_work(
     (home / "open" / "1-0").touch()  # there is something to do
     busy = tmp_path / "busy"
     change = (
-        f"from autotask import closing; supervise.LOOK = supervise.TICK = supervise._GRACE = 0.01;"
+        "from autotask import sweeping, tail;"
+        "supervise.LOOK = supervise.TICK = supervise._GRACE = 0.01;"
         f"{work} = lambda *_: (open({str(busy)!r}, 'w').close(), __import__('time').sleep(600))"
     )
     words = [*launched_by(change), "sh", "-c", command]

@@ -28,7 +28,7 @@ from tool.journals import (
     records,
 )
 
-from autotask import closing, journal
+from autotask import journal, sweeping
 from autotask.config import Settings
 from autotask.marks import leave_mark
 from autotask.run import SKIPPED, SUCCESS, Outcome, failure
@@ -232,7 +232,7 @@ def test_marks_keep_no_segment_and_the_runs_that_they_tell_of_are_found(
     whole = size_of(home)
     retention.prune(str(home), whole // 3)
     assert size_of(home) <= whole // 3
-    closing.sweep(Settings(os.environ))
+    sweeping.sweep(Settings(os.environ))
     text = "".join(path.read_text() for path in (home / "journal").iterdir())
     count, ended = oldest - 1, oldest - 1 if place == "here" else 0
     assert (text.count('"task":"open"'), text.count('"reason":"lost"')) == (count, ended)
