@@ -31,9 +31,9 @@ else:
         if sys.modules.get("autotask.agent") not in sys.meta_path:
             return function
         try:
-            from autotask import watch
+            from autotask import imports
 
-            watch.load("functions")
+            imports.load("functions")
             return sys.modules["autotask.functions"].instrument(function, name) or function
         except Exception as problem:  # no wrapt in reach
             from autotask.guard import swallow

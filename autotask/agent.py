@@ -2,7 +2,7 @@
 
 Started by sitecustomize, once in a process. All that a process pays in which no task ever runs
 stands in this file, and it imports nothing (`from __future__` would be an import as well). What
-happens when a framework comes is in `autotask.watch`.
+happens when a framework comes is in `autotask.imports`.
 """
 
 import os
@@ -50,7 +50,7 @@ def start() -> None:  # noqa: C901  each function more costs every idle process
     if "autotask.agent" in [getattr(finder, "__name__", "") for finder in sys.meta_path]:
         return
     if environ.get("AUTOTASK_ENABLED", "1") != "1":
-        from autotask.config import Settings
+        from autotask.settings import Settings
 
         if not Settings(environ).enabled:
             return
@@ -63,17 +63,17 @@ def start() -> None:  # noqa: C901  each function more costs every idle process
     # A module is an object with a `find_spec` too: no class has to be made.
     sys.meta_path.insert(0, sys.modules[__name__])
     if not sys.modules.keys().isdisjoint(TABLE):  # a .pth file or a peer's sitecustomize was first
-        from autotask import watch
+        from autotask import imports
 
-        watch.catch_up()
+        imports.catch_up()
     if "AUTOTASK_FUNCTIONS" in environ:
-        from autotask import watch
+        from autotask import imports
 
-        watch.watch_functions()
+        imports.watch_functions()
     if "AUTOTASK_PLUGINS" in environ:
-        from autotask import watch
+        from autotask import imports
 
-        watch.watch_plugins()
+        imports.watch_plugins()
     if environ.get("AUTOTASK_PARENT") and (script == "-m" or script in SCHEDULERS):
         from autotask import naming
 
@@ -81,40 +81,40 @@ def start() -> None:  # noqa: C901  each function more costs every idle process
             environ["AUTOTASK_PARENT"] = ""
     run, _, pid = environ.get("AUTOTASK_PROCESS_RUN", "").partition(":")
     if run and "AUTOTASK_DEBUG" in environ:
-        from autotask import watch
+        from autotask import imports
 
-        watch.tell_launcher(run)
+        imports.tell_launcher(run)
     if run and pid == str(os.getpid()):
         _leave_word(run)
         return
     if run and pid.startswith(f"{os.getpid()}:"):  # before exec, this process had runs open
-        from autotask import watch
+        from autotask import imports
 
-        if watch.take_over(f"{run}:{pid}"):
+        if imports.take_over(f"{run}:{pid}"):
             return
     wanted = environ.get("AUTOTASK_PROCESS", "0" if environ.get("AUTOTASK_PARENT") else "1")
     if wanted != "0" and ("AUTOTASK_PROCESS" in environ or sys.argv[0] not in ("-c", "")):
-        from autotask import watch
+        from autotask import imports
 
-        watch.load("naming", "program")
-        sys.modules["autotask.program"].begin()
+        imports.load("naming", "process_run")
+        sys.modules["autotask.process_run"].begin()
 
 
 def find_spec(
     name: str, path: "Sequence[str] | None" = None, target: "ModuleType | None" = None
 ) -> "ModuleSpec | None":
     """Find a module that is watched; leave all others to the finders behind us."""
-    others = name[:9] != "autotask." or name == "autotask.watch"
+    others = name[:9] != "autotask." or name == "autotask.imports"
     if others and name not in TABLE and name not in hooks:
         return None
     try:
-        from autotask import watch
+        from autotask import imports
     except Exception:  # errors of our installation must not reach the program
         return None
     try:
-        return watch.find(name, path, target)
+        return imports.find(name, path, target)
     except BaseException as problem:  # of a finder behind us
-        watch.hide(problem)
+        imports.hide(problem)
         raise
 
 
@@ -124,14 +124,14 @@ def _leave_word(run: str) -> None:
     import atexit
 
     if not had_it and sys.version_info >= (3, 10) and sys.implementation.name == "cpython":
-        del sys.modules["atexit"]  # see autotask.standard
+        del sys.modules["atexit"]  # see autotask.stdlib
 
     def explain() -> None:
         if hasattr(sys, "last_value"):
             try:
-                from autotask import program
+                from autotask import process_run
             except Exception:  # errors of our installation must not reach the program
                 return
-            program.explain(run)
+            process_run.explain(run)
 
     atexit.register(explain)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 
-from autotask.looked_through import after_options, after_wrapper, key_of
 from autotask.naming import is_line, is_python, program_words
 from autotask.shell_line import commands, is_assignment
+from autotask.wrapper_commands import after_options, after_wrapper, key_of
 
 SHELLS = frozenset(["sh", "bash", "dash", "ash", "ksh", "zsh"])
 _DEEPEST = 12  # wrappers inside of one another

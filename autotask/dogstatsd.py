@@ -12,15 +12,15 @@ from _thread import RLock, get_ident, start_new_thread
 
 from autotask.guard import from_signal_handler, guarded
 from autotask.journal import above_stdio
-from autotask.standard import standard
+from autotask.stdlib import standard
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    from autotask.config import Settings
     from autotask.run import Outcome
+    from autotask.settings import Settings
 
 _UDP_SIZE = 1432  # bytes of a datagram that fit an Ethernet frame
 _BUFFER = 8192  # bytes that the Agent reads at once, by both ways in

@@ -8,9 +8,9 @@ from __future__ import annotations
 import os
 
 from autotask.agent import TABLE
-from autotask.config import Settings
 from autotask.guard import from_signal_handler
 from autotask.run import Run
+from autotask.settings import Settings
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

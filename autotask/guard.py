@@ -58,7 +58,7 @@ def debug(text: str, swallowed: BaseException | None = None) -> None:
 
     Of an error that was *swallowed*, the text says where.
     """
-    from autotask.config import Settings  # here, for this is rare: it costs a start nothing
+    from autotask.settings import Settings  # here, for this is rare: it costs a start nothing
 
     wanted = Settings(os.environ).debug
     if wanted is not None:

@@ -11,7 +11,7 @@ import os
 from autotask.guard import from_signal_handler
 from autotask.journal import HOME as _PATH
 from autotask.journal import open_folder
-from autotask.standard import standard
+from autotask.stdlib import standard
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

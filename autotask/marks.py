@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 TOLD, ENDED = "told-", "ended-"  # before a mark's name: see take_back
 OPEN = "open"  # the folder of a home in which they lie
-BECAME = "became-"  # and here: see autotask.handing_over
+BECAME = "became-"  # and here: see autotask.exec_handover
 
 
 def marks_folder(home: str) -> str:

@@ -11,7 +11,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from autotask.config import Settings
+    from autotask.settings import Settings
 
 _TOOLS = frozenset(["pip", "ensurepip", "venv", "virtualenv", "site", "compileall", "build"])
 _KERNELS = frozenset(["ipykernel", "ipykernel_launcher"])

@@ -11,14 +11,14 @@ import sys
 import time
 from _thread import get_ident
 
-from autotask import journal, leaving, threads
-from autotask.config import PARENT, Settings, parent_of, parent_value
+from autotask import exit_hooks, journal, threads
 from autotask.dogstatsd import Wire
 from autotask.guard import OURS, debug, from_signal_handler, guarded, swallow
 from autotask.marks import leave_mark, take_back
-from autotask.process import identity, largest_memory
+from autotask.procfs import identity, largest_memory
 from autotask.run import SUCCESS, Outcome, Run, failure, passed_on, raised
-from autotask.standard import standard
+from autotask.settings import PARENT, Settings, parent_of, parent_value
+from autotask.stdlib import standard
 from autotask.trigger import find_trigger
 
 TYPE_CHECKING = False
@@ -383,7 +383,7 @@ def _take_over(here: _Process, before: _Process | None) -> None:
     if before is None:
         atexit.register(_finish)
         threads.follow(current, hide_frame)
-        leaving.follow(_leaves_something)
+        exit_hooks.follow(_leaves_something)
     else:
         _made.pop(before.pid, None)
         _telling.clear()
@@ -470,15 +470,15 @@ def _parent_of_next(run: Run | None, here: _Process) -> str:
 
 
 def _name_late(value: str, here: _Process) -> None:
-    """Name a run as is done in a long process: see `autotask.inheriting`."""
+    """Name a run as is done in a long process: see `autotask.putenv`."""
     global _inheriting, _is_loading
     if _inheriting is None:
         _is_loading = True
-        from autotask import inheriting
+        from autotask import putenv
 
         around = _program if _program and _program.ended is None else None
-        inheriting.begin(_parent_of_next(around, here))
-        _inheriting = inheriting
+        putenv.begin(_parent_of_next(around, here))
+        _inheriting = putenv
     _inheriting.name(value)
 
 

@@ -10,7 +10,7 @@ import os
 from _thread import get_ident
 
 from autotask.journal import Journal
-from autotask.standard import standard
+from autotask.stdlib import standard
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 
 from autotask.guard import guarded
-from autotask.watch import when_imported
+from autotask.imports import when_imported
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-from autotask import process
+from autotask import procfs
 
 _CI = (b"CI", b"BUILD_ID", b"TF_BUILD", b"TEAMCITY_VERSION", b"JENKINS_URL")
 _CRONS = ("cron", "crond", "anacron", "fcron", "supercronic")
@@ -57,8 +57,8 @@ def _below_cron() -> bool:
     for _ in range(_LEVELS):
         if pid <= 0:
             return False
-        name = process.name_of(pid)
-        fields = process.stat_fields(pid)
+        name = procfs.name_of(pid)
+        fields = procfs.stat_fields(pid)
         if name is None or fields is None:
             return False
         if name.lower() in _CRONS:

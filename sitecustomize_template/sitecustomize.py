@@ -42,7 +42,7 @@ def _start(folder, name):
         if "autotask.agent" not in sys.modules:
             _load(folder + "/autotask.d" if _BUNDLED else folder.rpartition("/")[0] + "/autotask")
         if name != "agent":
-            __import__("autotask.watch").watch.load("naming", name)
+            __import__("autotask.imports").imports.load("naming", "around", name)
         sys.modules["autotask." + name].start()
     except Exception:  # noqa: S110  a broken installation of ours is no trouble of the program's
         pass
@@ -65,7 +65,7 @@ def _package(place):
     package = _module("autotask", place + "/__init__.py", [place])
 
     def load(name):
-        if os.path.exists(place + "/" + name + ".py") or name == "tool":
+        if os.path.exists(place + "/" + name + ".py") or name in ("around", "tool"):
             raise AttributeError(name)  # one of our modules: the import system looks for it next
         del package.__getattr__
         theirs = sys.modules["_frozen_importlib_external"].PathFinder.find_spec("autotask")
@@ -99,7 +99,7 @@ _folder, _behind = _step_aside()
 _environ = getattr(sys.modules.get("posix"), "environ", {})  # what os.environ is made of
 try:
     if b"AUTOTASK_SUPERVISE" in _environ and not _environ.get(b"AUTOTASK_PARENT"):
-        _start(_folder, "supervise")  # forks: before anybody has threads and files
+        _start(_folder, "around.supervise")  # forks: before anybody has threads and files
     if _is_guest:
         _run_behind(_behind)
     else:

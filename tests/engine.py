@@ -25,7 +25,7 @@ from pathlib import Path
 
 from support import INSTALLED, wait_until
 
-from autotask.process import start_time
+from autotask.procfs import start_time
 
 _MACHINE = ("bin", "etc", "lib", "lib32", "lib64", "libx32", "sbin", "usr")
 _PATH = "/python/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"

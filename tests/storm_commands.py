@@ -33,7 +33,7 @@ from aftermath import Event, read
 from aftermath_commands import Bound, Command, Damage, Faults, History, Put, faults, unsuccessful
 from storm_programs import TOOL, CannotRunError, Program, Storm, keep, programs, unmount
 
-from autotask import journal, process
+from autotask import journal, procfs
 
 _HOUR = 3600.0
 _PATIENCE = 60.0  # seconds after which a command hangs, on a busy machine
@@ -42,7 +42,7 @@ _STOPPED = 0.6  # seconds
 _WRITERS = 3  # programs at once, beside the commands
 _OUR_LINES = 120_000  # bytes that programs and commands may add in a round, at most
 _GROUP = {"task": "nightly", "framework": "click", "trigger": "cron", "host": os.uname().nodename}
-_BOOT = process.identity().rpartition("/")[0]
+_BOOT = procfs.identity().rpartition("/")[0]
 _INDEX = "index.sqlite3"
 
 

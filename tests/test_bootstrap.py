@@ -347,10 +347,10 @@ BROKEN: dict[str, dict[str, str | None]] = {
     "agent.py is not UTF-8": {"agent.py": "\udcff"},
     "the start fails": {"agent.py": "def start(): raise OSError('broken')"},
     "__init__.py raises": {"__init__.py": "raise RuntimeError('broken')"},
-    "program.py raises": {"program.py": "raise RuntimeError('broken')"},
+    "process_run.py raises": {"process_run.py": "raise RuntimeError('broken')"},
     "recorder.py raises": {"recorder.py": "raise RuntimeError('broken')"},
     "journal.py is gone": {"journal.py": None},
-    "config.py raises": {"config.py": "raise RuntimeError('broken')"},
+    "settings.py raises": {"settings.py": "raise RuntimeError('broken')"},
     "the module of a framework raises": {"frameworks/click.py": "raise RuntimeError('broken')"},
 }
 
@@ -368,8 +368,8 @@ def test_a_broken_installation_is_no_trouble_of_the_programs(
 @pytest.mark.swallows
 @pytest.mark.parametrize(
     "files",
-    [{"watch.py": "raise RuntimeError('broken')"}, {"watch.py": None}, {"guard.py": None}],
-    ids=["watch.py raises", "watch.py is gone", "guard.py is gone"],
+    [{"imports.py": "raise RuntimeError('broken')"}, {"imports.py": None}, {"guard.py": None}],
+    ids=["imports.py raises", "imports.py is gone", "guard.py is gone"],
 )
 def test_nor_is_one_that_breaks_where_a_framework_is_imported(
     files: dict[str, str | None], tmp_path: Path, installation: Path
@@ -527,7 +527,7 @@ IMPORTS = {
     "import autotask": "import autotask; print(autotask.task.__name__)",
     "from autotask import task": "from autotask import task; print(task.__name__)",
     "import autotask.agent": "import autotask.agent; print(autotask.task.__name__)",
-    "a module of ours": "import autotask.config as c; print('task', c.Settings({}).name)",
+    "a module of ours": "import autotask.settings as c; print('task', c.Settings({}).name)",
     "a name that is missing": "import autotask; print('task', hasattr(autotask, 'nothing'))",
     "from autotask import what is missing": (
         "try: from autotask import nothing\nexcept ImportError: print('task')"

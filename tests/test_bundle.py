@@ -23,15 +23,21 @@ from support import (
     write,
 )
 from test_bootstrap import LOOK
-from test_imports import MODULES, floor
+from test_floors import MODULES, floor
 
 pytestmark = pytest.mark.installed
 
 NEWEST_AND_OLDEST = ("3.13", "3.9")
 # Where AUTOTASK_SUPERVISE asks for one.
-PARENT = tuple(
-    f"autotask.{name}"
-    for name in "closing debts descriptors elsewhere events lines shipping supervise".split()
+PARENT = (
+    "autotask.around",
+    *(
+        f"autotask.around.{name}"
+        for name in (
+            "closing descriptors elsewhere journal_lines lock marks_left redeliver story supervise"
+            " sweeping tail undelivered"
+        ).split()
+    ),
 )
 
 

@@ -6,7 +6,7 @@ import shlex
 
 import pytest
 
-from autotask import command_name, looked_through, naming
+from autotask import command_name, naming, wrapper_commands
 from autotask.naming import name_of
 
 JOBS = [
@@ -350,9 +350,9 @@ def test_a_shells_line_is_named_after_its_last_command_of_weight(line: str, name
 
 
 def test_the_tables_agree() -> None:
-    several = {key for key, (_, _, before) in looked_through._WRAPPERS.items() if before == "..."}
-    below = {key.rpartition(" ")[0] for key in looked_through._WRAPPERS if key[:3] != "-m "}
+    several = {key for key, (_, _, before) in wrapper_commands._WRAPPERS.items() if before == "..."}
+    below = {key.rpartition(" ")[0] for key in wrapper_commands._WRAPPERS if key[:3] != "-m "}
     assert below - {""} == several
-    known = {*looked_through._WRAPPERS, *command_name._ROUTERS, *command_name._INTERPRETERS}
+    known = {*wrapper_commands._WRAPPERS, *command_name._ROUTERS, *command_name._INTERPRETERS}
     names = {key.removeprefix("-m ").partition(" ")[0] for key in known}
     assert {*names, *command_name.SHELLS, "su"} == set(naming._LEADING.split())

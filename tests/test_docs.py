@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 import secrets_table
 
-from autotask import agent, config
-from autotask.tool import checks, supported
+from autotask import agent, settings
+from autotask.tool import supported
+from autotask.tool.doctor import checks
 
 pytestmark = pytest.mark.checkout
 
@@ -24,8 +25,8 @@ def _first_column(table: str) -> list[str]:
 
 
 def test_the_table_of_settings_names_all_that_are_read() -> None:
-    between_our_own_processes = {config.PARENT, config.PROCESS_RUN}
-    source = Path(config.__file__).read_text()
+    between_our_own_processes = {settings.PARENT, settings.PROCESS_RUN}
+    source = Path(settings.__file__).read_text()
     assert sorted(_first_column("settings")) == sorted(
         set(_VARIABLE.findall(source)) - between_our_own_processes
     )

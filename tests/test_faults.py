@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import pytest
 from faults import Seen, Server, Tree, make_tree
 from support import write
-from test_imports import IN_PROCESS, MODULES
+from test_floors import IN_PROCESS, MODULES
 
 KINDS = ("Exception", "hangs", "returns an object")
 # Each function gets one of these as well; with FAULTS=all it gets all of them.
@@ -517,28 +517,28 @@ INEVITABLE: dict[str, tuple[str, str]] = {
     "autotask.guard:guarded.guard": ("raises returns", _GUARD),
     "autotask.guard:swallow": ("raises", _GUARD),
     "autotask.guard:from_signal_handler": ("raises returns", _GUARD),
-    "autotask.leaving:StandIn.__init__": ("returns", "leaves an object half made"),
-    "autotask.leaving:StandIn.__getattribute__": ("raises returns", _VALUE),
-    "autotask.leaving:StandIn.__repr__": ("raises returns", _VALUE),
-    "autotask.leaving:StandIn._refuse": ("raises returns", "makes the program's call"),
-    "autotask.handing_over:prepared": ("returns", "makes what it calls"),
-    "autotask.handing_over:prepared.call": ("raises returns", "makes the program's call"),
-    "autotask.handing_over:_quick_exit": ("raises returns", "makes the program's call"),
-    "autotask.handing_over:_become": ("raises returns", "makes the program's call"),
-    "autotask.handing_over:_become_with": ("raises", "makes the program's call"),
-    "autotask.handing_over:_mark_as_become": ("returns", "is in what that call is given"),
-    "autotask.handing_over:_with_word": ("returns", "is in what that call is given"),
-    "autotask.handing_over:_written": ("returns", "is in what that call is given"),
-    "autotask.program:_note_exits.leave": ("raises returns", "makes the program's call"),
-    "autotask.leaving:follow.leave": ("raises returns", "makes the program's call"),
-    "autotask.inheriting:_hear": ("raises", _BORDER),
+    "autotask.exit_hooks:StandIn.__init__": ("returns", "leaves an object half made"),
+    "autotask.exit_hooks:StandIn.__getattribute__": ("raises returns", _VALUE),
+    "autotask.exit_hooks:StandIn.__repr__": ("raises returns", _VALUE),
+    "autotask.exit_hooks:StandIn._refuse": ("raises returns", "makes the program's call"),
+    "autotask.exec_handover:prepared": ("returns", "makes what it calls"),
+    "autotask.exec_handover:prepared.call": ("raises returns", "makes the program's call"),
+    "autotask.exec_handover:_quick_exit": ("raises returns", "makes the program's call"),
+    "autotask.exec_handover:_become": ("raises returns", "makes the program's call"),
+    "autotask.exec_handover:_become_with": ("raises", "makes the program's call"),
+    "autotask.exec_handover:_mark_as_become": ("returns", "is in what that call is given"),
+    "autotask.exec_handover:_with_word": ("returns", "is in what that call is given"),
+    "autotask.exec_handover:_written": ("returns", "is in what that call is given"),
+    "autotask.process_run:_note_exits.leave": ("raises returns", "makes the program's call"),
+    "autotask.exit_hooks:follow.leave": ("raises returns", "makes the program's call"),
+    "autotask.putenv:_hear": ("raises", _BORDER),
     "autotask.wrapper:_hear": ("raises", _BORDER),
-    "autotask.watch:find": ("raises returns", _BORDER),
-    "autotask.watch:_found": ("raises returns", _BORDER),
-    "autotask.watch:_lend.exec_module": ("raises returns", _BORDER),
-    "autotask.watch:_tell": ("raises", _GUARD),
-    "autotask.watch:_swallow": ("raises", _GUARD),
-    "autotask.watch:hide": ("raises", "is called on an exception's way to the program"),
+    "autotask.imports:find": ("raises returns", _BORDER),
+    "autotask.imports:_found": ("raises returns", _BORDER),
+    "autotask.imports:_lend.exec_module": ("raises returns", _BORDER),
+    "autotask.imports:_tell": ("raises", _GUARD),
+    "autotask.imports:_swallow": ("raises", _GUARD),
+    "autotask.imports:hide": ("raises", "is called on an exception's way to the program"),
 }
 # Of modules that are in the process, what only the launcher and the tool call, and
 # subinterpreters.
@@ -556,20 +556,20 @@ ELSEWHERE = {
         ).split()
     ),
     "autotask.dogstatsd:Wire.close",
-    "autotask.program:_is_main_interpreter",
+    "autotask.process_run:_is_main_interpreter",
     "autotask.dogstatsd:Wire.running",
-    "autotask.boots:_boot_time",  # where /proc/sys is hidden: tests/around/test_process_one.py
-    "autotask.boots:guess",
-    "autotask.handing_over:_end",  # where very many runs are open: tests/test_leaving.py
+    "autotask.boot_id:_boot_time",  # where /proc/sys is hidden: tests/around/test_process_one.py
+    "autotask.boot_id:guess",
+    "autotask.exec_handover:_end",  # where very many runs are open: tests/test_exit_hooks.py
     "autotask.homes:make_folder",  # the tool makes it
     "autotask.homes:_is_open",  # the tool asks
     "autotask.homes:_is_others",
     "autotask.homes:users_folder",
     "autotask.homes:usual_home",
     "autotask.marks:is_signed",
-    "autotask.process:is_dead",
+    "autotask.procfs:is_dead",
     "autotask.run:from_status",
-    "autotask.trigger:_is_console",  # of a pod's terminal: tests/test_process.py
+    "autotask.trigger:_is_console",  # of a pod's terminal: tests/test_procfs.py
     "autotask.run:signal_name",
 }
 

@@ -19,12 +19,12 @@ import pytest
 from support import LAUNCHER, PYTHON, Ended, run_program, runs, write
 from tool.journals import COMMAND, HOST, Book, dead_process
 
-from autotask import homes, journal, process
-from autotask.config import Settings
+from autotask import homes, journal, procfs
+from autotask.around.launch import known_plugins
 from autotask.journal import Journal
-from autotask.launch import known_plugins
 from autotask.marks import leave_mark
 from autotask.run import SUCCESS, Run
+from autotask.settings import Settings
 from autotask.tool import cli
 
 root = pytest.mark.skipif(
@@ -247,7 +247,7 @@ def record(task: str, ended: bool = True, by: tuple[int, str] | None = None) -> 
     return run.id
 
 
-LIVING = os.getpid(), process.identity()
+LIVING = os.getpid(), procfs.identity()
 
 
 def _end(run: str) -> str:

@@ -1,213 +1,633 @@
-"""Who imports whom: the floors of the house, and what a stranger's process has to carry."""
+"""Watching imports: who is told of which module, and that the program's imports are as they were.
+
+Each case is a program that is run bare, then with the agent; what it prints must be the same but
+for what the hooks print, on lines that begin with `told`.
+"""
 
 from __future__ import annotations
 
-import ast
-import graphlib
+import compileall
+import shutil
 import sys
-from collections.abc import Iterator
+import zipfile
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
-from support import INSTALLED, run_program, write
+from _pytest.mark import ParameterSet
+from support import INSTALLED, TEMPLATE, Ended, run_program, runs, write
 
-pytestmark = pytest.mark.installed
+# Hooks on the modules that a case names, where the agent is there to call them.
+PREFACE = """
+import sys
+def hook(module):
+    print("told", module.__name__)
+if "autotask.agent" in sys.modules:
+    from autotask.imports import when_imported
+    for name in {watched!r}:
+        when_imported(name, hook)
+"""
 
-IN_PROCESS = frozenset(
-    f"autotask.{name}"
-    for name in (
-        "agent boots command_name config debuglog dogstatsd failures frameworks functions guard"
-        " handing_over homes inheriting journal leaving looked_through marks masking naming process"
-        " program recorder run shell_line standard stderr_journal threads trigger watch wrapper"
-        " wrapt"
-    ).split()
-)
-AROUND = frozenset(
-    f"autotask.{name}"
-    for name in (
-        "closing command debts descriptors elsewhere events launch lines shipping supervise"
-    ).split()
-)
 
-# Of the standard library, what each task may have to load, and what only rare ways lead to.
-ALWAYS = frozenset("__future__ _thread os sys time".split())
-RARELY = frozenset("_signal atexit fnmatch re zipimport".split())
-UNSEEN = frozenset(  # by `standard`
-    "_contextvars _interpreters _socket _xxsubinterpreters atexit fcntl pwd resource select".split()
-)
-RARE = frozenset(  # modules of ours
-    "boots command_name debuglog failures functions handing_over homes inheriting looked_through"
-    " masking shell_line stderr_journal wrapper wrapt".split()
-)
-OF_ONE = {
-    # themselves imported only when something failed
-    "autotask.failures": frozenset(("re",)),
-    "autotask.masking": frozenset(("re",)),
-    # and this one when asked for
-    "autotask.functions": frozenset(("autotask.wrapt.wrappers", "copy", "inspect", "types")),
+@dataclass(frozen=True)
+class Case:
+    """A program, the modules that are watched in it, and of which the hooks are told."""
+
+    program: str
+    told: tuple[str, ...]
+    files: dict[str, str] = field(default_factory=lambda: {"shop.py": "value = 1"})
+    watched: tuple[str, ...] = ("shop",)
+    since: tuple[int, int] = (3, 9)
+
+
+def without_told(ended: Ended) -> Ended:
+    lines = ended.stdout.splitlines(keepends=True)
+    rest = [line for line in lines if not line.startswith("told ")]
+    return Ended(ended.status, "".join(rest), ended.stderr)
+
+
+def told(ended: Ended) -> tuple[str, ...]:
+    lines = ended.stdout.splitlines()
+    return tuple(line.removeprefix("told ") for line in lines if line.startswith("told "))
+
+
+def check(case: Case, folder: Path) -> None:
+    if sys.version_info < case.since:
+        pytest.skip(f"needs Python {case.since}")
+    for name, source in case.files.items():
+        write(folder / name, source)
+    script = write(folder / "main.py", PREFACE.format(watched=case.watched))
+    with script.open("a") as file:
+        file.write(case.program.strip() + "\n")
+    env = {"AUTOTASK_PROCESS": "0"}
+    bare, ours = (run_program(script, under=u, env=env, cwd=folder) for u in ("bare", "path"))
+    assert told(bare) == ()
+    assert without_told(ours) == bare
+    assert told(ours) == case.told
+
+
+FACTS = """
+spec, loader = shop.__spec__, shop.__loader__
+print(type(spec), spec.name, spec.origin, spec.cached, spec.has_location)
+print(spec.submodule_search_locations, spec.parent, spec.loader_state, spec.loader is loader)
+print(type(loader), sorted(vars(loader).items()), loader.exec_module.__func__.__qualname__)
+print(loader.get_code("shop").co_name, loader.is_package("shop"), loader.get_source("shop"))
+print(sorted(vars(shop)), shop.__file__)
+"""
+
+PACKAGE = {
+    "shop/__init__.py": "print('package')",
+    "shop/__main__.py": "print('main', __name__, __spec__.name, __loader__.name)",
+    "shop/mail.py": "print('mail', __name__)",
+    "shop/data.txt": "stock",
 }
 
 
-class Import(NamedTuple):
-    """One module imported by another, as it is imported itself or only in a function."""
-
-    module: str
-    imported: str
-    at_once: bool
-
-
-def modules() -> dict[str, Path]:
-    found = {}
-    for path in sorted((INSTALLED / "autotask").rglob("*.py")):
-        words = path.relative_to(INSTALLED).with_suffix("").parts
-        found[".".join(words[:-1] if words[-1] == "__init__" else words)] = path
-    return found
-
-
-MODULES = modules()
-
-
-def imports() -> list[Import]:
-    """List all imports of the package, but those that only a type checker follows."""
-    return [
-        Import(module, imported, at_once)
-        for module, path in MODULES.items()
-        for imported, at_once in _imports(ast.parse(path.read_text(encoding="utf-8")).body, True)
-    ]
-
-
-def _imports(body: list[ast.stmt], at_once: bool) -> Iterator[tuple[str, bool]]:
-    for statement in body:
-        if isinstance(statement, ast.If) and ast.unparse(statement.test) == "TYPE_CHECKING":
-            yield from _imports(statement.orelse, at_once)
-        elif isinstance(statement, ast.Import):
-            yield from ((alias.name, at_once) for alias in statement.names)
-        elif isinstance(statement, ast.ImportFrom):
-            assert statement.level == 0, f"a relative import: {ast.unparse(statement)}"
-            for alias in statement.names:
-                whole = f"{statement.module}.{alias.name}"
-                yield (whole if whole in MODULES else str(statement.module)), at_once
-        else:
-            inside = isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef))
-            yield from _imports(_blocks(statement), at_once and not inside)
-
-
-def _blocks(statement: ast.AST) -> list[ast.stmt]:
-    """Return the statements directly inside a compound one, its handlers' and cases' too."""
-    found: list[ast.stmt] = []
-    for child in ast.iter_child_nodes(statement):
-        if isinstance(child, ast.stmt):
-            found.append(child)
-        elif isinstance(child, ast.ExceptHandler) or type(child).__name__ == "match_case":
-            found += _blocks(child)
-    return found
-
-
-def floor(module: str) -> str:
-    if module == "autotask" or module.startswith("autotask.frameworks.") or module in IN_PROCESS:
-        return "in process"
-    return "around" if module in AROUND else "tool"
-
-
-def test_each_module_has_its_floor() -> None:
-    assert {module for module in MODULES if floor(module) == "tool"} == {
-        module for module in MODULES if (module + ".").startswith("autotask.tool.")
-    }
-
-
-def test_imports_only_go_down() -> None:
-    below = {
-        "in process": {"in process"},
-        "around": {"in process", "around"},
-        "tool": {"in process", "around", "tool"},
-    }
-    ours = [one for one in imports() if one.imported in MODULES]
-    assert len(ours) > 50
-    assert [one for one in ours if floor(one.imported) not in below[floor(one.module)]] == []
-
-
-def test_the_part_in_the_process_brings_nothing_along() -> None:
-    strange = [
-        one
-        for one in imports()
-        if floor(one.module) == "in process"
-        and one.imported not in MODULES
-        and one.imported not in ALWAYS | OF_ONE.get(one.module, frozenset())
-        and (one.at_once or one.imported not in RARELY)
-    ]
-    assert strange == []
-
-
-def test_what_the_program_may_have_itself_is_taken_without_a_trace() -> None:
-    calls = [
-        node
-        for path in MODULES.values()
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
-        if isinstance(node, ast.Call) and ast.unparse(node.func) == "standard"
-    ]
-    assert {ast.literal_eval(call.args[0]) for call in calls} == UNSEEN
-
-
-def test_the_launcher_needs_only_the_standard_library() -> None:
-    outside = {one.imported for one in imports() if floor(one.module) == "around"} - set(MODULES)
-    assert {name for name in outside if not _is_standard(name)} == set()
-
-
-def _is_standard(name: str) -> bool:
-    names = getattr(sys, "stdlib_module_names", None)  # 3.10
-    return names is None or name.partition(".")[0] in names
-
-
-def test_nothing_is_imported_in_a_circle() -> None:
-    graph: dict[str, set[str]] = {module: set() for module in MODULES}
-    for one in imports():
-        if one.at_once and one.imported in MODULES:
-            graph[one.module].add(one.imported)
+CASES = {
+    "an import": Case("import shop; print(shop.value)", ("shop",)),
+    "a second import": Case("import shop; import shop", ("shop",)),
+    "a module that was imported before": Case(
+        "import json\nif 'when_imported' in globals(): when_imported('json', hook)", ("json",)
+    ),
+    "a module in the midst of its import": Case(
+        "import shop",
+        ("shop",),
+        {
+            "shop.py": "import other; done = True",
+            "other.py": """
+                import sys
+                if "autotask.agent" in sys.modules:
+                    from autotask.imports import when_imported
+                    when_imported("shop", lambda module: module.done)
+            """,
+        },
+    ),
+    "a module and those in it": Case(
+        "import shop.mail",
+        ("shop", "shop.mail"),
+        PACKAGE,
+        ("shop", "shop.mail", "shop.nothing"),
+    ),
+    "modules that import one another": Case(
+        "import shop",
+        ("more", "shop"),
+        {"shop.py": "import more", "more.py": "import shop; print(vars(shop).get('more'))"},
+        ("shop", "more"),
+    ),
+    "a reload": Case(
+        "import shop, importlib; print(importlib.reload(shop) is shop)", ("shop", "shop")
+    ),
+    "an import after its removal": Case(
+        "import shop; first = shop; del sys.modules['shop']; import shop; print(shop is first)",
+        ("shop", "shop"),
+    ),
+    "a first import that fails": Case(
+        """
+for attempt in (1, 2, 3):
     try:
-        graphlib.TopologicalSorter(graph).prepare()
-    except graphlib.CycleError as problem:
-        pytest.fail(" -> ".join(reversed(problem.args[1])))
+        import shop
+    except Exception as problem:
+        print(type(problem), problem, "shop" in sys.modules)
+""",
+        ("shop",),
+        {
+            "shop.py": """
+                import sys
+                sys.attempts = getattr(sys, "attempts", 0) + 1
+                if sys.attempts < 3:
+                    raise [ValueError, ImportError][sys.attempts - 1]("not yet")
+            """
+        },
+    ),
+    "a reload that fails": Case(
+        """
+import shop, importlib
+try:
+    importlib.reload(shop)
+except ZeroDivisionError as problem:
+    print(problem, sys.modules["shop"] is shop)
+""",
+        ("shop",),
+        {"shop.py": "1 / (1 - vars().get('again', 0)); again = 1"},
+    ),
+    "a module that is missing": Case(
+        """
+try:
+    import shop
+except ModuleNotFoundError as problem:
+    print(problem, problem.name, problem.path)
+""",
+        (),
+        {},
+    ),
+    "a module that replaces itself": Case(
+        "import shop; print(shop.value)",
+        ("shop",),
+        {
+            "shop.py": """
+                import sys, types
+                other = types.ModuleType("shop"); other.value = 7
+                sys.modules[__name__] = other
+            """
+        },
+    ),
+    "facts of a module": Case("import shop" + FACTS, ("shop",)),
+    "facts of a package": Case("import shop" + FACTS, ("shop",), PACKAGE),
+    "facts while it is executed": Case(
+        "import shop",
+        ("shop",),
+        {
+            "shop.py": "print(__spec__.loader is __loader__, sorted(vars(__loader__)), __name__)\n"
+            "import sys; print(sys._getframe(0).f_code.co_name)"
+        },
+    ),
+    "facts of a spec that was only looked for": Case(
+        """
+import importlib.util
+spec = importlib.util.find_spec("shop")
+print(type(spec), type(spec.loader), spec.origin, spec.loader.get_source("shop"))
+import shop
+print(shop.__spec__.origin == spec.origin)
+""",
+        ("shop",),
+    ),
+    "a spec that is executed by hand": Case(
+        """
+import importlib.util
+spec = importlib.util.find_spec("shop")
+module = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(module)
+print(module.value, "shop" in sys.modules)
+""",
+        ("shop",),
+    ),
+    "a spec from a file": Case(
+        """
+import importlib.util
+spec = importlib.util.spec_from_file_location("shop", "shop.py")
+module = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(module)
+print(module.value)
+""",
+        (),  # past every finder
+    ),
+    "a lazy loader": Case(
+        """
+import importlib.util
+spec = importlib.util.find_spec("shop")
+spec.loader = importlib.util.LazyLoader(spec.loader)
+shop = sys.modules["shop"] = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(shop)
+print("not yet", type(shop).__name__)
+print(shop.value, type(shop).__name__)
+""",
+        ("shop",),
+        {"shop.py": "print('executed'); value = 1"},
+    ),
+    "a namespace package": Case(
+        """
+import space, space.shop
+print(list(space.__path__), space.__spec__.origin, type(space.__loader__).__name__)
+print(space.shop.value)
+""",
+        ("space.shop",),
+        {"space/shop.py": "value = 1"},
+        ("space", "space.shop"),
+    ),
+    "a namespace package of two folders": Case(
+        """
+import os
+sys.path += [os.path.join(sys.path[0], "a"), os.path.join(sys.path[0], "b")]
+import space.shop, space.mail
+print(list(space.__path__))
+""",
+        ("space.shop", "space.mail"),
+        {"a/space/shop.py": "", "b/space/mail.py": ""},
+        ("space.shop", "space.mail"),
+    ),
+    "an extension module": Case(
+        "import _struct; print(_struct.__spec__.loader is _struct.__loader__)",
+        ("_struct",),
+        watched=("_struct",),
+    ),
+    "a module that is built in": Case(
+        "import _symtable; print(_symtable.__spec__.origin)",
+        (),  # BuiltinImporter is a class: what is set on it is there for all of them
+        watched=("_symtable",),
+    ),
+    "a frozen module": Case(
+        "import __hello__; print(__hello__.__spec__.origin)",
+        (),
+        watched=("__hello__",),
+        since=(3, 11),
+    ),
+    "resources of a package": Case(
+        """
+import importlib.resources, pkgutil, inspect, shop
+print((importlib.resources.files("shop") / "data.txt").read_text())
+print(pkgutil.get_data("shop", "data.txt"), inspect.getsource(shop))
+print([module.name for module in pkgutil.iter_modules(shop.__path__)])
+print(sorted(importlib.resources.files(shop).iterdir()))
+""",
+        ("shop",),
+        PACKAGE,
+    ),
+    "a loader that several modules share": Case(
+        """
+from importlib.machinery import ModuleSpec
+class Loader:
+    def create_module(self, spec): return None
+    def exec_module(self, module): print("executed", module.__name__)
+class Finder:
+    loader = Loader()
+    def find_spec(self, name, path=None, target=None):
+        return ModuleSpec(name, self.loader) if name in ("shop", "other", "more") else None
+sys.meta_path.append(Finder())
+import importlib.util
+importlib.util.find_spec("shop")
+import other, shop, more
+print(vars(Finder.loader))
+""",
+        ("shop", "more"),
+        {},
+        ("shop", "more"),
+    ),
+    "a loader that is a class": Case(
+        """
+from importlib.machinery import ModuleSpec
+class Loader:
+    @staticmethod
+    def create_module(spec): return None
+    @staticmethod
+    def exec_module(module): print("executed", module.__name__)
+class Finder:
+    def find_spec(self, name, path=None, target=None):
+        return ModuleSpec(name, Loader) if name in ("shop", "other") else None
+sys.meta_path.append(Finder())
+import shop, other
+del sys.modules["shop"]
+import shop
+""",
+        (),
+        {},
+    ),
+    "a finder of the old kind": Case(
+        """
+import warnings
+warnings.simplefilter("ignore")
+class Finder:
+    def find_module(self, name, path=None): print("asked for", name)
+sys.meta_path.insert(0, Finder())
+import shop
+print(shop.value)
+""",
+        ("shop",),
+    ),
+    "a finder that fails": Case(
+        """
+class Finder:
+    def find_spec(self, name, path=None, target=None): raise KeyError(name)
+sys.meta_path.append(Finder())
+sys.path.clear()
+try:
+    import shop
+except KeyError as problem:
+    print("KeyError", problem)
+""",
+        (),
+    ),
+    "a finder put before ours that finds it by itself": Case(
+        """
+from importlib.machinery import PathFinder
+class Finder:
+    def find_spec(self, name, path=None, target=None):
+        return PathFinder.find_spec(name, path, target) if name == "shop" else None
+sys.meta_path.insert(0, Finder())
+import shop
+print(shop.value)
+""",
+        (),
+    ),
+    "a finder put before ours that asks the others": Case(
+        """
+class Finder:
+    def find_spec(self, name, path=None, target=None):
+        for finder in sys.meta_path:
+            spec = None if finder is self else finder.find_spec(name, path, target)
+            if spec is not None:
+                return spec
+sys.meta_path.insert(0, Finder())
+import shop
+print(shop.value)
+""",
+        ("shop",),
+    ),
+    "a finder put before ours that does not know it": Case(
+        """
+class Finder:
+    def find_spec(self, name, path=None, target=None): print("asked for", name)
+sys.meta_path.insert(0, Finder())
+import shop
+""",
+        ("shop",),
+    ),
+    "a finder put before ours that imports it on the way": Case(
+        """
+class Finder:
+    busy = False
+    def find_spec(self, name, path=None, target=None):
+        if name == "shop" and not self.busy:
+            self.busy = True
+            import shop
+sys.meta_path.insert(0, Finder())
+import shop
+print(shop.value)
+""",
+        ("shop",),
+    ),
+    "the order of the finders": Case(
+        """
+class Finder:
+    def find_spec(self, name, path=None, target=None): pass
+first, last = Finder(), Finder()
+sys.meta_path.insert(0, first)
+sys.meta_path.append(last)
+import shop
+print(sys.meta_path.index(first), sys.meta_path[-1] is last)
+finders = [getattr(f, "__name__", type(f)) for f in sys.meta_path]
+print([name for name in finders if name != "autotask.agent"][1:-1])
+""",
+        ("shop",),
+    ),
+    "what a finder is asked": Case(
+        """
+class Finder:
+    def find_spec(self, name, path=None, target=None): print(name, path, target)
+sys.meta_path.insert(1, Finder())
+import shop.mail, importlib
+importlib.reload(shop.mail)
+""",
+        ("shop", "shop.mail", "shop.mail"),
+        PACKAGE,
+        ("shop", "shop.mail"),
+    ),
+    "our finder taken away": Case(
+        """
+sys.meta_path[:] = [f for f in sys.meta_path if getattr(f, "__name__", "") != "autotask.agent"]
+import shop
+print(shop.value)
+""",
+        (),
+    ),
+    "caches made invalid": Case(
+        """
+import importlib
+importlib.invalidate_caches()
+print(importlib.util.find_spec("shop").name if hasattr(importlib, "util") else "shop")
+import shop
+""",
+        ("shop",),
+    ),
+    "distributions": Case(
+        """
+import importlib.metadata
+print(sorted(str(d.metadata["name"]) for d in importlib.metadata.distributions()))
+import shop
+""",
+        ("shop",),
+    ),
+}
 
 
-AT_EXIT = "import atexit, sys; atexit.register(lambda: print(*sorted(sys.modules)))\n"
+def rows() -> list[ParameterSet]:
+    return [pytest.param(case, id=name) for name, case in CASES.items()]
 
 
-def added(*command: str | Path) -> set[str]:
-    """Run a program bare and with the agent; return the modules that it loads on top."""
-    bare, ours = (run_program(*command, under=under) for under in ("bare", "path"))
-    assert (bare.status, ours.status, ours.stderr) == (0, 0, bare.stderr)
-    return set(ours.stdout.split()) - set(bare.stdout.split())
+@pytest.mark.parametrize("case", rows())
+def test_hooks_are_told_and_imports_are_as_they_were(case: Case, tmp_path: Path) -> None:
+    check(case, tmp_path)
 
 
-def test_an_idle_process_carries_two_modules() -> None:
-    with_sitecustomize = {"sitecustomize"}  # where the machine has one, it is in both
-    assert added("-c", AT_EXIT) - with_sitecustomize == {"autotask", "autotask.agent"}
+@pytest.mark.swallows
+def test_a_loader_that_takes_no_attribute_works_untold(tmp_path: Path) -> None:
+    program = """
+from importlib.machinery import ModuleSpec
+class Loader:
+    __slots__ = ()
+    def create_module(self, spec): return None
+    def exec_module(self, module): module.value = 1
+class Finder:
+    def find_spec(self, name, path=None, target=None):
+        return ModuleSpec(name, Loader()) if name == "shop" else None
+sys.meta_path.append(Finder())
+import shop
+print(shop.value)
+"""
+    check(Case(program, (), {}), tmp_path)
 
 
-def test_nothing_of_ours_stays_on_the_path() -> None:
-    script = "import sys; print([entry for entry in sys.path if 'sitecustomize' in entry])"
-    assert run_program("-c", script).stdout == "[]\n"
+def test_modules_in_an_archive_are_told(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "shop.zip", "w") as archive:
+        archive.writestr("shop/__init__.py", "import shop.mail")
+        archive.writestr("shop/mail.py", "print('mail')")
+        archive.writestr("shop/data.txt", "stock")
+        archive.writestr("other.py", "print('other')")
+    program = """
+sys.path.insert(0, "shop.zip")
+import importlib.resources, importlib.util
+importlib.util.find_spec("shop")
+import other, shop
+print((importlib.resources.files("shop") / "data.txt").read_text())
+print(type(shop.__loader__).__name__, vars(shop.__loader__).get("exec_module"))
+"""
+    watched = ("shop", "shop.mail")
+    check(Case(program, ("shop.mail", "shop"), {}, watched, since=(3, 10)), tmp_path)
 
 
-def test_a_task_carries_our_modules_and_nothing_else(
-    tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+MAINS = {
+    "a package": ("-m", "shop"),
+    "a module in it": ("-m", "shop.mail"),
+    "the package's main by name": ("-m", "shop.__main__"),
+    "a folder": ("shop",),
+}
+
+
+@pytest.mark.parametrize("command", MAINS.values(), ids=MAINS)
+def test_python_m_runs_what_is_watched(command: tuple[str, ...], tmp_path: Path) -> None:
+    for name, source in PACKAGE.items():
+        write(tmp_path / name, source)
+    names = ("shop", "shop.mail", "shop.__main__", "__main__")
+    env = {
+        "AUTOTASK_FUNCTIONS": ",".join(f"{name}:work" for name in names[:3]),
+        "AUTOTASK_DEBUG": None,  # there is no such function
+    }
+    words = command if command[0] == "-m" else (sys.executable, *command)
+    bare, ours = (run_program(*words, under=u, env=env, cwd=tmp_path) for u in ("bare", "path"))
+    assert ours == bare
+    assert "main" in ours.stdout or "mail" in ours.stdout
+
+
+@pytest.mark.swallows
+def test_a_hook_that_fails_is_no_trouble_of_the_import(tmp_path: Path, swallowed: Path) -> None:
+    write(tmp_path / "shop.py", "value = 1")
+    program = """
+        from autotask.imports import when_imported
+        when_imported("shop", lambda module: 1 / 0)
+        when_imported("shop", lambda module: print("told", module.value))
+        import shop
+        print(shop.value)
+    """
+    ended = run_program(write(tmp_path / "main.py", program), cwd=tmp_path)
+    assert ended == Ended(0, "told 1\n1\n", "")
+    assert "swallowed ZeroDivisionError: division by zero in shop" in swallowed.read_text()
+
+
+@pytest.mark.swallows
+def test_a_framework_that_ours_does_not_understand_is_no_trouble(tmp_path: Path) -> None:
+    write(tmp_path / "click" / "core.py", "Command = None")
+    write(tmp_path / "click" / "__init__.py", "from click.core import Command; print(Command)")
+    ended = run_program(write(tmp_path / "main.py", "import click"), cwd=tmp_path)
+    assert ended == Ended(0, "None\n", "")
+
+
+TRACEBACKS = {
+    "ValueError": "raise ValueError('boom')",
+    "ImportError": "import no_such_module",
+    "SyntaxError": "this is no Python",
+    "deeper": "def work(): raise KeyError('gone')\nwork()",
+}
+
+
+@pytest.mark.parametrize("source", TRACEBACKS.values(), ids=TRACEBACKS)
+def test_a_traceback_out_of_a_watched_module_is_as_short_as_ever(
+    source: str, tmp_path: Path
+) -> None:
+    write(tmp_path / "shop.py", source)
+    script = write(tmp_path / "main.py", PREFACE.format(watched=["shop"]) + "import shop\n")
+    bare, ours = (run_program(script, under=u, cwd=tmp_path) for u in ("bare", "path"))
+    assert ours == bare
+    assert ours.status == 1
+
+
+def test_what_a_signal_handler_raises_during_a_hook_arrives(tmp_path: Path) -> None:
+    write(tmp_path / "shop.py", "")
+    program = """
+        import os, signal
+        from autotask.imports import when_imported
+        def handler(number, frame): raise TimeoutError("too late")
+        signal.signal(signal.SIGALRM, handler)
+        when_imported("shop", lambda module: os.kill(os.getpid(), signal.SIGALRM))
+        try:
+            import shop
+        except TimeoutError as problem:
+            print(problem)
+    """
+    ended = run_program(write(tmp_path / "main.py", program), cwd=tmp_path)
+    assert ended == Ended(0, "too late\n", "")
+
+
+# --- threads -------------------------------------------------------------------------------------
+
+
+def test_threads_that_import_one_module_at_once_find_it_told_and_whole(tmp_path: Path) -> None:
+    write(tmp_path / "shop.py", "import time; time.sleep(0.05); value = 1")
+    program = PREFACE.format(watched=["shop"]) + (
+        "import threading\n"
+        "gate, seen = threading.Barrier(16), []\n"
+        "def work():\n"
+        "    gate.wait()\n"
+        "    import shop\n"
+        "    seen.append(shop.value)\n"
+        "threads = [threading.Thread(target=work) for _ in range(16)]\n"
+        "[t.start() for t in threads]; [t.join() for t in threads]\n"
+        "print(seen == [1] * 16)\n"
+    )
+    ended = run_program(write(tmp_path / "main.py", program), cwd=tmp_path)
+    assert ended == Ended(0, "told shop\nTrue\n", "")
+
+
+MEETING = """
+import sys, threading
+problems = []
+def work(source):
+    try:
+        exec(source, {{}})
+    except BaseException as problem:
+        problems.append(repr(problem))
+first = threading.Thread(target=work, args=({first!r},))
+first.start()
+while "autotask.recorder" not in sys.modules:
+    pass
+work({second!r})
+first.join()
+print(problems)
+"""
+TASK = "import click; click.Command('one', callback=int).main([], standalone_mode=False)"
+OURS = "from autotask.recorder import start, current"
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        pytest.param(TASK, OURS, id="ours after a framework"),
+        pytest.param(OURS, TASK, id="a framework after ours"),
+        pytest.param(TASK, "import invoke.tasks;" + TASK, id="two frameworks"),
+    ],
+)
+def test_threads_do_not_meet_a_module_of_ours_half_made(
+    first: str, second: str, tmp_path: Path, home: Path
 ) -> None:
     pytest.importorskip("click")
-    monkeypatch.delenv("AUTOTASK_DEBUG", raising=False)
-    program = AT_EXIT + "import click\n@click.command()\ndef hello(): pass\nhello()\n"
-    script = write(tmp_path / "shop.py", program)
-    run_program(script)  # the very first run has a home to make
-    found = added(script)
-    assert (home / "journal").exists()
-    assert found - {"atexit"} == {  # that up to 3.9
-        "autotask",
-        *(IN_PROCESS - {f"autotask.{name}" for name in RARE}),
-        "autotask.frameworks.click",
-    }
-
-
-def test_no_module_of_ours_stands_in_the_way_of_the_programs_own(tmp_path: Path) -> None:
-    write(tmp_path / "journal.py", "mine = True")
-    write(tmp_path / "shop.py", "import journal; assert journal.mine")
-    assert run_program(tmp_path / "shop.py", cwd=tmp_path).status == 0
+    pytest.importorskip("invoke")
+    place = tmp_path / "installed"
+    for part in (TEMPLATE, INSTALLED / "autotask"):
+        shutil.copytree(part, place / part.name, ignore=shutil.ignore_patterns("__pycache__"))
+    recorder = place / "autotask" / "recorder.py"
+    future = "from __future__ import annotations\n"
+    slow = recorder.read_text().replace(future, f"{future}import time; time.sleep(0.2)\n")
+    recorder.write_text(slow)
+    compileall.compile_dir(place / "autotask", quiet=2)
+    script = write(tmp_path / "main.py", MEETING.format(first=first, second=second))
+    env = {"PYTHONPATH": str(place / TEMPLATE.name), "AUTOTASK_PROCESS": "0"}
+    assert run_program(script, under="bare", env=env) == Ended(0, "[]\n", "")
+    assert {run["status"] for run in runs(home)} == {"success"}

@@ -10,7 +10,7 @@ import pytest
 from support import Datagrams, run_program, runs, write
 from tool.journals import autotask
 
-from autotask.config import Settings
+from autotask.settings import Settings
 
 pytestmark = pytest.mark.installed
 
@@ -97,7 +97,7 @@ def test_a_plugin_that_is_missing_hurts_nobody(shell: Path, home: Path, swallowe
 
 
 def test_a_plugin_is_imported_only_with_its_module(shell: Path) -> None:
-    code = "import sys; print('autotask_cmd' in sys.modules, 'autotask.config' in sys.modules)"
+    code = "import sys; print('autotask_cmd' in sys.modules, 'autotask.settings' in sys.modules)"
     env = {"AUTOTASK_PLUGINS": SETTING, "PYTHONPATH": str(shell.parent), "AUTOTASK_PROCESS": "0"}
     assert run_program("-c", code, env=env).stdout == "False True\n"
     assert run_program("-c", code, env={**env, "AUTOTASK_PLUGINS": None}).stdout == "False False\n"

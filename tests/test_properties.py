@@ -22,23 +22,15 @@ from hypothesis import strategies as st
 from support import Datagrams
 from test_wire import read
 
-from autotask import (
-    debts,
-    dogstatsd,
-    failures,
-    homes,
-    journal,
-    masking,
-    naming,
-    shipping,
-    sweeping,
-)
-from autotask.config import Settings, parent_of
+from autotask import dogstatsd, failures, homes, journal, masking, naming
+from autotask.around import redeliver, sweeping, undelivered
 from autotask.guard import guarded
 from autotask.run import Outcome, Run, exited, failure, raised
-from autotask.tool import cli, history, index
-from autotask.tool.index import Index
-from autotask.tool.record import COLUMNS, from_row
+from autotask.settings import Settings, parent_of
+from autotask.tool import cli
+from autotask.tool.journal import index, opening
+from autotask.tool.journal.index import Index
+from autotask.tool.journal.record import COLUMNS, from_row
 
 settings.register_profile(
     "autotask",
@@ -213,8 +205,8 @@ def test_no_line_of_ours_holds_what_was_not_checked(
             Path(home, "open", name).write_bytes(mark)
         wanted = Settings({**environ, "AUTOTASK_HOME": home})
         sweeping.sweep(wanted)
-        assert history.ask(read_all)
-        shipping.ship(debts.recent(home), wanted, notes, 0.0)
+        assert opening.ask(read_all)
+        redeliver.ship(undelivered.recent(home), wanted, notes, 0.0)
         notes.close()
         ours = [path for path in Path(notes.folder).iterdir() if path.name != before]
         for line in b"".join(path.read_bytes() for path in ours).splitlines():

@@ -21,8 +21,8 @@ from support import (
 from tool.journals import Book, records
 
 from autotask import journal
-from autotask.config import Settings
 from autotask.run import SKIPPED, SUCCESS, Outcome, Run, failure
+from autotask.settings import Settings
 from autotask.stderr_journal import record
 
 pytest.importorskip("click")

@@ -346,7 +346,7 @@ def test_a_fork_while_a_process_gets_long_waits_for_no_other_thread(
     place = tmp_path / "installed"
     for part in (TEMPLATE, INSTALLED / "autotask"):
         shutil.copytree(part, place / part.name, ignore=shutil.ignore_patterns("__pycache__"))
-    slow = place / "autotask" / "inheriting.py"
+    slow = place / "autotask" / "putenv.py"
     future = "from __future__ import annotations\n"
     slow.write_text(slow.read_text().replace(future, f"{future}import time; time.sleep(1)\n"))
     script = write(
@@ -356,7 +356,7 @@ def many():
     for _ in range(1100): inner()
 thread = threading.Thread(target=many)
 thread.start()
-while "autotask.inheriting" not in sys.modules: pass
+while "autotask.putenv" not in sys.modules: pass
 child = os.fork()
 if child == 0:
     inner()

@@ -11,8 +11,8 @@ import pytest
 from support import Datagrams, Ended, deliveries, only_run, run_program, runs, write
 from test_wire import UnixAgent
 
-from autotask.config import Settings
 from autotask.dogstatsd import Wire
+from autotask.settings import Settings
 
 PROGRAM = """
 import autotask, time

@@ -13,9 +13,9 @@ from typing import NamedTuple
 import pytest
 from support import Datagrams, Ended, run_program, runs, wait_until, write
 
-from autotask.config import Settings
 from autotask.dogstatsd import Wire, tag
 from autotask.run import SKIPPED, SUCCESS, Outcome, failure
+from autotask.settings import Settings
 
 FAILURE = failure("exception", error={"type": "ValueError", "message": "boom", "where": "a.py:1"})
 UDP_SIZE, UNIX_SIZE = 1432, 8192

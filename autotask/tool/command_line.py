@@ -11,21 +11,20 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 import autotask
-from autotask.tool import (
+from autotask.tool import interrupts, output
+from autotask.tool.commands import (
     bundle,
+    dashboard,
     doctor,
     frameworks,
     init_home,
-    interrupts,
-    output,
+    monitors,
     prune,
     runs,
     ship,
     show,
     tasks,
 )
-from autotask.tool.datadog import commands as monitors
-from autotask.tool.datadog import dashboard_command as dashboard
 from autotask.tool.errors import ToolError
 from autotask.tool.output import clean
 

@@ -33,14 +33,14 @@ from support import (
     write,
 )
 
-from autotask import closing, events, sweeping
-from autotask.config import PARENT, Settings, parent_value
+from autotask.around import closing, journal_lines, sweeping
+from autotask.around.story import Story
+from autotask.around.tail import Tail
 from autotask.journal import Journal, finished_line, process_fields, started_line
 from autotask.marks import leave_mark
-from autotask.process import identity
+from autotask.procfs import identity
 from autotask.run import SUCCESS, Run
-from autotask.story import Story
-from autotask.tail import Tail
+from autotask.settings import PARENT, Settings, parent_value
 
 # A program of two tasks, one called by the other, in which the inner one does the worst.
 PROGRAM = """
@@ -189,12 +189,12 @@ def test_a_killed_program_of_the_commands_is_lost(program: Any, home: Path) -> N
 # Writes the two lines of a run under its process as a newer autotask would, and does its worst.
 NEWER = """
     import json, os, signal, sys
-    from autotask import journal, process
-    from autotask.config import Settings, parent_of
+    from autotask import journal, procfs
+    from autotask.settings import Settings, parent_of
     parent, root, _ = parent_of(os.environ)
     at = "2026-11-25T10:00:00.000000Z"
     line = {"run": "00000000000000aa", "root": root or "00000000000000aa", "at": at, "mood": {}}
-    who = {"pid": os.getpid(), "process": process.identity(), "host": os.uname().nodename}
+    who = {"pid": os.getpid(), "process": procfs.identity(), "host": os.uname().nodename}
     names = {"parent": parent, "task": "mail", "framework": "queue", "trigger": "moon", "try": 1}
     ours = journal.Journal(Settings(os.environ).home)
     ours.append(json.dumps({"event": "started", **line, **who, **names}, separators=(",", ":")))
@@ -414,7 +414,7 @@ def test_a_task_that_was_told_lost_by_mistake_still_explains_its_commands_failur
         """
         import os, click
         from autotask import journal, run
-        from autotask.config import Settings, parent_of
+        from autotask.settings import Settings, parent_of
         @click.command()
         @click.pass_context
         def job(ctx):
@@ -584,8 +584,9 @@ def test_a_process_that_begins_and_dies_behind_a_launchers_back_keeps_its_mark(
 
 LATE = """
 import os, sys
-from autotask import config, supervise
-program = supervise.Program(config.Settings(os.environ), "late", ["late"])
+from autotask import settings
+from autotask.around import supervise
+program = supervise.Program(settings.Settings(os.environ), "late", ["late"])
 environ = program.prepare({})
 if not os.fork():
     sys.stdin.read()
@@ -699,8 +700,9 @@ def test_a_launcher_counts_whose_commands_first_line_is_still_to_come(
 
 EARLY = """
 import os, signal
-from autotask import config, supervise
-program = supervise.Program(config.Settings(os.environ), "early", ["early"])
+from autotask import settings
+from autotask.around import supervise
+program = supervise.Program(settings.Settings(os.environ), "early", ["early"])
 program.prepare({})
 signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
 pid = os.fork()
@@ -752,7 +754,9 @@ def test_what_is_no_file_among_segments_and_marks_is_passed_over(
 
 
 def whole_lines(segment: Path) -> list[dict[str, Any]]:
-    return [event for line in segment.read_bytes().splitlines() for event in events.read(line)]
+    return [
+        event for line in segment.read_bytes().splitlines() for event in journal_lines.read(line)
+    ]
 
 
 def test_a_run_that_has_ended_since_is_not_closed_again(program: Any, home: Path) -> None:
@@ -782,7 +786,8 @@ def test_a_run_that_has_ended_since_is_not_closed_again(program: Any, home: Path
 
 SWEEPER = (
     "import os, sys; sys.path.append(sys.argv[1]); sys.stdin.read();"
-    "from autotask import config, sweeping; sweeping.sweep(config.Settings(os.environ))"
+    "from autotask import settings; from autotask.around import sweeping;"
+    "sweeping.sweep(settings.Settings(os.environ))"
 )
 SWEEPER_WORDS = [PYTHON, "-c", SWEEPER, str(Path(closing.__file__).parent.parent)]
 
@@ -888,7 +893,7 @@ def test_a_start_that_the_disk_did_not_take_is_written_with_the_end(tmp_path: Pa
 
 def closed_runs(text: str) -> list[dict[str, Any]]:
     """Return the started lines of the runs in a journal that have ended."""
-    told = [event for line in text.encode().splitlines() for event in events.read(line)]
+    told = [event for line in text.encode().splitlines() for event in journal_lines.read(line)]
     ended = {event["run"] for event in told if event["event"] == "finished"}
     return [event for event in told if event["event"] == "started" and event["run"] in ended]
 

@@ -25,11 +25,12 @@ from support import (
     write,
 )
 
-from autotask import elsewhere, marks_left, process, sweeping
-from autotask.config import Settings
+from autotask import procfs
+from autotask.around import elsewhere, marks_left, sweeping
+from autotask.settings import Settings
 
 NAP = "import sys, time; print('in', flush=True); time.sleep(float(sys.argv[1]))"
-BOOT, NAMESPACE, _ = process.identity().split("/")
+BOOT, NAMESPACE, _ = procfs.identity().split("/")
 
 
 @pytest.fixture
@@ -143,10 +144,10 @@ def test_the_lock_is_the_launchers_alone(under: str, nap: Path, home: Path) -> N
             links = {os.readlink(path) for path in Path(f"/proc/{pid}/fd").iterdir()}
             assert (str(mark) in links) is holds
         with mark.open() as file:
-            assert elsewhere.is_held(file.fileno(), process.identity()) is True
+            assert elsewhere.is_held(file.fileno(), procfs.identity()) is True
             launcher.kill()
             launcher.wait()
-            assert elsewhere.is_held(file.fileno(), process.identity()) is False
+            assert elsewhere.is_held(file.fileno(), procfs.identity()) is False
         os.kill(child, signal.SIGKILL)
 
 

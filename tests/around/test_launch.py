@@ -519,7 +519,7 @@ def test_the_command_runs_where_nothing_is_left_of_us(
     if python is not None:
         write(unaided.parent / "python3", python).chmod(0o755)
     if said == "cannot be executed":
-        write(unaided.parent.parent / "autotask" / "launch.py", "")
+        write(unaided.parent.parent / "autotask" / "around" / "launch.py", "")
     script = 'for word in "$@"; do printf "%s|" "$word"; done; exit 3'
     for shell in ("/bin/sh", shutil.which("bash") or "/bin/sh"):
         words = (*options, "/bin/sh", "-c", script, "sh", "a b", "", "--name", "*")
@@ -571,9 +571,13 @@ BREAKS = {
     "raises": "raise RuntimeError('of\\ntwo lines')",
     "is empty": "",
 }
-ALWAYS_USED = "launch guard config naming standard agent".split()
-USED_TO_STAY = "supervise journal marks process run trigger".split()
-MAYBE_USED = sorted(path.stem for path in (TEMPLATE.parent / "autotask").glob("*.py"))
+ALWAYS_USED = "around/launch guard settings naming stdlib agent".split()
+USED_TO_STAY = "around/supervise journal marks procfs run trigger".split()
+PACKAGE = TEMPLATE.parent / "autotask"
+MAYBE_USED = sorted(
+    str(path.relative_to(PACKAGE).with_suffix(""))
+    for path in (*PACKAGE.glob("*.py"), *PACKAGE.glob("around/*.py"))
+)
 
 
 @pytest.mark.checkout
@@ -603,11 +607,11 @@ def test_the_command_runs_once_whichever_module_of_ours_is_broken(how: str, copi
 @pytest.mark.swallows
 def test_a_half_upgraded_package_is_a_broken_one(copied: Path) -> None:
     for module, old, new in (
-        ("supervise", "def supervise(", "def supervised("),
+        ("around/supervise", "def supervise(", "def supervised("),
         ("run", "def from_status(", "def of_status("),
-        ("config", "self.process = ", "self.processes = "),
+        ("settings", "self.process = ", "self.processes = "),
         ("journal", "def above_stdio(", "def above("),
-        ("launch", "def execute(", "def executed("),
+        ("around/launch", "def execute(", "def executed("),
     ):
         file = package_of(copied) / f"{module}.py"
         source = file.read_text()

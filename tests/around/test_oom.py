@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from support import write
 
-from autotask.supervise import oom_counter, oom_kills
+from autotask.around.supervise import oom_counter, oom_kills
 
 V1 = "oom_kill_disable 0\nunder_oom 0\noom_kill {}\n"
 V2 = "low 0\nhigh 0\nmax 73\noom 9\noom_kill {}\noom_group_kill 8\n"

@@ -24,7 +24,7 @@ from support import (
     write,
 )
 
-from autotask import boots, process
+from autotask import boot_id, procfs
 
 SIGNALS = "HUP INT QUIT USR1 USR2 PIPE ALRM TERM TSTP WINCH URG RTMIN".split()
 FATAL = "HUP INT QUIT USR1 USR2 PIPE ALRM TERM RTMIN".split()  # by default, but not to process 1
@@ -353,7 +353,7 @@ def test_without_a_boot_id_a_killed_run_is_closed_and_a_living_one_is_not(
 
 @pytest.mark.parametrize("place", ["seconds", "process 1", "host"])
 def test_another_guess_at_the_boot_proves_nothing(place: str) -> None:
-    boot = boots.guess()
+    boot = boot_id.guess()
     assert boot
     seconds, first = boot[1:].split(".")
     if place == "seconds":
@@ -361,9 +361,9 @@ def test_another_guess_at_the_boot_proves_nothing(place: str) -> None:
     elif place == "process 1":
         boot = f"?{seconds}.{int(first) + 1}"
     host = "elsewhere" if place == "host" else os.uname().nodename
-    _, namespace, start = process.identity().split("/")
-    assert process.is_dead(f"{boot}/{namespace}/{start}", os.getpid(), host) is None
-    assert process.is_dead(f"{boots.guess()}/{namespace}/1", os.getpid(), host) is (
+    _, namespace, start = procfs.identity().split("/")
+    assert procfs.is_dead(f"{boot}/{namespace}/{start}", os.getpid(), host) is None
+    assert procfs.is_dead(f"{boot_id.guess()}/{namespace}/1", os.getpid(), host) is (
         None if place == "host" else True
     )
 

@@ -322,7 +322,8 @@ def has_noticed(launcher: int) -> bool:
 def launched_by(statement: str) -> list[str]:
     """Return the words of the launcher without its shell script, after a change to it."""
     code = (
-        "import sys; sys.path.append(sys.argv.pop(1)); from autotask import launch, supervise;"
+        "import sys; sys.path.append(sys.argv.pop(1));"
+        "from autotask.around import launch, supervise;"
         f"import _signal; {statement}; launch.main()"
     )
     return [PYTHON, "-I", "-S", "-c", code, str(TEMPLATE.parent), "px"]
@@ -386,7 +387,7 @@ def test_a_signal_is_heard_while_it_is_at_work(
     (home / "open" / "1-0").touch()  # there is something to do
     busy = tmp_path / "busy"
     change = (
-        "from autotask import sweeping, tail;"
+        "from autotask.around import sweeping, tail;"
         "supervise.LOOK = supervise.TICK = supervise._GRACE = 0.01;"
         f"{work} = lambda *_: (open({str(busy)!r}, 'w').close(), __import__('time').sleep(600))"
     )

@@ -321,8 +321,8 @@ def test_it_tells_while_the_program_runs(tmp_path: Path, home: Path, datagrams: 
     source = f"""
         import sys
         sys.path.insert(0, {str(INSTALLED)!r})
-        import autotask.supervise
-        autotask.supervise.TICK = autotask.supervise.LOOK = 0.02
+        import autotask.around.supervise
+        autotask.around.supervise.TICK = autotask.around.supervise.LOOK = 0.02
         sys.path.remove({str(INSTALLED)!r})
         sys.path.remove({str(tmp_path / "own")!r})
         del sys.modules["sitecustomize"]

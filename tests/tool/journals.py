@@ -18,7 +18,7 @@ from typing import Any
 
 from support import PATIENCE, Ended, Record, environment
 
-from autotask import homes, journal, process
+from autotask import homes, journal, procfs
 from autotask.run import SUCCESS, Outcome, Run
 
 HOUR, DAY = 3600.0, 86400.0
@@ -106,7 +106,7 @@ def names(*words: str) -> list[str]:
 def dead_process() -> tuple[int, str]:
     """Return the id and the identity of a process that is no more."""
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
-        return child.pid, process.identity(child.pid)
+        return child.pid, procfs.identity(child.pid)
 
 
 @dataclass
@@ -138,7 +138,7 @@ class Book:
             run.parent, run.root = parent.id, parent.root
         place = journal.process_fields(
             os.getpid() if pid is None else pid,
-            process.identity() if identity is None else identity,
+            procfs.identity() if identity is None else identity,
             host,
             "3.12.1",
             "shop",

@@ -70,7 +70,8 @@ def test_ctrl_c_ends_a_command_by_the_signal_at_any_moment(book: Book) -> None:
 
 IN_A_BAR = """
 import os, signal, sys
-from autotask.tool import cli, output, runs
+from autotask.tool import cli, output
+from autotask.tool.commands import runs
 def run(arguments):
     with output.progress("reading", 1 << 30):
         os.kill(os.getpid(), signal.SIGINT)
@@ -88,7 +89,8 @@ def test_after_ctrl_c_in_a_bar_the_terminal_has_its_cursor_again() -> None:
 
 def test_who_starts_it_with_ctrl_c_ignored_has_it_ignored(book: Book) -> None:
     code = (
-        "import os, signal, sys; from autotask.tool import cli, runs\n"
+        "import os, signal, sys; from autotask.tool import cli\n"
+        "from autotask.tool.commands import runs\n"
         "runs.run = lambda _: print(os.kill(os.getpid(), signal.SIGINT))\n"
         "sys.exit(cli.main(['runs']))"
     )

@@ -22,7 +22,7 @@ from typing import Any
 from autotask.dogstatsd import tag
 from autotask.tool.datadog import zone
 from autotask.tool.datadog.answers import fields
-from autotask.tool.datadog.history import tag_value
+from autotask.tool.datadog.baselines import tag_value
 from autotask.tool.datadog.schedule import Schedule, schedule_for
 from autotask.tool.errors import ToolError
 from autotask.tool.quantities import parse_duration

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from autotask.tool.datadog import groups
-from autotask.tool.datadog.history import Task
+from autotask.tool.datadog.baselines import Task
 
 Json = dict[str, Any]
 

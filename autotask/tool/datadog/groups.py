@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from autotask.tool.datadog.history import Task
+from autotask.tool.datadog.baselines import Task
 
 _MAYBE = ("env", "service")
 _FEW = 10  # one in so many may lack a tag: it is watched by itself

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator
 
-from autotask.tool.datadog.history import Task
+from autotask.tool.datadog.baselines import Task
 from autotask.tool.quantities import duration_text, runs_text
 
 _HEAD = """\

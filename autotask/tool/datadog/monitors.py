@@ -17,8 +17,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from autotask.tool.datadog import groups
+from autotask.tool.datadog.baselines import NO_TAG, Task
 from autotask.tool.datadog.config import Config, Section, Wishes, matches
-from autotask.tool.datadog.history import NO_TAG, Task
 from autotask.tool.datadog.schedule import Schedule
 from autotask.tool.errors import ToolError
 from autotask.tool.quantities import duration_text

@@ -12,15 +12,25 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from autotask.tool import history, interrupts, output, quantities
+from autotask.tool import interrupts, output, quantities
 from autotask.tool.datadog import apply as applying
-from autotask.tool.datadog import config, downtimes, export, gone, init, monitors, plan, remarks
-from autotask.tool.datadog import history as seen
+from autotask.tool.datadog import (
+    assumptions,
+    config,
+    downtimes,
+    export,
+    init,
+    monitors,
+    plan,
+    retired,
+)
+from autotask.tool.datadog import baselines as seen
 from autotask.tool.datadog.api import Api
+from autotask.tool.datadog.baselines import Task
 from autotask.tool.datadog.config import Config
 from autotask.tool.datadog.downtimes import Silence
-from autotask.tool.datadog.history import Task
 from autotask.tool.errors import ToolError
+from autotask.tool.journal import opening
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -35,7 +45,7 @@ def tasks_seen(arguments: argparse.Namespace, wishes: Config) -> list[Task]:
     """Return the tasks, from Datadog or the local history."""
     if arguments.from_datadog:
         return _seen_by_datadog(Api(os.environ), wishes)
-    return history.ask(lambda index: seen.from_index(index) if index else [])
+    return opening.ask(lambda index: seen.from_index(index) if index else [])
 
 
 def _seen_by_datadog(api: Api, wishes: Config) -> list[Task]:
@@ -85,9 +95,9 @@ def _why_none(arguments: argparse.Namespace) -> str:
     """Say why no task was seen."""
     if arguments.from_datadog:
         return "Datadog has seen none in 14 days (runs from a terminal are ignored)"
-    by_hand = history.ask(lambda index: None if index is None else seen.from_terminal(index))
+    by_hand = opening.ask(lambda index: None if index is None else seen.from_terminal(index))
     if by_hand is None:
-        return history.NO_RUNS
+        return opening.NO_RUNS
     if not by_hand:
         return "no runs in the last 60 days"
     return (
@@ -148,7 +158,7 @@ def print_export(files: dict[str, str], arguments: argparse.Namespace) -> None:
 def _plan(arguments: argparse.Namespace) -> int:
     wishes, tasks, made = _wanted(arguments)
     todo = _planned(Api(os.environ), wishes, tasks, made, arguments.prune)
-    remarked = remarks.remarks(tasks, made.monitors, wishes, time.time())
+    remarked = assumptions.remarks(tasks, made.monitors, wishes, time.time())
     if arguments.format == "json":
         record = {
             "changes": [plan.record(change) for change in todo.changes],
@@ -170,7 +180,7 @@ def _planned(
     api: Api, wishes: Config, tasks: Sequence[Task], made: monitors.Made, prune: bool
 ) -> plan.Plan:
     found = api.monitors(monitors.set_tags(wishes))
-    return plan.plan(made.monitors, found, prune, gone.reasons(tasks, wishes))
+    return plan.plan(made.monitors, found, prune, retired.reasons(tasks, wishes))
 
 
 def _show(todo: plan.Plan) -> None:
@@ -203,7 +213,7 @@ def _apply(arguments: argparse.Namespace) -> int:
     todo = _planned(api, wishes, tasks, made, arguments.prune)
     if arguments.format == "text":
         _show(todo)
-        _tell_remarks(remarks.remarks(tasks, made.monitors, wishes, time.time()))
+        _tell_remarks(assumptions.remarks(tasks, made.monitors, wishes, time.time()))
         _tell_nobody(made)
     _tell_without(made)
     if todo.changes:
@@ -336,7 +346,7 @@ def _of_task(arguments: argparse.Namespace) -> tuple[Api, dict[Silence, str]]:
     return api, found
 
 
-def _tell_remarks(remarked: Sequence[remarks.Remark]) -> None:
+def _tell_remarks(remarked: Sequence[assumptions.Remark]) -> None:
     for one in remarked:
         output.notice(one.text)
 

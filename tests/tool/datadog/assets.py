@@ -17,11 +17,11 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from autotask.config import Settings
 from autotask.dogstatsd import Wire
 from autotask.run import SUCCESS, exited
+from autotask.settings import Settings
 from autotask.tool.datadog import config, dashboard, monitors
-from autotask.tool.datadog.history import Task
+from autotask.tool.datadog.baselines import Task
 
 Json = dict[str, Any]
 FOLDER = Path(__file__).resolve().parents[3] / "docs" / "datadog"

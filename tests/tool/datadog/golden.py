@@ -22,9 +22,9 @@ from tool.datadog.past import Past
 from tool.datadog.reading import DAY, MINUTE, Alarm, Point, alarms
 
 from autotask.run import SKIPPED, SUCCESS, exited
-from autotask.tool.datadog import config, dashboard, history, monitors
+from autotask.tool.datadog import baselines, config, dashboard, monitors
 from autotask.tool.datadog.schedule import Schedule
-from autotask.tool.index import open_index
+from autotask.tool.journal.index import open_index
 
 FOLDER = Path(__file__).with_name("golden")
 NOW = datetime(2026, 6, 1, tzinfo=timezone.utc)
@@ -118,13 +118,13 @@ def runs(habit: Habit) -> Iterator[Past]:
         )
 
 
-def tasks(ran: Iterable[Past]) -> list[history.Task]:
+def tasks(ran: Iterable[Past]) -> list[baselines.Task]:
     """Return what is learned of them."""
     with tempfile.TemporaryDirectory() as home:
         past.write(Path(home), ran)
         index = open_index(home)
         try:
-            return history.from_index(index, NOW.timestamp())
+            return baselines.from_index(index, NOW.timestamp())
         finally:
             index.close()
 
@@ -182,7 +182,7 @@ def _review(found: monitors.Made, ran: Iterable[Past]) -> Iterator[str]:
     """Say for each monitor by what and whom it wakes, and how often it would have."""
     points: dict[str, list[Point]] = {}
     for run in ran:
-        run = run._replace(task=history.tag_value("task", run.task))
+        run = run._replace(task=baselines.tag_value("task", run.task))
         points.setdefault(run.task, []).extend(_points(run))
     for monitor in found.monitors:
         kind = (monitors.key_of(monitor) or "").partition(".")[0]

@@ -26,9 +26,9 @@ from tool.datadog import past
 from tool.datadog.past import Past
 from tool.datadog.reading import DAY, HOUR, MINUTE, Alarm, Point, alarms
 
-from autotask.tool.datadog import config, history, monitors
+from autotask.tool.datadog import baselines, config, monitors
 from autotask.tool.datadog.schedule import Schedule
-from autotask.tool.index import open_index
+from autotask.tool.journal.index import open_index
 
 START = datetime(2026, 1, 1, tzinfo=timezone.utc).timestamp()
 LEARNED = START + 60 * DAY  # from here on the monitors watch
@@ -227,14 +227,14 @@ def _sent(run: Run, tags: _Tags) -> Iterator[Point]:
 
 
 @cache
-def learned() -> list[history.Task]:
+def learned() -> list[baselines.Task]:
     """Return the tasks as sixty days of journal tell of them."""
     with tempfile.TemporaryDirectory() as home:
         runs = ((habit, run) for habit in HABITS for run in quiet(habit) if run.end < LEARNED)
         past.write(Path(home), (Past(h.task, run.start, run.duration) for h, run in runs))
         index = open_index(home)
         try:
-            return history.from_index(index, LEARNED)
+            return baselines.from_index(index, LEARNED)
         finally:
             index.close()
 

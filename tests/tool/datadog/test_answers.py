@@ -16,10 +16,10 @@ from tool.datadog.server import Datadog
 from tool.journals import Book
 
 from autotask.tool.cli import main
-from autotask.tool.datadog import answers, api, config, downtimes, history, monitors, plan
+from autotask.tool.datadog import answers, api, baselines, config, downtimes, monitors, plan
+from autotask.tool.datadog.baselines import Task
 from autotask.tool.datadog.dashboard_actions import differing
 from autotask.tool.datadog.downtimes import Silence
-from autotask.tool.datadog.history import Task
 from autotask.tool.errors import ToolError
 
 Json = dict[str, Any]
@@ -76,8 +76,8 @@ def read_downtimes(answer: Any) -> None:
 
 def read_series(answer: Any) -> None:
     found = [answers.series(one) for one in answers.listed(answer, "series")]
-    history.from_series(found, found)
-    history.often(found)
+    baselines.from_series(found, found)
+    baselines.often(found)
 
 
 def read_dashboards(answer: Any) -> None:

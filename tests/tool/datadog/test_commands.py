@@ -20,8 +20,8 @@ from tool.journals import DAY, HOUR, Book, answer, autotask, on_terminal
 from autotask.tool.cli import main
 from autotask.tool.datadog import config, init, transport
 from autotask.tool.datadog.api import Api
+from autotask.tool.datadog.baselines import Task
 from autotask.tool.datadog.downtimes import Silence
-from autotask.tool.datadog.history import Task
 
 Json = dict[str, Any]
 NO_FILE = "configuration file: none (autotask.toml is not in this folder nor above it)\n"

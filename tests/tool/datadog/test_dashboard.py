@@ -11,7 +11,7 @@ from datadog_api_client.v1.model.dashboard import Dashboard
 from tool.datadog import typed
 
 from autotask.tool.datadog import dashboard
-from autotask.tool.datadog.history import Task
+from autotask.tool.datadog.baselines import Task
 
 TAGS = ["managed_by:autotask", "autotask_set:default", "team:shop", "cost:7"]
 NIGHTLY = Task("nightly.py", "shop", "prod", runs=60)

@@ -15,8 +15,8 @@ from tool.datadog import server
 from tool.datadog.linter import problems
 from tool.datadog.reading import Point, alarms
 
-from autotask.tool.datadog import config, export, gone, monitors, plan
-from autotask.tool.datadog.history import Task, tag_value
+from autotask.tool.datadog import config, export, monitors, plan, retired
+from autotask.tool.datadog.baselines import Task, tag_value
 from autotask.tool.datadog.schedule import Schedule
 
 Json = dict[str, Any]
@@ -460,7 +460,7 @@ def test_a_task_that_is_not_apart_any_more_is_told_of_once(document: Json, is_ke
     before = [{**one, "id": number} for number, one in enumerate(made([HALF, *MANY], document))]
     joined = HALF._replace(service="shop", former=((None, "prod"),))
     wanted = monitors.made([joined, *MANY], parsed).monitors
-    found = plan.plan(wanted, before, why_gone=gone.reasons([joined, *MANY], parsed))
+    found = plan.plan(wanted, before, why_gone=retired.reasons([joined, *MANY], parsed))
     assert found.extra == []
     gone_names = {one.name for one in found.changes if one.action == "delete"}
     assert ("autotask: half failed: {{task.name}}" in gone_names) != is_kept

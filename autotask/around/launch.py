@@ -1,0 +1,323 @@
+"""`autotask-run`: run any command as a task, with the agent on its path.
+
+Started by bin/autotask-run as `python -I -S`. It is paid before each command and stays in memory
+as long as that runs, so that it imports next to nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from autotask import __file__ as package_file
+from autotask import __version__
+from autotask.guard import guarded
+from autotask.naming import is_line, name_of
+from autotask.settings import Settings
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import signal as _signal
+    from collections.abc import Iterator
+    from typing import NoReturn
+else:
+    import _signal  # what is in C of it; the rest costs 5 ms
+
+
+_HELP = """\
+usage: autotask-run [--name N] [--tag K:V]... [--exec] COMMAND [ARG]...
+
+Runs a command as a task: autotask records when it ran, whether it succeeded and how long it
+took, and the same for each Click, Typer, Invoke and doit task inside it. It ends as the command
+ended: same exit status, killed by the same signal.
+
+options:
+  --name N     the task's name; by default the script's, the module's or the command's own
+  --tag K:V    a tag on all that is recorded and sent; can be given more than once
+  --exec       become the command instead of staying beside it: one process less, and signals
+               reach it directly. Only Python programs are recorded then, from inside; of
+               a command that is none, nothing is
+  --help       show this help
+  --version    show the version
+
+exit status, where it is not the command's own:
+  125  autotask-run was used wrongly
+  126  the command cannot be executed
+  127  there is no such command
+
+examples:
+  autotask-run inv db.migrate
+  autotask-run python nightly.py --verbose
+  autotask-run --name backup --tag team:data ./backup.sh
+"""
+_USAGE_ERROR, _NOT_EXECUTABLE, _NOT_FOUND = 125, 126, 127
+PLUGINS = "plugins"  # a file of the home
+
+
+class Options:
+    """What the command line asks for."""
+
+    def __init__(self) -> None:
+        self.name: str | None = None
+        self.tags: list[str] = []
+        self.replace = False  # --exec
+        self.command: list[str] = []
+
+
+class Failure:
+    """Why a command could not be executed: the exit status, what to say, and what to record."""
+
+    def __init__(self, code: int, command: list[str], why: str) -> None:
+        self.code = code
+        if is_line(command[0]):  # what it holds is said, but not kept
+            self.text = f'"{command[0]}": {why}'
+            self.recorded = why.partition(";")[0]
+        else:
+            self.text = self.recorded = f"{command[0]}: {why}"
+
+
+class Inherited:
+    """What the start of Python has changed of this process, to be undone for the command.
+
+    *state* comes from bin/autotask-run: `p` and `x` where SIGPIPE and SIGXFSZ were not ignored,
+    then `=` and LC_CTYPE where that was set.
+    """
+
+    def __init__(self, state: str) -> None:
+        defaults, self._has_locale, self._locale = state.partition("=")
+        self._signals = [_signal.SIGPIPE] if "p" in defaults else []
+        self._signals += [_signal.SIGXFSZ] if "x" in defaults else []
+        if _signal.getsignal(_signal.SIGINT) is _signal.default_int_handler:
+            _signal.signal(_signal.SIGINT, _signal.SIG_DFL)  # now: no traceback at Ctrl-C
+
+    def environ(self) -> dict[str, str]:
+        """Return the environment as it was."""
+        environ = dict(os.environ)
+        environ.pop("LC_CTYPE", None)
+        if self._has_locale:
+            environ["LC_CTYPE"] = self._locale
+        return environ
+
+    def restore(self) -> None:
+        """Give the signals their dispositions back."""
+        for number in self._signals:
+            _signal.signal(number, _signal.SIG_DFL)
+
+
+def main() -> NoReturn:
+    """Run the command of the command line, whose first word is the state (`Inherited`)."""
+    inherited = Inherited(sys.argv[1])
+    options = parse(sys.argv[2:])
+    environ = inherited.environ()
+    if options.name is not None:
+        environ["AUTOTASK_NAME"] = options.name
+    if options.tags:
+        tags = [environ["AUTOTASK_TAGS"]] if environ.get("AUTOTASK_TAGS") else []
+        environ["AUTOTASK_TAGS"] = ",".join(tags + options.tags)
+    settings = Settings(environ)
+
+    def become(environ: dict[str, str]) -> Failure:
+        inherited.restore()
+        return execute(options.command, environ)
+
+    if settings.enabled:
+        equip(environ, settings, options.command)
+        task = settings.name or name_of(options.command)
+        if not options.replace:
+            from autotask.around.supervise import is_wanted, supervise
+
+            if is_wanted(settings, task):
+                environ.pop("AUTOTASK_NAME", None)
+                supervise(settings, task, environ, become, options.command)
+        if settings.debug:
+            from autotask.around.leads_to import tell_if_barred
+
+            tell_if_barred(options.command, environ)
+    failure = become(environ)
+    complain(failure.text)
+    os._exit(failure.code)
+
+
+def parse(words: list[str]) -> Options:
+    """Read the command line; say what is wrong with it in one line and exit with 125."""
+    options = Options()
+    while words and words[0].startswith("-"):
+        word = words.pop(0)
+        if word == "--":
+            break
+        name, equals, value = word.partition("=")
+        if name in ("--name", "--tag"):
+            _take_value(options, name, value if equals else words.pop(0) if words else "")
+        elif word == "--exec":
+            options.replace = True
+        else:
+            _answer(word)
+    if not words or not words[0]:
+        _refuse("which command?")
+    options.command = words
+    return options
+
+
+def _take_value(options: Options, name: str, value: str) -> None:
+    if not value:
+        _refuse(f"{name} needs a value")
+    if name == "--name":
+        options.name = value
+        return
+    key, _, rest = value.partition(":")
+    if not key or not rest or "," in value:
+        _refuse(f"--tag {value}: a tag is key:value, without a comma")
+    options.tags.append(value)
+
+
+def _answer(word: str) -> NoReturn:
+    """Do what an option asks for that runs nothing."""
+    if word not in ("--help", "-h", "--version"):
+        _refuse(f"no such option: {word.partition('=')[0]}")
+    try:
+        sys.stdout.write(_HELP if word != "--version" else f"autotask-run {__version__}\n")
+        sys.stdout.flush()
+    except (AttributeError, OSError):  # closed: nobody wants to know
+        pass
+    os._exit(0)
+
+
+def _refuse(text: str) -> NoReturn:
+    complain(f"{text} (see `autotask-run --help`)")
+    os._exit(_USAGE_ERROR)
+
+
+def complain(text: str) -> None:
+    """Say in one line on standard error what is wrong."""
+    line = "".join([c if c.isprintable() else repr(c)[1:-1] for c in text])
+    try:
+        os.write(2, f"autotask-run: {line}\n".encode("utf-8", "surrogateescape"))
+    except OSError:
+        return
+
+
+def equip(environ: dict[str, str], settings: Settings, command: list[str]) -> None:
+    """Put the agent on a command's path, and name the plugins that its environment is known for.
+
+    They are found by `autotask frameworks` and `autotask doctor`, for it takes 50 ms.
+    """
+    environ["PYTHONPATH"] = with_agent(environ.get("PYTHONPATH"))
+    if settings.home and environ.get("AUTOTASK_HOME"):
+        environ["AUTOTASK_HOME"] = settings.home  # absolute, wherever the command goes from here
+    if settings.home and "AUTOTASK_PLUGINS" not in environ:
+        found = _plugins(settings.home, command, environ)
+        if found:
+            environ["AUTOTASK_PLUGINS"] = found
+
+
+@guarded
+def _plugins(home: str, command: list[str], environ: dict[str, str]) -> str | None:
+    if os.path.lexists(os.path.join(home, "shared")):
+        from autotask import homes
+
+        home = homes.users_folder(home) if homes.shared_modes(home) else home
+    known = known_plugins(home)
+    if not known:
+        return None
+    from autotask.around.leads_to import read
+
+    python = read(command, environ).python
+    return known.get(environment_of(python)) if python else None
+
+
+def known_plugins(home: str) -> dict[str, str]:
+    """Return what AUTOTASK_PLUGINS is to be in each environment that was ever looked into.
+
+    A line each, with a tab between the two: to read JSON would cost half of all that we do.
+    """
+    try:
+        lines = _own_text(home, PLUGINS).split("\n")
+    except OSError:
+        return {}
+    pairs = [line.partition("\t") for line in lines]
+    return {folder: plugins for folder, _, plugins in pairs if plugins}
+
+
+def _own_text(home: str, name: str) -> str:
+    """Read a file that nobody but this user can have written, for it says what is executed."""
+    from autotask.journal import open_folder
+
+    folder = open_folder(home)
+    try:
+        flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+        file = os.open(name, flags, dir_fd=folder)
+        by_others = os.fstat(folder).st_mode & 0o022
+    finally:
+        os.close(folder)
+    try:
+        status = os.fstat(file)
+        if by_others or status.st_uid != os.geteuid() or status.st_mode & 0o170022 != 0o100000:
+            return ""  # others may write it, or it is not a file
+        return os.read(file, 1 << 20).decode("utf-8", "surrogateescape")
+    finally:
+        os.close(file)
+
+
+def environment_of(python: str) -> str:
+    """Return what an environment is known by: the folder of its `python` and its scripts."""
+    return os.path.dirname(os.path.abspath(python))
+
+
+def with_agent(path: str | None) -> str:
+    """Put the folder of our sitecustomize in front of a PYTHONPATH, without an empty entry."""
+    site = os.path.dirname(os.path.dirname(os.path.realpath(package_file)))
+    folder = os.path.join(site, "sitecustomize_template")
+    if not path:  # empty is unset to Python, while an empty entry is the current folder
+        return folder
+    return path if path.split(os.pathsep)[0] == folder else folder + os.pathsep + path
+
+
+def execute(command: list[str], environ: dict[str, str]) -> Failure:
+    """Become a command, found as execvp(3) finds it; return only where that fails."""
+    name, denied = command[0], None
+    for file in candidates(name, environ.get("PATH", os.defpath)):
+        try:
+            os.execve(file, command, environ)  # noqa: S606  what we are for
+        except (FileNotFoundError, NotADirectoryError):
+            if os.path.exists(file):
+                return Failure(_NOT_EXECUTABLE, command, "its interpreter is missing")
+        except PermissionError:
+            why = "Is a directory" if os.path.isdir(file) else "Permission denied"
+            denied = denied or Failure(_NOT_EXECUTABLE, command, why)
+        except OSError as problem:
+            if _is_shell_script(problem, file):
+                os.execve("/bin/sh", ["sh", file, *command[1:]], environ)  # noqa: S606
+            if not is_line(name):  # which is too long for a file
+                return Failure(_NOT_EXECUTABLE, command, str(problem.strerror))
+    return denied or Failure(_NOT_FOUND, command, _what_is_missing(command))
+
+
+def _what_is_missing(command: list[str]) -> str:
+    name = command[0]
+    if not is_line(name):
+        return "No such file or directory" if "/" in name else "command not found"
+    if len(command) > 1 and name.partition("=")[0].isidentifier():
+        return "no such command; write `env` in front of it"
+    return "no such command; write it without the quotes, or sh -c '...'"
+
+
+def candidates(name: str, path: str) -> Iterator[str]:
+    """Yield the files that may be a command, as execvp(3) looks for it."""
+    if "/" in name:
+        yield name
+        return
+    for folder in path.split(os.pathsep):
+        yield os.path.join(folder, name)
+
+
+def _is_shell_script(problem: OSError, file: str) -> bool:
+    """Tell a script without a first line `#!`, which a shell would run, from a foreign binary."""
+    from errno import ENOEXEC
+
+    if problem.errno != ENOEXEC:
+        return False
+    try:
+        with open(file, "rb", buffering=0) as script:
+            return b"\0" not in script.read(80).partition(b"\n")[0]
+    except OSError:
+        return False

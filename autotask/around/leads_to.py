@@ -1,0 +1,261 @@
+"""What a command line starts, as far as reading it tells: nothing is run here.
+
+A command leads to another one (`env`, a first line `#!`, a shell's `-c`) until there is a Python,
+something else, or a program that starts the next one in an environment of its own.
+"""
+
+from __future__ import annotations
+
+import os
+
+from autotask.around.launch import candidates
+from autotask.command_name import SHELLS
+from autotask.guard import debug, guarded
+from autotask.naming import is_python, split_option
+from autotask.wrapper_commands import after_wrapper
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_DEEPEST = 12  # commands that lead to one another
+_BARS = {"I": "isolated mode", "E": "it ignores PYTHONPATH", "S": "no sitecustomize"}
+# Wrappers that hand on the environment, and need not be there to be looked through.
+_PREFIXES = frozenset(
+    "exec nohup setsid nice ionice chrt taskset stdbuf unbuffer time timeout flock chronic cronic"
+    " run-one xvfb-run dbus-run-session tini dumb-init ddtrace-run opentelemetry-instrument"
+    " elasticapm-run newrelic-admin".split()
+)
+_ELSEWHERE = frozenset(
+    "sudo doas su runuser cron crond at batch systemd-run docker podman kubectl ssh".split()
+)
+_RUNNERS = frozenset("uv poetry pipenv pdm hatch rye pixi conda mamba micromamba".split())
+_SYNTAX = frozenset(";&|<>$`()\n{}*?[]~#!")  # a shell's, beyond words and quotes
+
+
+class Command:
+    """A command line, followed to what it ends in."""
+
+    def __init__(self, words: list[str], environ: Mapping[str, str]) -> None:
+        self.words = list(words)
+        self.environ = dict(environ)
+        self.files: list[str] = []  # found on the way, the last one is what runs
+        self.python: str | None = None
+        self.options: list[str] = []  # of the interpreter
+        self.barred: str | None = None  # what keeps the agent out, as it stands written
+        self.missing: str | None = None  # there is no such command
+        self.elsewhere: str | None = None  # a program that starts the rest in another environment
+        self.runner: str | None = None  # a program that chooses the Python
+        self.resets: list[str] = []  # lines of a shell script that may keep the agent out
+        self._where = "on the command line"
+
+    def follow(self) -> bool:
+        """Take one step; False at the end."""
+        name = os.path.basename(self.words[0])
+        following = after_wrapper(self.words) if name in _PREFIXES else []
+        following = following or self._look(name)
+        self.words = following or self.words
+        return bool(following)
+
+    def _look(self, name: str) -> list[str]:
+        """Return the words of the command that this one leads to, none at the end."""
+        if name in _ELSEWHERE and len(self.words) > 1:
+            self.elsewhere = name
+            return []
+        file = self._find(self.words[0])
+        if file is None:
+            self.missing = f"{self.words[0]}, {self._where}" if self.files else self.words[0]
+            return []
+        self.files.append(file)
+        if name == "env":
+            return self._env(self.words[1:])
+        if name == "autotask-run":
+            return after_wrapper(self.words)
+        if name in SHELLS:
+            return self._shell(self.words[1:])
+        return self._program(name, file)
+
+    def _program(self, name: str, file: str) -> list[str]:
+        if is_python(name):
+            self._end_in_python(file)
+        elif name in _RUNNERS and self.words[1:2] == ["run"]:
+            self.runner = name
+        else:
+            return self._script(file)
+        return []
+
+    def _find(self, name: str) -> str | None:
+        for file in candidates(name, self.environ.get("PATH", os.defpath)):
+            if os.path.isfile(file) and os.access(file, os.X_OK):
+                return file
+        return None
+
+    def _env(self, rest: list[str]) -> list[str]:
+        """Change the environment as env(1) would."""
+        before = self.environ.get("PYTHONPATH")
+        while rest and (rest[0].startswith("-") or "=" in rest[0]):
+            word = rest.pop(0)
+            name, equals, value = word.partition("=")
+            if word in ("-", "--ignore-environment"):
+                self.environ.clear()
+            elif name in ("--unset", "--chdir", "--split-string"):
+                value = value if equals else rest.pop(0) if rest else ""
+                rest = self._env_option(name[2].upper(), value, rest)
+            elif not word.startswith("-"):
+                self.environ[name] = value
+            elif not word.startswith("--"):
+                rest = self._env_letters(word[1:], rest)
+        if before and before not in self.environ.get("PYTHONPATH", ""):
+            self.barred = f"`env` {self._where} takes PYTHONPATH away"
+        return rest
+
+    def _env_letters(self, letters: str, rest: list[str]) -> list[str]:
+        for place, letter in enumerate(letters, 1):
+            if letter in "uCS":
+                value = letters[place:] or (rest.pop(0) if rest else "")
+                return self._env_option(letter.upper(), value, rest)
+            if letter == "i":
+                self.environ.clear()
+        return rest
+
+    def _env_option(self, letter: str, value: str, rest: list[str]) -> list[str]:
+        if letter == "U":
+            self.environ.pop(value, None)
+        return _split(value) + rest if letter == "S" else rest
+
+    def _end_in_python(self, file: str) -> None:
+        self.python = file
+        self.options = interpreter_options(self.words[1:])
+        letters = "".join(map(_flags, self.options))
+        for letter, why in _BARS.items():
+            if letter in letters and not self.barred:
+                self.barred = f"-{letter} {self._where} keeps it out ({why})"
+
+    def _shell(self, rest: list[str]) -> list[str]:
+        """Follow a shell's `-c` where it is no more than words; else look into its script."""
+        while rest and rest[0].startswith(("-", "+")) and not _has_command(rest[0]):
+            if rest.pop(0) in ("-o", "-O"):
+                del rest[:1]
+        if not rest[:1] or not rest[0].startswith("-"):
+            return self._shell_script(rest)
+        text = rest[1] if len(rest) > 1 else ""
+        words = _split(text) if _SYNTAX.isdisjoint(text) else []
+        if words and "=" in words[0]:
+            words.insert(0, "env")
+        if words and (words[0] in _PREFIXES or self._find(words[0])):
+            return words
+        self.resets = _resets(text, "the shell's line")
+        return []
+
+    def _script(self, file: str) -> list[str]:
+        """Follow the first line of a script, as the kernel does."""
+        first = _beginning(file).partition("\n")[0]
+        if not first.startswith("#!"):
+            return []
+        self._where = f"in the first line of {file}"
+        return [*first[2:].strip().split(None, 1), file, *self.words[1:]]
+
+    def _shell_script(self, rest: list[str]) -> list[str]:
+        if not rest:
+            return []
+        text = _beginning(rest[0])
+        words = _polyglot(text)
+        if not words:
+            self.resets = _resets(text, rest[0])
+            return []
+        self._where = f"at the top of {rest[0]}"
+        return [*words, *rest]
+
+
+def read(words: list[str], environ: Mapping[str, str]) -> Command:
+    """Follow a command line to its end."""
+    command = Command(words, environ)
+    for _ in range(_DEEPEST):
+        if not (command.words and command.follow()):
+            break
+    return command
+
+
+def interpreter_options(words: list[str]) -> list[str]:
+    """Return the interpreter's own options, which stand before a script, `-c` or `-m`."""
+    found: list[str] = []
+    rest = iter(words)
+    for word in rest:
+        if not word.startswith("-") or word in ("-", "--"):
+            break
+        option, value = ("", "") if word.startswith("--") else split_option(word)
+        if option in ("c", "m") and option:
+            return [*found, "-" + _flags(word)] if _flags(word) else found
+        found.append(word + ("" if value or not option else next(rest, "")))
+        if word == "--check-hash-based-pycs":
+            found.append(next(rest, "default"))
+    return found
+
+
+def _flags(word: str) -> str:
+    """Return the letters of a word like `-IWerror` that are options by themselves."""
+    if not word.startswith("-") or word.startswith("--"):
+        return ""
+    option, value = split_option(word)
+    return word[1 : len(word) - len(option + value)]
+
+
+def _has_command(word: str) -> bool:
+    """Tell a shell's option `-c`, also in `-lc`."""
+    return word.startswith("-") and not word.startswith("--") and "c" in word
+
+
+def _beginning(file: str) -> str:
+    try:
+        with open(file, "rb") as opened:
+            return opened.read(1 << 16).decode("utf-8", "replace")
+    except OSError:
+        return ""
+
+
+def _split(text: str) -> list[str]:
+    from shlex import split
+
+    try:
+        return split(text)
+    except ValueError:
+        return []
+
+
+def _polyglot(text: str) -> list[str]:
+    """Return the interpreter that a script of both shell and Python hands itself to.
+
+    pip and uv write `'''exec' /long/path/python "$0" "$@"` where a first line would be too long.
+    """
+    import re
+
+    for line in text.split("\n")[1:6]:
+        found = re.match(r"""[\s"':]*exec["']*\s+(.*?)\s+"?\$0""", line)
+        if found:
+            return _split(found[1])
+    return []
+
+
+def _resets(text: str, name: str) -> list[str]:
+    """Name the lines of a shell script that may keep the agent out of what they start."""
+    import re
+
+    bars = re.compile(
+        r"\benv(?:\s+-[uC]\s+\S+|\s+-\w+)*?\s+-(?:\w*i\w*)?\s"  # env -i
+        r"|\bunset\b.*\bPYTHONPATH\b"
+        r"|\bPYTHONPATH=(?!\S*PYTHONPATH)"
+        r"|\bpython[\d.]*\s+(?:-\w+\s+)*-[a-zA-Z]*[IES]"
+        r"|\b(?:sudo|doas|su)\s"
+    )
+    lines = [line.partition("#")[0] for line in text.splitlines()]
+    found = [number for number, line in enumerate(lines, 1) if bars.search(line)]
+    return [f"line {number} of {name}" if len(lines) > 1 else name for number in found]
+
+
+@guarded
+def tell_if_barred(words: list[str], environ: Mapping[str, str], seen: bool = False) -> None:
+    """Say in the debug log where the agent can't load in a command; *seen*: it has not loaded."""
+    command = read(words, environ)
+    why = command.barred or ("it has not announced itself" if seen else None)
+    if command.python and why:
+        debug(f"the agent could not load in {words[0]}: {why}; see `autotask doctor -- COMMAND`")

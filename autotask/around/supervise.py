@@ -1,0 +1,796 @@
+"""Stay beside a command as its small parent: signals, stops, its end, and what that was.
+
+Seen from outside, we are the command: we stop, die and, as process 1, hear signals as it does. It
+stays in our process group, so that a terminal reaches both of us. Behind an init that signals whole
+groups it gets a group of its own, or it would get each signal twice.
+
+The command is what autotask-run becomes or, with AUTOTASK_SUPERVISE, the very Python program that
+has just begun (`start`).
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from _thread import allocate_lock, start_new_thread
+
+from autotask import journal, procfs
+from autotask.agent import WRAPPERS
+from autotask.guard import debug, guarded, swallow
+from autotask.marks import leave_mark, marks_folder, take_back
+from autotask.naming import process_name
+from autotask.run import SUCCESS, Outcome, Run, failure, from_status
+from autotask.settings import PARENT, PROCESS_RUN, Settings, parent_of, parent_value
+from autotask.stdlib import standard
+from autotask.trigger import find_trigger
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import signal as _signal
+    from _thread import LockType
+    from collections.abc import Callable, Iterator
+    from resource import struct_rusage
+    from typing import NoReturn
+
+    from autotask.around.launch import Failure
+    from autotask.around.tail import Tail
+    from autotask.dogstatsd import Wire
+
+    GoOn = Callable[[dict[str, str]], Failure | None]
+else:
+    import _signal  # what is in C of it; the rest costs 5 ms
+
+TICK = 60.0  # seconds between two words that a run is still running
+LOOK = 5.0  # seconds between two looks at how many processes the kernel has killed
+_GRACE = 5.0  # seconds for the record of a run's end once a signal has told us to go
+_OOM_KILL = "oom_kill "
+_NOT_BEGUN = b"\0"  # what the child says first: the disk did not take its started line
+_TO_GO = (_signal.SIGHUP, _signal.SIGINT, _signal.SIGQUIT, _signal.SIGTERM)
+_STOPS = (_signal.SIGTSTP, _signal.SIGTTIN, _signal.SIGTTOU)  # by job control
+# What the kernel sends to us because of a child, or because of a terminal to its whole foreground
+# group, the command included.
+_BY_KERNEL = (
+    *_STOPS,
+    *(_signal.SIGCHLD, _signal.SIGINT, _signal.SIGQUIT, _signal.SIGWINCH, _signal.SIGCONT),
+)
+
+
+# A service manager names the process that it starts in these; see sd_listen_fds(3). The last one is
+# optional, and its number is not the process id.
+_ADDRESSES = ("LISTEN_PID", "WATCHDOG_PID", "SYSTEMD_EXEC_PID")
+_ADDRESS_ID = "LISTEN_PIDFDID"
+
+
+def is_wanted(settings: Settings, task: str) -> bool:
+    """Tell whether there is to be a run of the command itself, and can be (not on macOS)."""
+    if settings.ignores(task) or not settings.uses("process"):
+        return False
+    return hasattr(_signal, "sigtimedwait")
+
+
+def start() -> None:
+    """Leave a parent behind, where this Python program asks for one and can have it.
+
+    Called by sitecustomize: the program goes on as the child, and all that it sees of that are
+    its process ids.
+    """
+    if sys.argv[0].rpartition("/")[2] in WRAPPERS:
+        return
+    settings = Settings(os.environ)
+    if not settings.enabled or not settings.supervise:
+        return
+    task = process_name(settings)
+    obstacle = _obstacle(settings, task)
+    if task is None or obstacle:
+        if settings.debug:
+            debug(f"process {os.getpid()} is not supervised: {obstacle}")
+        return
+
+    if settings.home and os.environ.get("AUTOTASK_HOME"):
+        os.environ["AUTOTASK_HOME"] = settings.home  # absolute, wherever the program goes
+    addresses = {n: os.environ[n] for n in (*_ADDRESSES, _ADDRESS_ID) if n in os.environ}
+
+    def go_on(added: dict[str, str]) -> None:
+        for name in ("AUTOTASK_NAME", *(addresses.keys() - added.keys())):
+            os.environ.pop(name, None)
+        os.environ.update(added)
+
+    supervise(settings, task, addresses, go_on)
+
+
+def _obstacle(settings: Settings, task: str | None) -> str | None:
+    """Return why this process cannot have a parent; it needs one thread and a plain interpreter."""
+    if task is None:
+        return "it has no run of its own (-c, a prompt, a known tool, or AUTOTASK_PROCESS=0)"
+    if not is_wanted(settings, task):
+        known = hasattr(_signal, "sigtimedwait")
+        return f"{task!r} is excluded or ignored" if known else "this system has no sigtimedwait()"
+    fields = procfs.stat_fields("self")
+    if fields is None:
+        return "/proc cannot be read"
+    if fields[17] != "1":
+        return f"it has {fields[17]} threads already"
+    name = os.path.basename(os.path.realpath("/proc/self/exe"))
+    if not name.startswith(("python", "pypy")):
+        return f"its Python is part of another program, {name!r}"
+    return None
+
+
+def supervise(
+    settings: Settings,
+    task: str,
+    environ: dict[str, str],
+    go_on: GoOn,
+    command: list[str] | None = None,
+) -> None:
+    """Go on in a child, and stay as its parent, which ends as the child ends.
+
+    *go_on* makes the child the *command*, and returns only why it cannot. Without a command it is
+    this very Python program that goes on: *go_on* returns None, and so does this, in the child.
+    """
+    reading, writing = map(journal.above_stdio, os.pipe())
+    program = Program(settings, task, command)
+    inside = program.prepare(environ) or environ
+    group_sender = _group_sender() or 0
+    children = _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)  # ignored, it would hide the end
+    mask = _signal.pthread_sigmask(_signal.SIG_BLOCK, _signal.valid_signals())
+    try:
+        pid = os.fork()
+    except OSError as problem:  # no process to be had: better no parent than no command
+        if settings.debug:
+            debug(f"process {os.getpid()} is not supervised: {problem}")
+        program.withdraw()
+        inside, pid = environ, -1
+    if pid > 0:
+        os.close(writing)
+        _stay(program, Watch(pid, program.tick, settings.init, group_sender), reading, environ)
+    try:
+        if pid == 0:
+            program.unlock()
+            if group_sender:
+                _leave_group()
+            program.readdress(inside)
+            if program.begin(inside) is not True:
+                os.write(writing, _NOT_BEGUN)
+        os.close(reading)
+    finally:  # whatever failed, the program goes on with the signals it had
+        _signal.signal(_signal.SIGCHLD, children)
+        _signal.pthread_sigmask(_signal.SIG_SETMASK, mask)
+    failed = go_on(inside)
+    if failed is not None:
+        _leave(failed, writing if pid == 0 else None)
+    os.close(writing)
+
+
+def _stay(program: Program, watch: Watch, reading: int, environ: dict[str, str]) -> NoReturn:
+    """Be the parent until the child's end; whatever goes wrong, the program is not run twice."""
+    try:
+        _let_go(reading, program.lock, program.settings)
+        program.started(watch.child)
+        # Ends as the child becomes the program. Before that its signals are blocked by us, which
+        # says nothing of what the program takes: ours stay pending until then.
+        said = b"".join(iter(lambda: os.read(reading, 4096), b"")).decode(
+            "utf-8", "surrogateescape"
+        )
+        status, usage = watch.wait()
+
+        def tell() -> None:
+            text = said
+            if text.startswith(_NOT_BEGUN.decode()):
+                text = text[1:]
+                program.begin_late()
+            if not text and program.settings.debug and program.command:
+                program.tell_if_alone(program.command, environ)
+            program.end(status, usage, text)
+
+        _hear_until(program.aside.do(tell), watch.is_to_go)
+        end_like(status)
+    except BaseException as problem:
+        swallow("supervise", problem)
+    finally:
+        os._exit(1)
+
+
+def _hear_until(done: LockType, is_to_go: bool) -> None:
+    """Wait for our last work: not for long once a signal has told the command, or us, to go."""
+    end = float("inf")
+    while not done.acquire(timeout=0.05):
+        if is_to_go or _signal.sigtimedwait(_TO_GO, 0) is not None:
+            is_to_go, end = False, min(end, time.monotonic() + _GRACE)
+        if time.monotonic() > end:
+            return
+
+
+@guarded
+def _let_go(reading: int, lock: int, settings: Settings) -> None:
+    """Keep only our end of the pipe and our lock, not the folder, which could not be unmounted.
+
+    A debug log needs standard error, or the folder in which its path begins. Records of runs need
+    standard error if AUTOTASK_JOURNAL says so.
+    """
+    from autotask.around import descriptors
+
+    needs_stderr = settings.stderr or settings.debug == "1"
+    descriptors.let_go((reading, lock, 2) if needs_stderr else (reading, lock))
+    if settings.debug:
+        return
+    kind, address, port = settings.destination
+    if kind == "unix":
+        settings.destination = kind, os.path.abspath(address), port
+    os.chdir("/")
+
+
+def _leave(failed: Failure, writing: int | None) -> NoReturn:
+    """End without a command, and say why; also to the parent, if there is one."""
+    from autotask.around.launch import complain
+
+    _signal.signal(_signal.SIGPIPE, _signal.SIG_IGN)  # the status is more than the message
+    try:
+        if writing is not None:
+            os.write(writing, failed.recorded.encode("utf-8", "surrogateescape"))
+        complain(failed.text)
+    finally:
+        os._exit(failed.code)
+
+
+class Aside:
+    """Does one work after the other in threads of their own, while the first one hears signals."""
+
+    def __init__(self) -> None:
+        self._last = allocate_lock()  # free once the last work is done
+
+    def is_busy(self) -> bool:
+        """Tell whether some work goes on."""
+        return self._last.locked()
+
+    def do(self, work: Callable[[], object]) -> LockType:
+        """Do some work after what goes on; return a lock that is free once it is done."""
+        before, done = self._last, allocate_lock()
+        done.acquire()
+        self._last = done
+
+        def run() -> None:
+            try:
+                with before:
+                    work()
+            finally:
+                done.release()
+
+        try:
+            start_new_thread(run, ())
+        except RuntimeError:  # no more threads are allowed: do it here
+            run()
+        return done
+
+
+class Program:
+    """The run of a command, as seen from outside of it."""
+
+    def __init__(self, settings: Settings, task: str, command: list[str] | None) -> None:
+        self.settings = settings
+        self.run = Run(task, "process")
+        self.command = command
+        self.host = os.uname().nodename
+        self.journal: journal.Journal | None = None
+        self.wire: Wire | None = None
+        self.aside = Aside()
+        self._is_late = False  # its start was journalled by us
+        self._pid = os.getpid()  # the launcher's
+        self._identity = ""
+        self._process = ""  # the command's, as `process.identity` writes it
+        self._mark: str | None = None
+        self.lock = (
+            -1
+        )  # on our mark: released when this process dies, see `autotask.around.elsewhere`
+        self._position = ("", 0)  # in the journal, before our first line
+        self._tail: Tail | None = None
+        self._oom_counter: str | None = None  # a file
+        self._oom_kills = 0, 0  # as counted last but one, and last
+        self._due = 0.0  # time.monotonic() of the next word
+
+    @guarded
+    def prepare(self, environ: dict[str, str]) -> dict[str, str]:
+        """Find the run's place in the tree, leave our mark; return the command's environment."""
+        run, settings = self.run, self.settings
+        run.parent, root, trigger = parent_of(environ)
+        run.root = root or run.id
+        run.trigger = trigger or find_trigger()
+        self._identity = procfs.identity()
+        self._process = self._identity.rpartition("/")[0]  # its start is still to come
+        if settings.journal and settings.home:
+            self.journal = journal.Journal(settings.home)
+            self._position = self.journal.position()
+            settings.home = self.journal.home
+            self._leave_mark(self.journal)
+            self.journal.close()
+        run.started, run.clock = time.time(), time.monotonic()
+        return {**environ, PARENT: parent_value(run.id, run.root, run.trigger)}
+
+    def readdress(self, environ: dict[str, str]) -> None:
+        """In the child: name it where the environment names the launcher."""
+        launcher = str(self._pid)
+        for name in _ADDRESSES:
+            if environ.get(name) == launcher:
+                environ[name] = str(os.getpid())
+                environ.pop(_ADDRESS_ID, None)
+
+    @guarded
+    def begin(self, environ: dict[str, str]) -> bool:
+        """Journal the start, in the child and thus before anything that the command does.
+
+        False where the disk does not take it; the parent then has the line to write.
+        """
+        pid = os.getpid()
+        if self.settings.debug and not self.command:
+            debug(f"process {pid} is supervised by process {self._pid}")
+        environ[PROCESS_RUN] = f"{self.run.id}:{pid}"
+        if self.journal is None:
+            return True
+        line = self._started_line(pid, f"{self._process}/{procfs.start_time('self')}")
+        if os.getppid() != self._pid:  # killed meanwhile: its mark may have been swept away
+            self._leave_mark(self.journal)
+            self.unlock()
+        written = self.journal.append(line, keep=False)
+        self.journal.close()  # the program is to find no file open but its own
+        return written is True
+
+    @guarded
+    def begin_late(self) -> None:
+        """Journal the start that the child could not."""
+        if self.journal and not self._is_late:
+            self._is_late = True
+            self.journal.append(self._started_line(self.run.pid, self._process))
+
+    def _started_line(self, pid: int, identity: str) -> str:
+        settings = self.settings
+        python = None if self.command else "{}.{}.{}".format(*sys.version_info[:3])
+        fields = journal.process_fields(
+            pid,
+            identity,
+            self.host,
+            python,
+            settings.service,
+            settings.env,
+            settings.version,
+            settings.tags,
+            settings.entity_id,
+        )
+        return journal.started_line(self.run, fields)
+
+    @guarded
+    def started(self, pid: int) -> None:
+        """Do what the command need not wait for: send its start, close what others left open."""
+        self.run.pid = pid
+        fields = procfs.stat_fields(pid)
+        self._process += f"/{fields[19] if fields else '?'}"
+        self._oom_counter = oom_counter()
+        self._oom_kills = (oom_kills(self._oom_counter),) * 2
+        self._due = time.monotonic() + TICK
+        if self.settings.dogstatsd:
+            from autotask.dogstatsd import Wire
+
+            self.wire = Wire(self.settings)
+            self.wire.started(
+                *(self.run.task, self.run.framework, self.run.trigger),
+                lambda: self._tell_unsent("started"),
+            )
+        if self._others_marked():
+            self.aside.do(self._sweep)
+
+    @guarded
+    def _sweep(self) -> None:
+        from autotask.around import sweeping
+
+        sweeping.sweep_some(self.settings, self.run.id)
+
+    @guarded
+    def tick(self) -> None:
+        """Look at the kernel's count; each minute also tell of the runs."""
+        # A process that was killed before the last look but one is not why the command ends.
+        self._oom_kills = self._oom_kills[1], oom_kills(self._oom_counter)
+        if time.monotonic() < self._due:
+            return
+        self._due += TICK
+        if not self.aside.is_busy():
+            self.aside.do(self._tell_of_running)
+
+    @guarded
+    def _tell_of_running(self) -> None:
+        """Say which runs are still running, and close those of processes that died meanwhile."""
+        self._touch_mark()
+        if self.wire:
+            seconds = time.monotonic() - self.run.clock
+            self.wire.running(self.run.task, self.run.framework, self.run.trigger, seconds)
+        if self.journal:
+            tail = self._caught_up(self.journal)
+            tail.close_lost()
+            if self.wire:
+                for run in tail.others_open():
+                    seconds = time.time() - run.started
+                    self.wire.running(run.task, run.framework, run.trigger, seconds)
+
+    def _touch_mark(self) -> None:
+        """Show that we live. Only the change time counts: `sign_mark` may have set the other."""
+        try:
+            if self._mark:
+                os.utime(self._mark, ns=(time.time_ns(), os.stat(self._mark).st_mtime_ns))
+        except OSError:
+            return
+
+    @guarded
+    def end(self, status: int, usage: struct_rusage, said: str) -> None:
+        """Close the run, and first those that the dead process has left open in it."""
+        run, at, duration = self.run, time.time(), time.monotonic() - self.run.clock
+        outcome = self._judged(status, said)
+        if self.journal and (outcome is not SUCCESS or self._tail or self._others_marked()):
+            tail = self._caught_up(self.journal)
+            if not tail.has_begun():
+                self.begin_late()  # killed before it could
+            outcome = tail.close_all(outcome)
+        unsent = self.wire is not None and self.wire.is_paused()
+        ours = self._on_stderr() if self.settings.stderr else self.journal
+        if ours:
+            cpu, max_rss = usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024
+            ours.append(
+                journal.finished_line(run.id, run.root, at, outcome, duration, cpu, max_rss, unsent)
+            )
+        if self.wire and not unsent:
+            self.wire.finished(
+                *(run.task, run.framework, run.trigger, outcome, duration, self.host),
+                lambda: self._tell_unsent("finished"),
+            )
+        if self.wire:
+            self.wire.close()
+        self.withdraw()
+        if self.journal and self.wire and self.wire.was_taken and not unsent:
+            self._deliver(self.journal)
+
+    def _on_stderr(self) -> journal.Journal:
+        """Return what writes the record of our run, of which the child has told nothing."""
+        from autotask.stderr_journal import StderrJournal
+
+        ours = StderrJournal()
+        ours.append(self._started_line(self.run.pid, self._process))
+        return ours
+
+    def _deliver(self, ours: journal.Journal) -> None:
+        """Deliver what earlier runs owe to an Agent that has taken the end of this one."""
+        from autotask.around import undelivered
+
+        few = undelivered.few(ours.folder)
+        if few is not None:
+            from autotask.around import redeliver
+
+            redeliver.ship_few(few, self.settings, ours)
+
+    @guarded
+    def tell_if_alone(self, command: list[str], environ: dict[str, str]) -> None:
+        """Say so where the agent did not come into the command, which we see by our mark."""
+        from autotask.around.leads_to import tell_if_barred
+        from autotask.marks import is_signed
+
+        tell_if_barred(command, environ, seen=bool(self._mark and not is_signed(self._mark)))
+
+    @guarded
+    def withdraw(self) -> None:
+        """Take our mark back."""
+        take_back(self._mark, self.journal, self.wire)
+        self.unlock()
+
+    def unlock(self) -> None:
+        """Give up our lock, or in the child our copy of it."""
+        if self.lock != -1:
+            os.close(self.lock)
+            self.lock = -1
+
+    def _tell_unsent(self, of: str) -> None:
+        if self.journal:
+            self.journal.tell_unsent(self.run.id, self.run.root, of)
+
+    def _judged(self, status: int, said: str) -> Outcome:
+        """Return what a wait status means; *said* is why there is no command."""
+        outcome = from_status(status)
+        if said:
+            from autotask import failures
+
+            kind = "FileNotFoundError" if outcome.exit_code == 127 else "OSError"
+            error = failures.error(kind, said)
+            return failure("exit", exit_code=outcome.exit_code, error=error)
+        if outcome.signal == "SIGKILL" and oom_kills(self._oom_counter) > self._oom_kills[0]:
+            return failure("oom", signal="SIGKILL")
+        return outcome
+
+    def _leave_mark(self, ours: journal.Journal) -> None:
+        name, root = f"launcher-{self.run.id}-{self._pid}", self.run.root
+        self._mark = leave_mark(
+            *(ours, name, self._identity, self._pid, self.host, root), self._lock_mark
+        )
+
+    def _lock_mark(self, file: int) -> str:
+        """Lock our mark as long as this process lives, and say in it whether that was possible."""
+        try:
+            fcntl = standard("fcntl")
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except (ImportError, OSError):
+            return ',"locked":false'
+        self.lock = journal.above_stdio(os.dup(file))
+        return ',"locked":true'
+
+    def _others_marked(self) -> bool:
+        """Tell whether anybody else has runs open, or left some behind, in this home."""
+        if not self.settings.home:
+            return False
+        own = self._mark and os.path.basename(self._mark)
+        try:
+            with os.scandir(marks_folder(self.settings.home)) as entries:  # two will do
+                return any(entry.name != own for entry in entries)
+        except OSError:
+            return False
+
+    def _caught_up(self, ours: journal.Journal) -> Tail:
+        if self._tail is None:
+            from autotask.around import tail
+
+            self._tail = tail.Tail(self.settings, ours, self._position, self.run, self._process)
+        self._tail.catch_up()
+        return self._tail
+
+
+class Watch:
+    """Waits for a child's end with all signals blocked, so that each is taken in turn."""
+
+    def __init__(self, child: int, tick: Callable[[], None], is_init: bool, group: int) -> None:
+        self.child = child
+        self._tick = tick
+        self._is_first = _is_first()
+        self._is_deaf = self._is_first and not is_init
+        self._group_sender = group  # its process id; 0: the child is in our group
+        self.is_to_go = False  # a signal that ends most programs has come
+        self._stopped = False
+        self._ended: tuple[int, struct_rusage] | None = None
+
+    def wait(self) -> tuple[int, struct_rusage]:
+        """Return the child's wait status and what it has used."""
+        signals, due = _signal.valid_signals(), time.monotonic() + LOOK
+        while self._ended is None:
+            info = _signal.sigtimedwait(signals, max(0.0, due - time.monotonic()))
+            if info is None:
+                due += LOOK
+                self._tick()
+                continue
+            if info.si_signo == _signal.SIGCHLD:
+                self._reap()
+            self.is_to_go = self.is_to_go or info.si_signo in _TO_GO
+            if self._ended is None and self._is_for_child(info):
+                self._send(info.si_signo, info.si_pid)
+        return self._ended
+
+    def _send(self, number: int, sender: int) -> None:
+        """Pass a signal on, to the child's whole group if the sender meant ours."""
+        kill = os.killpg if sender and sender == self._group_sender else os.kill
+        try:
+            kill(self.child, number)
+        except OSError:  # it is another user's by now
+            return
+
+    def _reap(self) -> None:
+        """Take what is new of all children: as process 1 we also inherit those of others."""
+        while self._ended is None:
+            try:
+                pid, status, usage = os.wait4(-1, os.WNOHANG | os.WUNTRACED | os.WCONTINUED)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+            if pid != self.child:
+                continue
+            self._stopped = os.WIFSTOPPED(status)
+            if self._stopped:
+                self._stop_too(os.WSTOPSIG(status))
+            elif not os.WIFCONTINUED(status):
+                self._ended = status, usage
+
+    def _stop_too(self, number: int) -> None:
+        """Stop as the child was, so that the shell we were started from gets its prompt back."""
+        if number not in _STOPS and not (number == _signal.SIGSTOP and _in_foreground()):
+            return
+        if _signal.SIGCONT in _signal.sigpending():
+            return  # it goes on already
+        if number != _signal.SIGSTOP:
+            _signal.signal(number, _signal.SIG_DFL)
+        os.kill(os.getpid(), number)  # one with that of the terminal, as long as it is blocked
+        _signal.pthread_sigmask(_signal.SIG_UNBLOCK, (number,))  # returns when we are continued
+        _signal.pthread_sigmask(_signal.SIG_BLOCK, (number,))
+
+    def _is_for_child(self, info: _signal.struct_siginfo) -> bool:
+        """Tell what somebody sent to us from what the terminal sent to the child as well.
+
+        `si_code` is positive where the kernel is the sender; see sigaction(2).
+        """
+        if info.si_code <= 0:
+            if info.si_pid == os.getpid():
+                return False
+            if info.si_pid == self.child and not self._is_first:
+                return False  # what the child itself sends is not for it, but to process 1
+            if info.si_signo == _signal.SIGCONT:
+                return self._is_to_continue()
+        elif info.si_signo == _signal.SIGHUP:  # a terminal that is closed tells its leader only
+            if os.getsid(0) != os.getpid():
+                return False
+        elif info.si_signo in _BY_KERNEL:  # else an alarm that was set before we were started
+            return False
+        return not self._is_deaf or _takes(self.child, info.si_signo) is not False
+
+    def _is_to_continue(self) -> bool:
+        """Tell whether a SIGCONT is for the child: a shell's is for our whole group."""
+        self._reap()
+        if self._ended is not None:
+            return False
+        return self._stopped or self._is_first or self._group_sender != 0
+
+
+def _is_first() -> bool:
+    """Tell whether we are process 1 of a container: its programs mean themselves by that."""
+    return os.getpid() == 1
+
+
+@guarded
+def _takes(pid: int, number: int) -> bool:
+    """Tell whether a process would get a signal if it were process 1.
+
+    The kernel discards what process 1 neither catches nor blocks; see pid_namespaces(7). If /proc
+    does not tell, it gets everything: a command that cannot be stopped would be worse.
+    """
+    if not _can_look_into(pid):
+        return True
+    deaf, blocks, ran = 0, 0, ""
+    for _ in range(1000):
+        status = dict(line.split(":\t", 1) for line in _text(f"/proc/{pid}/status").splitlines())
+        if "SigCgt" not in status:
+            break
+        caught, blocked = (int(status[n], 16) >> (number - 1) & 1 for n in ("SigCgt", "SigBlk"))
+        waits_in, before = _text(f"/proc/{pid}/wchan"), ran
+        ran = _text(f"/proc/{pid}/schedstat").partition(" ")[0]
+        # In sigwait(3), and until it has run after that, SigBlk is without what it waits for.
+        if caught or "sigtimedwait" in waits_in or blocks == 20:
+            return True
+        is_sure = waits_in not in ("", "0") or (before and ran != before)
+        deaf = deaf + 1 if is_sure and not blocked else 0
+        blocks = blocks + 1 if is_sure and blocked else 0  # not only for the time of a fork
+        if deaf == 2:
+            return False
+        time.sleep(0.001)
+    return True
+
+
+def _can_look_into(pid: int) -> bool:
+    """Tell whether /proc is of our namespace, and shows us what a process waits in."""
+    try:
+        os.readlink(f"/proc/{pid}/exe")  # needs the same right
+        return os.readlink("/proc/self") == str(os.getpid())
+    except OSError:
+        return False
+
+
+@guarded
+def _group_sender() -> int:
+    """Return the id of our parent if it signals us as a group without a terminal; else 0.
+
+    dumb-init does, and tini if told so. Not for others: a program that kills the group of a process
+    it has started must reach the command, and SIGKILL cannot be passed on.
+    """
+    if os.getpgrp() != os.getpid():
+        return 0
+    fields = procfs.stat_fields("self")
+    if fields is None or fields[4] != "0":  # tty_nr, see proc(5)
+        return 0
+    init = os.getppid()
+    name = procfs.name_of(init) or ""
+    if name == "dumb-init" or (name.startswith("tini") and _has_option_g(init)):
+        return init
+    return 0
+
+
+def _has_option_g(tini: int) -> bool:
+    if "TINI_KILL_PROCESS_GROUP" in os.environ:
+        return True
+    words = iter(_text(f"/proc/{tini}/cmdline").split("\0")[1:])
+    for word in words:
+        if not word.startswith("-") or word == "--":
+            return False
+        if "g" in word:
+            return True
+        if word in ("-p", "-e"):
+            next(words, None)
+    return False
+
+
+@guarded
+def _leave_group() -> None:
+    """In the child: lead a group, and drop what came for the old one: our parent has it too."""
+    os.setpgid(0, 0)
+    while _signal.sigpending():
+        _signal.sigtimedwait(_signal.sigpending(), 0)
+
+
+def _in_foreground() -> bool:
+    try:
+        terminal = os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        return os.tcgetpgrp(terminal) == os.getpgrp()
+    except OSError:
+        return False
+    finally:
+        os.close(terminal)
+
+
+def end_like(status: int) -> NoReturn:
+    """End as a wait status says: with the same exit status, or killed by the same signal."""
+    if os.WIFEXITED(status):
+        os._exit(os.WEXITSTATUS(status))
+    number = os.WTERMSIG(status)
+    if not _is_first():  # which no signal of its own kills
+        _leave_no_core()
+        if number != _signal.SIGKILL:
+            _signal.signal(number, _signal.SIG_DFL)
+        _signal.pthread_sigmask(_signal.SIG_UNBLOCK, (number,))
+        os.kill(os.getpid(), number)
+    os._exit(128 + number)
+
+
+def _leave_no_core() -> None:
+    """Let the command's core dump be the only one; 1 also stops a handler, see core(5)."""
+    import resource
+
+    _, hard = resource.getrlimit(resource.RLIMIT_CORE)
+    resource.setrlimit(resource.RLIMIT_CORE, (1 if hard else 0, hard))
+
+
+def oom_counter(proc: str = "/proc") -> str | None:
+    """Return the file in which the kernel counts the out-of-memory kills of our own cgroup.
+
+    None if it cannot be seen. The whole machine's count says nothing about us.
+    """
+    return next((file for file in _counters(proc) if _OOM_KILL in _text(file)), None)
+
+
+def oom_kills(counter: str | None) -> int:
+    """Return how many processes the kernel has killed so far, by a file that counts them."""
+    count = _text(counter).rpartition(_OOM_KILL)[2].split() if counter else []
+    return int(count[0]) if count else 0
+
+
+def _counters(proc: str) -> Iterator[str]:
+    """Yield the files that may count them, of both versions; see cgroups(7), proc(5).
+
+    A mount shows the hierarchy from a root on that may be our own cgroup, as in a container; one
+    that begins above what we see of it (`/..`) tells of others.
+    """
+    paths: dict[str, str] = {}
+    for line in _text(f"{proc}/self/cgroup").splitlines():
+        _, controllers, path = line.split(":", 2)
+        paths.update(dict.fromkeys(controllers.split(","), path.rstrip("/")))
+    for line in _text(f"{proc}/self/mountinfo").splitlines():
+        mount, _, source = line.partition(" - ")
+        kind, *rest = source.split(" ")
+        if kind == "cgroup2":  # the second counts the groups below ours as well
+            controller, files = "", ["memory.events.local", "memory.events"]
+        elif kind == "cgroup" and "memory" in rest[-1].split(","):
+            controller, files = "memory", ["memory.oom_control"]
+        else:
+            continue
+        root, place = mount.split(" ")[3:5]
+        path, root = f"{paths.get(controller)}/", root.rstrip("/") + "/"
+        if path.startswith(root):
+            yield from (f"{place}/{path[len(root) :]}{file}" for file in files)
+
+
+def _text(file: str) -> str:
+    try:
+        with open(file, encoding="utf-8", errors="replace") as opened:
+            return opened.read()
+    except OSError:
+        return ""

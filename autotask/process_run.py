@@ -1,0 +1,172 @@
+"""The run of a whole program, from inside: where no parent stands outside to record it.
+
+Of an uncaught exception the interpreter itself keeps word in `sys.last_value`, whatever has
+become of sys.excepthook (Typer and others replace it). A status given to `sys.exit` or `exit` is
+noted on the way. `raise SystemExit(3)` written out cannot be seen: the interpreter
+has let go of that exception before it calls anybody.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from _thread import get_ident
+
+from autotask import recorder
+from autotask.exit_hooks import StandIn
+from autotask.guard import guarded
+from autotask.naming import is_pex, is_tool, process_name
+from autotask.run import Outcome, exited, passed_on, raised
+from autotask.settings import PARENT
+from autotask.stdlib import standard
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import ModuleType
+    from typing import Any
+
+    from autotask.run import Run
+
+_exit_code: list[object] = []
+
+
+def begin() -> None:
+    """Open this process's own run, if it is one: a root process with a script or a module."""
+    wanted = recorder.settings()
+    if os.environ.get(PARENT) and (wanted.process == "auto" or not _is_main_interpreter()):
+        return  # it is inside another one
+    task = process_name(wanted)
+    if task is None and is_tool():
+        os.environ["AUTOTASK_PROCESS"] = "0"  # what pip starts to build a package is no task
+    if task is None or is_pex(sys.argv[0]):  # it will drop us before the end
+        return
+    run = recorder.start_program(task)
+    if run is not None:
+        follow([run])
+
+
+def follow(runs: list[Run]) -> None:
+    """Note how this program ends, and end these runs with it: the outermost is the first."""
+    _note_exits()
+    script = sys.modules.get("__main__") if _is_script() else None
+    standard("atexit").register(_finish, runs, script)
+
+
+def _is_main_interpreter() -> bool:
+    """Tell whether this is the process's first interpreter, which has the program's one run."""
+    try:
+        if sys.version_info >= (3, 13):
+            interpreters = standard("_interpreters")
+        else:
+            interpreters = standard("_xxsubinterpreters")
+    except ImportError:
+        return True
+    return bool(interpreters.get_current() == interpreters.get_main())
+
+
+@guarded
+def explain(run_id: str) -> None:
+    """Leave word of the exception that this process dies of: the launcher sees only its status."""
+    exc = last_exception()
+    if exc is not None and not _was_caught(exc):
+        recorder.journal_raised(run_id, exc)
+
+
+def last_exception() -> BaseException | None:
+    """Return the exception that nobody caught, None where there was none."""
+    found = getattr(sys, "last_exc", None) or getattr(sys, "last_value", None)
+    if isinstance(found, SystemExit):  # kept where `python -i` went on after it
+        return None
+    return found if isinstance(found, BaseException) else None
+
+
+def _was_caught(exc: BaseException) -> bool:
+    """Tell whether somebody has caught and kept it, as pytest and IPython do for debuggers.
+
+    What nobody catches leaves the outermost frame of its thread.
+    """
+    step = exc.__traceback__
+    return step is not None and step.tb_frame.f_back is not None
+
+
+def _is_script() -> bool:
+    """Tell whether this runs a script and no more: no prompt comes after it."""
+    return sys.argv[0] not in ("", "-", "-c", "-m") and not sys.flags.inspect
+
+
+def _note_exits() -> None:
+    """Note the status that the program gives to its exit; the exit itself is left alone."""
+    thread = get_ident()
+
+    @guarded
+    def note(*given: object, **named: object) -> None:
+        if len(given) > 1 or named:
+            return  # it will refuse that
+        if get_ident() == thread and not _is_at_exit():  # elsewhere it ends a thread alone
+            _exit_code[:] = given or (None,)
+
+    def leave(original: Any, *args: Any, **kwargs: Any) -> None:
+        note(*args, **kwargs)
+        original(*args, **kwargs)
+
+    def autotask_system_exit(code: object = None) -> SystemExit:
+        note(code)
+        return SystemExit(code)
+
+    setattr(sys, "exit", StandIn(sys.exit, leave))  # noqa: B010  mypy: it never returns
+    sitebuiltins: Any = sys.modules.get("_sitebuiltins")  # of exit() and quit(), which raise it
+    if sitebuiltins is not None:
+        sitebuiltins.SystemExit = autotask_system_exit
+
+
+def _is_at_exit() -> bool:
+    """Tell whether an atexit function runs, which changes no exit status any more.
+
+    Below all else is then that function, no script nor what runs a module or (PyPy) everything.
+    """
+    frame = sys._getframe()
+    while frame.f_back is not None:
+        frame = frame.f_back
+    if "greenlet" in sys.modules:  # each has a bottom of its own
+        return False
+    return frame.f_code.co_name not in ("<module>", "_run_module_as_main", "entry_point")
+
+
+@guarded
+def _finish(runs: list[Run], script: ModuleType | None) -> None:
+    outcome = _outcome(runs[-1], script)
+    for run in reversed(runs):
+        recorder.end(run, outcome)
+        if outcome.status == "failure":
+            outcome = recorder.nested(run, outcome)
+
+
+def _outcome(run: Run, script: ModuleType | None) -> Outcome:
+    exc = last_exception()
+    if exc is not None and not (_exit_code and _was_caught(exc)):
+        return recorder.judged(exc, run)
+    status = _status(script)
+    if isinstance(status, (int, type(None))):
+        outcome = exited(status)
+        cause = recorder.failed_inside(run, outcome.exit_code)
+    else:  # a text of its own: only a task that has given one can be why
+        outcome = raised(SystemExit(status))
+        cause = recorder.failed_inside(run, 1) if run.failed and run.failed[1] == 1 else None
+    return passed_on(outcome, cause) if outcome.status == "failure" and cause else outcome
+
+
+def _status(script: ModuleType | None) -> object:
+    """Return what the program gave to its exit, where that counts; None is success.
+
+    From a script that has returned, CPython takes `__file__` back, but not from one that was left
+    by SystemExit: where it is gone, what was noted was caught.
+    """
+    if script is not None and not hasattr(script, "__file__"):
+        return None if _was_opened(script) else 1 if os.path.isdir(sys.argv[0]) else 2
+    return _exit_code[0] if _exit_code else None
+
+
+def _was_opened(script: ModuleType) -> bool:
+    """Tell whether the interpreter got as far as to give the script's module a loader."""
+    loader = getattr(script, "__loader__", None)
+    return getattr(loader, "__name__", "") != "BuiltinImporter"

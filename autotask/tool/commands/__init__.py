@@ -1,0 +1,1 @@
+"""The subcommands of `autotask`, one file each."""

@@ -1,0 +1,111 @@
+"""`autotask bundle`: write a folder that starts the agent wherever PYTHONPATH names it.
+
+    DIR/sitecustomize.py    the template, told that it is bundled
+    DIR/usercustomize.py    which runs it where another agent's sitecustomize comes first
+    DIR/autotask.d/         the package, under a name that nobody can import
+    DIR/autotask.d/wrapt/   what we use of wrapt
+
+Source alone, so that it is at home in each Python from 3.9 on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import shlex
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import autotask
+from autotask.tool import output
+from autotask.tool.errors import ToolError
+from autotask.tool.quantities import size_text
+
+SUMMARY = "write a folder for containers, which PYTHONPATH alone turns on"
+DESCRIPTION = """\
+Write the part of autotask that runs in a process, and nothing else, into a folder: to be copied
+into an image or mounted, read-only, anywhere. PYTHONPATH=DIR turns it on in each Python from 3.9
+on; to older ones it is nothing."""
+EXAMPLES = """\
+  autotask bundle /opt/autotask
+"""
+
+_PACKAGE = Path(autotask.__file__).resolve().parent
+_TEMPLATE = _PACKAGE.parent / "sitecustomize_template"
+_INSIDE = "autotask.d"
+_OUTSIDE = ("around/launch.py", "around/leads_to.py", "tool/")  # all else runs in the program
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument("folder", metavar="DIR", type=Path, help="where to write it")
+    parser.add_argument(
+        "--force",
+        action="store_true",
+        help="replace an earlier bundle",
+    )
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Write the bundle, and say what turns it on."""
+    folder: Path = arguments.folder.absolute()
+    if folder.exists() and any(folder.iterdir()):
+        if not (folder / _INSIDE).is_dir() or (folder / _INSIDE).is_symlink():
+            raise ToolError(f"{folder} is not empty and not a bundle: choose another folder")
+        if not arguments.force:
+            raise ToolError(f"{folder} is a bundle already; use --force to replace it")
+    files = dict(_files())
+    _write(folder, files)
+    print(f"{len(files)} files, {size_text(sum(map(len, files.values())))}; what turns it on:")
+    print(f"PYTHONPATH={output.clean(shlex.quote(str(folder)))}")
+
+
+def _write(folder: Path, files: dict[str, bytes]) -> None:
+    """Write files that any user may read, whatever the umask is."""
+    if not folder.exists():
+        folder.mkdir(parents=True)
+        folder.chmod(0o755)
+    if (folder / _INSIDE).exists():
+        shutil.rmtree(folder / _INSIDE)
+    for name, data in files.items():
+        path = folder / name
+        if not path.parent.exists():
+            path.parent.mkdir()
+            path.parent.chmod(0o755)
+        path.unlink(missing_ok=True)
+        path.write_bytes(data)
+        path.chmod(0o644)
+
+
+def _files() -> Iterator[tuple[str, bytes]]:
+    """Yield the names of a bundle's files and what is in them, those of a folder before deeper."""
+    template = (_TEMPLATE / "sitecustomize.py").read_bytes()
+    yield "sitecustomize.py", template.replace(b"_BUNDLED = False", b"_BUNDLED = True")
+    yield "usercustomize.py", (_TEMPLATE / "usercustomize.py").read_bytes()
+    yield f"{_INSIDE}/LICENSE", _licence("autotask-agent")
+    for path in sorted(_PACKAGE.rglob("*.py")):
+        name = path.relative_to(_PACKAGE)
+        if not str(name).startswith(_OUTSIDE):
+            yield f"{_INSIDE}/{name}", path.read_bytes()
+    yield f"{_INSIDE}/wrapt/LICENSE", _licence("wrapt")
+    for path in _modules_of_wrapt():
+        yield f"{_INSIDE}/wrapt/{path.name}", path.read_bytes()
+
+
+def _modules_of_wrapt() -> list[Path]:
+    """Return the files of those modules of wrapt that we use, which are the ones imported."""
+    importlib.import_module("autotask.wrapt.wrappers")
+    names = [name for name in sys.modules if name.startswith("autotask.wrapt.")]
+    return [Path(str(sys.modules[name].__file__)) for name in sorted(names)]
+
+
+def _licence(distribution: str) -> bytes:
+    ours = _PACKAGE.parent / "LICENSE"
+    if distribution == "autotask-agent" and ours.exists():  # a checkout
+        return ours.read_bytes()
+    from importlib import metadata  # 20 ms, which all commands would pay
+
+    files = metadata.files(distribution) or ()
+    return next(file.read_binary() for file in files if file.name.startswith("LICENSE"))

@@ -1,0 +1,1 @@
+"""What `autotask doctor` looks at."""

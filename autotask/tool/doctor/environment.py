@@ -1,0 +1,259 @@
+"""Look into the environment of a command's Python: what it is, and what is installed there.
+
+The interpreter itself says little, for it may be any: where it looks for modules. What lies there
+is read from here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import json
+import os
+import re
+import subprocess
+import tempfile
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from autotask.around import launch
+from autotask.around.leads_to import Command, read
+from autotask.homes import make_folder
+from autotask.naming import is_pex, python_program
+from autotask.settings import Settings
+from autotask.tool import supported
+from autotask.tool.errors import ToolError
+from autotask.tool.journal import ownership
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from importlib_metadata import EntryPoints
+
+_SETTING = "AUTOTASK_PLUGINS"
+GROUP = "autotask.frameworks"
+_MARK = "autotask found: "
+_UNSEEN = {"AUTOTASK_PROCESS": "0", "AUTOTASK_FUNCTIONS": ""}  # a probe of ours has no runs
+_PATIENCE = 30.0  # seconds for an interpreter to start
+
+# Any interpreter has to understand it.
+_SELF = """
+import sys
+sys.path[:] = [entry for entry in sys.path if entry]  # nothing of the current folder is imported
+import json, os
+agent, module = sys.modules.get("autotask.agent"), sys.modules.get("sitecustomize")
+sys.stdout.write("\\n" + %r + json.dumps({
+    "version": "%%d.%%d.%%d" %% sys.version_info[:3],
+    "implementation": getattr(getattr(sys, "implementation", None), "name", "cpython"),
+    "prefix": sys.prefix,
+    "executable": sys.executable,
+    "flags": [letter for letter, name in (
+        ("I", "isolated"), ("E", "ignore_environment"), ("S", "no_site")
+    ) if getattr(sys.flags, name, 0)],
+    "path": sys.path,
+    "pythonpath": os.environ.get("PYTHONPATH"),
+    "agent": getattr(agent, "__file__", None) if agent in sys.meta_path else None,
+    "sitecustomize": getattr(module, "__file__", None),
+}) + "\\n")
+"""
+# What the agent does with a plugin, with a clock; the framework itself is loaded before.
+_PLUGIN = """
+import sys
+sys.path[:] = [entry for entry in sys.path if entry]
+import json, time
+watched, name, function = sys.argv[1:]
+said = {}
+try:
+    __import__(watched)
+    from autotask import imports
+    imports.load("frameworks")
+    began = time.perf_counter()
+    try:
+        __import__(name)
+        said["seconds"] = time.perf_counter() - began
+        getattr(sys.modules[name], function)(sys.modules[watched])
+    except BaseException as problem:
+        said["error"] = "%%s: %%s" %% (type(problem).__name__, problem)
+except ImportError as problem:
+    said["unwatched"] = str(problem)
+sys.stdout.write("\\n" + %r + json.dumps(said) + "\\n")
+"""
+
+# Where modules lie, without running a package around them as importlib.util.find_spec would.
+_MODULES = """
+import sys
+sys.path[:] = [entry for entry in sys.path if entry]
+import json
+from importlib.machinery import PathFinder
+from importlib.util import find_spec
+folder, said = sys.argv[1], {}
+sys.path.insert(0, folder)
+for name in sys.argv[2:]:
+    top, *below = name.split(".")
+    try:
+        spec = find_spec(top)
+        for word in below:
+            spec = PathFinder.find_spec(spec.name + "." + word, spec.submodule_search_locations)
+        said[name] = spec.origin or ""
+    except Exception:
+        said[name] = None
+sys.stdout.write("\\n" + %r + json.dumps(said) + "\\n")
+"""
+
+
+class Plugin(NamedTuple):
+    """An entry point of our group: the module that is watched, and who is told of it."""
+
+    watched: str
+    target: str
+    distribution: str
+    version: str
+
+    @property
+    def setting(self) -> str:
+        """Write it for AUTOTASK_PLUGINS."""
+        return f"{self.watched}={self.target}"
+
+    @property
+    def is_valid(self) -> bool:
+        """Tell whether the agent can read it."""
+        return bool(Settings({_SETTING: self.setting}).plugins)
+
+
+class Environment:
+    """A command's Python in the environment that `autotask-run` gives it."""
+
+    def __init__(self, words: list[str]) -> None:
+        self.words = words
+        environ = dict(os.environ)
+        launcher = Settings(environ)
+        launch.equip(environ, launcher, words)
+        self._launcher = launcher
+        self.remembered = None if _SETTING in os.environ else environ.get(_SETTING)
+        self.command: Command = read(words, environ)
+        self.settings = Settings(self.command.environ)
+        self.said: dict[str, Any] = {}  # what the interpreter says of itself
+        self.problem = ""  # why it says nothing
+        if self.command.python:
+            self.said = self._ask(_SELF % _MARK, _UNSEEN)
+
+    def _ask(self, code: str, environ: dict[str, str], *words: str) -> dict[str, Any]:
+        """Run code in the interpreter, with the command's own options."""
+        assert self.command.python
+        line = [self.command.python, *self.command.options, "-c", code, *words]
+        try:
+            done = subprocess.run(
+                line,
+                env={**self.command.environ, **environ},
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                timeout=_PATIENCE,
+                check=False,
+            )
+        except (OSError, subprocess.TimeoutExpired) as problem:
+            self.problem = str(problem)
+            return {}
+        for text in reversed(done.stdout.decode(errors="replace").splitlines()):
+            if text.startswith(_MARK):
+                said: dict[str, Any] = json.loads(text[len(_MARK) :])
+                return said
+        errors = done.stderr.decode(errors="replace").strip().splitlines()
+        self.problem = errors[-1] if errors else f"status {done.returncode}"
+        return {}
+
+    @functools.cached_property
+    def script(self) -> str | None:
+        """Return the script that the interpreter is to run, as it is written."""
+        words = self.command.words[1:]
+        name = python_program(words)
+        return next((word for word in words if name and os.path.basename(word) == name), None)
+
+    @property
+    def pex(self) -> str | None:
+        """Return the script, if it is a PEX file."""
+        return self.script if self.script and is_pex(self.script) else None
+
+    @property
+    def path(self) -> list[str]:
+        """Return where the interpreter looks for modules."""
+        return [str(entry) for entry in self.said.get("path", [])]
+
+    @functools.cached_property
+    def _installed(self) -> dict[str, tuple[str, EntryPoints]]:
+        """The versions and entry points of the distributions, by their normalised names."""
+        from importlib_metadata import distributions  # 30 ms, for who asks for it
+
+        found: dict[str, tuple[str, EntryPoints]] = {}
+        for one in distributions(path=self.path):
+            with contextlib.suppress(Exception):  # half removed, or damaged
+                name = re.sub(r"[-_.]+", "-", one.name).lower()
+                found.setdefault(name, (one.version, one.entry_points))
+        return found
+
+    def frameworks(self) -> dict[str, str | None]:
+        """Return the version of each framework that is installed there, None for none."""
+        return {name: self._installed.get(name, (None,))[0] for name in supported.FRAMEWORKS}
+
+    @functools.cached_property
+    def plugins(self) -> list[Plugin]:
+        """The plugins that are installed there."""
+        return sorted(
+            Plugin(point.name, point.value.replace(" ", ""), name, version)
+            for name, (version, points) in self._installed.items()
+            for point in points.select(group=GROUP)
+        )
+
+    @property
+    def named(self) -> list[str] | None:
+        """The items of AUTOTASK_PLUGINS; None where nobody has set it, but `autotask-run` would."""
+        if self.command.environ.get(_SETTING) == self.remembered:
+            return None
+        return [f"{one}={module}:{function}" for one, module, function in self.settings.plugins]
+
+    @property
+    def plugins_setting(self) -> str:
+        """Return what AUTOTASK_PLUGINS has to be for them."""
+        return ",".join(plugin.setting for plugin in self.plugins if plugin.is_valid)
+
+    def remember(self) -> None:
+        """Let `autotask-run` know of the plugins, at its next start.
+
+        A wrapper that is called `python` may lead elsewhere the next time.
+        """
+        python = self.command.python
+        home = ownership.find(self._launcher).own if self._launcher.home else None
+        if home and python and self.said:
+            folder = launch.environment_of(python)
+            if folder == launch.environment_of(self.said["executable"]) and folder.isprintable():
+                _remember(home, folder, self.plugins_setting)
+
+    def try_plugin(self, plugin: Plugin) -> dict[str, Any]:
+        """Do what the agent would do with a plugin; return `seconds`, `error` or `unwatched`."""
+        module, _, function = plugin.target.partition(":")
+        words = (plugin.watched, module, function)
+        return self._ask(_PLUGIN % _MARK, {**_UNSEEN, _SETTING: ""}, *words)
+
+    def find_modules(self, names: Sequence[str], folder: str) -> dict[str, str | None]:
+        """Return the files of modules, looked for in *folder* first; None where there is none."""
+        return self._ask(_MODULES % _MARK, _UNSEEN, folder, *names) if names else {}
+
+
+def _remember(home: str, folder: str, setting: str) -> None:
+    """Note what was found in an environment, for `launch.known_plugins`."""
+    known = launch.known_plugins(home)
+    if known.get(folder, "") == setting:
+        return
+    known[folder] = setting
+    text = "".join(f"{key}\t{value}\n" for key, value in known.items() if value)
+    make_folder(home)
+    path = os.path.join(home, launch.PLUGINS)
+    with tempfile.NamedTemporaryFile(dir=home, delete=False) as file:
+        file.write(text.encode("utf-8", "surrogateescape"))
+    os.replace(file.name, path)
+
+
+def default_command() -> list[str]:
+    """Return the Python that one gets by its name."""
+    for name in ("python3", "python"):
+        if read([name], os.environ).python:
+            return [name]
+    raise ToolError("no python3 on the PATH: name a command after `--`")

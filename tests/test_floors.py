@@ -1,0 +1,198 @@
+"""Who imports whom: the floors of the house, and what a stranger's process has to carry."""
+
+from __future__ import annotations
+
+import ast
+import graphlib
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from support import INSTALLED, run_program, write
+
+pytestmark = pytest.mark.installed
+
+# Of the standard library, what each task may have to load, and what only rare ways lead to.
+ALWAYS = frozenset("__future__ _thread os sys time".split())
+RARELY = frozenset("_signal atexit fnmatch re zipimport".split())
+UNSEEN = frozenset(  # by `standard`
+    "_contextvars _interpreters _socket _xxsubinterpreters atexit fcntl pwd resource select".split()
+)
+RARE = frozenset(  # modules of ours
+    "boot_id command_name debuglog exec_handover failures functions homes masking putenv shell_line"
+    " stderr_journal wrapper wrapper_commands wrapt".split()
+)
+OF_ONE = {
+    # themselves imported only when something failed
+    "autotask.failures": frozenset(("re",)),
+    "autotask.masking": frozenset(("re",)),
+    # and this one when asked for
+    "autotask.functions": frozenset(("autotask.wrapt.wrappers", "copy", "inspect", "types")),
+}
+
+
+class Import(NamedTuple):
+    """One module imported by another, as it is imported itself or only in a function."""
+
+    module: str
+    imported: str
+    at_once: bool
+
+
+def modules() -> dict[str, Path]:
+    found = {}
+    for path in sorted((INSTALLED / "autotask").rglob("*.py")):
+        words = path.relative_to(INSTALLED).with_suffix("").parts
+        found[".".join(words[:-1] if words[-1] == "__init__" else words)] = path
+    return found
+
+
+MODULES = modules()
+
+
+def imports() -> list[Import]:
+    """List all imports of the package, but those that only a type checker follows."""
+    return [
+        Import(module, imported, at_once)
+        for module, path in MODULES.items()
+        for imported, at_once in _imports(ast.parse(path.read_text(encoding="utf-8")).body, True)
+    ]
+
+
+def _imports(body: list[ast.stmt], at_once: bool) -> Iterator[tuple[str, bool]]:
+    for statement in body:
+        if isinstance(statement, ast.If) and ast.unparse(statement.test) == "TYPE_CHECKING":
+            yield from _imports(statement.orelse, at_once)
+        elif isinstance(statement, ast.Import):
+            yield from ((alias.name, at_once) for alias in statement.names)
+        elif isinstance(statement, ast.ImportFrom):
+            assert statement.level == 0, f"a relative import: {ast.unparse(statement)}"
+            for alias in statement.names:
+                whole = f"{statement.module}.{alias.name}"
+                yield (whole if whole in MODULES else str(statement.module)), at_once
+        else:
+            inside = isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef))
+            yield from _imports(_blocks(statement), at_once and not inside)
+
+
+def _blocks(statement: ast.AST) -> list[ast.stmt]:
+    """Return the statements directly inside a compound one, its handlers' and cases' too."""
+    found: list[ast.stmt] = []
+    for child in ast.iter_child_nodes(statement):
+        if isinstance(child, ast.stmt):
+            found.append(child)
+        elif isinstance(child, ast.ExceptHandler) or type(child).__name__ == "match_case":
+            found += _blocks(child)
+    return found
+
+
+def floor(module: str) -> str:
+    """Return the floor of a module: the folder in which it is."""
+    folder = module.split(".")[1:2]
+    return {"around": "around", "tool": "tool"}.get("".join(folder), "in process")
+
+
+IN_PROCESS = frozenset(
+    module
+    for module in MODULES
+    if floor(module) == "in process" and not module.startswith("autotask.frameworks.")
+) - {"autotask"}
+
+
+def test_imports_only_go_down() -> None:
+    below = {
+        "in process": {"in process"},
+        "around": {"in process", "around"},
+        "tool": {"in process", "around", "tool"},
+    }
+    ours = [one for one in imports() if one.imported in MODULES]
+    assert len(ours) > 50
+    assert [one for one in ours if floor(one.imported) not in below[floor(one.module)]] == []
+
+
+def test_the_part_in_the_process_brings_nothing_along() -> None:
+    strange = [
+        one
+        for one in imports()
+        if floor(one.module) == "in process"
+        and one.imported not in MODULES
+        and one.imported not in ALWAYS | OF_ONE.get(one.module, frozenset())
+        and (one.at_once or one.imported not in RARELY)
+    ]
+    assert strange == []
+
+
+def test_what_the_program_may_have_itself_is_taken_without_a_trace() -> None:
+    calls = [
+        node
+        for path in MODULES.values()
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "standard"
+    ]
+    assert {ast.literal_eval(call.args[0]) for call in calls} == UNSEEN
+
+
+def test_the_launcher_needs_only_the_standard_library() -> None:
+    outside = {one.imported for one in imports() if floor(one.module) == "around"} - set(MODULES)
+    assert {name for name in outside if not _is_standard(name)} == set()
+
+
+def _is_standard(name: str) -> bool:
+    names = getattr(sys, "stdlib_module_names", None)  # 3.10
+    return names is None or name.partition(".")[0] in names
+
+
+def test_nothing_is_imported_in_a_circle() -> None:
+    graph: dict[str, set[str]] = {module: set() for module in MODULES}
+    for one in imports():
+        if one.at_once and one.imported in MODULES:
+            graph[one.module].add(one.imported)
+    try:
+        graphlib.TopologicalSorter(graph).prepare()
+    except graphlib.CycleError as problem:
+        pytest.fail(" -> ".join(reversed(problem.args[1])))
+
+
+AT_EXIT = "import atexit, sys; atexit.register(lambda: print(*sorted(sys.modules)))\n"
+
+
+def added(*command: str | Path) -> set[str]:
+    """Run a program bare and with the agent; return the modules that it loads on top."""
+    bare, ours = (run_program(*command, under=under) for under in ("bare", "path"))
+    assert (bare.status, ours.status, ours.stderr) == (0, 0, bare.stderr)
+    return set(ours.stdout.split()) - set(bare.stdout.split())
+
+
+def test_an_idle_process_carries_two_modules() -> None:
+    with_sitecustomize = {"sitecustomize"}  # where the machine has one, it is in both
+    assert added("-c", AT_EXIT) - with_sitecustomize == {"autotask", "autotask.agent"}
+
+
+def test_nothing_of_ours_stays_on_the_path() -> None:
+    script = "import sys; print([entry for entry in sys.path if 'sitecustomize' in entry])"
+    assert run_program("-c", script).stdout == "[]\n"
+
+
+def test_a_task_carries_our_modules_and_nothing_else(
+    tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("click")
+    monkeypatch.delenv("AUTOTASK_DEBUG", raising=False)
+    program = AT_EXIT + "import click\n@click.command()\ndef hello(): pass\nhello()\n"
+    script = write(tmp_path / "shop.py", program)
+    run_program(script)  # the very first run has a home to make
+    found = added(script)
+    assert (home / "journal").exists()
+    assert found - {"atexit"} == {  # that up to 3.9
+        "autotask",
+        *(IN_PROCESS - {f"autotask.{name}" for name in RARE}),
+        "autotask.frameworks.click",
+    }
+
+
+def test_no_module_of_ours_stands_in_the_way_of_the_programs_own(tmp_path: Path) -> None:
+    write(tmp_path / "journal.py", "mine = True")
+    write(tmp_path / "shop.py", "import journal; assert journal.mine")
+    assert run_program(tmp_path / "shop.py", cwd=tmp_path).status == 0
