@@ -547,7 +547,7 @@ ELSEWHERE = {
         f"autotask.{name}"
         for name in (
             "command_name:_has_assignments command_name:_after_shell command_name:_of_line"
-            " command_name:_is_known looked_through:_line_of_su shell_line:commands"
+            " command_name:_is_known wrapper_commands:_line_of_su shell_line:commands"
             " shell_line:is_assignment shell_line:_simple shell_line:_Reader.__init__"
             " shell_line:_Reader.parts shell_line:_Reader._step shell_line:_Reader._end_word"
             " shell_line:_Reader._operator shell_line:_Reader._redirect shell_line:_Reader._piece"
@@ -592,7 +592,7 @@ class Place:
         """Return the programs that come to a function: its framework's own, else the first."""
         found = [name for name, seen in self.ours.items() if function in seen.reached]
         own = self.tree.functions[function].partition(":")[0].rpartition(".")[2]
-        if own in ("guard", "watch"):  # who do not show each of their ways in one
+        if own in ("guard", "imports"):  # who do not show each of their ways in one
             several = ("functions", "process", "click", "plugins")
             return [name for name in several if name in found] or found[:1]
         if FAULTS == "everywhere":  # as long as an hour
