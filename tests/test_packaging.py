@@ -13,6 +13,7 @@ from importlib import metadata
 from pathlib import Path
 
 import pytest
+from markdown_it import MarkdownIt
 from support import INSTALLED, LAUNCHER, TEMPLATE, run_program, runs, write
 
 import autotask
@@ -59,6 +60,32 @@ def test_the_wheel_holds_the_package_the_template_beside_it_and_the_commands(bui
     assert "autotask/py.typed" in shipped
     # What is tested on the checkout alone is so tested of the wheel, too.
     assert [name for name in shipped if packed[name] != (ROOT / name).read_bytes()] == []
+
+
+def links(page: str) -> list[str]:
+    """Return the targets of all links and images of a page of Markdown."""
+    inline = [part for token in MarkdownIt().parse(page) for part in token.children or ()]
+    return [
+        str(part.attrs[name]) for part in inline for name in ("href", "src") if name in part.attrs
+    ]
+
+
+@pytest.mark.checkout
+def test_the_links_of_the_readme_hold_on_the_package_index(built: Path) -> None:
+    (wheel,) = built.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        (name,) = [name for name in archive.namelist() if name.endswith(".dist-info/METADATA")]
+        head, _, page = archive.read(name).decode().partition("\n\n")
+    (repository,) = re.findall("^Project-URL: Source, (.*)$", head, re.MULTILINE)
+    tree = f"{repository}/blob/v{autotask.__version__}/"
+    expected = []
+    for link in links((ROOT / "README.md").read_text()):
+        relative = "://" not in link
+        file = "README.md" if link.startswith("#") else link.partition("#")[0]
+        assert not relative or (ROOT / file).is_file()
+        expected.append(f"{tree}{'README.md' * link.startswith('#')}{link}" if relative else link)
+    assert links(page) == expected
+    assert any(link.startswith(tree) for link in expected)
 
 
 @pytest.mark.checkout
