@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 WHEEL_VENV := .venv-wheel
 SOURCES := $(shell find autotask sitecustomize_template bin -type f -not -name '*.pyc' 2>/dev/null)
 # Not the template, which Python 2.7 has to read.
-TYPED := autotask bench demo tests
+TYPED := autotask bench demo tests hatch_build.py
 ARGS ?=
 # Signals, alarms, ends: what a busy machine has broken before.
 TIMED := tests/around/test_signals.py tests/around/test_closing.py tests/test_crowds.py tests/test_endings.py \
@@ -92,12 +92,17 @@ $(VENV)/.ready: pyproject.toml bin/autotask-run
 	@$(VENV)/bin/python -m pip install -qq --editable '.[dev]'
 	@touch $@
 
-$(WHEEL_VENV)/.ready: $(VENV)/.ready $(SOURCES) pyproject.toml
+# WHEEL=dist/NAME.whl tests a wheel that is already built: CI builds one and tests it on each Python.
+WHEEL ?= build/wheel/*.whl
+$(WHEEL_VENV)/.ready: $(if $(filter file,$(origin WHEEL)),build/wheel/.ready,$(WHEEL)) pyproject.toml
 	@$(call make_venv,$(WHEEL_VENV))
+	@$(WHEEL_VENV)/bin/python -m pip install -qq "$$(echo $(WHEEL))[dev]"
+	@$(WHEEL_VENV)/bin/python -m pip install -qq --no-deps --force-reinstall $(WHEEL)
+	@touch $@
+
+build/wheel/.ready: $(VENV)/.ready $(SOURCES) pyproject.toml
 	@rm -rf build/wheel
 	@$(BIN)/hatchling build -t wheel -d build/wheel >/dev/null 2>&1
-	@$(WHEEL_VENV)/bin/python -m pip install -qq "$$(echo build/wheel/*.whl)[dev]"
-	@$(WHEEL_VENV)/bin/python -m pip install -qq --no-deps --force-reinstall build/wheel/*.whl
 	@touch $@
 
 define make_venv
