@@ -1,7 +1,7 @@
-"""What Datadog answers, in the one shape that the rest of the tool reads.
+"""Datadog's responses, in the one form that the rest of the tool reads.
 
-What must be a list and is none refuses the answer: taken as empty, it would make monitors a second
-time, or delete them. Inside of it, a field that is missing or of another type is an empty one.
+A response without an expected list is refused: taken as empty, it would create monitors twice, or
+delete them. Inside the list, a field that is missing or has another type counts as empty.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ Json = dict[str, Any]
 
 
 class UnexpectedError(ToolError):
-    """An answer that cannot be read."""
+    """A response that cannot be read."""
 
     def __init__(self, what: str) -> None:
         super().__init__(f"Datadog sent an unexpected response: {what}")
 
 
 def listed(answer: Any, key: str | None = None) -> list[Json]:
-    """Return the objects of an answer that is a list, or holds one under a key."""
+    """Return the objects of a response that is a list, or has one under a key."""
     items = answer if key is None else fields(answer).get(key)
     if not isinstance(items, list):
         raise UnexpectedError(f"no list of {key}" if key else "no list")
@@ -30,18 +30,18 @@ def listed(answer: Any, key: str | None = None) -> list[Json]:
 
 
 def fields(value: Any) -> Json:
-    """Return an object; of anything else an empty one."""
+    """Return an object; for anything else an empty one."""
     return dict(value) if isinstance(value, Mapping) else {}
 
 
 def monitor(answer: Json) -> Json:
-    """Return a monitor whose fields have the types that we read.
+    """Return a monitor whose fields have the expected types.
 
     Raises:
-        UnexpectedError: What a monitor is known by, or may not change, is missing.
+        UnexpectedError: It has no id, or no type.
     """
     if type(answer.get("id")) is not int or not isinstance(answer.get("type"), str):
-        raise UnexpectedError("a monitor without id and type")
+        raise UnexpectedError("a monitor without an id or a type")
     texts = {name: _text(answer.get(name)) for name in ("name", "query", "message")}
     options = fields(answer.get("options"))
     if "scheduling_options" in options:
@@ -55,14 +55,14 @@ def dashboard(answer: Any) -> Json:
     Raises:
         UnexpectedError: It has no id.
     """
-    found = fields(answer)
-    if not isinstance(found.get("id"), str):
-        raise UnexpectedError("a dashboard without id")
-    return found
+    result = fields(answer)
+    if not isinstance(result.get("id"), str):
+        raise UnexpectedError("a dashboard without an id")
+    return result
 
 
 def series(answer: Json) -> Json:
-    """Return a series of a metric: tags, and points of a moment (ms) and a value or None."""
+    """Return a series of a metric: tags, and points of a time (ms) and a value or None."""
     points = answer.get("pointlist")
     return {
         "tag_set": texts_of(answer.get("tag_set")),
@@ -73,8 +73,8 @@ def series(answer: Json) -> Json:
 
 
 def texts_of(value: Any) -> list[str]:
-    """Return the texts of a list."""
-    return [one for one in value if isinstance(one, str)] if isinstance(value, list) else []
+    """Return the strings of a list."""
+    return [item for item in value if isinstance(item, str)] if isinstance(value, list) else []
 
 
 def _text(value: Any) -> str:

@@ -1,6 +1,6 @@
 """Datadog's API, through the `datadog` package.
 
-The package is imported where it is used: most commands do without it, and it is slow to load.
+The package is only imported when it is used: it is slow to load, and most commands do not need it.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 from autotask.tool.datadog import answers, downtimes
+from autotask.tool.datadog.answers import Json
 from autotask.tool.datadog.downtimes import Silence
-from autotask.tool.datadog.monitors import Monitor
 from autotask.tool.datadog.transport import (
     PATIENCE,
     STOPPED,
@@ -26,9 +26,9 @@ from autotask.tool.datadog.transport import (
 )
 from autotask.tool.errors import ToolError
 
-_PAGE = 1000  # monitors: the most that Datadog gives
+_PAGE = 1000  # monitors: the most that Datadog allows
 _DOWNTIMES = 100  # on a page
-_PAGES = 10_000  # at most: a server that gives something for ever is not asked for ever
+_PAGES = 10_000  # at most, in case a server never sends an empty one
 PERMISSIONS = (
     *("monitors_read", "monitors_write", "monitors_downtime"),
     *("dashboards_read", "dashboards_write", "timeseries_query"),
@@ -36,10 +36,10 @@ PERMISSIONS = (
 
 
 class Api:
-    """What is asked of Datadog, with the keys and the site of the environment.
+    """A client with the keys and the site from the environment.
 
     Raises:
-        ToolError: A key or the site is missing or cannot be one.
+        ToolError: A key is missing, or a key or the site is not valid.
     """
 
     def __init__(self, environ: Mapping[str, str]) -> None:
@@ -63,80 +63,85 @@ class Api:
             mute=False,
         )
         STOPPED.clear()
-        plugged: Any = Transport
-        APIClient._http_client = plugged
+        transport: Any = Transport
+        APIClient._http_client = transport
         self._api: Any = api
-        self._submit: Callable[..., Any] = APIClient.submit  # what the package has no class for
+        self._submit: Callable[..., Any] = APIClient.submit  # for what the package has no class for
 
     # Monitors.
 
-    def monitors(self, tags: Sequence[str]) -> list[Monitor]:
-        """Return all monitors that carry all of these tags, in the order of their ids."""
-        found = self._all(
+    def monitors(self, tags: Sequence[str]) -> list[Json]:
+        """Return all monitors that have all of these tags, sorted by id."""
+        candidates = self._all(
             self._api.Monitor.get_all,
             lambda page, _: {"monitor_tags": list(tags), "page": page, "page_size": _PAGE},
         )
-        ours = [one for one in found if set(tags) <= set(answers.texts_of(one.get("tags")))]
-        return sorted(map(answers.monitor, ours), key=lambda one: int(one["id"]))
+        monitors = [
+            answers.monitor(candidate)
+            for candidate in candidates
+            if set(tags) <= set(answers.texts_of(candidate.get("tags")))
+        ]
+        return sorted(monitors, key=lambda monitor: int(monitor["id"]))
 
     def _all(
         self,
-        ask: Callable[..., Any],
+        request: Callable[..., Any],
         page_of: Callable[[int, int], Mapping[str, Any]],
         key: str | None = None,
-    ) -> list[answers.Json]:
+    ) -> list[Json]:
         """Return the objects of all pages.
 
         Args:
-            ask: What takes the words for a page.
-            page_of: Makes these of the page's number and of how many objects there were before.
-            key: Where the objects are in an answer.
+            request: A function of the package.
+            page_of: Its arguments, from the number of the page and of the objects before it.
+            key: The field of a response that has the objects.
         """
-        found: dict[str, answers.Json] = {}
+        objects: dict[str, Json] = {}
         for page in range(_PAGES):
-            answer = self._asked(ask, **page_of(page, len(found)))
-            new = {repr(one.get("id", one)): one for one in answers.listed(answer, key)}
-            if new.keys() <= found.keys():  # not: a short page, the server may give less than asked
+            answer = self._ask(request, **page_of(page, len(objects)))
+            new = {repr(item.get("id", item)): item for item in answers.listed(answer, key)}
+            # A short page need not be the last one: the server may send less than asked for.
+            if new.keys() <= objects.keys():
                 break
-            found.update(new)
-        return list(found.values())
+            objects.update(new)
+        return list(objects.values())
 
-    def validate(self, monitor: Monitor) -> None:
-        """Let Datadog look at a monitor without making it."""
-        self._asked(self._api.Monitor.validate, **monitor)
+    def validate(self, monitor: Json) -> None:
+        """Let Datadog check a monitor without creating it."""
+        self._ask(self._api.Monitor.validate, **monitor)
 
-    def create(self, monitor: Monitor) -> None:
-        """Make a monitor, once, also where the answer is lost on its way."""
-        self._made(
-            lambda: self._asked(self._api.Monitor.create, **monitor),
-            lambda: any(_same(one, monitor) for one in self.monitors(monitor["tags"])),
+    def create(self, monitor: Json) -> None:
+        """Create a monitor exactly once, even if the response is lost."""
+        self._create_once(
+            lambda: self._ask(self._api.Monitor.create, **monitor),
+            lambda: any(_same(current, monitor) for current in self.monitors(monitor["tags"])),
         )
 
-    def _made(self, make: Callable[[], Any], is_there: Callable[[], bool]) -> None:
-        """Make something; where it is not known whether that was obeyed, look before a next try."""
+    def _create_once(self, create: Callable[[], Any], exists: Callable[[], bool]) -> None:
+        """Create something; if it is not known whether that worked, check before the next try."""
         end = time.monotonic() + PATIENCE
         while True:
             try:
-                make()
+                create()
                 return
             except UncertainError:
                 if time.monotonic() > end:
                     raise
             wait_for_next_try()
-            if is_there():
+            if exists():
                 return
 
-    def update(self, number: int, monitor: Monitor) -> None:
-        """Change a monitor; what is left out at the top stays, *options* are replaced whole."""
-        self._asked(self._api.Monitor.update, number, **monitor)
+    def update(self, monitor_id: int, monitor: Json) -> None:
+        """Change a monitor; omitted fields stay, but *options* are replaced as a whole."""
+        self._ask(self._api.Monitor.update, monitor_id, **monitor)
 
-    def delete(self, number: int) -> None:
-        """Delete a monitor; one that is gone is as good."""
-        self._gone(self._api.Monitor.delete, number)
+    def delete(self, monitor_id: int) -> None:
+        """Delete a monitor, if it still exists."""
+        self._delete(self._api.Monitor.delete, monitor_id)
 
-    def _gone(self, delete: Callable[..., Any], *words: Any, **named: Any) -> None:
+    def _delete(self, request: Callable[..., Any], *words: Any, **named: Any) -> None:
         try:
-            self._asked(delete, *words, **named)
+            self._ask(request, *words, **named)
         except RefusedError as refused:
             if refused.status != 404:
                 raise
@@ -144,68 +149,71 @@ class Api:
     # Downtimes.
 
     def mute(self, silences: Sequence[Silence], end: float | None) -> None:
-        """Mute until a moment, or until unmuted; cancel autotask's earlier downtimes."""
-        before = [number for number, _ in self._current(silences)]
+        """Mute until a POSIX time, or until unmuted; replace autotask's earlier downtimes."""
+        earlier = [downtime_id for downtime_id, _ in self._downtimes(silences)]
         for silence in silences:
-            self._mute(downtimes.body(silence, end), silence, before)
-        for number in before:
-            self._cancel(number)
+            self._mute(downtimes.body(silence, end), silence, earlier)
+        for downtime_id in earlier:
+            self._cancel(downtime_id)
 
-    def _mute(self, body: answers.Json, silence: Silence, before: Sequence[str]) -> None:
-        self._made(
-            lambda: self._asked(self._submit, "POST", "downtime", api_version="v2", body=body),
-            lambda: any(number not in before for number, _ in self._current([silence])),
+    def _mute(self, body: Json, silence: Silence, earlier: Sequence[str]) -> None:
+        self._create_once(
+            lambda: self._ask(self._submit, "POST", "downtime", api_version="v2", body=body),
+            lambda: any(
+                downtime_id not in earlier for downtime_id, _ in self._downtimes([silence])
+            ),
         )
 
     def unmute(self, silences: Sequence[Silence]) -> set[Silence]:
-        """Take that back; return what was muted."""
-        found = self._current(silences)
-        for number, _ in found:
-            self._cancel(number)
-        return {silence for _, silence in found}
+        """End autotask's downtimes; return what was muted."""
+        current = self._downtimes(silences)
+        for downtime_id, _ in current:
+            self._cancel(downtime_id)
+        return {silence for _, silence in current}
 
-    def _cancel(self, number: str) -> None:
-        self._gone(self._submit, "DELETE", f"downtime/{quote(number, safe='')}", api_version="v2")
+    def _cancel(self, downtime_id: str) -> None:
+        path = f"downtime/{quote(downtime_id, safe='')}"
+        self._delete(self._submit, "DELETE", path, api_version="v2")
 
-    def _current(self, silences: Sequence[Silence]) -> list[tuple[str, Silence]]:
-        """Return the downtimes that are just this, each by its id."""
-        found = self._all(
+    def _downtimes(self, silences: Sequence[Silence]) -> list[tuple[str, Silence]]:
+        """Return the current downtimes for these silences, with their ids."""
+        candidates = self._all(
             partial(self._submit, "GET", "downtime", api_version="v2", current_only="true"),
             lambda _, count: {"page[offset]": count, "page[limit]": _DOWNTIMES},
             "data",
         )
-        return list(downtimes.current(found, silences))
+        return list(downtimes.current(candidates, silences))
 
     # Dashboards.
 
-    def dashboards(self) -> list[dict[str, Any]]:
-        """Return a summary of all dashboards: no widgets."""
-        answer = self._asked(self._api.Dashboard.get_all)
-        return answers.listed(answer, "dashboards")
+    def dashboards(self) -> list[Json]:
+        """Return a summary of each dashboard, without widgets."""
+        return answers.listed(self._ask(self._api.Dashboard.get_all), "dashboards")
 
-    def dashboard(self, number: str) -> dict[str, Any]:
+    def dashboard(self, dashboard_id: str) -> Json:
         """Return a whole dashboard."""
-        return {**answers.fields(self._asked(self._api.Dashboard.get, number)), "id": number}
+        answer = self._ask(self._api.Dashboard.get, dashboard_id)
+        return {**answers.fields(answer), "id": dashboard_id}
 
-    def create_dashboard(self, dashboard: Mapping[str, Any]) -> dict[str, Any]:
-        """Make a dashboard; return it as it is now."""
-        return answers.dashboard(self._asked(self._api.Dashboard.create, **dashboard))
+    def create_dashboard(self, dashboard: Mapping[str, Any]) -> Json:
+        """Create a dashboard; return it as the server has it."""
+        return answers.dashboard(self._ask(self._api.Dashboard.create, **dashboard))
 
-    def update_dashboard(self, number: str, dashboard: Mapping[str, Any]) -> None:
+    def update_dashboard(self, dashboard_id: str, dashboard: Mapping[str, Any]) -> None:
         """Replace a dashboard."""
-        self._asked(self._api.Dashboard.update, number, **dashboard)
+        self._ask(self._api.Dashboard.update, dashboard_id, **dashboard)
 
-    def delete_dashboard(self, number: str) -> None:
-        """Delete a dashboard; one that is gone is as good."""
-        self._gone(self._api.Dashboard.delete, number)
+    def delete_dashboard(self, dashboard_id: str) -> None:
+        """Delete a dashboard, if it still exists."""
+        self._delete(self._api.Dashboard.delete, dashboard_id)
 
     # Metrics.
 
-    def query(self, query: str, span: float) -> list[dict[str, Any]]:
-        """Return the series that a query gives for the last so many seconds."""
+    def query(self, query: str, span: float) -> list[Json]:
+        """Return the series that a query gives for the last *span* seconds."""
         now = int(time.time())
-        answer = self._asked(self._api.Metric.query, start=now - int(span), end=now, query=query)
-        return [answers.series(one) for one in answers.listed(answer, "series")]
+        answer = self._ask(self._api.Metric.query, start=now - int(span), end=now, query=query)
+        return [answers.series(series) for series in answers.listed(answer, "series")]
 
     def seed(self, name: str, tag_lists: Sequence[Sequence[str]]) -> None:
         """Send a count of 0 with each list of tags, so that Datadog knows the series."""
@@ -221,66 +229,66 @@ class Api:
                 }
                 for tags in tag_lists
             ]
-            self._asked(self._api.Metric.send, metrics=metrics)
+            self._ask(self._api.Metric.send, metrics=metrics)
 
-    def _asked(self, ask: Callable[..., Any], *words: Any, **named: Any) -> Any:
-        """Ask, and tell what an answer means that cannot be read."""
+    def _ask(self, request: Callable[..., Any], *words: Any, **named: Any) -> Any:
+        """Call a function of the package; return the response."""
         from datadog.api.exceptions import DatadogException
 
         try:
-            return ask(*words, **named)
+            return request(*words, **named)
         except RefusedError as refused:
             if refused.status in (401, 403):
                 raise ToolError(self._why_forbidden(refused)) from None
             raise
-        except (DatadogException, ValueError) as problem:  # without its text: it may hold a key
-            kind = type(problem).__name__
-            told = f"Datadog at {self.site} sent an unexpected response ({kind})"
-            raise ToolError(told) from None
+        except (DatadogException, ValueError) as problem:
+            kind = type(problem).__name__  # its text may contain a key
+            text = f"Datadog at {self.site} sent an unexpected response ({kind})"
+            raise ToolError(text) from None
 
     def _why_forbidden(self, refused: RefusedError) -> str:
-        """Find out which key it is: one request takes the API key alone."""
+        """Find out which key is wrong: one request needs only the API key."""
         from datadog.api.exceptions import DatadogException
 
         try:
             self._submit("GET", "validate")
         except RefusedError:
-            return f"DD_API_KEY is not known at {self.site}: it is wrong, or of another DD_SITE"
+            return f"DD_API_KEY is not valid at {self.site}: check the key and DD_SITE"
         except (DatadogException, ValueError):
-            pass  # it was answered, and that is all that was asked
+            pass  # any response but a refusal means that the API key is valid
         return (
-            f"DD_APP_KEY is wrong, or lacks a permission ({refused}): it needs "
+            f"DD_APP_KEY is not valid or lacks a permission ({refused}): it needs "
             f"{', '.join(PERMISSIONS)}"
         )
 
 
-def _same(found: Monitor, wanted: Monitor) -> bool:
-    """Tell whether that is the monitor which was about to be made, and not what it replaces."""
-    schedules = [bool(one["options"].get("scheduling_options")) for one in (found, wanted)]
+def _same(current: Json, created: Json) -> bool:
+    """Tell whether this is the monitor that was to be created, and not the one that it replaces."""
+    schedules = [bool(one["options"].get("scheduling_options")) for one in (current, created)]
     return schedules[0] == schedules[1] and all(
-        found[field] == wanted[field] for field in ("name", "query", "type")
+        current[field] == created[field] for field in ("name", "query", "type")
     )
 
 
 def _address(environ: Mapping[str, str]) -> str:
-    """Return another address of the API, if there is one: the package's own variable for it."""
-    named = environ.get("DATADOG_HOST", "").strip().rstrip("/")
-    if not named:
+    """Return the address of the API if the package's own variable sets one."""
+    address = environ.get("DATADOG_HOST", "").strip().rstrip("/")
+    if not address:
         return ""
     try:
-        parts = urlsplit(named)
+        parts = urlsplit(address)
         valid = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError:
         valid = False
     if not valid:
         raise ToolError("DATADOG_HOST is not a URL such as https://dd-proxy.example.com")
-    return named
+    return address
 
 
 def _key(environ: Mapping[str, str], name: str) -> str:
     key = environ.get(name, "").strip()
     if not key:
-        raise ToolError(f"{name} is not set: Datadog asks for DD_API_KEY and DD_APP_KEY")
+        raise ToolError(f"{name} is not set; DD_API_KEY and DD_APP_KEY are required")
     if not re.fullmatch(r"[!-~]+", key):
-        raise ToolError(f"{name} is not a key: it holds spaces or odd characters")
+        raise ToolError(f"{name} is not a valid key: it contains spaces or unusual characters")
     return key

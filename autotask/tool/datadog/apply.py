@@ -1,92 +1,113 @@
-"""Do what a plan says: several at once, one monitor's trouble its own, in an order that can be cut.
+"""Carry out a plan: several requests at once, and a failed one does not stop the others.
 
-A monitor that takes another's place is there before that one goes; where somebody cuts in between,
-the next plan finds two of one key and deletes the one that is not as it is wanted.
+It can be interrupted at any point. A replacement is created before the old monitor is deleted; if
+it stops in between, the next plan finds two monitors with one key, and deletes the outdated one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from typing import NamedTuple
 
-from autotask.tool.datadog import plan
+from autotask.tool.datadog import plan, queries
 from autotask.tool.datadog.api import Api
+from autotask.tool.datadog.baselines import Task
 from autotask.tool.datadog.transport import AT_ONCE, STOPPED
 from autotask.tool.errors import ToolError
 
 
-class Done(NamedTuple):
+class Result(NamedTuple):
     """How one change went."""
 
     change: plan.Change
     error: str | None = None
 
 
-def validated(api: Api, changes: Sequence[plan.Change], advance: Callable[[], None]) -> list[Done]:
-    """Let Datadog look at all that is to be written, before anything is."""
+def validate(api: Api, changes: Sequence[plan.Change], advance: Callable[[], None]) -> list[Result]:
+    """Let Datadog check all definitions before anything is written."""
 
-    def validate(change: plan.Change) -> None:
-        if change.wanted is not None:
-            api.validate(change.wanted)
+    def validate_one(change: plan.Change) -> None:
+        if change.desired is not None:
+            api.validate(change.desired)
 
-    return list(_each(validate, changes, advance))
+    results: list[Result] = []
+    _for_each(validate_one, changes, advance, results)
+    return results
+
+
+def announce(api: Api, changes: Iterable[plan.Change], tasks: Iterable[Task]) -> None:
+    """Send a count of 0 for tasks that never ran: Datadog only misses a series that it has seen.
+
+    Do it before the changes: an `apply` that was interrupted repeats it.
+    """
+    names = {f"task:{task.name}" for task in tasks}
+    created = [
+        change.desired
+        for change in changes
+        if change.action in ("create", "replace") and change.desired
+    ]
+    awaited = [queries.awaited_by(new) for new in created if names.isdisjoint(new["tags"])]
+    # A task may have several monitors.
+    series = dict.fromkeys(tuple(tags) for tags in awaited if tags)
+    api.seed("autotask.task.runs", list(series))
 
 
 def apply(
-    api: Api, changes: Sequence[plan.Change], done: list[Done], advance: Callable[[], None]
+    api: Api,
+    changes: Sequence[plan.Change],
+    results: list[Result],
+    advance: Callable[[], None],
 ) -> None:
-    """Write; *done* grows, so that whoever interrupts knows how far it came."""
+    """Make the changes; *results* grows, so that it is complete even after an interruption."""
 
     def write(change: plan.Change) -> None:
         if change.action == "delete":
-            api.delete(_number(change))
+            api.delete(_current_id(change))
         elif change.action == "change":
-            api.update(_number(change), plan.body(change))
+            api.update(_current_id(change), plan.body(change))
         else:
             api.create(plan.body(change))
             if change.action == "replace":
-                api.delete(_number(change))
+                api.delete(_current_id(change))
 
-    _each(write, changes, advance, done)
-
-
-def _number(change: plan.Change) -> int:
-    assert change.found is not None
-    return int(change.found["id"])
+    _for_each(write, changes, advance, results)
 
 
-def _each(
+def _current_id(change: plan.Change) -> int:
+    assert change.current is not None
+    return int(change.current["id"])
+
+
+def _for_each(
     work: Callable[[plan.Change], None],
     changes: Sequence[plan.Change],
     advance: Callable[[], None],
-    done: list[Done] | None = None,
-) -> list[Done]:
-    """Work on all of them, some at once; after Ctrl-C finish those that were begun, and no more."""
-    done = [] if done is None else done
+    results: list[Result],
+) -> None:
+    """Work on all changes, some at once; after Ctrl-C only finish those that were started."""
 
-    def one(change: plan.Change) -> Done | None:
+    def attempt(change: plan.Change) -> Result | None:
         if STOPPED.is_set():
             return None
         try:
             work(change)
         except ToolError as problem:
-            return Done(change, str(problem))
-        return Done(change)
+            return Result(change, str(problem))
+        return Result(change)
 
     pool = ThreadPoolExecutor(AT_ONCE)
-    futures = {pool.submit(one, change): None for change in changes}
+    futures = {pool.submit(attempt, change): None for change in changes}
     try:
         for future in as_completed(futures):
             result = future.result()
             if result is not None:
-                done.append(result)
+                results.append(result)
             advance()
     except BaseException:
         STOPPED.set()
         pool.shutdown(wait=True)
         finished = [future.result() for future in futures if not future.cancelled()]
-        done[:] = [result for result in finished if result is not None]
+        results[:] = [result for result in finished if result is not None]
         raise
     pool.shutdown()
-    return done

@@ -1,9 +1,9 @@
-"""What the user wishes: `autotask.toml`, or `[tool.autotask]` in pyproject.toml.
+"""The configuration file: `autotask.toml`, or `[tool.autotask]` in pyproject.toml.
 
 [datadog]                      # for all tasks
 notify = ["@slack-ops"]
 
-[task."db.*"]                  # for some; of two that match, the later one wins
+[task."db.*"]                  # for some; if two sections match, the later one wins
 schedule = "15 3 * * *"
 """
 
@@ -22,8 +22,8 @@ from typing import Any
 from autotask.dogstatsd import tag
 from autotask.tool.datadog import zone
 from autotask.tool.datadog.answers import fields
-from autotask.tool.datadog.baselines import tag_value
 from autotask.tool.datadog.schedule import Schedule, schedule_for
+from autotask.tool.datadog.tags import MANAGED, SET, tag_value
 from autotask.tool.errors import ToolError
 from autotask.tool.quantities import parse_duration
 
@@ -39,13 +39,13 @@ _MOST_IN_A_ROW = 99  # a service check's window ends at 100, and holds one more 
 
 
 @dataclass(frozen=True)
-class Wishes:
-    """What is wished for a task; None: nothing was said."""
+class TaskSettings:
+    """The settings for a task; None: not set."""
 
     schedule: str | None = None  # a cron line
     timezone: str | None = None  # of the schedule; None: this machine's
     interval: float | None = None  # seconds from one run to the next, at most
-    within: float | None = None  # seconds after it is due until it must have ended
+    within: float | None = None  # seconds after it is due by which a run must have finished
     hung_after: float | None = None  # seconds
     slow_after: float | None = None  # seconds
     failures_in_a_row: int = 1
@@ -53,12 +53,12 @@ class Wishes:
     notify: tuple[str, ...] = ()
     priority: int | None = None  # 1 to 5
     without: frozenset[str] = frozenset()  # of KINDS
-    retired: bool = False  # it does not run any more, and is watched no more
-    service: str | None = None  # of a task that has not been seen yet
+    retired: bool = False  # it no longer runs, and needs no monitors
+    service: str | None = None  # of a task that never ran
     env: str | None = None
 
-    def due(self) -> Schedule | None:
-        """Return when it is due, where that was said."""
+    def parsed_schedule(self) -> Schedule | None:
+        """Return the schedule, if one is set."""
         if self.schedule is None:
             return None
         return schedule_for(self.schedule, self.timezone or zone.of_this_machine() or "UTC")
@@ -66,52 +66,60 @@ class Wishes:
 
 @dataclass(frozen=True)
 class Section:
-    """The wishes for the tasks that match a pattern, in which only `*` is special."""
+    """The settings for the tasks that match a pattern, in which only `*` is special."""
 
-    pattern: str  # as Datadog keeps names in tags
-    said: Mapping[str, Any]
-    spelled: str = ""
+    pattern: str  # as Datadog stores names in tags
+    values: Mapping[str, Any]  # fields of TaskSettings
+    spelled: str = ""  # the pattern as the file has it
 
     def covers(self, name: str) -> bool:
-        """Tell whether a name matches, or all names that another pattern does."""
+        """Tell whether a name matches, or everything that matches another pattern."""
         return matches(self.pattern, name)
 
 
 @dataclass(frozen=True)
 class Config:
-    """A file's contents."""
+    """The contents of the file."""
 
-    name: str = "default"  # of this set of monitors: others are not touched
+    name: str = "default"  # of this set of monitors: other sets are never changed
     tags: tuple[str, ...] = ()  # on each monitor
-    scope: tuple[str, ...] = ()  # tags of the runs that are watched at all
-    wishes: Wishes = field(default_factory=Wishes)
+    scope: tuple[str, ...] = ()  # only runs with these tags are watched
+    defaults: TaskSettings = field(default_factory=TaskSettings)  # [datadog]
     sections: tuple[Section, ...] = ()
-    path: Path | None = None  # the file; None: there is none
+    path: Path | None = None  # None: there is no file
 
-    def wishes_for(self, name: str) -> Wishes:
-        """Return what is wished for a task, or for all that a pattern matches."""
-        found = self.wishes
+    @property
+    def set_tags(self) -> list[str]:
+        """The tags that identify the monitors and the dashboard of this set."""
+        return [MANAGED, f"{SET}{self.name}"]
+
+    def settings_for(self, name: str) -> TaskSettings:
+        """Return the settings for a task, or for everything that matches a pattern."""
+        settings = self.defaults
         for section in self.covering(name):
-            found = replace(found, **section.said)
-        return found
+            settings = replace(settings, **section.values)
+        return settings
 
     def covering(self, name: str) -> list[Section]:
-        """Return the sections that match a task, or all that a pattern matches, in their order."""
-        named, patterns = self._places
-        places = named.get(name, []) + [at for at in patterns if self.sections[at].covers(name)]
-        return [self.sections[at] for at in sorted(places)]
+        """Return the sections that cover a task or a pattern, in the order of the file."""
+        by_name, patterns = self._numbers
+        numbers = by_name.get(name, []) + [n for n in patterns if self.sections[n].covers(name)]
+        return [self.sections[number] for number in sorted(numbers)]
 
     @cached_property
-    def _places(self) -> tuple[dict[str, list[int]], list[int]]:
-        """Keep apart where names and patterns stand: of names there may be thousands."""
-        named: dict[str, list[int]] = {}
+    def _numbers(self) -> tuple[dict[str, list[int]], list[int]]:
+        """The numbers of sections, by name, and of those with a pattern.
+
+        There may be thousands of names: `covering` must not go through them all.
+        """
+        by_name: dict[str, list[int]] = {}
         patterns = []
-        for at, section in enumerate(self.sections):
+        for number, section in enumerate(self.sections):
             if "*" in section.pattern:
-                patterns.append(at)
+                patterns.append(number)
             else:
-                named.setdefault(section.pattern, []).append(at)
-        return named, patterns
+                by_name.setdefault(section.pattern, []).append(number)
+        return by_name, patterns
 
 
 def matches(pattern: str, name: str) -> bool:
@@ -124,13 +132,14 @@ def matches(pattern: str, name: str) -> bool:
         return False
     between = name[len(first) : len(name) - len(last)]
     for part in middle:
-        _, found, between = between.partition(part) if part else ("", "*", between)
-        if not found:
+        _, separator, between = between.partition(part) if part else ("", "*", between)
+        if not separator:
             return False
     return True
 
 
-# Reading. Each key has a function that takes its value, or raises ValueError with what it must be.
+# Each key has a function that checks and converts its value. It raises ValueError with what the
+# value must be.
 
 
 def _name(value: Any) -> str:
@@ -139,7 +148,7 @@ def _name(value: Any) -> str:
 
 def _text(value: Any) -> str:
     if not isinstance(value, str) or not value.strip():
-        raise ValueError("must be a text")
+        raise ValueError("must be a string")
     return value
 
 
@@ -154,31 +163,30 @@ def _seconds(value: Any) -> float:
 
 
 def _texts(value: Any) -> tuple[str, ...]:
-    if not isinstance(value, list) or not all(isinstance(one, str) and one for one in value):
-        raise ValueError('must be a list of texts: ["..."]')
+    if not isinstance(value, list) or not all(isinstance(text, str) and text for text in value):
+        raise ValueError('must be a list of strings: ["..."]')
     return tuple(value)
 
 
 def _tags(value: Any) -> tuple[str, ...]:
-    tags = [one.partition(":")[::2] for one in _texts(value)]
-    if not all(key[:1].isalpha() and rest for key, rest in tags):
+    pairs = [text.partition(":")[::2] for text in _texts(value)]
+    if not all(key[:1].isalpha() and rest for key, rest in pairs):
         raise ValueError('must be a list of tags: ["team:shop"]')
-    return tuple(tag(key, rest) for key, rest in tags)
+    return tuple(tag(key, rest) for key, rest in pairs)
 
 
 def _recipients(value: Any) -> tuple[str, ...]:
     texts = _texts(value)
-    if not all(one.startswith("@") and len(one.split()) == 1 for one in texts):
-        raise ValueError('must be a list of what Datadog notifies: ["@slack-ops"]')
+    if not all(text.startswith("@") and len(text.split()) == 1 for text in texts):
+        raise ValueError('must be a list of recipients in Datadog: ["@slack-ops"]')
     return texts
 
 
 def _kinds(value: Any) -> frozenset[str]:
-    texts = _texts(value)
-    for one in texts:
-        if one not in KINDS:
-            raise ValueError(f"must name some of: {', '.join(KINDS)}")
-    return frozenset(texts)
+    kinds = frozenset(_texts(value))
+    if not kinds <= set(KINDS):
+        raise ValueError(f"can only contain: {', '.join(KINDS)}")
+    return kinds
 
 
 def _switch(value: Any) -> bool:
@@ -219,16 +227,16 @@ _TASK = {
 
 
 def load(path: str | None) -> Config:
-    """Read the file that was named, or the nearest one from this folder upwards.
+    """Read the given file, or the nearest one in this folder or above it.
 
-    Without one, use the defaults. A pyproject.toml counts if it has a table for autotask.
+    If there is none, use the defaults. A pyproject.toml counts if it has a table for autotask.
     """
     if path is not None:
-        return _loaded(Path(path))
+        return _read(Path(path))
     for candidate in (*_files(Path()), *above()):
-        found = _loaded(candidate)
-        if candidate.name == FILE or replace(found, path=None) != Config():
-            return found
+        config = _read(candidate)
+        if candidate.name == FILE or replace(config, path=None) != Config():
+            return config
     return Config()
 
 
@@ -239,10 +247,10 @@ def above() -> Iterator[Path]:
 
 def _files(folder: Path) -> Iterator[Path]:
     candidates = (folder / FILE, folder / "pyproject.toml")
-    return filter(os.path.isfile, candidates)  # none in a folder that we may not look into
+    return filter(os.path.isfile, candidates)  # False, too, in a folder that we may not read
 
 
-def _loaded(path: Path) -> Config:
+def _read(path: Path) -> Config:
     try:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as problem:
@@ -254,65 +262,67 @@ def _loaded(path: Path) -> Config:
     return replace(parse(document, str(path)), path=path)
 
 
-def parse(document: Mapping[str, Any], where: str = FILE) -> Config:
-    """Take a document's tables, and refuse what is not known."""
-    _known(document, ("datadog", "task"), f"{where}:")
+def parse(document: Mapping[str, Any], path: str = FILE) -> Config:
+    """Convert a document's tables; refuse unknown keys and wrong values."""
+    _refuse_unknown(document, ("datadog", "task"), f"{path}:")
     for name in ("datadog", "task"):
         if not isinstance(document.get(name, {}), dict):
-            raise ToolError(f"{where}: {name} must be a table: [{name}]")
-    said = _taken(document.get("datadog", {}), _DATADOG, f"{where}: [datadog]")
-    own = {key: said.pop(key) for key in ("name", "scope", "tags") if key in said}
+            raise ToolError(f"{path}: {name} must be a table: [{name}]")
+    defaults = _converted(document.get("datadog", {}), _DATADOG, f"{path}: [datadog]")
+    set_wide = {key: defaults.pop(key) for key in ("name", "scope", "tags") if key in defaults}
     sections = []
     for spelled, table in document.get("task", {}).items():
-        place = f'{where}: [task."{spelled}"]'
+        location = f'{path}: [task."{spelled}"]'
         if not isinstance(table, dict):
-            raise ToolError(f"{place} must be a table")
-        said_here = _taken(table, _TASK, place)
-        sections.append(Section(_pattern(spelled, place), said_here, spelled))
-    config = Config(wishes=Wishes(**said), sections=tuple(sections), **own)
-    _check_together(config.wishes, f"{where}: [datadog]")
+            raise ToolError(f"{location} must be a table")
+        values = _converted(table, _TASK, location)
+        sections.append(Section(_pattern(spelled, location), values, spelled))
+    config = Config(defaults=TaskSettings(**defaults), sections=tuple(sections), **set_wide)
+    _check_together(config.defaults, f"{path}: [datadog]")
     for section in sections:
-        _check_together(config.wishes_for(section.pattern), f'{where}: [task."{section.spelled}"]')
+        settings = config.settings_for(section.pattern)
+        _check_together(settings, f'{path}: [task."{section.spelled}"]')
     return config
 
 
-def _taken(
-    table: Mapping[str, Any], known: Mapping[str, Callable[[Any], Any]], where: str
+def _converted(
+    table: Mapping[str, Any], keys: Mapping[str, Callable[[Any], Any]], location: str
 ) -> dict[str, Any]:
-    _known(table, known, where)
-    taken = {}
+    _refuse_unknown(table, keys, location)
+    values = {}
     for key, value in table.items():
         try:
-            taken[key] = known[key](value)
+            values[key] = keys[key](value)
         except ValueError as problem:
-            raise ToolError(f"{where} {key} {problem}") from None
-    return taken
+            raise ToolError(f"{location} {key} {problem}") from None
+    return values
 
 
-def _known(table: Mapping[str, Any], known: Any, where: str) -> None:
+def _refuse_unknown(table: Mapping[str, Any], known: Any, location: str) -> None:
     for key in table:
         if key not in known:
             near = difflib.get_close_matches(key, known, 1)
-            hint = f"did you mean {near[0]}?" if near else f"known are: {', '.join(known)}"
-            raise ToolError(f"{where} {key} is not known; {hint}")
+            hint = f"did you mean {near[0]}?" if near else f"known keys: {', '.join(known)}"
+            raise ToolError(f"{location} unknown key {key}; {hint}")
 
 
-def _pattern(spelled: str, where: str) -> str:
+def _pattern(spelled: str, location: str) -> str:
     if any(letter in spelled for letter in "?[]"):
-        raise ToolError(f"{where}: only * is special in a pattern, as Datadog knows no other")
-    *parts, last = spelled.split("*")  # at the end of a tag, but there alone, colons are dropped
+        raise ToolError(f"{location}: the only wildcard is *, as in Datadog")
+    # Datadog drops colons at the end of a tag: the dot keeps those in front of a `*`.
+    *parts, last = spelled.split("*")
     return "*".join(
         [*(tag_value("task", f"{part}.")[:-1] for part in parts), tag_value("task", last)]
     )
 
 
-def _check_together(wishes: Wishes, where: str) -> None:
-    if wishes.schedule and wishes.interval:
-        raise ToolError(f"{where}: either a schedule or an interval")
-    if wishes.within and wishes.within > _LONGEST_WITHIN:
-        raise ToolError(f"{where}: within must not be more than 6d")
+def _check_together(settings: TaskSettings, location: str) -> None:
+    if settings.schedule and settings.interval:
+        raise ToolError(f"{location}: set either schedule or interval, not both")
+    if settings.within and settings.within > _LONGEST_WITHIN:
+        raise ToolError(f"{location}: within must be at most 6d")
     try:
-        zone.named(wishes.timezone or "UTC")  # also if another section has the schedule
-        wishes.due()
+        zone.named(settings.timezone or "UTC")  # even if the schedule is in another section
+        settings.parsed_schedule()
     except ToolError as problem:
-        raise ToolError(f"{where} {problem}") from None
+        raise ToolError(f"{location} {problem}") from None

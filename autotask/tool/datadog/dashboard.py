@@ -1,8 +1,8 @@
-"""The dashboard, as Datadog's API takes it (POST /api/v1/dashboard): how all tasks do, at a glance.
+"""The definition of the dashboard, as Datadog's API takes it (POST /api/v1/dashboard).
 
-From top to bottom it answers: is anything wrong now, what failed, how do the tasks do, how long do
-they take. It asks by tag, so that tasks which appear later are in it. What is late, hung or slow
-is known to the monitors, which know what each task ought to do: these are listed by their titles.
+From top to bottom: what is wrong now, what failed, how often tasks succeed, how long they take.
+Queries select by tag, so that new tasks show up by themselves. Only the monitors know when a task
+is late, hung or slow: the dashboard lists them, selected by the words in their titles.
 """
 
 from __future__ import annotations
@@ -11,9 +11,8 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from autotask.tool.datadog import groups
+from autotask.tool.datadog.answers import Json
 from autotask.tool.datadog.baselines import Task
-
-Json = dict[str, Any]
 
 TITLE = "autotask: tasks"
 VARIABLES = ("env", "service", "framework", "task")
@@ -21,7 +20,7 @@ _COLUMNS = 12
 _DAY = {"live_span": "1d"}
 _NOW = {"live_span": "5m"}
 _TOP = 15  # lines of a list
-_TABLE = (8, 28)  # rows of the grid that the table of tasks takes, at least and at most
+_TABLE = (8, 28)  # rows of the grid for the table of tasks, at least and at most
 _TASKS_IN_A_ROW = 2.5  # lines of a table in a row of the grid
 
 _RED_ABOVE_0 = ((">", 0, "white_on_red"), ("<=", 0, "white_on_green"))
@@ -34,11 +33,11 @@ def definition(tasks: Sequence[Task], tags: Iterable[str], scope: Iterable[str] 
     """Return the dashboard.
 
     Args:
-        tasks: Those that were seen; a wall cannot scroll, so that their table grows with them. It
-            groups by what nearly all of them have.
-        tags: What the monitors carry to which it belongs. Datadog takes no other tags than
-            `team:` on a dashboard: the description holds them all.
-        scope: Tags of the runs that are shown at all.
+        tasks: The recorded tasks. Their number decides the height of the table, as nobody can
+            scroll on a wall display; their tags decide what to group by.
+        tags: Those of the monitors. Datadog only allows `team:` tags on a dashboard: the
+            description has them all.
+        scope: Only show runs with these tags.
     """
     tags = list(tags)
     scope = list(scope)
@@ -46,17 +45,17 @@ def definition(tasks: Sequence[Task], tags: Iterable[str], scope: Iterable[str] 
     rows = [
         _group("Now", "vivid_blue", _now(queries)),
         _group("Late, hung, slow", "vivid_orange", _late(queries, tags)),
-        _group("What failed last", "vivid_pink", _failures(queries)),
+        _group("Failures", "vivid_pink", _failures(queries)),
         _group("Runs", "vivid_green", _runs(queries, _table_height(len(tasks)))),
         _group("Durations", "vivid_purple", _durations(queries)),
     ]
     return {
         "title": TITLE,
-        "description": "Which tasks succeed, which fail, how long they take. Written by `autotask "
-        f"dashboard apply`, which overwrites what is changed by hand. {' '.join(tags)}",
+        "description": "Which tasks succeed, which fail, and how long they take. Written by "
+        f"`autotask dashboard apply`, which overwrites manual changes. {' '.join(tags)}",
         "layout_type": "ordered",
         "reflow_type": "fixed",
-        "default_timeframe": {"type": "live", "value": 1, "unit": "week"},  # nightly tasks show
+        "default_timeframe": {"type": "live", "value": 1, "unit": "week"},  # for nightly tasks
         "tags": [tag for tag in tags if tag.startswith("team:")][:5],
         "template_variables": [
             {"name": name, "prefix": name, "defaults": ["*"]} for name in VARIABLES
@@ -66,34 +65,34 @@ def definition(tasks: Sequence[Task], tags: Iterable[str], scope: Iterable[str] 
 
 
 class _Queries:
-    """The queries, all within the template variables."""
+    """The queries, all restricted by the template variables."""
 
     def __init__(self, scope: Iterable[str], known: Iterable[str]) -> None:
-        where = [key for key in ("service", "env") if key in known]
-        self.task = ",".join([*where, "task"])  # what tells tasks apart
-        self.where = where or ["framework"]  # and groups of them
+        tags = [key for key in ("service", "env") if key in known]
+        self.by_task = ",".join([*tags, "task"])
+        self.of_groups = tags or ["framework"]  # tags for groups of tasks
         self.scope = [*(f"${name}" for name in VARIABLES), *scope]
 
-    def runs(self, *which: str, by: str = "") -> str:
-        return f"sum:autotask.task.runs{self._in(which, by)}.as_count()"
+    def runs(self, *conditions: str, by: str = "") -> str:
+        return f"sum:autotask.task.runs{self._scope(conditions, by)}.as_count()"
 
     def started(self, by: str) -> str:
-        return f"sum:autotask.task.started{self._in((), by)}.as_count()"
+        return f"sum:autotask.task.started{self._scope((), by)}.as_count()"
 
-    def duration(self, how: str, *which: str, by: str = "") -> str:
-        return f"{how}:autotask.task.duration{self._in(which, by)}"
+    def duration(self, aggregator: str, *conditions: str, by: str = "") -> str:
+        return f"{aggregator}:autotask.task.duration{self._scope(conditions, by)}"
 
     def running(self) -> str:
-        return f"max:autotask.task.running_seconds{self._in((), self.task)}"
+        return f"max:autotask.task.running_seconds{self._scope((), self.by_task)}"
 
     def events(self) -> str:
         return " ".join(['"task failed"', "status:error", *self.scope])
 
-    def _in(self, which: Iterable[str], by: str) -> str:
-        return f"{{{','.join([*self.scope, *which])}}}" + (f" by {{{by}}}" if by else "")
+    def _scope(self, conditions: Iterable[str], by: str) -> str:
+        return f"{{{','.join([*self.scope, *conditions])}}}" + (f" by {{{by}}}" if by else "")
 
 
-# The groups: rows of widgets, each with its width and height in the grid.
+# The groups of widgets. A row has widgets with their widths and heights in the grid.
 
 Row = list[tuple[Json, int, int]]
 
@@ -112,7 +111,7 @@ def _now(queries: _Queries) -> list[Row]:
 
 
 def _late(queries: _Queries, tags: Sequence[str]) -> list[Row]:
-    success = queries.runs("status:success", by=queries.task)
+    success = queries.runs("status:success", by=queries.by_task)
     fewer = _list(
         "Fewer successes in 24 h than a week ago",
         "clamp_min(week_before(success) - default_zero(success), 0)",
@@ -120,7 +119,7 @@ def _late(queries: _Queries, tags: Sequence[str]) -> list[Row]:
         formats=_NONE_BUT_SOME,
         time=_DAY,
     )
-    running = _list("Running now, for how long", "running", {"running": queries.running()},
+    running = _list("Running now, by duration", "running", {"running": queries.running()},
                     unit="second", aggregator="last", time=_NOW)  # fmt: skip
     return [
         [
@@ -135,7 +134,7 @@ def _late(queries: _Queries, tags: Sequence[str]) -> list[Row]:
 def _failures(queries: _Queries) -> list[Row]:
     stream = {
         "type": "list_stream",
-        "title": "What failed last",
+        "title": "Latest failures",
         "requests": [
             {
                 "query": {
@@ -148,14 +147,14 @@ def _failures(queries: _Queries) -> list[Row]:
             }
         ],
     }
-    failed = queries.runs("status:failure", "!reason:nested", by=f"{queries.task},reason")
+    failed = queries.runs("status:failure", "!reason:nested", by=f"{queries.by_task},reason")
     most = _list("Most failures, by reason", "failed", {"failed": failed}, palette="warm")
     checks = {
         "type": "check_status",
-        "title": "Last ending of each task",
+        "title": "Last status of each task",
         "check": "autotask.task.status",
         "grouping": "cluster",
-        "group_by": queries.task.split(","),
+        "group_by": queries.by_task.split(","),
         "tags": list(queries.scope),
     }
     return [[(stream, 6, 6), (most, 4, 6), (checks, 2, 6)]]
@@ -170,20 +169,20 @@ def _runs(queries: _Queries, table_height: int) -> list[Row]:
             (_bar("failure", queries.runs("status:failure"), "red")),
         ],
     )
-    by, named = ",".join(queries.where), " and ".join(queries.where)
+    by, title = ",".join(queries.of_groups), " and ".join(queries.of_groups)
     rate = _chart(
-        f"Success rate by {named}",
+        f"Success rate by {title}",
         [_request(_ended(queries, by), [_formula(_SUCCESS, unit="percent")])],
         yaxis={"max": "100"},
     )
     started = _chart(
-        "Started, by what started it",
+        "Starts by trigger",
         [_request({"started": queries.started("trigger")}, [_formula("started")], "bars")],
     )
     return [
         [(by_status, 6, 4), (rate, 3, 4), (started, 3, 4)],
-        [(_table(f"By {named}", queries, by), _COLUMNS, 4)],
-        [(_table("By task", queries, queries.task), _COLUMNS, table_height)],
+        [(_table(f"By {title}", queries, by), _COLUMNS, 4)],
+        [(_table("By task", queries, queries.by_task), _COLUMNS, table_height)],
     ]
 
 
@@ -194,12 +193,12 @@ def _durations(queries: _Queries) -> list[Row]:
         "requests": [
             {
                 "request_type": "histogram",
-                "query": _query("lasted", queries.duration("histogram")),
+                "query": _query("duration", queries.duration("histogram")),
             }
         ],
         "yaxis": {"scale": "log", "include_zero": False},
     }
-    longest = queries.duration("max", by=queries.task)
+    longest = queries.duration("max", by=queries.by_task)
     lines = _chart(
         "Longest run of each task",
         [
@@ -211,11 +210,11 @@ def _durations(queries: _Queries) -> list[Row]:
         ],
         yaxis={"scale": "log", "include_zero": False},
     )
-    usual = queries.duration("avg", "status:success", by=queries.task)
+    usual = queries.duration("avg", "status:success", by=queries.by_task)
     slower = _list(
         "Successes slower than a week ago, %",
         _SLOWER_BY,
-        {"lasted": usual},
+        {"duration": usual},
         formats=_SLOWER,
         unit="percent",
         aggregator="avg",
@@ -225,15 +224,15 @@ def _durations(queries: _Queries) -> list[Row]:
 
 
 def _table_height(tasks: int) -> int:
-    """Return rows of the grid, in steps, so that not each new task is a change."""
+    """Return rows of the grid, in steps, so that few new tasks change the dashboard."""
     low, high = _TABLE
     return min(max(low, 4 * -(-int(tasks / _TASKS_IN_A_ROW + 2) // 4)), high)
 
 
-# Formulas over the queries' names.
+# Formulas. They use the names of queries.
 
 _SUCCESS = "100 * default_zero(good) / (default_zero(good) + default_zero(bad))"
-_SLOWER_BY = "100 * (lasted / week_before(lasted) - 1)"
+_SLOWER_BY = "100 * (duration / week_before(duration) - 1)"
 
 
 def _ended(queries: _Queries, by: str = "") -> dict[str, str]:
@@ -254,7 +253,7 @@ def _number(
     unit: str = "",
     now: bool = False,
 ) -> Json:
-    """Show one number, large enough for a wall, in the colour of what it means."""
+    """Show one number, large enough for a wall display, in a colour that depends on it."""
     request = _scalar(queries, [_formula(formula)], "last" if now else "sum")
     if formats:
         request["conditional_formats"] = _formats(formats)
@@ -285,23 +284,23 @@ def _list(
 
 
 def _table(title: str, queries: _Queries, by: str) -> Json:
-    asked = {
+    all_queries = {
         "ended": queries.runs(by=by),
         **_ended(queries, by),
-        "lasted": queries.duration("avg", "status:success", by=by),
+        "duration": queries.duration("avg", "status:success", by=by),
         "longest": queries.duration("max", by=by),
     }
     formulas = [
         _formula("ended", "runs", cell_display_mode="bar"),
         _formula("default_zero(bad)", "failures", _RED_ABOVE_0[:1]),
         _formula(_SUCCESS, "success rate", _RATE, "percent"),
-        _formula("lasted", "usual duration", unit="second"),
+        _formula("duration", "usual duration", unit="second"),
         _formula("longest", "longest duration", unit="second"),
         _formula(_SLOWER_BY, "slower than a week ago", _SLOWER, "percent"),
     ]
-    request = _scalar(asked, formulas, "sum")
+    request = _scalar(all_queries, formulas, "sum")
     for query in request["queries"]:
-        query["aggregator"] = {"lasted": "avg", "longest": "max"}.get(query["name"], "sum")
+        query["aggregator"] = {"duration": "avg", "longest": "max"}.get(query["name"], "sum")
     request["sort"] = _sorted_by(1, 500)
     return {"type": "query_table", "title": title, "requests": [request], "has_search_bar": "auto"}
 
@@ -369,20 +368,21 @@ def _formula(
     unit: str = "",
     **more: Any,
 ) -> Json:
-    found = {"formula": formula, **more}
+    result = {"formula": formula, **more}
     if alias:
-        found["alias"] = alias
+        result["alias"] = alias
     if formats:
-        found["conditional_formats"] = _formats(formats)
+        result["conditional_formats"] = _formats(formats)
     if unit:
-        found["number_format"] = {"unit": {"type": "canonical_unit", "unit_name": unit}}
-    return found
+        result["number_format"] = {"unit": {"type": "canonical_unit", "unit_name": unit}}
+    return result
 
 
 def _formats(formats: Iterable[tuple[str, float, str]]) -> list[Json]:
-    """Write rules for colours; the first that fits is taken."""
+    """Return the rules for colours; the first that matches applies."""
     return [
-        {"comparator": how, "value": value, "palette": palette} for how, value, palette in formats
+        {"comparator": comparator, "value": value, "palette": palette}
+        for comparator, value, palette in formats
     ]
 
 
@@ -390,11 +390,11 @@ def _sorted_by(formula: int, count: int) -> Json:
     return {"count": count, "order_by": [{"type": "formula", "index": formula, "order": "desc"}]}
 
 
-# Places in the grid.
+# Positions in the grid.
 
 
 def _group(title: str, colour: str, rows: list[Row]) -> tuple[Json, int]:
-    """Return a group and its height: its rows and a line for its title."""
+    """Return a group and its height: its rows, and one line for its title."""
     placed, y = [], 0
     for row in rows:
         x = 0

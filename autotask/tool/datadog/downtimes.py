@@ -1,7 +1,7 @@
-"""Downtimes, as version 2 of Datadog's API takes them (POST /api/v2/downtime).
+"""The downtimes that mute a task, as Datadog's API takes them (POST /api/v2/downtime).
 
-A downtime of autotask mutes one monitor, or the groups of one task in it. Its monitor, scope and
-message identify it. Others were planned by a person, and are never touched.
+A downtime of autotask mutes one monitor, or the groups of one task in it. It is identified by its
+monitor, scope and message. Any other was created by a person, and is never changed.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _OVER = ("canceled", "ended")
 
 
 class Silence(NamedTuple):
-    """A monitor that is not to notify, or a part of its groups."""
+    """A monitor to mute, or some of its groups."""
 
     monitor: int
     scope: str = ALL_GROUPS
@@ -26,10 +26,10 @@ class Silence(NamedTuple):
 
 
 def silence(monitor: int, tag: str, alone: bool) -> Silence:
-    """Return what mutes a monitor of one task alone, or this task's groups in one of many tasks.
+    """Return what mutes a monitor: all of it if it is for one task alone, else the task's groups.
 
-    A scope is written in Datadog's search syntax, in which a colon inside a value is special. In a
-    message an `@` would notify people, but a tag cannot contain one.
+    A scope is in Datadog's search syntax, in which a colon inside a value is special. An `@` in a
+    message would notify someone, but a tag cannot contain one.
     """
     key, _, value = tag.partition(":")
     scope = ALL_GROUPS if alone else f"{key}:" + re.sub(r"([^\w./-])", r"\\\1", value)
@@ -37,42 +37,38 @@ def silence(monitor: int, tag: str, alone: bool) -> Silence:
 
 
 def body(silence: Silence, end: float | None) -> Json:
-    """Return what makes a downtime from now on; without an end it lasts until it is canceled."""
+    """Return a request for a downtime from now on; without an *end* it lasts until canceled."""
     attributes: Json = {
         "monitor_identifier": {"monitor_id": silence.monitor},
         "scope": silence.scope,
         "message": silence.message,
     }
     if end is not None:
-        attributes["schedule"] = {"end": _moment(end)}
+        moment = datetime.fromtimestamp(int(end), timezone.utc)
+        attributes["schedule"] = {"end": moment.strftime("%Y-%m-%dT%H:%M:%SZ")}
     return {"data": {"type": "downtime", "attributes": attributes}}
 
 
 def current(
     downtimes: Iterable[Json], silences: Iterable[Silence]
 ) -> Iterator[tuple[str, Silence]]:
-    """Yield the ids of downtimes that mute just this, and what each mutes.
+    """Yield the ids of the downtimes that exist for these silences, each with its silence.
 
-    What was canceled stays in the list for about two days.
+    The server lists a canceled downtime for about two more days.
     """
-    wanted = {(one.monitor, _plain(one.scope), one.message): one for one in silences}
+    by_content = {(one.monitor, _plain(one.scope), one.message): one for one in silences}
     for downtime in downtimes:
-        number, found = downtime.get("id"), fields(downtime.get("attributes"))
-        monitor = fields(found.get("monitor_identifier")).get("monitor_id")
-        scope, message = found.get("scope"), found.get("message")
-        if found.get("status") in _OVER or type(monitor) is not int:
+        id_, attributes = downtime.get("id"), fields(downtime.get("attributes"))
+        monitor = fields(attributes.get("monitor_identifier")).get("monitor_id")
+        scope, message = attributes.get("scope"), attributes.get("message")
+        if attributes.get("status") in _OVER or type(monitor) is not int:
             continue
-        if isinstance(number, str) and isinstance(scope, str) and isinstance(message, str):
-            match = wanted.get((monitor, _plain(scope), message))
+        if isinstance(id_, str) and isinstance(scope, str) and isinstance(message, str):
+            match = by_content.get((monitor, _plain(scope), message))
             if match is not None:
-                yield number, match
+                yield id_, match
 
 
 def _plain(scope: str) -> str:
-    """Return a scope without its escapes, which the server may write otherwise."""
+    """Return a scope without escapes: the server may write them differently."""
     return re.sub(r'[\\"]', "", scope).strip()
-
-
-def _moment(seconds: float) -> str:
-    """Write a moment with the offset of zero that is asked for."""
-    return datetime.fromtimestamp(int(seconds), timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")

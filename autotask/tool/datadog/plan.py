@@ -1,7 +1,7 @@
-"""What has to change: the monitors that are wanted against those that are there.
+"""What has to change: the monitors as they should be against those that exist.
 
-Only what we write is compared, in the server's form of it: the server adds keys, leaves out
-defaults and calls a `metric alert` a `query alert`.
+Only what autotask writes is compared, in the form that the server gives it: the server adds keys,
+leaves out defaults, and calls a `metric alert` a `query alert`.
 """
 
 from __future__ import annotations
@@ -11,12 +11,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Any, NamedTuple
 
-from autotask.tool.datadog.monitors import Monitor, key_of
+from autotask.tool.datadog.definition import Monitor
+from autotask.tool.datadog.tags import key_of
 
 _FIELDS = ("name", "query", "message", "tags", "priority")
-# Options that are ours to set, to change and to take away; all others stay as they are found.
+# The options that autotask sets, with their defaults. All others stay as they are.
 _OPTIONS = {
-    "include_tags": True,  # and what the server takes them for where they are not there
+    "include_tags": True,
     "new_host_delay": 300,
     "notify_audit": False,
     "notify_no_data": False,
@@ -25,16 +26,16 @@ _OPTIONS = {
     "scheduling_options": {},
     "thresholds": {},
 }
+_NOT_FOR_CHECKS = ("on_missing_data", "require_full_window")  # not in a service check's options
 SIGNS = {"create": "+", "change": "~", "replace": "±", "delete": "-"}
-_WITHOUT_MISSING_DATA = ("service check",)
 
 
 class Difference(NamedTuple):
-    """A field that is not as it is wanted."""
+    """A field that has to change."""
 
     field: str
-    found: Any
-    wanted: Any
+    current: Any
+    desired: Any
 
 
 class Change(NamedTuple):
@@ -43,8 +44,8 @@ class Change(NamedTuple):
     action: str  # create, change, replace, delete
     name: str
     why: str = ""
-    wanted: Monitor | None = None
-    found: Monitor | None = None
+    desired: Monitor | None = None
+    current: Monitor | None = None
     differences: tuple[Difference, ...] = ()
 
 
@@ -53,39 +54,39 @@ class Plan(NamedTuple):
 
     changes: list[Change]
     same: int
-    extra: list[Monitor]  # ours, wanted no more, and not to be deleted
+    extra: list[Monitor]  # of this set, but no longer needed; not to be deleted
 
 
 def plan(
-    wanted: Sequence[Monitor],
-    found: Iterable[Monitor],
+    desired: Sequence[Monitor],
+    current: Iterable[Monitor],
     prune: bool = False,
-    why_gone: Callable[[Monitor], str | None] = lambda _: None,
+    why_not_needed: Callable[[Monitor], str | None] = lambda _: None,
 ) -> Plan:
-    """Compare.
+    """Compare the monitors.
 
     Args:
-        wanted: All that are to be there.
-        found: Monitors of ours, by tag. Those without a key are somebody's copies.
-        prune: Delete also those of which nobody knows why they are wanted no more.
-        why_gone: Says why a monitor that is wanted no more has nothing to watch, if that is known.
+        desired: All monitors to have.
+        current: All monitors with the tags of this set. One without a key is somebody's copy.
+        prune: Delete all that are not desired, even without a reason.
+        why_not_needed: Gives the reason why a monitor has nothing to watch, if it is known.
     """
     by_key: dict[str, list[Monitor]] = {}
-    for monitor in found:
+    for monitor in current:
         key = key_of(monitor)
         if key is not None:
             by_key.setdefault(key, []).append(monitor)
     changes: list[Change] = []
     same = 0
-    for monitor in wanted:
-        theirs = _best_first(monitor, by_key.pop(key_of(monitor) or "", []))
-        change = _change(monitor, theirs[0] if theirs else None)
+    for monitor in desired:
+        candidates = _best_first(monitor, by_key.pop(key_of(monitor) or "", []))
+        change = _change(monitor, candidates[0] if candidates else None)
         same += change is None
         changes += [change] if change else []
-        changes += [_deletion(other, "a second one of the same key") for other in theirs[1:]]
+        changes += [_deletion(duplicate, "a duplicate") for duplicate in candidates[1:]]
     extra = []
     for monitor in chain.from_iterable(by_key.values()):
-        why = why_gone(monitor) or ("no longer needed" if prune else None)
+        why = why_not_needed(monitor) or ("no longer needed" if prune else None)
         if why:
             changes.append(_deletion(monitor, why))
         else:
@@ -93,62 +94,57 @@ def plan(
     return Plan(changes, same, extra)
 
 
-def _best_first(wanted: Monitor, found: list[Monitor]) -> list[Monitor]:
-    """Sort those of one key: the one to keep needs no replacement, then is like it, then is old."""
+def _best_first(desired: Monitor, candidates: list[Monitor]) -> list[Monitor]:
+    """Sort monitors with one key: changeable ones first, then by similarity and age."""
 
-    def cost(one: Monitor) -> tuple[bool, int, int]:
-        return bool(_why_anew(wanted, one)), len(list(_differences(wanted, one))), one["id"]
+    def cost(monitor: Monitor) -> tuple[bool, int, int]:
+        differences = list(_differences(desired, monitor))
+        return bool(_why_replace(desired, monitor)), len(differences), monitor["id"]
 
-    return sorted(found, key=cost)
+    return sorted(candidates, key=cost)
 
 
-def _change(wanted: Monitor, found: Monitor | None) -> Change | None:
-    if found is None:
-        return Change("create", wanted["name"], wanted=wanted)
-    differences = tuple(_differences(wanted, found))
-    why = _why_anew(wanted, found)
+def _change(desired: Monitor, current: Monitor | None) -> Change | None:
+    if current is None:
+        return Change("create", desired["name"], desired=desired)
+    differences = tuple(_differences(desired, current))
+    why = _why_replace(desired, current)
     if why:
-        return Change("replace", wanted["name"], why, wanted, found, differences)
+        return Change("replace", desired["name"], why, desired, current, differences)
     if differences:
-        return Change("change", wanted["name"], "", wanted, found, differences)
+        return Change("change", desired["name"], "", desired, current, differences)
     return None
 
 
-def _deletion(found: Monitor, why: str) -> Change:
-    return Change("delete", found["name"], why, found=found)
+def _deletion(current: Monitor, why: str) -> Change:
+    return Change("delete", current["name"], why, current=current)
 
 
-def _why_anew(wanted: Monitor, found: Monitor) -> str:
-    """Say why a monitor has to be made anew: what Datadog lets nobody change later."""
-    if _type(wanted) != _type(found):
-        return f"it is a {found['type']}, and types cannot be changed"
-    if _scheduled(wanted) != _scheduled(found):
-        return "a schedule can be given only to a new monitor, and not be taken away"
+def _why_replace(desired: Monitor, current: Monitor) -> str:
+    """Return why a monitor has to be created anew: Datadog cannot change it so; empty: it can."""
+    if _type(desired) != _type(current):
+        return f"its type is {current['type']}, and a type cannot be changed"
+    schedules = [_option(one, "scheduling_options") for one in (desired, current)]
+    if bool(schedules[0].get("custom_schedule")) != bool(schedules[1].get("custom_schedule")):
+        return "a schedule cannot be added to a monitor or removed from it"
     return ""
-
-
-def _scheduled(monitor: Monitor) -> bool:
-    return bool(_option(monitor, "scheduling_options").get("custom_schedule"))
 
 
 def _type(monitor: Monitor) -> str:
     return "query alert" if monitor["type"] == "metric alert" else str(monitor["type"])
 
 
-def _differences(wanted: Monitor, found: Monitor) -> Iterator[Difference]:
+def _differences(desired: Monitor, current: Monitor) -> Iterator[Difference]:
     for field in _FIELDS:
-        ours, theirs = (_normal(field, one.get(field)) for one in (wanted, found))
-        if ours != theirs:
-            yield Difference(field, theirs, ours)
+        new, old = (_normal(field, monitor.get(field)) for monitor in (desired, current))
+        if new != old:
+            yield Difference(field, old, new)
     for name in _OPTIONS:
-        if (
-            name in ("on_missing_data", "require_full_window")
-            and _type(wanted) in _WITHOUT_MISSING_DATA
-        ):
+        if name in _NOT_FOR_CHECKS and _type(desired) == "service check":
             continue
-        ours, theirs = (_normal(name, _option(one, name)) for one in (wanted, found))
-        if ours != theirs:
-            yield Difference(f"options.{name}", theirs, ours)
+        new, old = (_normal(name, _option(monitor, name)) for monitor in (desired, current))
+        if new != old:
+            yield Difference(f"options.{name}", old, new)
 
 
 def _option(monitor: Monitor, name: str) -> Any:
@@ -157,71 +153,72 @@ def _option(monitor: Monitor, name: str) -> Any:
 
 
 def _normal(name: str, value: Any) -> Any:
-    """Bring a value into the one form in which it is compared."""
+    """Return a value in the form in which it is compared."""
     if name == "tags":
         return sorted(value or ())
     if name == "query":
         return " ".join(str(value).split())
     if name == "message":
         return str(value or "").strip()
-    return _filled(value)
+    return _without_none(value)
 
 
-def _filled(value: Any) -> Any:
-    """Leave out what is empty, at any depth; 1.0 is equal to 1 as it is."""
+def _without_none(value: Any) -> Any:
+    """Leave out None at any depth."""
     if isinstance(value, Mapping):
-        filled = {key: _filled(inner) for key, inner in value.items()}
-        return {key: inner for key, inner in filled.items() if inner is not None}
+        return {key: _without_none(inner) for key, inner in value.items() if inner is not None}
     if isinstance(value, list):
-        return [_filled(inner) for inner in value]
+        return [_without_none(inner) for inner in value]
     return value
 
 
 def body(change: Change) -> Monitor:
-    """Return what is to be sent: the wanted monitor, with the options that are not ours."""
-    assert change.wanted is not None
+    """Return what to send. A change keeps the options that autotask does not set.
+
+    Datadog keeps omitted fields of a monitor, but replaces its options as a whole.
+    """
+    assert change.desired is not None
     if change.action != "change":
-        return change.wanted
-    assert change.found is not None
-    others = {k: v for k, v in (change.found.get("options") or {}).items() if k not in _OPTIONS}
-    options = {**others, **change.wanted["options"]}
-    if "new_group_delay" in others:  # which takes the place of `new_host_delay`
+        return change.desired
+    assert change.current is not None
+    others = {k: v for k, v in (change.current.get("options") or {}).items() if k not in _OPTIONS}
+    options = {**others, **change.desired["options"]}
+    if "new_group_delay" in others:  # Datadog takes one of the two
         del options["new_host_delay"]
-    whole = {**change.wanted, "options": options}
-    del whole["type"]
-    return whole
+    definition = {**change.desired, "options": options}
+    del definition["type"]
+    return definition
 
 
 def lines(change: Change) -> Iterator[tuple[str, str]]:
-    """Yield a change for people: lines with the sign that gives them their colour."""
+    """Yield a change for people: the sign that decides the colour, and the line."""
     sign = SIGNS[change.action]
     yield sign, f"{sign} {change.action} {change.name}" + (f" ({change.why})" if change.why else "")
     for difference in change.differences:
         if difference.field == "message":
             yield "", "    message:"
-            yield from _text_lines(difference)
+            texts = (difference.current.splitlines(), difference.desired.splitlines())
+            for line in difflib.ndiff(*texts):
+                if line[0] in "+-":
+                    yield line[0], f"      {line}"
         else:
             yield "", f"    {difference.field}:"
-            yield "-", f"      - {difference.found}"
-            yield "+", f"      + {difference.wanted}"
-
-
-def _text_lines(difference: Difference) -> Iterator[tuple[str, str]]:
-    texts = (difference.found.splitlines(), difference.wanted.splitlines())
-    for line in difflib.ndiff(*texts):
-        if line[0] in "+-":
-            yield line[0], f"      {line}"
+            yield "-", f"      - {difference.current}"
+            yield "+", f"      + {difference.desired}"
 
 
 def record(change: Change) -> dict[str, Any]:
     """Return a change for programs."""
-    source = change.wanted or change.found or {}
+    source = change.desired or change.current or {}
     return {
         "action": change.action,
         "key": key_of(source),
-        "id": (change.found or {}).get("id"),
+        "id": (change.current or {}).get("id"),
         "name": change.name,
         "why": change.why or None,
-        "differences": [difference._asdict() for difference in change.differences],
-        "monitor": change.wanted,
+        "differences": [
+            {"field": field, "found": current, "wanted": desired}
+            for field, current, desired in change.differences
+        ],
+        "monitor": change.desired,
     }

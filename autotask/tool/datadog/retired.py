@@ -1,38 +1,45 @@
-"""The monitors of tasks that have gone: retired, or going on under another service or env."""
+"""Why a monitor is no longer needed: its task is retired, or has another service or env now."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from autotask.tool.datadog.baselines import NO_TAG, Task
+from autotask.tool.datadog.baselines import Task
 from autotask.tool.datadog.config import Config
-from autotask.tool.datadog.monitors import Monitor, key_of, tags_in, tags_of
+from autotask.tool.datadog.definition import Monitor
+from autotask.tool.datadog.queries import name_tags_in, name_tags_of
+from autotask.tool.datadog.tags import NO_TAG, key_of
 
 
 def reasons(tasks: Iterable[Task], config: Config) -> Callable[[Monitor], str | None]:
-    """Return what says why a monitor has nothing to watch any more; None: it is not known to."""
+    """Return a function that says why a monitor has nothing to watch; None: not known."""
     tasks = list(tasks)
-    moved = {
-        tags_of(task._replace(service=service, env=env), config): _moved_to(task)
-        for task in tasks
-        for one in task.former
-        for service, env in (one, (one[0] or NO_TAG, one[1] or NO_TAG))
-    }
+    moved = {}  # by the name tags that the monitors of a task had
+    for task in tasks:
+        for old_service, old_env in task.former:
+            # Older versions sent NO_TAG for a tag that is not set.
+            for service, env in (
+                (old_service, old_env),
+                (old_service or NO_TAG, old_env or NO_TAG),
+            ):
+                old = task._replace(service=service, env=env)
+                moved[name_tags_of(old, config)] = _moved_to(task)
     by_name = {task.name: _moved_to(task) for task in tasks if task.former}
-    sections = {section.pattern for section in config.sections}
+    patterns = {section.pattern for section in config.sections}
 
     def why(monitor: Monitor) -> str | None:
-        tags = tags_in(monitor)
-        names = [one.partition(":")[2] for one in tags if one.startswith("task:")]
-        if any(config.wishes_for(name).retired for name in names):
+        tags = name_tags_in(monitor)
+        names = [tag.partition(":")[2] for tag in tags if tag.startswith("task:")]
+        if any(config.settings_for(name).retired for name in names):
             return "the task is retired"
         if not (key_of(monitor) or "").startswith("failed."):
             return moved.get(tags)
-        # The task had a monitor of its own because it lacked a tag. No section asks for that one.
-        return by_name.get(names[0]) if names and names[0] not in sections else None
+        # Unless a section asks for it, a task has its own monitor for failures only because it
+        # lacked a tag.
+        return by_name.get(names[0]) if names and names[0] not in patterns else None
 
     return why
 
 
 def _moved_to(task: Task) -> str:
-    return f"the task goes on with service {task.service or 'any'}, env {task.env or 'any'}"
+    return f"the task now runs with service {task.service or 'any'}, env {task.env or 'any'}"

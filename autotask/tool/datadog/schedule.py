@@ -1,4 +1,4 @@
-"""When a task is due: a cron line in its time zone, and the same as Datadog's RRULE."""
+"""When a task is due: a cron line in its time zone, and the same as RRULEs for Datadog."""
 
 from __future__ import annotations
 
@@ -24,17 +24,19 @@ _MACROS = {
 _MONTHS = "jan feb mar apr may jun jul aug sep oct nov dec".split()
 _WEEKDAYS = "sun mon tue wed thu fri sat".split()
 _LONGEST_MONTHS = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
-_NEXT_MONTH = "the deadline falls into the next month, which no RRULE says: set a shorter `within`"
+_NEXT_MONTH = (
+    "the deadline falls into the next month, which an RRULE cannot express; set a shorter `within`"
+)
 _STARS = ("*", "*/1", "?")
 _RRULE_WEEKDAYS = "SU MO TU WE TH FR SA".split()
 _DAY = 24 * 60  # minutes
 _WEEK = timedelta(weeks=1)
-_YEARS = timedelta(days=9 * 366)  # 29 February is 8 years away where a century's end has none
-_FIRST = date(2024, 1, 1)  # a fixed year, so that the same line gives the same interval for ever
+_YEARS = timedelta(days=9 * 366)  # 29 February may be 8 years away, around 2100
+_FIRST = date(2024, 1, 1)  # a fixed year, so that the interval of a line never changes
 
 
 class _Part(NamedTuple):
-    """One of the five fields: what it may hold."""
+    """One of the five fields: which values it may have."""
 
     name: str
     low: int
@@ -52,13 +54,13 @@ _PARTS = (
 
 
 class Recurrence(NamedTuple):
-    """One of the rules that say when a task is due."""
+    """One of the rules for when a task is due."""
 
     due: str  # for people: `03:15`, `03:15 on Mon, Fri`
     rrule: str
 
 
-@cache  # thousands of tasks may share a line, and what is found out about it
+@cache  # thousands of tasks may share a line: compute its cached properties once
 def schedule_for(cron: str, timezone: str) -> Schedule:
     """Return the schedule of a cron line in a time zone."""
     return Schedule(cron, timezone)
@@ -72,7 +74,7 @@ class Schedule:
         timezone: A name of the tz database, such as `Europe/Berlin`.
 
     Raises:
-        ToolError: The line or the time zone cannot be read, or daemons differ on what it means.
+        ToolError: The line or the time zone is not valid, or cron daemons interpret it differently.
     """
 
     def __init__(self, cron: str, timezone: str = "UTC") -> None:
@@ -85,26 +87,26 @@ class Schedule:
         self._any_weekday = len(self._weekdays) == 7
         self._longest_month = max(_LONGEST_MONTHS[month - 1] for month in self._months)
         if self._any_weekday and min(self._days) > self._longest_month:
-            raise self._refusal("no month that it names has such a day")
+            raise self._refusal("none of its months has such a day")
 
     def __repr__(self) -> str:
         return f"Schedule({self.cron!r}, {self.timezone!r})"
 
     def recurrences(self, delay: float = 0) -> list[Recurrence]:
-        """Return what Datadog's custom schedules need, to be read in the same time zone.
+        """Return the rules for Datadog's custom schedules, in the same time zone.
 
-        They are daily, weekly or monthly, a time of the day each
-        (https://docs.datadoghq.com/monitors/guide/custom_schedules/). A line that names several
-        times, or days of the month and of the week, takes several.
+        A rule is daily, weekly or monthly, and has one time of day
+        (https://docs.datadoghq.com/monitors/guide/custom_schedules/). A line needs several if it
+        has several times, or days of both the month and the week.
 
         Args:
-            delay: Seconds to add to each time that the task is due, for instance up to a deadline;
-                rounded up to whole minutes.
+            delay: Seconds from when the task is due to its deadline; rounded up to minutes.
 
         Raises:
-            ToolError: Datadog cannot say this: the delay leads into the next month.
+            ToolError: Datadog cannot express it: the delay leads into the next month.
         """
-        return [one for due in self._times for one in self._at(due, math.ceil(delay / 60))]
+        minutes = math.ceil(delay / 60)
+        return [rule for due in self._times for rule in self._at(due, minutes)]
 
     def _at(self, due: int, delay: int) -> Iterator[Recurrence]:
         later, minute = divmod(due + delay, _DAY)
@@ -116,21 +118,21 @@ class Schedule:
 
     @property
     def times_a_day(self) -> int:
-        """How often it is due on a day on which it is due."""
+        """How often it is due, on a day on which it is due."""
         return len(self._times)
 
     @property
     def closest(self) -> float:
-        """The shortest time in seconds from one time of the day to the next."""
+        """The shortest time in seconds from one time of day to the next."""
         later = [*self._times[1:], self._times[0] + _DAY]
         return 60 * min(after - before for before, after in zip(self._times, later))
 
     @cached_property
     def interval(self) -> float:
-        """The longest time in seconds from one time that it is due to the next."""
+        """The longest time in seconds between two times that it is due."""
         if not (self._any_day and len(self._months) == 12):
             return self._longest_gap(_FIRST, _YEARS)
-        weeks = [_FIRST, *self._clock_changes()]  # others are as the first one
+        weeks = [_FIRST, *self._clock_changes()]  # all others are like the first one
         return max(self._longest_gap(week - _WEEK, 3 * _WEEK) for week in weeks)
 
     def _longest_gap(self, first: date, span: timedelta) -> float:
@@ -140,8 +142,8 @@ class Schedule:
     def next_after(self, moment: datetime) -> datetime:
         """Return when it is next due after an aware *moment*, in the schedule's own time zone.
 
-        A time that the change to daylight saving skips is due as much later; one that comes twice
-        counts once, the first time, unless the line names no hour.
+        A time that is skipped by the change to daylight saving time is due that much later. One
+        that occurs twice counts once, the first time, unless the line allows every hour.
         """
         now = moment.timestamp()
         yesterday = moment.astimezone(self._zone).date() - timedelta(days=1)
@@ -149,22 +151,19 @@ class Schedule:
         return datetime.fromtimestamp(next(at for at in due if at > now), self._zone)
 
     def nearest(self, moment: float) -> float | None:
-        """Return the time it is due that is nearest to a POSIX time; None if none is near.
-
-        Near is a day before to a day after it.
-        """
+        """Return the nearest time that it is due, within a day of a POSIX time; None if none is."""
         day = datetime.fromtimestamp(moment, self._zone).date()
         near = self._dates(day - timedelta(days=1), timedelta(days=3))
         due = chain.from_iterable(map(self._due, near))
         return min(due, key=lambda at: abs(at - moment), default=None)
 
     def clock(self, moment: float) -> str:
-        """Write the time of day of a POSIX time, as its time zone has it: `03:15`."""
+        """Write the time of day of a POSIX time, in its time zone: `03:15`."""
         return datetime.fromtimestamp(moment, self._zone).strftime("%H:%M")
 
     @cached_property
     def clock_change(self) -> float:
-        """By how many seconds the clock is put back once a year; 0 where it never is."""
+        """By how many seconds the clock is put back once a year; 0 if it never is."""
         offsets = list(map(self._offset, self._weeks()))
         return (max(offsets) - min(offsets)).total_seconds()
 
@@ -183,7 +182,7 @@ class Schedule:
         return filter(self._falls_on, days)
 
     def _falls_on(self, day: date) -> bool:
-        """Tell whether it is due on *day*: either kind of day will do where both are named."""
+        """Tell whether it is due on *day*; if both kinds of day are restricted, one is enough."""
         of_month = day.day in self._days
         of_week = day.isoweekday() % 7 in self._weekdays
         either = not (self._any_day or self._any_weekday)
@@ -198,15 +197,16 @@ class Schedule:
             return [start + 60 * minute for minute in self._times]
         clock = [midnight + timedelta(minutes=minute) for minute in self._times]
         due = {at.timestamp() for at in clock}
-        if len(self._hours) == 24:  # the hour that comes twice counts twice
+        if len(self._hours) == 24:  # an hour that occurs twice counts twice
             again = ((at.timestamp(), at.replace(fold=1).timestamp()) for at in clock)
             due.update(second for first, second in again if second > first)
         return sorted(due)
 
     def _day_rules(self, later: int) -> dict[str, list[str]]:
-        """Say on which days it is due, moved by *later* days: past midnight, for instance.
+        """Return the rules for the days on which it is due, moved *later* by some days.
 
-        Two rules if either kind of day will do; on a day that is of both kinds, both hold.
+        They are by a text for people. There are two if one of both kinds of day is enough; on a day
+        of both kinds, both apply.
         """
         months = [f"BYMONTH={_listed(self._months)}"] if len(self._months) < 12 else []
         rules = {}
@@ -214,15 +214,15 @@ class Schedule:
             if later and max(self._days) + later > 28:
                 raise self._refusal(_NEXT_MONTH)
             days = _listed(day + later for day in self._days)
-            told = f"day {_listed(self._days)} of the month"
-            rules[told] = ["FREQ=MONTHLY", *months, f"BYMONTHDAY={days}"]
+            text = f"day {_listed(self._days)} of the month"
+            rules[text] = ["FREQ=MONTHLY", *months, f"BYMONTHDAY={days}"]
         if later and months and (self._any_day or not self._any_weekday):
             raise self._refusal(_NEXT_MONTH)
         if not self._any_weekday:
             weekdays = sorted((day + later) % 7 for day in self._weekdays)
-            told = ", ".join(_WEEKDAYS[day].capitalize() for day in sorted(self._weekdays))
+            text = ", ".join(_WEEKDAYS[day].capitalize() for day in sorted(self._weekdays))
             byday = ",".join(_RRULE_WEEKDAYS[day] for day in weekdays)
-            rules[told] = ["FREQ=WEEKLY", *months, f"BYDAY={byday}"]
+            rules[text] = ["FREQ=WEEKLY", *months, f"BYDAY={byday}"]
         return rules or {"": ["FREQ=DAILY", *months]}
 
     def _refusal(self, why: str) -> ToolError:
@@ -230,10 +230,12 @@ class Schedule:
 
 
 def _fields(cron: str) -> list[set[int]]:
-    """Return what each field allows; where a day of either kind will do, all days or none are."""
+    """Return the values that each field allows."""
     texts = _MACROS.get(cron.lower(), cron).lower().split()
     if len(texts) != len(_PARTS):
-        raise ToolError(f"schedule {cron!r}: it needs five fields: minute hour day month weekday")
+        raise ToolError(
+            f"schedule {cron!r}: a cron line has five fields: minute hour day month weekday"
+        )
     try:
         fields = [_field(part, text) for part, text in zip(_PARTS, texts)]
     except ValueError as error:
@@ -242,29 +244,30 @@ def _fields(cron: str) -> list[set[int]]:
     if days not in _STARS and weekdays not in _STARS:
         if "*" in days + weekdays:
             raise ToolError(
-                f"schedule {cron!r}: cron daemons differ on what it means: name the days"
+                f"schedule {cron!r}: cron daemons interpret this differently; list the days"
             )
+        # One kind of day is enough. If one of them is every day, so is the other.
         if len(fields[2]) == 31 or len(fields[4]) == 7:
             fields[2], fields[4] = set(range(1, 32)), set(range(7))
     return fields
 
 
 def _field(part: _Part, text: str) -> set[int]:
-    """Read one field; ValueError says what is wrong with it."""
+    """Parse one field; raise ValueError with what is wrong."""
     values = {value for piece in text.split(",") for value in _piece(part, piece)}
     return {value % 7 for value in values} if part.name == "day of week" else values
 
 
 def _piece(part: _Part, text: str) -> range:
-    """Read `*`, `5`, `mon-fri`, `*/15`, `8-18/2` or `5/15` (from 5 to the end)."""
+    """Parse `*`, `5`, `mon-fri`, `*/15`, `8-18/2` or `5/15` (from 5 to the end)."""
     span, slash, step_text = text.partition("/")
     low_text, dash, high_text = span.partition("-")
-    everything = span == "*" or (span == "?" and part.name.startswith("day"))
-    low = part.low if everything else _number(part, low_text)
-    last = part.high if everything or slash else low
+    every = span == "*" or (span == "?" and part.name.startswith("day"))
+    low = part.low if every else _number(part, low_text)
+    last = part.high if every or slash else low
     high = _number(part, high_text) if dash else last
     if high < low:
-        raise ValueError(f"{part.name} {span!r} runs backwards")
+        raise ValueError(f"{part.name} {span!r} ends before it starts")
     step = _step(part, text, step_text) if slash else 1
     return range(low, high + 1, step)
 
@@ -273,13 +276,13 @@ def _number(part: _Part, text: str) -> int:
     if text and text in part.names:
         return part.names.index(text)
     if not (text.isascii() and text.isdigit() and part.low <= int(text) <= part.high):
-        raise ValueError(f"{part.name} {text!r} is not within {part.low} to {part.high}")
+        raise ValueError(f"{part.name} {text!r} is not from {part.low} to {part.high}")
     return int(text)
 
 
 def _step(part: _Part, text: str, step: str) -> int:
     if not (step.isascii() and step.isdigit() and int(step)):
-        raise ValueError(f"{part.name} {text!r} has no step of 1 or more")
+        raise ValueError(f"{part.name} {text!r} needs a step of at least 1")
     return int(step)
 
 

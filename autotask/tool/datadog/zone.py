@@ -1,4 +1,4 @@
-"""Time zones by name, and this machine's: cron reads its lines in it, and Datadog wants a name."""
+"""Time zones by name, and the name of this machine's: cron uses it, and Datadog needs a name."""
 
 from __future__ import annotations
 
@@ -26,38 +26,37 @@ def named(name: str) -> ZoneInfo:
     """
     try:
         return ZoneInfo(name)
-    except (KeyError, OSError, ValueError):  # not found, a folder, no name at all
-        raise ToolError(f"unknown time zone: {name!r} (they look like Europe/Berlin)") from None
+    except (KeyError, OSError, ValueError):  # not found, a folder, not a name
+        raise ToolError(f"unknown time zone {name!r}; use a name like Europe/Berlin") from None
 
 
 @cache
 def of_this_machine() -> str | None:
-    """Return the name of this machine's zone; None if no name agrees with its clock.
+    """Return the name of this machine's zone; None if no name matches its clock.
 
-    The clock decides, as the places that hold a name may contradict each other: of /etc/localtime
-    and /etc/timezone one is often left as the image had it, and TZ may hold rules and no name.
+    The clock decides, because the sources of a name may contradict each other: /etc/localtime or
+    /etc/timezone is often left as the image had it, and TZ may contain rules instead of a name.
     """
     now = time.time()
     year = [now + n * _WEEK for n in range(-26, 27)]  # summer and winter
     offsets = [time.localtime(at).tm_gmtoff for at in year]
     if not any(offsets):
-        return "UTC"  # under this name for all its aliases
+        return "UTC"  # also for all its aliases
     return next((name for name in _candidates() if _offsets(name, year) == offsets), None)
 
 
 def _candidates() -> Iterator[str]:
-    said = os.environ.get("TZ", "").lstrip(":")
-    for path in (said, "/etc/localtime"):
+    for path in (os.environ.get("TZ", "").lstrip(":"), "/etc/localtime"):
         yield from _IN_ZONEINFO.findall(os.path.realpath(path)) if path[:1] == "/" else [path]
     with contextlib.suppress(OSError, UnicodeDecodeError):
         yield Path("/etc/timezone").read_text(encoding="utf-8").strip()  # Debian's
 
 
 def _offsets(name: str, moments: list[float]) -> list[float]:
-    """Return a zone's offsets in seconds; none for what is no zone.
+    """Return a zone's offsets in seconds; none if there is no such zone.
 
-    None also for UTC, which the clock is not: an image's link to it may lead to another zone, for
-    a container's mount of /etc/localtime covers what the link leads to.
+    None for UTC, either: the clock is known not to be in UTC. In an image, /etc/localtime may be a
+    link to UTC, and a container that mounts another zone there mounts it over the link's target.
     """
     try:
         zone = named(name)

@@ -1,9 +1,9 @@
-"""docs/datadog/: what is sent and what is made of it, in the form of Datadog's integrations.
+"""docs/datadog/: metrics, monitors and dashboard in the form of Datadog's integrations.
 
-    PYTHONPATH=tests python -m tool.datadog.assets    # writes it anew; then look at the change
+    PYTHONPATH=tests python -m tool.datadog.assets    # writes the files; then review the diff
 
-Names, types and tags are those of the lines that the wire sends, monitors and dashboard those that
-`autotask` makes; what the metrics mean stands here.
+Names, types and tags come from the lines that are sent, monitors and dashboard from the code of
+`autotask`. The descriptions are in this file.
 """
 
 from __future__ import annotations
@@ -35,26 +35,26 @@ _TYPES = {"c": "count", "g": "gauge", "d": "gauge"}  # the form knows no distrib
 _MEANINGS = {  # unit, interval, orientation (-1: less is better), short name, description
     "autotask.task.duration": (
         "second", "", -1, "task duration",
-        "How long a run took from its start to its end. It is sent as a distribution.",
+        "Duration of a run. It is sent as a distribution.",
     ),
     "autotask.task.running_seconds": (
         "second", 60, 0, "task running",
-        "How long a run has been running by now. It is sent each minute by autotask-run.",
+        "How long a run has been running so far. autotask-run sends it every minute.",
     ),
-    "autotask.task.runs": ("run", "", 0, "task runs", "How many runs ended."),
-    "autotask.task.started": ("run", "", 0, "task started", "How many runs started."),
+    "autotask.task.runs": ("run", "", 0, "task runs", "Number of runs that ended."),
+    "autotask.task.started": ("run", "", 0, "task started", "Number of runs that started."),
 }  # fmt: skip
 _CHECK = {
     "name": "Task status",
-    "description": "Returns `CRITICAL` when a run of a task has failed, with the reason. Returns "
-    "`OK` when it has succeeded. A run that was skipped, or that failed because a run inside it "
-    "did, returns nothing.",
+    "description": "Returns `CRITICAL` with the reason if a run of a task failed, and `OK` if it "
+    "succeeded. A run that was skipped, or that only failed because a run inside it failed, "
+    "returns nothing.",
 }
 _STATUSES = ("ok", "warning", "critical", "unknown")
 
 
 class Line(NamedTuple):
-    """What is said of a metric or a service check, whatever its value."""
+    """A metric or a service check, without its value."""
 
     name: str
     kind: str  # c, d, g, or a status of a service check
@@ -62,7 +62,7 @@ class Line(NamedTuple):
 
 
 def sent() -> list[Line]:
-    """Return what the wire sends of runs of each kind, but for the event."""
+    """Return all lines that are sent for runs, except the event."""
     with (
         tempfile.TemporaryDirectory() as folder,
         socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as agent,
@@ -98,7 +98,7 @@ def _line(text: str) -> Line:
 
 
 def files() -> dict[str, str]:
-    """Return the files of the folder: their names and what they hold."""
+    """Return the files of the folder, by name."""
     lines = sent()
     made = {f"assets/monitors/{name}.json": _json(asset) for name, asset in _monitors()}
     return {
@@ -147,34 +147,36 @@ def _service_checks(lines: Iterable[Line]) -> list[Json]:
     ]
 
 
-# A task to show the monitors of: those that watch one task hold its name and its limits.
+# An example: monitors of one task contain its name and its limits.
 _EXAMPLE = Task(
     "nightly.py", runs=60, interval=86400, longest_interval=86400, usual=600, longest=900
 )
-_FOR_EACH = "for nightly.py, as an example: `autotask monitors` makes one of each task that it saw"
-_MONITORS = {  # by the name of the file: the place among those made, what is wished, title, why
-    "failed": (0, {}, "A task failed", "Alerts on each failure of any task; resolves itself."),
+_FOR_EACH = "This one is for nightly.py: `autotask monitors` creates one for each recorded task."
+_MONITORS = {  # by file: the number of the monitor, the settings, title, description
+    "failed": (
+        0, {}, "A task failed", "Alerts on each failure of any task, and resolves by itself.",
+    ),
     "failing": (
         0, {"latched": True}, "A task is failing",
-        "Alerts on a failure of any task, until its next success. Take this or the other one.",
+        "Alerts on a failure of any task until its next success. Use either this or failed.json.",
     ),
     "did_not_run": (
         1, {}, "A task did not run",
-        f"What no longer runs says nothing. Alerts where no run has ended in time; {_FOR_EACH}.",
+        f"Alerts if no run of a task has finished in time. {_FOR_EACH}",
     ),
     "hung": (
-        2, {}, "A task hangs", f"Alerts while a run lasts longer than its limit; {_FOR_EACH}.",
+        2, {}, "A task hangs", f"Alerts while a run takes longer than its limit. {_FOR_EACH}",
     ),
     "slow": (
         3, {}, "A task is slow",
-        f"Alerts when a success took longer than its limit; {_FOR_EACH}.",
+        f"Alerts if a successful run took longer than its limit. {_FOR_EACH}",
     ),
 }  # fmt: skip
 
 
 def _monitors() -> Iterator[tuple[str, Json]]:
-    for name, (place, wished, title, why) in _MONITORS.items():
-        found = monitors.made([_EXAMPLE], config.parse({"datadog": wished})).monitors[place]
+    for name, (number, settings, title, description) in _MONITORS.items():
+        example = monitors.make([_EXAMPLE], config.parse({"datadog": settings})).monitors[number]
         yield (
             name,
             {
@@ -182,17 +184,17 @@ def _monitors() -> Iterator[tuple[str, Json]]:
                 "created_at": _DATE,
                 "last_updated_at": _DATE,
                 "title": title,
-                "description": why,
+                "description": description,
                 "tags": [TAG],
-                "definition": {**found, "tags": [TAG]},
+                "definition": {**example, "tags": [TAG]},
             },
         )
 
 
 def _dashboard() -> Json:
     tasks = [_EXAMPLE._replace(service="shop", env="prod")]
-    shown = dashboard.definition(tasks, [TAG])  # its lists are of the monitors beside it
-    return {**shown, "description": "Which tasks succeed, which fail, how long they take."}
+    shown = dashboard.definition(tasks, [TAG])  # its lists show the monitors in the same folder
+    return {**shown, "description": "Which tasks succeed, which fail, and how long they take."}
 
 
 def _json(value: object) -> str:

@@ -23,7 +23,9 @@ from tool.datadog.reading import DAY, MINUTE, Alarm, Point, alarms
 
 from autotask.run import SKIPPED, SUCCESS, exited
 from autotask.tool.datadog import baselines, config, dashboard, monitors
+from autotask.tool.datadog.definition import Monitor
 from autotask.tool.datadog.schedule import Schedule
+from autotask.tool.datadog.tags import key_of, tag_value
 from autotask.tool.journal.index import open_index
 
 FOLDER = Path(__file__).with_name("golden")
@@ -131,14 +133,14 @@ def tasks(ran: Iterable[Past]) -> list[baselines.Task]:
 
 def made() -> dict[str, str]:
     """Return the files of the folder `golden`: their names and what they hold."""
-    wishes = config.load(str(FOLDER / "autotask.toml"))
+    configuration = config.load(str(FOLDER / "autotask.toml"))
     ran = [run for habit in HABITS for run in runs(habit)]
     seen = tasks(ran)
-    found = monitors.made(seen, wishes)
-    tags = [*monitors.set_tags(wishes), *wishes.tags]
+    found = monitors.make(seen, configuration)
+    tags = [*configuration.set_tags, *configuration.tags]
     return {
         "monitors.json": _json(found.monitors),
-        "dashboard.json": _json(dashboard.definition(seen, tags, wishes.scope)),
+        "dashboard.json": _json(dashboard.definition(seen, tags, configuration.scope)),
         "review.txt": "".join(f"{line}\n" for line in _review(found, ran)),
     }
 
@@ -164,7 +166,7 @@ def _points(run: Past) -> Iterator[Point]:
         yield Point(end, "autotask.task.status", 2 if status == "failure" else 0, tags)
 
 
-def _said(monitor: monitors.Monitor, points: dict[str, list[Point]]) -> list[Alarm]:
+def _said(monitor: Monitor, points: dict[str, list[Point]]) -> list[Alarm]:
     """Return when a monitor would have notified."""
     about = [tag[len("task:") :] for tag in monitor["tags"] if tag.startswith("task:")]
     asked = [point for task in about or points for point in points.get(task, ())]
@@ -178,14 +180,14 @@ def _often(said: list[Alarm]) -> str:
     return f"{len(said)} times, {night} at night" if said else "never"
 
 
-def _review(found: monitors.Made, ran: Iterable[Past]) -> Iterator[str]:
+def _review(found: monitors.MonitorSet, ran: Iterable[Past]) -> Iterator[str]:
     """Say for each monitor by what and whom it wakes, and how often it would have."""
     points: dict[str, list[Point]] = {}
     for run in ran:
-        run = run._replace(task=baselines.tag_value("task", run.task))
+        run = run._replace(task=tag_value("task", run.task))
         points.setdefault(run.task, []).extend(_points(run))
     for monitor in found.monitors:
-        kind = (monitors.key_of(monitor) or "").partition(".")[0]
+        kind = (key_of(monitor) or "").partition(".")[0]
         people = " ".join(word for word in monitor["message"].split() if word.startswith("@"))
         yield f"P{monitor['priority']} {kind:11} {monitor['name'].partition(': ')[2]}"
         yield f"      {monitor['query']}"
@@ -193,9 +195,9 @@ def _review(found: monitors.Made, ran: Iterable[Past]) -> Iterator[str]:
         if schedule:
             (recurrence,) = schedule["custom_schedule"]["recurrences"]
             yield f"      at {recurrence['rrule']} {recurrence['timezone']}"
-        yield f"      {people or 'wakes nobody'}: {_often(_said(monitor, points))}"
-    for without in found.without:
-        yield f"   none for {without.task}, {without.kind}: {without.why}"
+        yield f"      {people or 'notifies nobody'}: {_often(_said(monitor, points))}"
+    for omitted in found.omitted:
+        yield f"   none for {omitted.task}, {omitted.kind}: {omitted.why}"
 
 
 if __name__ == "__main__":

@@ -19,8 +19,8 @@ from zoneinfo import ZoneInfo
 
 from dateutil.rrule import rrulestr
 
-from autotask.tool.datadog import monitors
 from autotask.tool.datadog.config import matches
+from autotask.tool.datadog.tags import key_of
 
 MINUTE, HOUR, DAY = 60.0, 3600.0, 86400.0
 _UNITS = {"m": MINUTE, "h": HOUR, "d": DAY, "w": 7 * DAY}
@@ -56,7 +56,7 @@ def alarms(
     monitor: Mapping[str, Any], points: Sequence[Point], start: float, end: float
 ) -> list[Alarm]:
     """Return when a monitor notifies of trouble between two moments, in order."""
-    kind = (monitors.key_of(monitor) or "").partition(".")[0]
+    kind = (key_of(monitor) or "").partition(".")[0]
     read = _check if monitor["type"] == "service check" else _metric
     return sorted(Alarm(at, kind) for at in read(monitor, points, start, end))
 

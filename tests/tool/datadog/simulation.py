@@ -27,6 +27,7 @@ from tool.datadog.past import Past
 from tool.datadog.reading import DAY, HOUR, MINUTE, Alarm, Point, alarms
 
 from autotask.tool.datadog import baselines, config, monitors
+from autotask.tool.datadog.definition import Monitor
 from autotask.tool.datadog.schedule import Schedule
 from autotask.tool.journal.index import open_index
 
@@ -251,16 +252,16 @@ WISHES: dict[str, dict[str, Any]] = {  # what the file says, by the title of a t
 
 
 @cache
-def made(title: str) -> dict[str, list[monitors.Monitor]]:
+def made(title: str) -> dict[str, list[Monitor]]:
     """Return the monitors that notify somebody, for each task."""
     wishes = WISHES[title]
     said = {**wishes, "datadog": {**wishes.get("datadog", {}), "notify": ["@ops"]}}
-    all_of_them = monitors.made(learned(), config.parse(said)).monitors
+    all_of_them = monitors.make(learned(), config.parse(said)).monitors
     notify = [monitor for monitor in all_of_them if "@ops" in monitor["message"]]
     return {habit.task: [one for one in notify if _is_for(one, habit)] for habit in HABITS}
 
 
-def _is_for(monitor: monitors.Monitor, habit: Habit) -> bool:
+def _is_for(monitor: Monitor, habit: Habit) -> bool:
     about = [tag for tag in monitor["tags"] if tag.startswith("task:")]
     return about in ([], [f"task:{habit.task}"])
 

@@ -16,9 +16,18 @@ from tool.datadog.server import Datadog
 from tool.journals import Book
 
 from autotask.tool.cli import main
-from autotask.tool.datadog import answers, api, baselines, config, downtimes, monitors, plan
+from autotask.tool.datadog import (
+    answers,
+    api,
+    baselines,
+    config,
+    downtimes,
+    monitors,
+    plan,
+    queries,
+)
 from autotask.tool.datadog.baselines import Task
-from autotask.tool.datadog.dashboard_actions import differing
+from autotask.tool.datadog.dashboard_plan import differing
 from autotask.tool.datadog.downtimes import Silence
 from autotask.tool.errors import ToolError
 
@@ -27,7 +36,7 @@ pytestmark = pytest.mark.usefixtures("folder")
 MISSING = object()
 OTHERS = [MISSING, None, True, 7, -0.5, "x", [], ["x"], [None], {}, {"x": None}]
 SCHEDULED = {"task": {"nightly": {"schedule": "15 3 * * *", "timezone": "UTC"}}}
-WANTED = monitors.made([Task("nightly", "shop", "prod")], config.parse(SCHEDULED)).monitors
+WANTED = monitors.make([Task("nightly", "shop", "prod")], config.parse(SCHEDULED)).monitors
 
 
 def places(value: Any, place: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
@@ -63,11 +72,11 @@ def read_monitors(answer: Any) -> None:
     for change in plan.plan(WANTED, found, prune=True).changes:
         list(plan.lines(change))
         plan.record(change)
-        if change.wanted:
+        if change.desired:
             plan.body(change)
     for one in found:
         api._same(one, WANTED[0])
-        monitors.is_about(one, "task:nightly")
+        queries.covers(one, "task:nightly")
 
 
 def read_downtimes(answer: Any) -> None:
@@ -77,7 +86,7 @@ def read_downtimes(answer: Any) -> None:
 def read_series(answer: Any) -> None:
     found = [answers.series(one) for one in answers.listed(answer, "series")]
     baselines.from_series(found, found)
-    baselines.often(found)
+    baselines.more_often_than_a_bucket(found)
 
 
 def read_dashboards(answer: Any) -> None:
@@ -108,7 +117,7 @@ NO_ANSWERS: list[tuple[str, str, str, Any, str]] = [
     ("monitors plan", "GET", "/monitor", None, "(ValueError)"),
     ("monitors plan --from-datadog --prune", "GET", "/query", {"error": "x"}, "no list of series"),
     ("dashboard apply --yes", "GET", "/dashboard", {}, "no list of dashboards"),
-    ("dashboard apply --yes", "POST", "/dashboard", {}, "a dashboard without id"),
+    ("dashboard apply --yes", "POST", "/dashboard", {}, "a dashboard without an id"),
     ("monitors unmute nightly", "GET", "/v2/downtime", [], "no list of data"),
 ]
 
@@ -158,7 +167,7 @@ def test_no_answer_is_a_traceback(
     words, method, path = data.draw(st.sampled_from(COMMANDS))
     datadog.monitors, datadog.dashboards, datadog.downtimes = {}, {}, {}
     datadog.number, datadog.instead = 1000, {}
-    for one in monitors.made([Task("nightly", "shop", "prod")], config.Config()).monitors:
+    for one in monitors.make([Task("nightly", "shop", "prod")], config.Config()).monitors:
         datadog.add(**one)
     marks = "managed_by:autotask autotask_set:default"
     datadog.dashboards["x"] = {"id": "x", "title": "x", "description": marks, "widgets": []}

@@ -68,7 +68,7 @@ def of_kind(datadog: Datadog, kind: str, task: str = "nightly") -> Json:
     return monitor
 
 
-def wishes(text: str) -> None:
+def configure(text: str) -> None:
     Path("autotask.toml").write_text(text)
 
 
@@ -169,10 +169,10 @@ REPLACED = [
 def test_what_datadog_lets_nobody_change_is_made_anew(
     datadog: Datadog, nightly: Book, kind: str, before: str, after: str
 ) -> None:
-    wishes(before)
+    configure(before)
     applied()
     old = of_kind(datadog, kind)["id"]
-    wishes(after)
+    configure(after)
     assert actions() == ["replace"]
     assert "1 replaced" in applied()
     assert of_kind(datadog, kind)["id"] != old
@@ -180,9 +180,9 @@ def test_what_datadog_lets_nobody_change_is_made_anew(
 
 
 def test_a_schedule_that_becomes_another_one_is_changed(datadog: Datadog, nightly: Book) -> None:
-    wishes(SCHEDULE)
+    configure(SCHEDULE)
     applied()
-    wishes(SCHEDULE.replace("15 3", "15 4"))
+    configure(SCHEDULE.replace("15 3", "15 4"))
     assert actions() == ["change"]
     applied()
     recurrences = of_kind(datadog, "did_not_run")["options"]["scheduling_options"]
@@ -211,7 +211,7 @@ def test_of_two_with_the_same_key_the_better_one_stays(datadog: Datadog, nightly
 
 def test_what_is_wanted_no_more_goes_only_when_asked(datadog: Datadog, nightly: Book) -> None:
     applied()
-    wishes('[task.nightly]\nwithout = ["slow"]\n')
+    configure('[task.nightly]\nwithout = ["slow"]\n')
     assert actions() == []
     assert "is no longer needed" in autotask("monitors", "plan").stdout
     applied()
@@ -222,13 +222,13 @@ def test_what_is_wanted_no_more_goes_only_when_asked(datadog: Datadog, nightly: 
 
 
 def test_what_is_retired_goes_with_its_monitors(datadog: Datadog, nightly: Book) -> None:
-    wishes(
+    configure(
         '[datadog]\nlatched = true\n[task.nightly]\nschedule = "0 3,15 * * *"\nlatched = false\n'
     )
     applied()
     old = {one["name"] for one in ours(datadog).values() if "nightly" in one["name"]}
     assert len(old) == 5
-    wishes("[datadog]\nlatched = true\n[task.nightly]\nretired = true\n")
+    configure("[datadog]\nlatched = true\n[task.nightly]\nretired = true\n")
     deleted = [change for change in plan()["changes"] if change["action"] == "delete"]
     assert {change["name"] for change in deleted} == old
     assert {change["why"] for change in deleted} == {"the task is retired"}
@@ -251,7 +251,7 @@ def test_a_task_that_got_other_tags_takes_its_monitors_with_it(
     )
     changes = plan()["changes"]
     assert [one["action"] for one in changes] == ["create"] * 3 + ["delete"] * 3
-    assert {one["why"] for one in changes[3:]} == {"the task goes on with service shop, env prod"}
+    assert {one["why"] for one in changes[3:]} == {"the task now runs with service shop, env prod"}
     assert "3 created, 3 deleted" in applied()
     assert all("dev" not in one["query"] for one in ours(datadog).values())
     assert actions("--prune") == []
@@ -273,7 +273,7 @@ def test_a_task_that_had_no_env_and_got_one_takes_its_monitors_with_it(
     changes = plan()["changes"]
     assert sorted(one["action"] for one in changes) == ["change"] + ["create"] * 3 + ["delete"] * 3
     assert {one["why"] for one in changes if one["action"] == "delete"} == {
-        "the task goes on with service shop, env prod"
+        "the task now runs with service shop, env prod"
     }
     assert "3 created, 1 changed, 3 deleted" in applied()
     assert "by {env,service,task}" in of_kind(datadog, "failed")["query"]
@@ -293,7 +293,7 @@ def test_names_that_are_one_to_datadog_are_one_task(datadog: Datadog, home: Path
 
 
 def test_one_tasks_refusal_is_its_own(datadog: Datadog, nightly: Book) -> None:
-    wishes('[task.nightly]\nschedule = "30 23 31 * *"\ntimezone = "UTC"\n')
+    configure('[task.nightly]\nschedule = "30 23 31 * *"\ntimezone = "UTC"\n')
     ended = apply()
     assert ended.status == 1
     assert "6 created" in ended.stdout
@@ -303,9 +303,9 @@ def test_one_tasks_refusal_is_its_own(datadog: Datadog, nightly: Book) -> None:
 
 
 def test_the_time_zone_that_a_schedule_gets_is_shown(datadog: Datadog, nightly: Book) -> None:
-    wishes('[task.nightly]\nschedule = "15 3 * * *"\n')
+    configure('[task.nightly]\nschedule = "15 3 * * *"\n')
     planned = autotask("monitors", "plan", env={"TZ": "Asia/Tokyo"})
-    told = "autotask: no `timezone` for nightly: read in this machine's time zone, Asia/Tokyo\n"
+    told = "autotask: no `timezone` set for nightly: using this machine's time zone, Asia/Tokyo\n"
     assert told in planned.stderr
     assert autotask("monitors", "apply", "--yes", env={"TZ": "Asia/Tokyo"}).status == 0
     (recurrence,) = of_kind(datadog, "did_not_run")["options"]["scheduling_options"][
@@ -341,7 +341,7 @@ def test_monitors_of_others_are_never_touched_over_however_many_pages(
     assert "7 created" in applied("--prune")
     foreign(datadog, 1)
     assert "7 unchanged" in applied("--prune")
-    wishes('[datadog]\nwithout = ["slow", "hung"]\npriority = 3\n')
+    configure('[datadog]\nwithout = ["slow", "hung"]\npriority = 3\n')
     assert "3 changed, 4 deleted" in applied("--prune")
     assert {number: datadog.monitors[number] for number in before} == before
 
@@ -365,7 +365,7 @@ def test_what_another_set_has_is_not_taken_for_what_was_made(
     datadog: Datadog, nightly: Book
 ) -> None:
     applied()
-    wishes('[datadog]\nname = "second"\n')
+    configure('[datadog]\nname = "second"\n')
     datadog.faults = [Fault("lost", "POST", "/monitor", after=len(KINDS))]
     applied()
     assert actions() == []
@@ -376,14 +376,14 @@ def test_what_another_set_has_is_not_taken_for_what_was_made(
 def all_kinds(datadog: Datadog, nightly: Book) -> dict[int, Json]:
     """Leave something to make, to change, to make anew and to delete; return what is foreign."""
     before = foreign(datadog, 10)
-    wishes("[task.nightly]\nslow_after = '2h'\n")
+    configure("[task.nightly]\nslow_after = '2h'\n")
     with contextlib.redirect_stdout(io.StringIO()):
         assert main(["monitors", "apply", "--yes"]) == 0
     of_kind(datadog, "failed")["message"] = "call Ann"
     copied = {**copy.deepcopy(of_kind(datadog, "slow")), "name": "a copy"}
     del datadog.monitors[of_kind(datadog, "hung", "mail")["id"]]
     datadog.add(**{key: value for key, value in copied.items() if key != "id"})
-    wishes(SCHEDULE + "slow_after = '1h'\n")
+    configure(SCHEDULE + "slow_after = '1h'\n")
     datadog.requests.clear()
     return before
 
@@ -443,7 +443,7 @@ def test_after_an_interruption_wherever_it_was_a_second_apply_ends_in_the_right_
 
 def test_one_monitors_error_is_its_own(datadog: Datadog, nightly: Book) -> None:
     datadog.faults = []
-    wishes('[datadog]\nnotify = ["@slack-ops"]\n')
+    configure('[datadog]\nnotify = ["@slack-ops"]\n')
     applied()
     victim = of_kind(datadog, "hung")
     for monitor in ours(datadog).values():
@@ -494,10 +494,10 @@ def test_the_waiting_has_a_bound(
     monkeypatch.setattr(transport, "PATIENCE", 0.6)
     datadog.faults = [Fault("broken", times=1000)]
     asking = api.Api(os.environ)
-    with pytest.raises(ToolError, match="answers 500; given up after"):
+    with pytest.raises(ToolError, match="responds with status 500; gave up after"):
         asking.monitors([])
     datadog.faults = [Fault("limit", times=1000)]
-    with pytest.raises(ToolError, match="rate limit is used up; given up after"):
+    with pytest.raises(ToolError, match="rate limit was exceeded; gave up after"):
         asking.create({"tags": []})
 
 
@@ -520,11 +520,11 @@ def test_a_person_sees_the_changes_in_colour(datadog: Datadog, nightly: Book) ->
 
 
 def test_a_person_sees_how_far_it_has_come(datadog: Datadog, nightly: Book) -> None:
-    wishes("[task.mail]\npriority = 1\n")  # one more
+    configure("[task.mail]\npriority = 1\n")  # one more
     datadog.faults = [Fault("slow", "POST", "/monitor", times=4, after=8)]
     shown = on_terminal("monitors", "apply", "--yes", columns=100)
-    assert "asking Datadog" in shown
-    assert "writing" in shown
+    assert "validating" in shown
+    assert "applying" in shown
 
 
 def test_ctrl_c_does_not_wait_for_another_try(datadog: Datadog, nightly: Book) -> None:
@@ -542,11 +542,11 @@ def test_ctrl_c_does_not_wait_for_another_try(datadog: Datadog, nightly: Book) -
 WRONG: list[tuple[dict[str, str | None], str]] = [
     ({"DD_API_KEY": None}, "DD_API_KEY is not set"),
     ({"DD_APP_KEY": None}, "DD_APP_KEY is not set"),
-    ({"DD_API_KEY": "secret key"}, "DD_API_KEY is not a key"),
-    ({"DD_API_KEY": "secret\nkey"}, "DD_API_KEY is not a key"),
-    ({"DD_API_KEY": "secret-one"}, "DD_API_KEY is not known at datadoghq.com"),
-    ({"DD_API_KEY": "secret-one", "DD_SITE": "datadoghq.eu"}, "is not known at datadoghq.eu"),
-    ({"DD_APP_KEY": "secret-two"}, "DD_APP_KEY is wrong, or lacks a permission"),
+    ({"DD_API_KEY": "secret key"}, "DD_API_KEY is not a valid key"),
+    ({"DD_API_KEY": "secret\nkey"}, "DD_API_KEY is not a valid key"),
+    ({"DD_API_KEY": "secret-one"}, "DD_API_KEY is not valid at datadoghq.com"),
+    ({"DD_API_KEY": "secret-one", "DD_SITE": "datadoghq.eu"}, "is not valid at datadoghq.eu"),
+    ({"DD_APP_KEY": "secret-two"}, "DD_APP_KEY is not valid or lacks a permission"),
     ({"DD_SITE": "https://x"}, "DD_SITE is not a valid site"),
     ({"DATADOG_HOST": "http://127.0.0.1:9"}, "127.0.0.1:9 cannot be reached"),
     ({"DATADOG_HOST": "http://no.such.invalid"}, "no.such.invalid cannot be found"),

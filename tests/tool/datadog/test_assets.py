@@ -14,6 +14,7 @@ from datadog_api_client.v1.model.monitor import Monitor
 from tool.datadog import assets, typed
 
 from autotask.tool.datadog import config, monitors, plan
+from autotask.tool.datadog.tags import MANAGED
 
 pytestmark = pytest.mark.checkout
 
@@ -44,8 +45,8 @@ def test_apply_takes_none_of_them_for_its_own(files: dict[str, str]) -> None:
     theirs = [
         json.loads(text)["definition"] for name, text in files.items() if "/monitors/" in name
     ]
-    assert plan.plan(monitors.made([], config.Config()).monitors, theirs, prune=True).same == 0
-    assert all(monitors.MANAGED not in text for text in files.values())
+    assert plan.plan(monitors.make([], config.Config()).monitors, theirs, prune=True).same == 0
+    assert all(MANAGED not in text for text in files.values())
 
 
 @pytest.mark.parametrize("what", ["metadata", "service-checks", "dashboards"])

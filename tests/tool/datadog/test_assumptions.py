@@ -20,7 +20,7 @@ NIGHTLY = Task("nightly", "shop", "prod", "process", 60, DAY, DAY, 600, 900)
 
 def said(tasks: list[Task], sections: Json, *kinds: str) -> list[str]:
     document = config.parse({"task": sections})
-    made = monitors.made(tasks, document)
+    made = monitors.make(tasks, document)
     found = assumptions.remarks(tasks, made.monitors, document, NOW.timestamp())
     return [one.text for one in found if one.kind in kinds]
 
@@ -62,7 +62,7 @@ CLOCKS = [
 @pytest.mark.parametrize(("task", "cron", "zone", "told"), [case[1:] for case in CLOCKS],
                          ids=[case[0] for case in CLOCKS])  # fmt: skip
 def test_a_schedule_is_held_against_the_runs(task: Task, cron: str, zone: Json, told: str) -> None:
-    expected = [f"nightly: {told}: timezone?"] if told else []
+    expected = [f"nightly: {told}: is `timezone` right?"] if told else []
     assert said([task], {"nightly": {"schedule": cron, **zone}}, "time") == expected
 
 
@@ -70,13 +70,13 @@ def test_what_one_zone_does_to_many_is_said_once() -> None:
     tasks = [started("03:15", "Europe/Berlin")._replace(name=name) for name in "abcdefg"]
     sections = {"*": {"schedule": "15 3 * * *", **UTC}}
     (told,) = said(tasks, sections, "time")
-    assert told.endswith("start at 02:15: timezone? (the same with b, c, d, e and 2 more)")
+    assert told.endswith("start at 02:15: is `timezone` right? (same for b, c, d, e and 2 more)")
 
 
-TOO_OFTEN = "too often for a monitor of each time: only a gap longer than"
-IN_UTC = "read in UTC, as this machine's time zone has no name that agrees with its clock"
+TOO_OFTEN = "too many for one monitor each: only a gap longer than"
+IN_UTC = "using UTC, because no time zone in the database matches this machine's clock"
 ZONES = [
-    ("Asia/Tokyo", "read in this machine's time zone, Asia/Tokyo"),
+    ("Asia/Tokyo", "using this machine's time zone, Asia/Tokyo"),
     ("ABC-5:07", IN_UTC),
 ]
 
@@ -94,7 +94,7 @@ def test_the_time_zone_that_is_taken_is_said(
         "off": {"schedule": "@daily", "without": ["did_not_run"], "slow_after": "1h"},
     }
     assert said([NIGHTLY], sections, "timezone") == [
-        f"no `timezone` for nightly, never.ran: {told}"
+        f"no `timezone` set for nightly, never.ran: {told}"
     ]
     assert said([NIGHTLY], {}, "timezone") == []
 
@@ -102,7 +102,7 @@ def test_the_time_zone_that_is_taken_is_said(
 @pytest.mark.parametrize(
     ("cron", "told"),
     [
-        ("*/15 8-18 * * *", f"due 44 times a day, {TOO_OFTEN} 13h15m is told"),
+        ("*/15 8-18 * * *", f"due 44 times a day, {TOO_OFTEN} 13h15m alerts"),
         ("*/5 * * * *", ""),
         ("0 */4 * * *", ""),
         ("0 8,18 * * *", ""),
@@ -136,7 +136,7 @@ QUIET = [
 def test_a_task_that_has_not_run_for_long_is_named_with_its_age(
     task: Task, wishes: Json, age: str
 ) -> None:
-    told = f"nightly (shop, prod): no run for {age}; if it is retired, say so: retired = true"
+    told = f"nightly (shop, prod): no run for {age}; if it is retired, set `retired = true`"
     assert said([task], {"nightly": wishes}, "quiet") == ([told] if age else [])
 
 
@@ -144,5 +144,5 @@ def test_a_task_that_goes_on_elsewhere_is_not_to_be_retired() -> None:
     """In the file a name is of all its services and envs."""
     tasks = [last(11, NIGHTLY._replace(env="live")), last(1)]
     assert said(tasks, {}, "quiet") == [
-        "nightly (shop, live): no run for 11 days, but under another service or env"
+        "nightly (shop, live): no run for 11 days, but it runs under another service or env"
     ]

@@ -24,7 +24,7 @@ from autotask.tool.datadog.baselines import Task
 from autotask.tool.datadog.downtimes import Silence
 
 Json = dict[str, Any]
-NO_FILE = "configuration file: none (autotask.toml is not in this folder nor above it)\n"
+NO_FILE = "configuration file: none (no autotask.toml in this folder or above it)\n"
 pytestmark = pytest.mark.usefixtures("folder")
 
 # init
@@ -36,7 +36,7 @@ def test_init_writes_what_was_learned_as_comments_that_change_nothing(nightly: B
     text = Path("autotask.toml").read_text()
     assert '[task."nightly"]\n# click, service/env shop/prod, 10 runs\n' in text
     assert "# starts every 1d00h, at most 1d00h apart\n# takes 10m00s, at most 10m00s\n" in text
-    assert config.load(None).wishes == config.Wishes()
+    assert config.load(None).defaults == config.TaskSettings()
     assert answer("monitors", "export") == before
 
 
@@ -46,7 +46,7 @@ def test_all_that_init_mentions_is_known(nightly: Book) -> None:
     known = [line.lstrip("# ") for line in lines if " = " in line or line.startswith("# [")]
     Path("autotask.toml").write_text("[datadog]\n" + "\n".join(known))
     found = config.load(None)
-    assert found.wishes_for("db.x").schedule == "15 3 * * *"
+    assert found.settings_for("db.x").schedule == "15 3 * * *"
     assert found.tags == ("team:shop",)
 
 
@@ -62,7 +62,7 @@ def test_init_writes_over_nothing(nightly: Book) -> None:
     assert "nightly" in Path("autotask.toml").read_text()
 
 
-BY_HAND = "from a terminal only, and these are ignored: let cron, a timer or CI start a task"
+BY_HAND = "but only from a terminal, which is ignored; start a task from cron, a timer or CI"
 WHY_NONE: list[tuple[str, float | None, str]] = [
     ("none", None, "no runs yet: try `autotask-run python script.py`"),
     ("long ago", 61 * DAY, "no runs in the last 60 days"),
@@ -85,7 +85,7 @@ def test_init_says_why_it_found_no_tasks(home: Path, ago: float | None, why: str
 def test_what_datadog_has_not_seen_is_said(datadog: Datadog) -> None:
     ended = autotask("monitors", "init", "--from-datadog")
     assert ended.stderr == (
-        "autotask: no tasks found: Datadog has seen none in 14 days "
+        "autotask: no tasks found: Datadog has seen none in the last 14 days "
         "(runs from a terminal are ignored)\n"
     )
 
@@ -135,7 +135,7 @@ def test_the_file_is_looked_for_upwards_and_named(
     assert as_json.stderr == f"autotask: {told}"
     assert json.loads(as_json.stdout)["changes"]
     started = autotask("monitors", "init")
-    told = f"autotask: from this folder, {folder}/autotask.toml is not read any more\n"
+    told = f"autotask: in this folder, autotask.toml now replaces {folder}/autotask.toml\n"
     assert (started.status, started.stderr) == (0, told)
     Path("autotask.toml").write_text('[datadog]\nname = "near"\nnotify = ["@ops"]\n')
     assert answer("monitors", "plan").startswith("configuration file: autotask.toml\n")
@@ -153,9 +153,9 @@ def test_apply_without_a_file_asks_and_says_so(
     assert ended.stdout.startswith(NO_FILE)
     assert ended.stderr.endswith(
         "autotask: not a terminal: pass --yes to apply without confirmation "
-        "(no autotask.toml was found in this folder or above it)\n"
+        "(no autotask.toml in this folder or above it)\n"
     )
-    question = "no autotask.toml was found in this folder or above it; apply without it? [y/N] "
+    question = "no autotask.toml in this folder or above it; apply without it? [y/N] "
     for answered, status in (("n\n", 1), ("y\n", 0)):
         assert question in on_terminal(command, "apply", status=status, types=answered, columns=200)
         assert bool(datadog.written()) is (status == 0)
@@ -211,13 +211,13 @@ def test_what_an_earlier_export_has_left_is_named_and_goes_when_asked(nightly: B
     told = autotask("monitors", "export", "-o", "out")
     assert told.status == 0
     assert told.stderr.splitlines() == [
-        "autotask: out/failed.684888c0ebb1.json is no longer needed (--prune removes it)",
-        "autotask: out/nightly_shop_prod_is_slow.json is no longer needed (--prune removes it)",
+        "autotask: out/failed.684888c0ebb1.json is no longer needed (delete with --prune)",
+        "autotask: out/nightly_shop_prod_is_slow.json is no longer needed (delete with --prune)",
     ]
     assert files("out") == before
     told = autotask("monitors", "export", "-o", "out", "--prune")
     assert told.status == 0
-    assert "removed out/failed.684888c0ebb1.json" in told.stderr
+    assert "deleted out/failed.684888c0ebb1.json" in told.stderr
     assert before - files("out") == {
         *("failed.684888c0ebb1.json", "nightly_shop_prod_is_slow.json")
     }
@@ -266,8 +266,8 @@ def test_what_is_not_made_is_told_a_line_for_each_reason(book: Book) -> None:
         book.run(f"task{number}", ago=60)
     told = autotask("monitors", "export").stderr.splitlines()
     assert told[0] == (
-        "autotask: 6 tasks without did_not_run (task0, task1, task2, task3, ...): "
-        "too few runs were seen: say its schedule"
+        "autotask: 6 tasks without did_not_run (task0, task1, task2, task3 and 2 more): "
+        "too few runs so far; set `schedule`"
     )
     assert len(told) == 3
 
@@ -311,7 +311,10 @@ def test_the_monitors_are_made_also_where_that_fails(datadog: Datadog, nightly: 
     ended = autotask("monitors", "apply", "--yes")
     assert ended.status == 1
     assert "8 created" in ended.stdout
-    assert "what never ran could not be announced: no series today (400)" in ended.stderr
+    assert (
+        "could not send a zero count for tasks that never ran: no series today (400)"
+        in ended.stderr
+    )
 
 
 # From Datadog.
@@ -341,7 +344,7 @@ def test_what_runs_more_often_than_datadog_tells_is_named(datadog: Datadog) -> N
     assert ended.status == 0
     assert ended.stderr.splitlines()[0] == (
         "autotask: 1 task counted as hourly (mail): "
-        "Datadog tells the hour of a run, and no more: say an interval"
+        "data from Datadog is by the hour; set `interval`"
     )
 
 
@@ -394,7 +397,7 @@ def test_a_task_is_muted_for_a_while_and_no_other(watched: Datadog) -> None:
     )
     assert silenced(watched) == {}
     assert answer("monitors", "unmute", "nightly") == (
-        "nothing was muted: no monitor of nightly has a downtime of `mute`\n"
+        "nothing to unmute: no monitor of nightly was muted by `mute`\n"
     )
 
 
@@ -424,7 +427,7 @@ def test_a_name_that_no_monitor_has_is_doubted_and_it_is_told_what_is_muted(
         ],
     )
     assert said.stderr == (
-        "autotask: no monitor is of nihgtly alone: is that its name in `autotask tasks`?\n"
+        "autotask: no monitor is for nihgtly alone; check the name with `autotask tasks`\n"
     )
 
 

@@ -13,29 +13,29 @@ pytestmark = pytest.mark.usefixtures("folder")
 
 WRONG = [
     ("[datadog", "autotask.toml: "),
-    ("[datdog]", "datdog is not known; did you mean datadog?"),
+    ("[datdog]", "unknown key datdog; did you mean datadog?"),
     ("datadog = 1", "datadog must be a table"),
-    ("[datadog]\nnotfy = []", "[datadog] notfy is not known; did you mean notify?"),
-    ('[datadog]\nnotify = "@me"', "[datadog] notify must be a list of texts"),
-    ('[datadog]\nnotify = ["me"]', "notify must be a list of what Datadog notifies"),
+    ("[datadog]\nnotfy = []", "[datadog] unknown key notfy; did you mean notify?"),
+    ('[datadog]\nnotify = "@me"', "[datadog] notify must be a list of strings"),
+    ('[datadog]\nnotify = ["me"]', "notify must be a list of recipients in Datadog"),
     ("[datadog]\npriority = 6", "priority must be a number from 1 to 5"),
     ("[datadog]\npriority = true", "priority must be a number from 1 to 5"),
-    ('[datadog]\nwithout = ["slo"]', "without must name some of: failed, did_not_run"),
+    ('[datadog]\nwithout = ["slo"]', "without can only contain: failed, did_not_run"),
     ('[datadog]\ntags = ["shop"]', "tags must be a list of tags"),
     ('[datadog]\nscope = ["!env:dev"]', "scope must be a list of tags"),
-    ('[datadog]\nschedule = "0 3 * * *"', "[datadog] schedule is not known"),
+    ('[datadog]\nschedule = "0 3 * * *"', "[datadog] unknown key schedule"),
     ("[datadog]\nlatched = 1", "latched must be true or false"),
     ("[datadog]\nfailures_in_a_row = 100", "must be a number from 1 to 99"),
     ('[task.x]\nhung_after = "soon"', '[task."x"] hung_after must be a duration'),
     ("[task.x]\nhung_after = 5", "hung_after must be a duration"),
-    ('[task.x]\nwithin = "7d"', "within must not be more than 6d"),
+    ('[task.x]\nwithin = "7d"', "within must be at most 6d"),
     ('[task.x]\nschedule = "0 25 * * *"', "[task.\"x\"] schedule '0 25 * * *': hour '25'"),
-    ('[task.x]\nschedule = "@daily"\ntimezone = "Berlin"', "unknown time zone: 'Berlin'"),
-    ('[task.x]\ntimezone = "Berlin"', "[task.\"x\"] unknown time zone: 'Berlin'"),
-    ('[datadog]\ntimezone = "Berlin"', "[datadog] unknown time zone: 'Berlin'"),
-    ('[datadog]\nwithin = "7d"', "[datadog]: within must not be more than 6d"),
-    ('[task.x]\nschedule = "@daily"\ninterval = "1d"', "either a schedule or an interval"),
-    ('[task."a?c"]\n', "only * is special"),
+    ('[task.x]\nschedule = "@daily"\ntimezone = "Berlin"', "unknown time zone 'Berlin'"),
+    ('[task.x]\ntimezone = "Berlin"', "[task.\"x\"] unknown time zone 'Berlin'"),
+    ('[datadog]\ntimezone = "Berlin"', "[datadog] unknown time zone 'Berlin'"),
+    ('[datadog]\nwithin = "7d"', "[datadog]: within must be at most 6d"),
+    ('[task.x]\nschedule = "@daily"\ninterval = "1d"', "set either schedule or interval, not both"),
+    ('[task."a?c"]\n', "the only wildcard is *"),
     ("[task]\nx = 1", '[task."x"] must be a table'),
 ]
 
@@ -103,10 +103,10 @@ def test_of_two_sections_that_match_the_later_one_wins_setting_by_setting() -> N
             },
         }
     )
-    wishes = found.wishes_for("db.migrate")
-    assert (wishes.priority, wishes.notify, wishes.schedule) == (1, ("@dba",), "@daily")
-    assert wishes.timezone == "Europe/Berlin"
-    assert found.wishes_for("mail").priority == 5
+    settings = found.settings_for("db.migrate")
+    assert (settings.priority, settings.notify, settings.schedule) == (1, ("@dba",), "@daily")
+    assert settings.timezone == "Europe/Berlin"
+    assert found.settings_for("mail").priority == 5
 
 
 @pytest.mark.parametrize(

@@ -16,8 +16,9 @@ from tool.datadog.linter import problems
 from tool.datadog.reading import Point, alarms
 
 from autotask.tool.datadog import config, export, monitors, plan, retired
-from autotask.tool.datadog.baselines import Task, tag_value
+from autotask.tool.datadog.baselines import Task
 from autotask.tool.datadog.schedule import Schedule
+from autotask.tool.datadog.tags import key_of, tag_value
 
 Json = dict[str, Any]
 HOUR, DAY = 3600.0, 86400.0
@@ -53,14 +54,14 @@ FILE = {
 
 
 def made(tasks: list[Task], document: Json | None = None) -> list[Json]:
-    return monitors.made(tasks, config.parse(document or {})).monitors
+    return monitors.make(tasks, config.parse(document or {})).monitors
 
 
 def kinds(task: Task, **wishes: Any) -> dict[str, Json]:
     """Return the monitors of one task by their kind."""
     document = {"task": {task.spelled or task.name: wishes}} if wishes else {}
     found = made([task], document)
-    return {(monitors.key_of(one) or "").partition(".")[0]: one for one in found}
+    return {(key_of(one) or "").partition(".")[0]: one for one in found}
 
 
 SETS = [
@@ -77,7 +78,7 @@ SETS = [
 def test_all_are_sound(tasks: list[Task], document: Json) -> None:
     found = made(tasks, document)
     assert {one["name"]: problems(one) for one in found if problems(one)} == {}
-    keys = [monitors.key_of(one) for one in found]
+    keys = [key_of(one) for one in found]
     assert len(keys) == len(set(keys))
 
 
@@ -138,13 +139,13 @@ def test_a_task_gets_the_monitors_that_make_sense(task: Task, wishes: Json, expe
 
 
 def test_what_is_not_made_is_told_with_what_to_do() -> None:
-    without = monitors.made([WEEKLY, ODD, RARE], config.Config()).without
+    without = monitors.make([WEEKLY, ODD, RARE], config.Config()).omitted
     assert {(one.task, one.kind): one.why for one in without} == {
-        ("report", "did_not_run"): "it runs too rarely for a window of a week: say its schedule",
-        ("deploy", "did_not_run"): "it runs at odd times: say its schedule",
-        ("db.migrate", "did_not_run"): "too few runs were seen: say its schedule",
-        ("db.migrate", "hung"): "too few successes were seen: say hung_after",
-        ("db.migrate", "slow"): "too few successes were seen: say slow_after",
+        ("report", "did_not_run"): "it runs too rarely for a window of a week; set `schedule`",
+        ("deploy", "did_not_run"): "it runs at irregular times; set `schedule`",
+        ("db.migrate", "did_not_run"): "too few runs so far; set `schedule`",
+        ("db.migrate", "hung"): "too few successes so far; set `hung_after`",
+        ("db.migrate", "slow"): "too few successes so far; set `slow_after`",
     }
 
 
@@ -228,9 +229,9 @@ def test_each_time_of_the_day_has_a_monitor_and_a_key(cron: str, times: list[str
     found = late(NIGHTLY, {"task": {"Nightly": {"schedule": cron, "timezone": "UTC"}}})
     assert [one["name"].partition("did not run")[2] for one in found] == times
     assert {one["name"]: problems(one) for one in found if problems(one)} == {}
-    keys = [monitors.key_of(one) for one in found]
+    keys = [key_of(one) for one in found]
     assert len(keys) == len(set(keys))
-    assert keys[0] == monitors.key_of(kinds(NIGHTLY)["did_not_run"])  # what there was is changed
+    assert keys[0] == key_of(kinds(NIGHTLY)["did_not_run"])  # what there was is changed
 
 
 @pytest.mark.parametrize("zone", ["UTC", "Europe/Berlin"])
@@ -266,7 +267,7 @@ REFUSED = [
     ({"schedule": "30 4,23 31 * *"}, "set a shorter `within`"),
     (
         {"schedule": "*/15 8-18 1 * *"},
-        "due 44 times a day, too often for a monitor of each time (12 at most)",
+        "due 44 times a day, too many for one monitor each (at most 12)",
     ),
 ]
 
@@ -274,8 +275,8 @@ REFUSED = [
 @pytest.mark.parametrize(("wishes", "why"), REFUSED)
 def test_what_datadog_cannot_watch_is_one_tasks_own_refusal(wishes: Json, why: str) -> None:
     document = config.parse({"task": {"Nightly": wishes}})
-    found = monitors.made([MAIL, NIGHTLY], document)
-    (refusal,) = [one for one in found.without if one.refused]
+    found = monitors.make([MAIL, NIGHTLY], document)
+    (refusal,) = [one for one in found.omitted if one.refused]
     assert (refusal.task, refusal.kind) == ("nightly", "did_not_run")
     assert why in refusal.why
     others = {one["name"].partition(": ")[2] for one in found.monitors}
@@ -293,10 +294,10 @@ def test_a_retired_task_has_no_monitors_of_its_own() -> None:
             "never": {"retired": True, "schedule": "@daily"},
         },
     }
-    found = monitors.made(TASKS, config.parse(document))
+    found = monitors.make(TASKS, config.parse(document))
     about = {tag for one in found.monitors for tag in one["tags"] if tag.startswith("task:")}
     assert about == {"task:report", "task:deploy", "task:mail.new"}
-    assert {one.task for one in found.without} <= {"report", "deploy", "db.migrate", "mail.new"}
+    assert {one.task for one in found.omitted} <= {"report", "deploy", "db.migrate", "mail.new"}
     assert told("nightly", found.monitors) == [(EACH, "@a")]  # if it runs all the same
     assert told("mail.send", found.monitors) == [(EACH, "@a")]
     assert len([one for one in found.monitors if "failed." in str(one["tags"])]) == 2
@@ -389,10 +390,10 @@ def test_whatever_sections_say_a_failure_is_told_as_is_wished_for_its_task(
 ) -> None:
     document = {"datadog": all_of_them, "task": dict(sections)}
     found, read = made(SEEN, document), config.parse(document)
-    keys = [monitors.key_of(one) for one in found]
+    keys = [key_of(one) for one in found]
     assert len(keys) == len(set(keys))
     for task in SEEN:
-        wished = read.wishes_for(task.name)
+        wished = read.settings_for(task.name)
         kind = LATCHED if wished.latched or wished.failures_in_a_row > 1 else EACH
         expected = [] if "failed" in wished.without else [(kind, " ".join(wished.notify))]
         assert told(task.name, found) == expected
@@ -459,8 +460,8 @@ def test_a_task_that_is_not_apart_any_more_is_told_of_once(document: Json, is_ke
     parsed = config.parse(document)
     before = [{**one, "id": number} for number, one in enumerate(made([HALF, *MANY], document))]
     joined = HALF._replace(service="shop", former=((None, "prod"),))
-    wanted = monitors.made([joined, *MANY], parsed).monitors
-    found = plan.plan(wanted, before, why_gone=retired.reasons([joined, *MANY], parsed))
+    wanted = monitors.make([joined, *MANY], parsed).monitors
+    found = plan.plan(wanted, before, why_not_needed=retired.reasons([joined, *MANY], parsed))
     assert found.extra == []
     gone_names = {one.name for one in found.changes if one.action == "delete"}
     assert ("autotask: half failed: {{task.name}}" in gone_names) != is_kept
@@ -474,7 +475,7 @@ def test_a_task_that_was_seen_without_the_scopes_tag_is_not_watched(
 ) -> None:
     """What asks for a tag that its runs lack would miss them for ever."""
     document = {"datadog": {"scope": ["env:prod"]}, "task": {task.name: {"interval": "1d"}}}
-    kinds_made = {str(monitors.key_of(one)).partition(".")[0] for one in made([task], document)}
+    kinds_made = {str(key_of(one)).partition(".")[0] for one in made([task], document)}
     assert ("did_not_run" in kinds_made) == is_watched
 
 
@@ -509,14 +510,14 @@ SAYS = [
     ({}, """\
 The task `mail.send` failed (service shop, env prod).
 
-Next: `autotask runs --status failure --since 1d` on its host lists the failed runs with their \
-reasons, `autotask show RUN` one of them. The event `task failed: mail.send` in Datadog has \
-reason, error and host.
+Next: run `autotask runs --status failure --since 1d` on its host to list the failed runs with \
+their reasons, and `autotask show RUN` to see one of them. The event `task failed: mail.send` in \
+Datadog has the reason, the error and the host.
 """),
     ({"latched": True}, """\
-The task `mail.send` (service shop, env prod) failed, and has not succeeded since: exit 3
+The task `mail.send` (service shop, env prod) failed and has not succeeded since: exit 3
 
-Next: `autotask runs --status failure --since 1d` on its host, then `autotask show RUN`.
+Next: run `autotask runs --status failure --since 1d` on its host, then `autotask show RUN`.
 """),
 ]  # fmt: skip
 
@@ -570,7 +571,7 @@ NAMED = [  # the names of tasks, and of the resources of what watches that they 
 @pytest.mark.parametrize(("tasks", "names"), NAMED)
 def test_what_is_exported_has_the_names_of_tasks(tasks: list[str], names: list[str]) -> None:
     document = {"task": {name: {"hung_after": "1h"} for name in tasks}}
-    found = [one for one in made([], document) if "hung" in str(monitors.key_of(one))]
+    found = [one for one in made([], document) if "hung" in str(key_of(one))]
     assert [name.removesuffix(".json") for name in export.json_files(found)] == names
     text = export.terraform_monitors(found)
     assert re.findall('^resource "datadog_monitor_json" "(.*)" {$', text, re.MULTILINE) == names
@@ -580,7 +581,7 @@ def test_what_is_exported_has_the_names_of_tasks(tasks: list[str], names: list[s
 
 def test_where_tasks_would_have_one_name_each_has_a_part_of_its_key() -> None:
     found = made([], {"task": {name: {"hung_after": "1h"} for name in ("a.b", "a:b", "ab")}})
-    hung = [one for one in found if "hung" in str(monitors.key_of(one))]
+    hung = [one for one in found if "hung" in str(key_of(one))]
     first, second, alone = (name.removesuffix(".json") for name in export.json_files(hung))
     assert all(re.fullmatch("a_b_hangs_[0-9a-f]{6}", name) for name in (first, second))
     assert (first != second, alone) == (True, "ab_hangs")
@@ -593,7 +594,7 @@ def test_what_is_exported_has_names_of_its_own_that_terraform_and_disks_take(
     tasks: list[str],
 ) -> None:
     found = made([Task(tag_value("task", name)) for name in tasks])
-    wanted = {monitors.key_of(one): one for one in found}
+    wanted = {key_of(one): one for one in found}
     names = list(export.json_files(list(wanted.values())))
     assert len(set(names)) == len(wanted)
     for name in names:

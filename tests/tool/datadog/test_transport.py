@@ -1,4 +1,4 @@
-"""What is said and done where Datadog, or the proxy before it, does not answer as it should."""
+"""What is said and done where Datadog, or the proxy before it, does not respond as it should."""
 
 from __future__ import annotations
 
@@ -88,12 +88,12 @@ def asked(url: str) -> str:
 
 
 DIRECTLY = [
-    (hang, "HOST does not answer; given up after 0 s"),
-    (saying(HALF, hang), "HOST does not answer; given up after 0 s"),
-    (saying(HALF), "HOST broke the connection; given up after 0 s"),
-    (saying(b"what?\r\n"), "HOST broke the connection; given up after 0 s"),
-    (saying(b""), "HOST broke the connection; given up after 0 s"),
-    (reset, "HOST broke the connection; given up after 0 s"),
+    (hang, "HOST does not respond; gave up after 0 s"),
+    (saying(HALF, hang), "HOST does not respond; gave up after 0 s"),
+    (saying(HALF), "HOST closed the connection; gave up after 0 s"),
+    (saying(b"what?\r\n"), "HOST closed the connection; gave up after 0 s"),
+    (saying(b""), "HOST closed the connection; gave up after 0 s"),
+    (reset, "HOST closed the connection; gave up after 0 s"),
 ]
 
 
@@ -106,10 +106,10 @@ def test_a_server_that_does_not_answer_or_breaks_off_is_told_so(
 
 
 THROUGH_A_PROXY = [
-    (hang, "HOST does not answer; given up after 0 s"),
-    (saying(DENIED), "the proxy on the way to HOST refuses to connect"),
-    (saying(b""), "HOST broke the connection; given up after 0 s"),
-    (None, "the proxy on the way to HOST cannot be reached: the connection was refused"),
+    (hang, "HOST does not respond; gave up after 0 s"),
+    (saying(DENIED), "the proxy for HOST refuses to connect"),
+    (saying(b""), "HOST closed the connection; gave up after 0 s"),
+    (None, "the proxy for HOST cannot be reached: connection refused"),
 ]
 
 
@@ -128,7 +128,7 @@ def test_a_proxy_without_an_address_is_told_and_not_datadogs_name(
 ) -> None:
     monkeypatch.setenv("HTTPS_PROXY", "http://no.such.invalid:3128")
     assert asked("https://timed-out.corp").startswith(
-        "the proxy on the way to timed-out.corp cannot be found"
+        "the proxy for timed-out.corp cannot be found"
     )
 
 

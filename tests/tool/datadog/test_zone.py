@@ -94,6 +94,8 @@ def test_a_schedule_without_a_timezone_is_read_as_cron_reads_it(
     set_zone: Callable[[str], None],
 ) -> None:
     set_zone("Europe/Berlin")
-    found = config.parse({"task": {"a": {"schedule": "@daily"}}}).wishes_for("a").due()
+    found = (
+        config.parse({"task": {"a": {"schedule": "@daily"}}}).settings_for("a").parsed_schedule()
+    )
     assert found is not None
     assert found.timezone == "Europe/Berlin"
