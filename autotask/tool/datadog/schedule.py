@@ -276,7 +276,7 @@ def _number(part: _Part, text: str) -> int:
     if text and text in part.names:
         return part.names.index(text)
     if not (text.isascii() and text.isdigit() and part.low <= int(text) <= part.high):
-        raise ValueError(f"{part.name} {text!r} is not from {part.low} to {part.high}")
+        raise ValueError(f"{part.name} {text!r} is not between {part.low} and {part.high}")
     return int(text)
 
 
