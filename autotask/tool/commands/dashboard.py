@@ -12,7 +12,7 @@ from autotask.tool.datadog.answers import Json
 from autotask.tool.datadog.api import Api
 from autotask.tool.datadog.config import Config
 
-SUMMARY = "create and update a Datadog dashboard of all tasks"
+SUMMARY = "create a Datadog dashboard of all tasks"
 DESCRIPTION = """\
 Create a Datadog dashboard of all tasks: the latest failures, success rates, durations, what is
 running. DD_API_KEY, DD_APP_KEY and DD_SITE select the Datadog account. Only the dashboard that

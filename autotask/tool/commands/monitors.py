@@ -38,7 +38,7 @@ from autotask.tool.errors import ToolError
 if TYPE_CHECKING:
     from rich.text import Text
 
-SUMMARY = "create and update Datadog monitors for recorded tasks"
+SUMMARY = "create Datadog monitors for the recorded tasks"
 DESCRIPTION = """\
 Create Datadog monitors for the recorded tasks: a task failed, did not run, hangs, is slow.
 autotask.toml, or [tool.autotask] in pyproject.toml, holds what runs do not show: schedules,

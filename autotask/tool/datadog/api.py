@@ -54,6 +54,8 @@ class Api:
         from datadog import api
         from datadog.api.api_client import APIClient
 
+        # Without `mute=False` the package hides errors. With a host name it does not look for one,
+        # and so runs no commands.
         datadog.initialize(
             api_key=keys["DD_API_KEY"],
             app_key=keys["DD_APP_KEY"],
@@ -63,6 +65,7 @@ class Api:
             mute=False,
         )
         STOPPED.clear()
+        # There is no public way to replace the client.
         transport: Any = Transport
         APIClient._http_client = transport
         self._api: Any = api
@@ -150,6 +153,7 @@ class Api:
 
     def mute(self, silences: Sequence[Silence], end: float | None) -> None:
         """Mute until a POSIX time, or until unmuted; replace autotask's earlier downtimes."""
+        # Create the new ones first: the task stays muted in between.
         earlier = [downtime_id for downtime_id, _ in self._downtimes(silences)]
         for silence in silences:
             self._mute(downtimes.body(silence, end), silence, earlier)

@@ -104,7 +104,7 @@ def _for_each(
             if result is not None:
                 results.append(result)
             advance()
-    except BaseException:
+    except BaseException:  # Ctrl-C: requests that were sent must be waited for, to be reported
         STOPPED.set()
         pool.shutdown(wait=True)
         finished = [future.result() for future in futures if not future.cancelled()]

@@ -90,6 +90,7 @@ def _wrong_zone(scheduled: Iterable[tuple[Task, Schedule]]) -> Iterator[Remark]:
 
 
 def _is_zone(difference: float) -> bool:
+    # Less than half an hour is more likely a late start.
     return abs(difference) > 2 * _QUARTER - _PUNCTUAL and difference % _QUARTER <= _PUNCTUAL
 
 

@@ -237,6 +237,7 @@ def from_series(
     """Return the tasks in the answers to the two queries above."""
     run_points, duration_points = _by_names(runs), _by_names(durations)
     pairs = [(_series_names(one), _tags(one).get("framework", "process")) for one in runs]
+    # If a program and its task have one name, the task's framework is the more precise one.
     frameworks = dict(sorted(pairs, key=lambda pair: pair[1] != "process"))
     by_names = {names: points for names, points in run_points.items() if names[0] and points}
     starts = {names: [at for at, _ in points] for names, points in by_names.items()}

@@ -231,6 +231,7 @@ def _table_height(tasks: int) -> int:
 
 # Formulas. They use the names of queries.
 
+# A query without data gives nothing, not 0, and so would the whole formula: hence default_zero.
 _SUCCESS = "100 * default_zero(good) / (default_zero(good) + default_zero(bad))"
 _SLOWER_BY = "100 * (duration / week_before(duration) - 1)"
 

@@ -15,14 +15,14 @@ _NEW_HOST_DELAY = 300  # seconds: the server's default, which Terraform would sh
 
 
 def define(
+    settings: TaskSettings,
+    config: Config,
+    *,
     kind: str,
     identity: str,
     title: str,
     query: str,
     message: str,
-    settings: TaskSettings,
-    config: Config,
-    *,
     critical: float,
     type_: str = "query alert",
     on_missing_data: str = "resolve",
@@ -32,14 +32,14 @@ def define(
     """Return a monitor.
 
     Args:
+        settings: They have the priority.
+        config: It has the tags of the set.
         kind: failed, did_not_run, hung or slow.
         identity: What its key is derived from: it must stay the same when anything else changes.
         title: Its name in Datadog. Names of exported files and Terraform resources depend on it.
         query: What it evaluates.
-        message: See `message`.
-        settings: Priority.
-        config: Tags.
-        critical: The threshold, which the query of a metric has to repeat.
+        message: What it sends: see write_message.
+        critical: The threshold. The query of a metric has to repeat it.
         type_: `query alert`, or `service check`.
         on_missing_data: Of a `query alert`.
         task: The only task that it is for; None: it is for several.
@@ -70,7 +70,7 @@ def define(
     }
 
 
-def message(settings: TaskSettings, alert: str, recovery: str | None = None) -> str:
+def write_message(settings: TaskSettings, alert: str, recovery: str | None = None) -> str:
     """Write the message of a monitor; without a *recovery*, a recovery notifies nobody."""
     recipients = f"\n\n{' '.join(settings.notify)}" if settings.notify else ""
     if recovery is None:

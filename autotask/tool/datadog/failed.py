@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from autotask.tool.datadog import groups
 from autotask.tool.datadog.baselines import Task
 from autotask.tool.datadog.config import Config, Section, TaskSettings
-from autotask.tool.datadog.definition import Monitor, define, message
+from autotask.tool.datadog.definition import Monitor, define, write_message
 from autotask.tool.datadog.queries import BY_HAND
 
 _EVERY_TASK = Section("*", {})
@@ -78,6 +78,7 @@ def _sections_of_untagged(
     """Return a section for each task without a tag that nearly all others of its section have."""
     tasks_of: dict[str, list[Task]] = {}
     for name, tasks in by_name.items():
+        # If several sections cover a task, the last one has its monitor.
         section = next(section for section in reversed(sections) if section.covers(name))
         tasks_of.setdefault(section.pattern, []).extend(tasks)
     return [
@@ -148,14 +149,14 @@ Next: run {_LIST_FAILURES} on its host to list the failed runs with their reason
 `autotask show RUN` to see one of them. The event `task failed: {{{{task.name}}}}` in Datadog has \
 the reason, the error and the host."""
     return define(
-        "failed",
-        section.pattern,
-        f"{subject} failed: {{{{task.name}}}}",
-        f"{query}.as_count() >= 1",
-        # No recovery: that no other failure followed does not mean that the task succeeded.
-        message(settings, alert),
         settings,
         config,
+        kind="failed",
+        identity=section.pattern,
+        title=f"{subject} failed: {{{{task.name}}}}",
+        query=f"{query}.as_count() >= 1",
+        # No recovery: that no other failure followed does not mean that the task succeeded.
+        message=write_message(settings, alert),
         critical=1,
     )
 
@@ -207,15 +208,16 @@ and has not succeeded since: {{{{check_message}}}}
 
 Next: run {_LIST_FAILURES} on its host, then `autotask show RUN`."""
     return define(
-        "failed",  # the same key as of the metric's monitor, so that one replaces the other
-        task or "*",
-        f"{task or 'a task'} {'is failing' if count == 1 else failed}: {{{{task.name}}}}",
-        query,
-        message(settings, alert, "`{{task.name}}` succeeded again."),
         settings,
         config,
-        type_="service check",
+        # The same key as that of the monitor of the metric, so that one replaces the other.
+        kind="failed",
+        identity=task or "*",
+        title=f"{task or 'a task'} {'is failing' if count == 1 else failed}: {{{{task.name}}}}",
+        query=query,
+        message=write_message(settings, alert, "`{{task.name}}` succeeded again."),
         critical=count,
+        type_="service check",
     )
 
 

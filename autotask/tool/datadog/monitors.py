@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from autotask.tool.datadog import failed
 from autotask.tool.datadog.baselines import Task
 from autotask.tool.datadog.config import Config, TaskSettings
-from autotask.tool.datadog.definition import Monitor, define, message
+from autotask.tool.datadog.definition import Monitor, define, write_message
 from autotask.tool.datadog.queries import BY_HAND, scope_of
 from autotask.tool.datadog.schedule import Schedule
 from autotask.tool.datadog.tags import NO_TAG
@@ -116,7 +116,7 @@ def _did_not_run(
         return list(_missed_deadlines(schedule, task, settings, config))
     interval = settings.interval or (schedule.interval if schedule else None)
     if interval is None:
-        if not task.leads:
+        if not task.leads:  # the monitor of the task that represents it alerts
             return None
         if task.interval is None or task.longest_interval is None:
             return "too few runs so far; set `schedule`"
@@ -146,7 +146,7 @@ def _missed_window(
 {_duration(interval)}. {why}
 
 {_next_steps(task)}"""
-    text = message(settings, alert, f"`{task.name}` has {done} again.")
+    text = write_message(settings, alert, f"`{task.name}` has {done} again.")
     return _no_run_in(task, window, text, settings, config)
 
 
@@ -174,7 +174,7 @@ not {done} within {_duration(within)}. {why}
         yield _no_run_in(
             task,
             window,
-            message(settings, alert),
+            write_message(settings, alert),
             settings,
             config,
             at=f" at {due}" if len(recurrences) > 1 else "",
@@ -206,14 +206,15 @@ def _no_run_in(
     scope = [*ignored, f"!{BY_HAND}", *scope_of(task, config)]
     minutes, hours = math.ceil(window / _MINUTE), math.ceil(window / _HOUR)
     last = f"last_{minutes}m" if window <= _DAY else f"last_{hours}h"
+    # One monitor for each task, without groups: Datadog drops a group 24 hours after its last data.
     return define(
-        "did_not_run",
-        _identity(task) + further_identity,
-        f"{titled(task)} did not run{at}",
-        f"sum({last}):sum:autotask.task.runs{{{','.join(scope)}}}.as_count() < 1",
-        text,
         settings,
         config,
+        kind="did_not_run",
+        identity=_identity(task) + further_identity,
+        title=f"{titled(task)} did not run{at}",
+        query=f"sum({last}):sum:autotask.task.runs{{{','.join(scope)}}}.as_count() < 1",
+        message=text,
         critical=1,
         on_missing_data="default",  # which counts a missing count as 0
         task=task.name,
@@ -231,14 +232,15 @@ def _hung(task: Task, settings: TaskSettings, config: Config) -> Monitor | str |
 
 Next: run `autotask runs --status running` there to see since when. Then find out what the process \
 is waiting for (`py-spy dump --pid PID`), or stop it."""
+    recovery = f"`{task.name}` is no longer running on {{{{host.name}}}}."
     return define(
-        "hung",
-        _identity(task),
-        f"{titled(task)} hangs",
-        f"max(last_5m):max:autotask.task.running_seconds{{{scope}}} by {{host}} > {limit}",
-        message(settings, alert, f"`{task.name}` is no longer running on {{{{host.name}}}}."),
         settings,
         config,
+        kind="hung",
+        identity=_identity(task),
+        title=f"{titled(task)} hangs",
+        query=f"max(last_5m):max:autotask.task.running_seconds{{{scope}}} by {{host}} > {limit}",
+        message=write_message(settings, alert, recovery),
         critical=limit,
         task=task.name,
     )
@@ -248,20 +250,22 @@ def _slow(task: Task, settings: TaskSettings, config: Config) -> Monitor | str |
     limit = _limit("slow_after", settings, task, times=2, least=_MINUTE)
     if not isinstance(limit, int):
         return limit
+    # Runs by hand count, too: this metric has no tag `trigger`, as each of its series costs five.
     scope = ",".join(["status:success", *scope_of(task, config)])
     alert = f"""\
 {_subject(task)} took {{{{value}}}} seconds, more than {_duration(limit)}.
 
 Next: run `autotask tasks --task {_glob(task)}` on its host to see how its duration develops, and \
 `autotask runs --task {_glob(task)}` to see each run."""
+    recovery = f"No run of `{task.name}` has been slow for a day."
     return define(
-        "slow",
-        _identity(task),
-        f"{titled(task)} is slow",
-        f"max(last_1d):max:autotask.task.duration{{{scope}}} > {limit}",
-        message(settings, alert, f"No run of `{task.name}` has been slow for a day."),
         settings,
         config,
+        kind="slow",
+        identity=_identity(task),
+        title=f"{titled(task)} is slow",
+        query=f"max(last_1d):max:autotask.task.duration{{{scope}}} > {limit}",
+        message=write_message(settings, alert, recovery),
         critical=limit,
         task=task.name,
     )

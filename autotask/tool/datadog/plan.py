@@ -121,10 +121,11 @@ def _deletion(current: Monitor, why: str) -> Change:
 
 
 def _why_replace(desired: Monitor, current: Monitor) -> str:
-    """Return why a monitor has to be created anew: Datadog cannot change it so; empty: it can."""
+    """Return why Datadog cannot change a monitor, so that it has to be replaced; empty: it can."""
     if _type(desired) != _type(current):
         return f"its type is {current['type']}, and a type cannot be changed"
     schedules = [_option(one, "scheduling_options") for one in (desired, current)]
+    # The schedule itself can be changed, but not whether there is one.
     if bool(schedules[0].get("custom_schedule")) != bool(schedules[1].get("custom_schedule")):
         return "a schedule cannot be added to a monitor or removed from it"
     return ""
@@ -164,7 +165,7 @@ def _normal(name: str, value: Any) -> Any:
 
 
 def _without_none(value: Any) -> Any:
-    """Leave out None at any depth."""
+    """Leave out None at any depth: the server may send it for what is not set."""
     if isinstance(value, Mapping):
         return {key: _without_none(inner) for key, inner in value.items() if inner is not None}
     if isinstance(value, list):

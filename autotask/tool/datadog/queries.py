@@ -34,6 +34,7 @@ def name_tags_in(monitor: Monitor) -> frozenset[str]:
 def covers(monitor: Monitor, task_tag: str) -> bool:
     """Tell whether a monitor can alert because of a task: its query names it, or no task."""
     name = task_tag[len("task:") :]
+    # Metrics have `{task:a,!task:b}`, service checks `.over("task:a").exclude("task:b")`.
     included, _, excluded = str(monitor["query"]).partition(".exclude(")
     refused = re.findall(r"!task:([^,}]*)", included) + re.findall(r'"task:([^"]*)"', excluded)
     taken = re.findall(r'(?<!!)task:([^,}"]*)', included)

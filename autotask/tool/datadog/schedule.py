@@ -193,6 +193,7 @@ class Schedule:
         """Return the POSIX times at which it is due on *day*, in order."""
         midnight = datetime.combine(day, time(), self._zone)
         if midnight.utcoffset() == (midnight + timedelta(days=1)).utcoffset():
+            # Almost every day: the clock does not change.
             start = midnight.timestamp()
             return [start + 60 * minute for minute in self._times]
         clock = [midnight + timedelta(minutes=minute) for minute in self._times]
@@ -211,6 +212,8 @@ class Schedule:
         months = [f"BYMONTH={_listed(self._months)}"] if len(self._months) < 12 else []
         rules = {}
         if not self._any_day and min(self._days) <= self._longest_month:
+            # The deadline of a month's last day would be day 1 of the next month, and
+            # `BYMONTHDAY=29` to 31 skips shorter months.
             if later and max(self._days) + later > 28:
                 raise self._refusal(_NEXT_MONTH)
             days = _listed(day + later for day in self._days)

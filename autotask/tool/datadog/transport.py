@@ -64,6 +64,7 @@ class Transport:
             ToolError: There is no response.
         """
         idempotent = method in _IDEMPOTENT or url.endswith(_IDEMPOTENT_POSTS)
+        # `max_retries` is meant for the package's own client.
         options = {key: value for key, value in options.items() if key != "max_retries"}
         end = time.monotonic() + PATIENCE
         pause = FIRST_PAUSE
@@ -95,7 +96,7 @@ class Transport:
     def _shared_session(cls) -> Any:
         import requests
 
-        with cls._lock:
+        with cls._lock:  # requests are sent from several threads
             if cls._session is None:
                 cls._session = requests.Session()
                 adapter = requests.adapters.HTTPAdapter(pool_maxsize=AT_ONCE)
@@ -118,6 +119,7 @@ def _failure_in(response: Any) -> _Failure | None:
         reset = response.headers.get("X-RateLimit-Reset", "")  # seconds
         pause = float(reset) if re.fullmatch(r"[0-9]{1,6}(\.[0-9]+)?", reset) else 0
         return _Failure("Datadog's rate limit was exceeded", pause, may_have_worked=False)
+    # A server or proxy may fail after the request took effect.
     if response.status_code >= 500:
         return _Failure(f"Datadog responds with status {response.status_code}")
     raise RefusedError(response.status_code, _errors(response.content))
@@ -132,7 +134,7 @@ def _failure_of(problem: Exception, host: str) -> _Failure:
     import requests
     import urllib3
 
-    causes = list(_causes(problem))
+    causes = list(_causes(problem))  # requests wraps those of urllib3, which wraps those of Python
 
     def was(*kinds: type[BaseException]) -> bool:
         return any(isinstance(cause, kinds) for cause in causes)
