@@ -1,4 +1,4 @@
-"""Tasks to talk about with a Datadog, and a folder to do it in."""
+"""Fixtures: recorded tasks, an empty folder, a time zone."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from autotask.tool.datadog import zone
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Go to an empty folder, where autotask.toml would be."""
-    place = tmp_path / "project"
-    place.mkdir()
-    monkeypatch.chdir(place)
-    return place
+    """Change to an empty folder, for autotask.toml."""
+    project = tmp_path / "project"
+    project.mkdir()
+    monkeypatch.chdir(project)
+    return project
 
 
 @pytest.fixture
 def nightly(book: Book) -> Book:
-    """Write ten nights of one task, and a day of an hourly one."""
+    """Record ten nights of one task, and a day of an hourly one."""
     for night in range(10):
         book.run("nightly", ago=(night + 1) * DAY, duration=600)
     for hour in range(24):
@@ -33,7 +33,7 @@ def nightly(book: Book) -> Book:
 
 @pytest.fixture
 def set_zone(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:
-    """Give what sets TZ for this process and its children."""
+    """Return a function that sets TZ for this process and its children."""
 
     def set_it(name: str) -> None:
         monkeypatch.setenv("TZ", name)

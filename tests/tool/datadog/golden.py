@@ -1,9 +1,9 @@
-"""Forty tasks of a shop, and what is made of them: monitors, a dashboard, and a page for the eye.
+"""Forty tasks of a shop, with their monitors, their dashboard, and a page for review.
 
-    PYTHONPATH=tests python -m tool.datadog.golden    # writes golden/ anew; then look at the change
+    PYTHONPATH=tests python -m tool.datadog.golden    # writes golden/; then review the diff
 
-The page says of each monitor whom it wakes, and how often it would have in the last fifty days of
-this history, in which nothing is wrong but that some runs fail: what else it says is a false alarm.
+The page shows for each monitor who is notified, and how often it would have alerted in the last
+fifty days. Some runs fail in this history, and nothing else is wrong: any other alert is false.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ BERLIN = ZoneInfo("Europe/Berlin")
 
 
 class Habit(NamedTuple):
-    """A task, when it runs and how it does."""
+    """A task: when it runs, for how long, and how often it fails."""
 
     task: str
     framework: str
@@ -98,7 +98,7 @@ HABITS = (
 
 
 def runs(habit: Habit) -> Iterator[Past]:
-    """Yield what was seen of a task in sixty days, the same each time."""
+    """Yield the runs of a task in sixty days, always the same."""
     chance = random.Random(f"{habit.task} {habit.env}")
     schedule, at = Schedule(habit.cron), NOW - timedelta(days=DAYS)
     while (at := schedule.next_after(at)) < NOW:
@@ -121,7 +121,7 @@ def runs(habit: Habit) -> Iterator[Past]:
 
 
 def tasks(ran: Iterable[Past]) -> list[baselines.Task]:
-    """Return what is learned of them."""
+    """Return the tasks with their baselines."""
     with tempfile.TemporaryDirectory() as home:
         past.write(Path(home), ran)
         index = open_index(home)
@@ -132,16 +132,16 @@ def tasks(ran: Iterable[Past]) -> list[baselines.Task]:
 
 
 def made() -> dict[str, str]:
-    """Return the files of the folder `golden`: their names and what they hold."""
+    """Return the files of the folder `golden`, by name."""
     configuration = config.load(str(FOLDER / "autotask.toml"))
     ran = [run for habit in HABITS for run in runs(habit)]
     seen = tasks(ran)
-    found = monitors.make(seen, configuration)
+    monitor_set = monitors.make(seen, configuration)
     tags = [*configuration.set_tags, *configuration.tags]
     return {
-        "monitors.json": _json(found.monitors),
+        "monitors.json": _json(monitor_set.monitors),
         "dashboard.json": _json(dashboard.definition(seen, tags, configuration.scope)),
-        "review.txt": "".join(f"{line}\n" for line in _review(found, ran)),
+        "review.txt": "".join(f"{line}\n" for line in _review(monitor_set, ran)),
     }
 
 
@@ -150,10 +150,10 @@ def _json(value: object) -> str:
 
 
 def _points(run: Past) -> Iterator[Point]:
-    """Yield what arrived in Datadog of a run."""
-    said = {"service": run.service, "env": run.env}
-    where = {key: value for key, value in said.items() if value}
-    tags = {"task": run.task, "trigger": run.trigger, **where}
+    """Yield the points that Datadog received for a run."""
+    tags = {"task": run.task, "trigger": run.trigger}
+    tags.update({"service": run.service} if run.service else {})
+    tags.update({"env": run.env} if run.env else {})
     for minute in range(1, int(run.duration / MINUTE) + 1):
         lasts = minute * MINUTE
         host = {**tags, "host": "web-1"}
@@ -166,27 +166,27 @@ def _points(run: Past) -> Iterator[Point]:
         yield Point(end, "autotask.task.status", 2 if status == "failure" else 0, tags)
 
 
-def _said(monitor: Monitor, points: dict[str, list[Point]]) -> list[Alarm]:
-    """Return when a monitor would have notified."""
+def _alarms(monitor: Monitor, points: dict[str, list[Point]]) -> list[Alarm]:
+    """Return when a monitor would have alerted."""
     about = [tag[len("task:") :] for tag in monitor["tags"] if tag.startswith("task:")]
-    asked = [point for task in about or points for point in points.get(task, ())]
+    relevant = [point for task in about or points for point in points.get(task, ())]
     end = NOW.timestamp()
-    return alarms(monitor, asked, end - WATCHED * DAY, end)
+    return alarms(monitor, relevant, end - WATCHED * DAY, end)
 
 
-def _often(said: list[Alarm]) -> str:
-    hours = [datetime.fromtimestamp(alarm.at, BERLIN).hour for alarm in said]
+def _how_often(alerts: list[Alarm]) -> str:
+    hours = [datetime.fromtimestamp(alert.at, BERLIN).hour for alert in alerts]
     night = sum(not 6 <= hour < 22 for hour in hours)
-    return f"{len(said)} times, {night} at night" if said else "never"
+    return f"{len(alerts)} times, {night} at night" if alerts else "never"
 
 
-def _review(found: monitors.MonitorSet, ran: Iterable[Past]) -> Iterator[str]:
-    """Say for each monitor by what and whom it wakes, and how often it would have."""
+def _review(monitor_set: monitors.MonitorSet, ran: Iterable[Past]) -> Iterator[str]:
+    """Yield for each monitor its query, its recipients, and how often it would have alerted."""
     points: dict[str, list[Point]] = {}
     for run in ran:
         run = run._replace(task=tag_value("task", run.task))
         points.setdefault(run.task, []).extend(_points(run))
-    for monitor in found.monitors:
+    for monitor in monitor_set.monitors:
         kind = (key_of(monitor) or "").partition(".")[0]
         people = " ".join(word for word in monitor["message"].split() if word.startswith("@"))
         yield f"P{monitor['priority']} {kind:11} {monitor['name'].partition(': ')[2]}"
@@ -195,8 +195,8 @@ def _review(found: monitors.MonitorSet, ran: Iterable[Past]) -> Iterator[str]:
         if schedule:
             (recurrence,) = schedule["custom_schedule"]["recurrences"]
             yield f"      at {recurrence['rrule']} {recurrence['timezone']}"
-        yield f"      {people or 'notifies nobody'}: {_often(_said(monitor, points))}"
-    for omitted in found.omitted:
+        yield f"      {people or 'notifies nobody'}: {_how_often(_alarms(monitor, points))}"
+    for omitted in monitor_set.omitted:
         yield f"   none for {omitted.task}, {omitted.kind}: {omitted.why}"
 
 

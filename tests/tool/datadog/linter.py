@@ -1,6 +1,6 @@
-"""What Datadog would only say on the night: rules for monitors, from its documentation.
+"""Rules for monitors from Datadog's documentation, which otherwise would only show in production.
 
-The API's typed models take any query, any text and any key: this does not.
+The API's typed models accept any query, any text and any key. This does not.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _CHECK = re.compile(
     r'\.exclude\((?P<but>"[^"]+"(?:,"[^"]+")*)\)'
     r'\.by\((?P<groups>"[a-z]+"(?:,"[a-z]+")*)\)\.last\((?P<last>[0-9]+)\)\.count_by_status\(\)'
 )
-# Tags that each metric carries, from the wire: only these can be asked for.
+# The tags that each metric has: a query can only use these.
 _ALWAYS = {"env", "service", "task", "framework", "host"}
 _TAGS = {
     "autotask.task.runs": _ALWAYS | {"status", "reason", "trigger"},
@@ -40,23 +40,23 @@ _OPTIONS = {
     },
 }
 _KEYS = {"name", "type", "query", "message", "tags", "priority", "options"}
-_WHOM = re.compile(r"@\S+( @\S+)*")
+_RECIPIENTS = re.compile(r"@\S+( @\S+)*")
 _TAG = re.compile(r"[^\W\d_][\w./:-]*")  # letters of any script
 
 
 def problems(monitor: Json) -> list[str]:
-    """Return what is wrong with a monitor."""
+    """Return the problems of a monitor."""
     found = [f"key: {key}" for key in monitor.keys() ^ _KEYS]
     options = monitor["options"]
     found += [f"option: {key}" for key in options.keys() - _OPTIONS[monitor["type"]]]
     found += [f"tag: {tag}" for tag in monitor["tags"] if len(tag) > 200 or not _TAG.fullmatch(tag)]
     keys = [tag for tag in monitor["tags"] if tag.startswith("autotask_key:")]
     if "managed_by:autotask" not in monitor["tags"] or len(keys) != 1:
-        found.append("tags: nobody would know whose it is")
+        found.append("tags: the set or the key is missing")
     if monitor["priority"] not in range(1, 6):
         found.append("priority")
     if "scheduling_options" in options and "is_recovery" in monitor["message"]:
-        found.append("a custom schedule notifies of no recovery")
+        found.append("a custom schedule never notifies of a recovery")
     if monitor["type"] == "service check":
         groups, more = _of_check(monitor["query"], options)
         variables = {"check_message"}
@@ -73,13 +73,13 @@ def _of_metric(query: str, options: Json) -> tuple[set[str], list[str]]:
     found = []
     if float(match["threshold"]) != options["thresholds"]["critical"]:
         found.append("the query's threshold is not the option's")
-    if not _window_is_there(match["window"]):
+    if not _window_exists(match["window"]):
         found.append(f"window: {match['window']}")
     if options["require_full_window"] is not False:
         found.append("tasks are too rare for a full window")
     metric, groups = match["metric"], set(filter(None, (match["groups"] or "").split(",")))
     if (metric == "autotask.task.runs") != bool(match["count"]):
-        found.append("a count is asked for as_count, and nothing else is")
+        found.append("counts, and only counts, need as_count")
     found += _of_scope(metric, match["scope"].split(","), groups)
     found += _of_missing_data(match["sign"], options["on_missing_data"], groups)
     return groups, found + _of_schedule(options)
@@ -89,17 +89,17 @@ def _of_scope(metric: str, scope: list[str], groups: set[str]) -> list[str]:
     asked = groups | {one.lstrip("!").partition(":")[0] for one in scope}
     found = [f"{metric} has no tag {tag}" for tag in asked - _TAGS[metric]]
     if "status:failure" in scope and "!reason:nested" not in scope:
-        found.append("a failure is told by the run that it is of")
+        found.append("a nested failure must not alert: its child does")
     if "trigger" in _TAGS[metric] and f"!{_BY_HAND}" not in scope:
-        found.append("runs by hand would wake somebody")
+        found.append("runs by hand would alert")
     return found
 
 
 def _of_missing_data(sign: str, missing: str, groups: set[str]) -> list[str]:
     if sign != "<":
-        return [] if missing == "resolve" else ["what is over must resolve"]
-    found = ["groups age out: what is missing cannot be asked for by group"] if groups else []
-    return found + ([] if missing == "default" else ["nothing must count as 0"])
+        return [] if missing == "resolve" else ["it must resolve without data"]
+    found = ["groups disappear: missing data cannot be grouped"] if groups else []
+    return found + ([] if missing == "default" else ["missing data must count as 0"])
 
 
 def _of_schedule(options: Json) -> list[str]:
@@ -112,7 +112,7 @@ def _of_schedule(options: Json) -> list[str]:
     return found
 
 
-def _window_is_there(window: str) -> bool:
+def _window_exists(window: str) -> bool:
     if window in ("1d", "1w"):
         return True
     most = {"m": 10080, "h": 168}[window[-1]]
@@ -128,9 +128,9 @@ def _of_check(query: str, options: Json) -> tuple[set[str], list[str]]:
     if not max(thresholds.values()) <= int(match["last"]) <= 100:
         found.append("last() must be from the highest threshold to 100")
     if f'"{_BY_HAND}"' not in match["but"].split(","):
-        found.append("runs by hand would wake somebody")
+        found.append("runs by hand would alert")
     if "*" in f"{match['over']}{match['but']}".replace('"*"', ""):
-        found.append("a service check's scope knows no patterns")
+        found.append("the scope of a service check cannot have patterns")
     return set(match["groups"].replace('"', "").split(",")), found
 
 
@@ -151,6 +151,6 @@ def _of_message(monitor: Json, groups: set[str], variables: set[str]) -> list[st
         found.append("it does not say what to do next")
     if "\n\n\n" in message or message != message.strip():
         found.append("blank lines")
-    if any("@" in line for line in message.splitlines() if not _WHOM.fullmatch(line)):
-        found.append("it would notify somebody by accident")
+    if any("@" in line for line in message.splitlines() if not _RECIPIENTS.fullmatch(line)):
+        found.append("it would notify someone by accident")
     return found

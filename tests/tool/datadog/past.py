@@ -1,4 +1,4 @@
-"""A journal of long ago, as the agent would have written it."""
+"""Journals of past runs, as the agent would have written them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from autotask.run import SUCCESS, Outcome, Run
 
 
 class Past(NamedTuple):
-    """A run that is over."""
+    """A run that has ended."""
 
     task: str
     at: float  # when it started, POSIX seconds
@@ -21,7 +21,7 @@ class Past(NamedTuple):
     trigger: str = "cron"
     service: str | None = "shop"
     env: str | None = "prod"
-    inside: str | None = None  # the program that it is a task of
+    inside: str | None = None  # the program that ran it
 
 
 def write(home: Path, runs: Iterable[Past]) -> None:
@@ -47,7 +47,9 @@ def _lines(past: Past) -> Iterator[str]:
 
 
 def _both(run: Run, past: Past, duration: float) -> Iterator[str]:
-    place = journal.process_fields(1, "b/1/1", "web-1", "3.12.1", past.service, past.env, None, {})
-    yield journal.started_line(run, place)
+    process = journal.process_fields(
+        1, "b/1/1", "web-1", "3.12.1", past.service, past.env, None, {}
+    )
+    yield journal.started_line(run, process)
     end = run.started + duration
     yield journal.finished_line(run.id, run.root, end, past.outcome, duration, None, None)

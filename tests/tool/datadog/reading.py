@@ -1,8 +1,9 @@
-"""A small reading of monitors: when would they notify, for the points that were sent?
+"""A small evaluator of monitors: when would they alert, given the points that were sent?
 
-It knows the queries that are in use here, and evaluates them as Datadog documents it: windows up to
-a day each minute, up to two days each ten minutes, longer ones each half hour; custom schedules at
-their moments alone, and then at each that is not OK. Datadog's own delays come on top.
+It knows the forms of queries that autotask uses, and evaluates them as Datadog documents it:
+windows up to a day every minute, up to two days every ten minutes, longer ones every half hour. A
+custom schedule only evaluates at its own times, and notifies each time that the result is not OK.
+Datadog's own delays are not included.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ _CHECK = re.compile(
 
 
 class Point(NamedTuple):
-    """A value that arrived; of a service check, its status."""
+    """A value that Datadog received; of a service check, its status."""
 
     at: float
     metric: str
@@ -55,10 +56,10 @@ class Alarm(NamedTuple):
 def alarms(
     monitor: Mapping[str, Any], points: Sequence[Point], start: float, end: float
 ) -> list[Alarm]:
-    """Return when a monitor notifies of trouble between two moments, in order."""
+    """Return when a monitor alerts between two times, in order."""
     kind = (key_of(monitor) or "").partition(".")[0]
-    read = _check if monitor["type"] == "service check" else _metric
-    return sorted(Alarm(at, kind) for at in read(monitor, points, start, end))
+    evaluate = _check if monitor["type"] == "service check" else _metric
+    return sorted(Alarm(at, kind) for at in evaluate(monitor, points, start, end))
 
 
 def _check(
@@ -97,7 +98,7 @@ def _metric(
 
 
 def _turns(window: _Window, start: float, end: float) -> Iterator[float]:
-    """Yield the evaluations at which it turns from OK to alert."""
+    """Yield the evaluations at which it changes from OK to alert."""
     before = False
     for at in window.changes(start, end):
         now = window.bad(at)
@@ -120,7 +121,7 @@ class _Window:
         self.compare, self.limit = _COMPARISONS[query["how"]], float(query["limit"])
 
     def bad(self, at: float) -> bool:
-        """Tell whether an evaluation at that moment is not OK."""
+        """Tell whether an evaluation at this time is not OK."""
         first, last = bisect_right(self.times, at - self.size), bisect_right(self.times, at)
         if first == last and not self.zero:
             return False  # no data: resolved
@@ -131,7 +132,7 @@ class _Window:
         return bool(self.compare(value, self.limit))
 
     def changes(self, start: float, end: float) -> list[float]:
-        """Return the evaluations after a point has come or gone: others say the same."""
+        """Return the evaluations after a point entered or left: others have the same result."""
         step = MINUTE if self.size < DAY else 10 * MINUTE if self.size <= 2 * DAY else 30 * MINUTE
         moments = itertools.chain([start], self.times, (at + self.size for at in self.times))
         return sorted({math.ceil(at / step) * step for at in moments if start <= at < end})
@@ -164,7 +165,7 @@ def _grouped(
 def _group(
     tags: Mapping[str, str], terms: Sequence[str], by: Sequence[str]
 ) -> tuple[str, ...] | None:
-    """Return to which group a point belongs; None where it is not asked for."""
+    """Return the group of a point; None if the query does not cover it."""
     if not all(_holds(term, tags) for term in terms):
         return None
     return tuple(tags[key] for key in by)  # all must be there

@@ -1,7 +1,7 @@
-"""A Datadog on the loopback interface: keeps monitors and dashboards, obeys and fails as it does.
+"""A stand-in for Datadog's API on the loopback interface, with state and failures.
 
-What it takes and what it makes of it is from Datadog's documentation, what its clients say, and
-the exchanges that these have recorded. Downtimes: /api/v2/downtime, here under `/v2`.
+What it accepts and returns follows Datadog's documentation, its clients, and the exchanges that
+these have recorded. /api/v2/downtime is `/v2/downtime` here.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from urllib.parse import parse_qs, urlsplit
 
 Json = dict[str, Any]
 API_KEY, APP_KEY = "a" * 32, "b" * 40
-NO_CONTENT = object()  # an answer: 204, and nothing
+NO_CONTENT = object()  # a response: 204 without a body
 _QUOTED = r'"[^"]+"(?:,"[^"]+")*'
 _CHECK_QUERY = re.compile(
     rf'"[\w.]+"\.over\({_QUOTED}\)(?:\.exclude\({_QUOTED}\))?\.by\({_QUOTED}\)'
@@ -29,7 +29,7 @@ _WINDOWS = re.compile(r"last_(?:(?P<m>[0-9]+)m|(?P<h>[0-9]+)h|1d|1w)")
 
 
 class NoError(Exception):
-    """An answer that is an error."""
+    """A response that is an error."""
 
     def __init__(self, status: int, *errors: str) -> None:
         super().__init__(status, errors)
@@ -38,18 +38,18 @@ class NoError(Exception):
 
 @dataclass
 class Fault:
-    """A trouble that comes so many times with requests of a kind."""
+    """A failure of a number of requests."""
 
-    kind: str  # slow, limit, broken (500), cut (after it was obeyed), lost (before)
-    method: str = ""  # which requests: all, or those of a method
-    path: str = ""  # and whose path holds this
+    kind: str  # slow, limit, broken (500), cut (after it took effect), lost (before)
+    method: str = ""  # only requests with this method; empty: all
+    path: str = ""  # and with this in their path
     times: int = 1
-    after: int = 0  # so many of them go well before
+    after: int = 0  # this many requests succeed before
 
 
 @dataclass
 class Datadog:
-    """What the server knows; the attributes can be changed while it runs."""
+    """The state of the server; attributes can be changed while it runs."""
 
     monitors: dict[int, Json] = field(default_factory=dict)
     dashboards: dict[str, Json] = field(default_factory=dict)
@@ -58,16 +58,18 @@ class Datadog:
     answers: list[list[Json]] = field(default_factory=list)  # to queries, in turn
     faults: list[Fault] = field(default_factory=list)
     requests: list[tuple[str, str]] = field(default_factory=list)
-    page: int = 1000  # monitors that it gives at most at a time
-    deaf: bool = False  # gives all monitors, whatever their tags
-    forbidden: str = ""  # a method that the application key must not use
-    instead: dict[tuple[str, str], Any] = field(default_factory=dict)  # answers to method and path
+    page: int = 1000  # maximum of monitors in a response
+    deaf: bool = False  # ignores the tags in a request for monitors
+    forbidden: str = ""  # a method that the application key may not use
+    instead: dict[tuple[str, str], Any] = field(
+        default_factory=dict
+    )  # responses by method and path
     number: int = 1000
     most_at_once: int = 0
     limited_until: float = 0  # on the monotonic clock
-    impatient: int = 0  # requests that came before
+    impatient: int = 0  # requests before that
     url: str = ""
-    called: Callable[[str, str], None] = lambda *_: None  # with each request
+    called: Callable[[str, str], None] = lambda *_: None  # at each request
 
     def __post_init__(self) -> None:
         self._lock = threading.RLock()
@@ -82,12 +84,12 @@ class Datadog:
         ]
 
     def add(self, **monitor: Any) -> Json:
-        """Put a monitor there as if somebody had made it by hand."""
+        """Add a monitor as if a person had created it."""
         whole = {"type": "query alert", "message": "", "tags": [], "options": {}, **monitor}
         return self._store(whole)
 
     def handle(self, method: str, path: str, query: dict[str, str], body: Any, keys: Any) -> Any:
-        """Answer a request, or raise NoError."""
+        """Return the response, or raise NoError."""
         with self._lock:
             self.requests.append((method, path))
             self.called(method, path)
@@ -103,8 +105,8 @@ class Datadog:
             answer = self._routed(method, path, query, body)
             return self.instead.get((method, path), answer)
 
-    def trouble(self, method: str, path: str) -> Fault | None:
-        """Return the fault that comes now."""
+    def next_fault(self, method: str, path: str) -> Fault | None:
+        """Return the fault for this request."""
         with self._lock:
             for fault in self.faults:
                 if fault.method in ("", method) and fault.path in path and fault.times > 0:
@@ -116,7 +118,7 @@ class Datadog:
         return None
 
     def enter(self, by: int) -> None:
-        """Count the requests that are being answered."""
+        """Count the requests in progress."""
         with self._lock:
             self._now += by
             self.impatient += by > 0 and time.monotonic() < self.limited_until
@@ -186,11 +188,13 @@ class Datadog:
             return {"data": found[first : first + int(query.get("page[limit]", 30))]}
         if parts[0] not in self.downtimes:
             raise NoError(404, "Downtime not found")
-        self.downtimes[parts[0]]["attributes"]["status"] = "canceled"  # it stays for two days
+        self.downtimes[parts[0]]["attributes"]["status"] = (
+            "canceled"  # it stays in the list for two days
+        )
         return NO_CONTENT
 
     def downtime(self, **attributes: Any) -> Json:
-        """Keep a downtime, which begins now."""
+        """Add a downtime that starts now."""
         if set(attributes["monitor_identifier"]) not in ({"monitor_id"}, {"monitor_tags"}):
             raise NoError(400, "monitor_identifier: one of monitor_id, monitor_tags")
         if not re.fullmatch(r"\*|[a-z_]+:([\w./-]|\\.)+", attributes["scope"]):
@@ -205,13 +209,15 @@ class Datadog:
         return self.downtimes[name]
 
     def muted(self) -> list[Json]:
-        """Return what the downtimes say that are active."""
+        """Return the attributes of active downtimes."""
         return [one["attributes"] for one in self.downtimes.values() if _status(one) == "active"]
 
     def _dashboard(self, method: str, parts: list[str], body: Any) -> Any:
         if not parts and method == "GET":
-            told = ("id", "title", "description", "created_at")
-            return {"dashboards": [{k: v.get(k) for k in told} for v in self.dashboards.values()]}
+            summary = ("id", "title", "description", "created_at")
+            return {
+                "dashboards": [{k: v.get(k) for k in summary} for v in self.dashboards.values()]
+            }
         if method == "POST":
             self.number += 1
             name = f"abc-{self.number}"
@@ -245,7 +251,7 @@ def _scheduled(monitor: Json) -> bool:
 
 
 def _as_kept(monitor: Json) -> Json:
-    """Return a monitor as the server gives it back: with keys of its own, without defaults."""
+    """Return a monitor as the server returns it: with more keys, without defaults."""
     options = monitor["options"]
     kept = {"notify_audit": False, "silenced": {}, "include_tags": True, **options}
     if "new_group_delay" not in kept:
@@ -290,7 +296,7 @@ def _check_metric(query: str, options: Json) -> None:
 
 
 def start() -> tuple[Datadog, ThreadingHTTPServer]:
-    """Start one on a free port."""
+    """Start a server on a free port."""
     datadog = Datadog()
 
     class Handler(_Handler):
@@ -308,7 +314,7 @@ class _Handler(BaseHTTPRequestHandler):
     knows: Datadog
 
     def log_message(self, *_: Any) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
     def _answer(self) -> None:
         self.knows.enter(1)
@@ -323,7 +329,7 @@ class _Handler(BaseHTTPRequestHandler):
         url = urlsplit(self.path)
         path = url.path.removeprefix("/api").removeprefix("/v1")
         data = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        fault = self.knows.trouble(self.command, path)
+        fault = self.knows.next_fault(self.command, path)
         kind = fault.kind if fault else ""
         if kind == "slow":
             time.sleep(0.5)

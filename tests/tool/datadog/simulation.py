@@ -1,10 +1,10 @@
-"""A year of three tasks, and what their monitors say: the figures of docs/datadog.md.
+"""A year of three tasks, and when their monitors alert: the figures of docs/datadog.md.
 
     PYTHONPATH=tests python -m tool.datadog.simulation [--write docs/datadog.md]
 
-For each kind of trouble a year of its own, in which it comes every six weeks; the runs become the
-points that the wire would have sent; the monitors are those that `autotask monitors export` makes
-of sixty days of history, and are read by `reading`.
+Each kind of trouble has its own year, and comes every six weeks. Runs become the points that would
+have been sent. The monitors are those that `autotask monitors export` makes from sixty days of
+history, evaluated by `reading`.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ from autotask.tool.datadog.schedule import Schedule
 from autotask.tool.journal.index import open_index
 
 START = datetime(2026, 1, 1, tzinfo=timezone.utc).timestamp()
-LEARNED = START + 60 * DAY  # from here on the monitors watch
+LEARNED = START + 60 * DAY  # from then on the monitors watch
 END = LEARNED + 365 * DAY
 BETWEEN = 42 * DAY  # from one trouble to the next
 MARKS = "<!-- simulation -->", "<!-- /simulation -->"
 
 
 class Habit(NamedTuple):
-    """A task, as it is on a quiet day."""
+    """A task without trouble."""
 
     task: str
     cron: str
@@ -56,7 +56,7 @@ HABITS = (
 
 @dataclass
 class Run:
-    """A run that is due, and what becomes of it."""
+    """A run that is due, and how it goes."""
 
     due: float
     start: float
@@ -64,8 +64,8 @@ class Run:
     status: str = "success"
     trigger: str = "cron"
     happens: bool = True
-    ends: bool = True  # False: it is gone halfway, with its machine
-    heard: bool = True  # False: the datagram of its ending is lost
+    ends: bool = True  # False: its machine dies halfway
+    heard: bool = True  # False: the datagram of its end is lost
 
     @property
     def end(self) -> float:
@@ -74,7 +74,7 @@ class Run:
 
 @cache
 def times_due(habit: Habit) -> list[float]:
-    """Return when it is due in all the time that is simulated."""
+    """Return when a task is due in the simulated time."""
     schedule, found = Schedule(habit.cron, habit.timezone), []
     at = datetime.fromtimestamp(START, timezone.utc)
     while at.timestamp() < END:
@@ -84,7 +84,7 @@ def times_due(habit: Habit) -> list[float]:
 
 
 def quiet(habit: Habit) -> list[Run]:
-    """Return the runs of a year in which nothing goes wrong; the same at each call."""
+    """Return the runs of a year without trouble, always the same."""
     chance = random.Random(habit.task)
     return [
         Run(due, due + chance.uniform(0, 40), habit.usual * chance.lognormvariate(0, 0.1))
@@ -92,86 +92,85 @@ def quiet(habit: Habit) -> list[Run]:
     ]
 
 
-# Troubles. Each changes the runs from the given place on and returns the moment from which on
-# somebody would want to know.
+# Troubles. Each changes the runs from a number on, and returns when an alert should come.
 
 Trouble = Callable[[list[Run], int], float]
 
 
-def _fails(runs: list[Run], place: int) -> float:
-    runs[place].status = "failure"
-    return runs[place].end
+def _fails(runs: list[Run], number: int) -> float:
+    runs[number].status = "failure"
+    return runs[number].end
 
 
-def _fails_three_times(runs: list[Run], place: int) -> float:
-    for run in runs[place : place + 3]:
+def _fails_three_times(runs: list[Run], number: int) -> float:
+    for run in runs[number : number + 3]:
         run.status = "failure"
-    return runs[place].end
+    return runs[number].end
 
 
-def _does_not_run(runs: list[Run], place: int) -> float:
-    runs[place].happens = False
-    return runs[place].due
+def _does_not_run(runs: list[Run], number: int) -> float:
+    runs[number].happens = False
+    return runs[number].due
 
 
-def _starts_late(runs: list[Run], place: int) -> float:
-    runs[place].start += min(3 * HOUR, (runs[place + 1].due - runs[place].due) / 2)
-    return runs[place].due
+def _starts_late(runs: list[Run], number: int) -> float:
+    runs[number].start += min(3 * HOUR, (runs[number + 1].due - runs[number].due) / 2)
+    return runs[number].due
 
 
-def _hangs(runs: list[Run], place: int) -> float:
-    hung = runs[place]
-    hung.duration, hung.status = 12 * HOUR, "failure"  # somebody ends it
-    for run in runs[place + 1 :]:
+def _hangs(runs: list[Run], number: int) -> float:
+    hung = runs[number]
+    hung.duration, hung.status = 12 * HOUR, "failure"  # then a person stops it
+    for run in runs[number + 1 :]:
         run.happens = run.happens and not hung.start < run.start < hung.end
     return hung.start
 
 
-def _dies(runs: list[Run], place: int) -> float:
-    runs[place].duration /= 2
-    runs[place].ends = False
-    return runs[place].end
+def _dies(runs: list[Run], number: int) -> float:
+    runs[number].duration /= 2
+    runs[number].ends = False
+    return runs[number].end
 
 
-def _slow_once(runs: list[Run], place: int) -> float:
-    usual_end = runs[place].end
-    runs[place].duration *= 3
+def _slow_once(runs: list[Run], number: int) -> float:
+    usual_end = runs[number].end
+    runs[number].duration *= 3
     return usual_end
 
 
-def _grows(runs: list[Run], place: int) -> float:
-    """Take twice as long each 90 days."""
-    first, usual = runs[place], statistics.median(run.duration for run in runs[:place])
-    for run in runs[place:]:
+def _grows(runs: list[Run], number: int) -> float:
+    """Take twice as long every 90 days."""
+    first, usual = runs[number], statistics.median(run.duration for run in runs[:number])
+    for run in runs[number:]:
         run.duration *= 2 ** ((run.due - first.due) / (90 * DAY))
-    return next(run.end for run in runs[place:] if run.duration > 2 * usual)
+    return next(run.end for run in runs[number:] if run.duration > 2 * usual)
 
 
-def _lost_datagram(runs: list[Run], place: int) -> float:
-    runs[place].heard = False
-    return runs[place].end
+def _lost_datagram(runs: list[Run], number: int) -> float:
+    runs[number].heard = False
+    return runs[number].end
 
 
-def _fails_by_hand(runs: list[Run], place: int) -> float:
-    first = runs[place].due + 10 * MINUTE
+def _fails_by_hand(runs: list[Run], number: int) -> float:
+    first = runs[number].due + 10 * MINUTE
     moments = (first, first + MINUTE, first + 2 * MINUTE)
     runs += [Run(at, at, 10, "failure", "terminal") for at in moments]
     return first
 
 
-def _hangs_by_hand(runs: list[Run], place: int) -> float:
-    due = runs[place].due + 10 * MINUTE
+def _hangs_by_hand(runs: list[Run], number: int) -> float:
+    due = runs[number].due + 10 * MINUTE
     runs.append(Run(due, due, 12 * HOUR, "failure", "terminal"))
     return due
 
 
-def _slow_by_hand(runs: list[Run], place: int) -> float:
-    due, usual = runs[place].due + 10 * MINUTE, runs[place].duration
+def _slow_by_hand(runs: list[Run], number: int) -> float:
+    due, usual = runs[number].due + 10 * MINUTE, runs[number].duration
     runs.append(Run(due, due, 3 * usual, "success", "terminal"))
     return due + usual
 
 
-TROUBLES: dict[str, tuple[Trouble, bool]] = {  # and whether it can come again
+TROUBLES: dict[str, tuple[Trouble, bool]] = {  # and whether it can come repeatedly
     "fails once": (_fails, True),
     "fails three times": (_fails_three_times, True),
     "does not run": (_does_not_run, True),
@@ -188,7 +187,7 @@ TROUBLES: dict[str, tuple[Trouble, bool]] = {  # and whether it can come again
 
 
 def points(habit: Habit, runs: Sequence[Run]) -> list[Point]:
-    """Return what arrives in Datadog."""
+    """Return the points that Datadog receives."""
     tags = _Tags(habit.task)
     return [point for run in runs if run.happens for point in _sent(run, tags)]
 
@@ -197,7 +196,7 @@ _TRIGGERS = ("cron", "terminal")
 
 
 class _Tags:
-    """The tags of the points, as few objects as there are kinds."""
+    """The tags of the points, shared by all points of a kind to save memory."""
 
     def __init__(self, task: str) -> None:
         self.common = {"task": task, "framework": "process", "env": "prod", "service": "shop"}
@@ -229,7 +228,7 @@ def _sent(run: Run, tags: _Tags) -> Iterator[Point]:
 
 @cache
 def learned() -> list[baselines.Task]:
-    """Return the tasks as sixty days of journal tell of them."""
+    """Return the tasks with the baselines from sixty days of journal."""
     with tempfile.TemporaryDirectory() as home:
         runs = ((habit, run) for habit in HABITS for run in quiet(habit) if run.end < LEARNED)
         past.write(Path(home), (Past(h.task, run.start, run.duration) for h, run in runs))
@@ -241,7 +240,7 @@ def learned() -> list[baselines.Task]:
 
 
 _SCHEDULES = {h.task: {"schedule": h.cron, "timezone": h.timezone} for h in HABITS}
-WISHES: dict[str, dict[str, Any]] = {  # what the file says, by the title of a table
+DOCUMENTS: dict[str, dict[str, Any]] = {  # the configuration file, by the title of a table
     "With a schedule in the file": {"task": _SCHEDULES},
     "With a schedule and `failures_in_a_row = 3`": {
         "datadog": {"failures_in_a_row": 3},
@@ -253,12 +252,15 @@ WISHES: dict[str, dict[str, Any]] = {  # what the file says, by the title of a t
 
 @cache
 def made(title: str) -> dict[str, list[Monitor]]:
-    """Return the monitors that notify somebody, for each task."""
-    wishes = WISHES[title]
-    said = {**wishes, "datadog": {**wishes.get("datadog", {}), "notify": ["@ops"]}}
-    all_of_them = monitors.make(learned(), config.parse(said)).monitors
-    notify = [monitor for monitor in all_of_them if "@ops" in monitor["message"]]
-    return {habit.task: [one for one in notify if _is_for(one, habit)] for habit in HABITS}
+    """Return the monitors that notify someone, for each task."""
+    document = DOCUMENTS[title]
+    document = {**document, "datadog": {**document.get("datadog", {}), "notify": ["@ops"]}}
+    every = monitors.make(learned(), config.parse(document)).monitors
+    notifying = [monitor for monitor in every if "@ops" in monitor["message"]]
+    return {
+        habit.task: [monitor for monitor in notifying if _is_for(monitor, habit)]
+        for habit in HABITS
+    }
 
 
 def _is_for(monitor: Monitor, habit: Habit) -> bool:
@@ -266,56 +268,58 @@ def _is_for(monitor: Monitor, habit: Habit) -> bool:
     return about in ([], [f"task:{habit.task}"])
 
 
-class Told(NamedTuple):
-    """What one monitor said about a trouble that came so many times."""
+class Detection(NamedTuple):
+    """How one kind of monitor detected a repeated trouble."""
 
     kind: str
     times: int
     of: int
-    usually: float  # seconds after somebody would have wanted to know
+    usually: float  # seconds after an alert should have come
     at_worst: float
 
 
 @cache
 def false_alarms(habit: Habit, title: str) -> list[Alarm]:
-    """Return what is said in a year in which nothing went wrong."""
-    return _said(habit, quiet(habit), title)
+    """Return the alerts in a year without trouble."""
+    return _alerts(habit, quiet(habit), title)
 
 
 @cache
-def told(habit: Habit, trouble: str, title: str) -> list[Told]:
-    """Return what is said in a year of one kind of trouble, the first to speak first."""
-    bring, again = TROUBLES[trouble]
+def detections(habit: Habit, trouble: str, title: str) -> list[Detection]:
+    """Return the alerts in a year of one kind of trouble, the fastest first."""
+    bring, repeatable = TROUBLES[trouble]
     runs = quiet(habit)
-    places = _places(runs)[: None if again else 1]
-    begins = [runs[place].due for place in places]
-    known_from = [bring(runs, place) for place in places]
+    numbers = _numbers_with_trouble(runs)[: None if repeatable else 1]
+    begins = [runs[number].due for number in numbers]
+    should_alert = [bring(runs, number) for number in numbers]
     usual = false_alarms(habit, title)
-    said = [one for one in _said(habit, runs, title) if not _among(one, usual)]
+    alerts = [alert for alert in _alerts(habit, runs, title) if not _is_among(alert, usual)]
     delays: dict[str, list[float]] = {}
-    for begin, end, known in zip(begins, [*begins[1:], END], known_from):
-        for kind in {alarm.kind for alarm in said}:
-            first = [one.at for one in said if one.kind == kind and begin <= one.at < end]
-            if first:
-                delays.setdefault(kind, []).append(min(first) - known)
+    for begin, end, should in zip(begins, [*begins[1:], END], should_alert):
+        for kind in {alert.kind for alert in alerts}:
+            moments = [one.at for one in alerts if one.kind == kind and begin <= one.at < end]
+            if moments:
+                delays.setdefault(kind, []).append(min(moments) - should)
     found = [
-        Told(kind, len(late), len(places), statistics.median(late), max(late))
+        Detection(kind, len(late), len(numbers), statistics.median(late), max(late))
         for kind, late in delays.items()
     ]
-    return sorted(found, key=lambda one: one.usually)
+    return sorted(found, key=lambda detection: detection.usually)
 
 
-def _said(habit: Habit, runs: Sequence[Run], title: str) -> list[Alarm]:
-    arrived, watching = points(habit, runs), made(title)[habit.task]
-    return sorted(one for monitor in watching for one in alarms(monitor, arrived, LEARNED, END))
+def _alerts(habit: Habit, runs: Sequence[Run], title: str) -> list[Alarm]:
+    received, watching = points(habit, runs), made(title)[habit.task]
+    return sorted(
+        alert for monitor in watching for alert in alarms(monitor, received, LEARNED, END)
+    )
 
 
-def _among(alarm: Alarm, others: Sequence[Alarm]) -> bool:
-    return any(one.kind == alarm.kind and abs(one.at - alarm.at) < HOUR for one in others)
+def _is_among(alert: Alarm, others: Sequence[Alarm]) -> bool:
+    return any(one.kind == alert.kind and abs(one.at - alert.at) < HOUR for one in others)
 
 
-def _places(runs: Sequence[Run]) -> list[int]:
-    """Return the runs that trouble comes to: at other hours each time, where there are others."""
+def _numbers_with_trouble(runs: Sequence[Run]) -> list[int]:
+    """Return the numbers of runs with trouble: at a different hour each time, if possible."""
     moments = [LEARNED + 10 * DAY + n * (BETWEEN + 7 * HOUR) for n in range(8)]
     dues = [run.due for run in runs]
     return [bisect_left(dues, moment) for moment in moments]
@@ -327,22 +331,22 @@ def _places(runs: Sequence[Run]) -> list[int]:
 def tables() -> str:
     """Return the tables in Markdown."""
     text = []
-    for title in WISHES:
+    for title in DOCUMENTS:
         text += [f"**{title}**", "", "| | " + " | ".join(h.task for h in HABITS) + " |"]
         text += ["| --- |" + " --- |" * len(HABITS)]
         for trouble in TROUBLES:
-            cells = [_cell(told(habit, trouble, title)) for habit in HABITS]
+            cells = [_cell(detections(habit, trouble, title)) for habit in HABITS]
             text += [f"| {trouble} | {' | '.join(cells)} |"]
         counts = [_count(false_alarms(habit, title)) for habit in HABITS]
         text += [f"| nothing: false alarms in a year | {' | '.join(counts)} |", ""]
     return "\n".join(text)
 
 
-def _cell(found: Sequence[Told]) -> str:
+def _cell(found: Sequence[Detection]) -> str:
     return "; ".join(map(_words, found)) or "nothing"
 
 
-def _words(one: Told) -> str:
+def _words(one: Detection) -> str:
     text = f"{one.kind} {_late(one.usually)}"
     if one.at_worst > 1.25 * one.usually and _late(one.at_worst) != _late(one.usually):
         text += f" (at worst {_late(one.at_worst)})"

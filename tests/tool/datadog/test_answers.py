@@ -1,4 +1,4 @@
-"""Answers of Datadog's API in which a field is missing, or is another thing."""
+"""Responses of Datadog's API in which a field is missing, or has another type."""
 
 from __future__ import annotations
 
@@ -39,27 +39,27 @@ SCHEDULED = {"task": {"nightly": {"schedule": "15 3 * * *", "timezone": "UTC"}}}
 WANTED = monitors.make([Task("nightly", "shop", "prod")], config.parse(SCHEDULED)).monitors
 
 
-def places(value: Any, place: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
-    """Yield the way to all that is in an answer, and to the answer."""
-    yield place
+def paths(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Yield the path to everything in a response, and to the response itself."""
+    yield path
     if isinstance(value, (dict, list)):
         inside = value.items() if isinstance(value, dict) else enumerate(value)
         for key, inner in inside:
-            yield from places(inner, (*place, key))
+            yield from paths(inner, (*path, key))
 
 
-def changed(value: Any, place: tuple[Any, ...], other: Any) -> Any:
-    """Return a copy in which something else is at that place."""
-    if not place:
+def changed(value: Any, path: tuple[Any, ...], other: Any) -> Any:
+    """Return a copy with another value at a path."""
+    if not path:
         return {} if other is MISSING else other
     whole = copy.deepcopy(value)
     around = whole
-    for key in place[:-1]:
+    for key in path[:-1]:
         around = around[key]
     if other is MISSING:
-        del around[place[-1]]
+        del around[path[-1]]
     else:
-        around[place[-1]] = other
+        around[path[-1]] = other
     return whole
 
 
@@ -104,15 +104,17 @@ READ: list[tuple[Any, Any]] = [
 
 
 @pytest.mark.parametrize(("read", "answer"), READ)
-def test_whatever_is_missing_or_another_thing_is_read_or_refused(read: Any, answer: Any) -> None:
+def test_a_field_that_is_missing_or_of_another_type_is_handled_or_refused(
+    read: Any, answer: Any
+) -> None:
     read(answer)
-    for place in places(answer):
+    for path in paths(answer):
         for other in OTHERS:
             with contextlib.suppress(ToolError):
-                read(changed(answer, place, other))
+                read(changed(answer, path, other))
 
 
-NO_ANSWERS: list[tuple[str, str, str, Any, str]] = [
+UNREADABLE: list[tuple[str, str, str, Any, str]] = [
     ("monitors plan", "GET", "/monitor", {"error": "x"}, "no list"),
     ("monitors plan", "GET", "/monitor", None, "(ValueError)"),
     ("monitors plan --from-datadog --prune", "GET", "/query", {"error": "x"}, "no list of series"),
@@ -122,11 +124,11 @@ NO_ANSWERS: list[tuple[str, str, str, Any, str]] = [
 ]
 
 
-def test_what_cannot_be_read_is_told_in_a_line_and_changes_nothing(
+def test_an_unreadable_response_is_reported_in_one_line_and_changes_nothing(
     datadog: Datadog, nightly: Book, capfd: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["monitors", "apply", "--yes"]) == 0
-    for words, method, path, answer, told in NO_ANSWERS:
+    for words, method, path, answer, told in UNREADABLE:
         datadog.instead, datadog.dashboards = {(method, path): answer}, {}
         capfd.readouterr()
         before = copy.deepcopy(datadog.monitors)
@@ -137,7 +139,7 @@ def test_what_cannot_be_read_is_told_in_a_line_and_changes_nothing(
         assert datadog.monitors == before
 
 
-def test_monitors_of_others_may_lack_anything(datadog: Datadog, nightly: Book) -> None:
+def test_other_peoples_monitors_may_lack_any_field(datadog: Datadog, nightly: Book) -> None:
     with contextlib.redirect_stdout(io.StringIO()):
         assert main(["monitors", "apply", "--yes"]) == 0
         theirs: list[Any] = [{}, {"id": None}, {"id": [1], "tags": None}, {"tags": 7}, None, "x"]
@@ -161,7 +163,7 @@ COMMANDS = [
 
 @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
-def test_no_answer_is_a_traceback(
+def test_no_response_causes_a_traceback(
     datadog: Datadog, nightly: Book, data: st.DataObject, capfd: pytest.CaptureFixture[str]
 ) -> None:
     words, method, path = data.draw(st.sampled_from(COMMANDS))
@@ -179,9 +181,9 @@ def test_no_answer_is_a_traceback(
         if path == "/query"
         else copy.deepcopy(datadog._routed(method, path, {}, body if method == "POST" else {}))
     )
-    place = data.draw(st.sampled_from(list(places(answer))))
+    field = data.draw(st.sampled_from(list(paths(answer))))
     other = data.draw(st.sampled_from(OTHERS))
-    datadog.instead = {(method, path): changed(answer, place, other)}
+    datadog.instead = {(method, path): changed(answer, field, other)}
     with contextlib.redirect_stdout(io.StringIO()):
         status = main(words.split())
     complaint = capfd.readouterr().err

@@ -1,4 +1,4 @@
-"""`autotask monitors plan` and `apply` against a Datadog that keeps state, and fails as it does."""
+"""`autotask monitors plan` and `apply` against a server with state and failures."""
 
 from __future__ import annotations
 
@@ -51,8 +51,8 @@ def actions(*words: str) -> list[str]:
     return [change["action"] for change in plan(*words)["changes"]]
 
 
-def ours(datadog: Datadog) -> dict[str, Json]:
-    """Return the monitors of ours by key; no key is there twice."""
+def own(datadog: Datadog) -> dict[str, Json]:
+    """Return the monitors of this set by key; no key occurs twice."""
     found: dict[str, Json] = {}
     for monitor in datadog.monitors.values():
         keys = [tag[13:] for tag in monitor["tags"] if tag.startswith("autotask_key:")]
@@ -63,7 +63,7 @@ def ours(datadog: Datadog) -> dict[str, Json]:
 
 
 def of_kind(datadog: Datadog, kind: str, task: str = "nightly") -> Json:
-    found = {key: one for key, one in ours(datadog).items() if key.startswith(f"{kind}.")}
+    found = {key: one for key, one in own(datadog).items() if key.startswith(f"{kind}.")}
     (monitor,) = [one for one in found.values() if len(found) == 1 or f"task:{task}" in one["tags"]]
     return monitor
 
@@ -72,26 +72,26 @@ def configure(text: str) -> None:
     Path("autotask.toml").write_text(text)
 
 
-def test_what_is_not_there_is_made_and_a_second_time_nothing_is(
+def test_apply_creates_missing_monitors_and_then_changes_nothing(
     datadog: Datadog, nightly: Book
 ) -> None:
     assert actions() == ["create"] * 7
     assert datadog.written() == []
     assert "7 created" in applied()
-    assert sorted(key.split(".")[0] for key in ours(datadog)) == sorted(KINDS)
+    assert sorted(key.split(".")[0] for key in own(datadog)) == sorted(KINDS)
     before, datadog.requests = copy.deepcopy(datadog.monitors), []
     assert "nothing to do; 7 unchanged" in applied()
     assert datadog.written() == []
     assert datadog.monitors == before
 
 
-def test_all_are_looked_at_before_one_is_written(datadog: Datadog, nightly: Book) -> None:
+def test_all_monitors_are_validated_before_any_is_written(datadog: Datadog, nightly: Book) -> None:
     applied()
     asked = [path for method, path in datadog.requests if method == "POST"]
     assert asked == ["/monitor/validate"] * 7 + ["/monitor"] * 7
 
 
-def test_no_more_than_a_few_are_asked_at_once(datadog: Datadog, nightly: Book) -> None:
+def test_only_a_few_requests_run_at_once(datadog: Datadog, nightly: Book) -> None:
     datadog.faults = [Fault("slow", "POST", times=14)]
     applied()
     assert 1 < datadog.most_at_once <= transport.AT_ONCE
@@ -113,7 +113,7 @@ CHANGED_BY_HAND: list[tuple[str, str, Any]] = [
 
 
 @pytest.mark.parametrize(("told", "name", "value"), CHANGED_BY_HAND)
-def test_what_was_changed_by_hand_is_shown_and_changed_back(
+def test_a_manual_change_is_shown_and_reverted(
     datadog: Datadog, nightly: Book, told: str, name: str, value: Any
 ) -> None:
     applied()
@@ -139,7 +139,7 @@ LEFT_ALONE = [
 
 
 @pytest.mark.parametrize(("name", "value"), LEFT_ALONE)
-def test_what_is_not_ours_in_a_monitor_stays_also_where_another_thing_is_changed(
+def test_fields_that_autotask_does_not_set_stay_even_if_others_change(
     datadog: Datadog, nightly: Book, name: str, value: Any
 ) -> None:
     applied()
@@ -166,7 +166,7 @@ REPLACED = [
 
 
 @pytest.mark.parametrize(("kind", "before", "after"), [case[1:] for case in REPLACED])
-def test_what_datadog_lets_nobody_change_is_made_anew(
+def test_what_datadog_cannot_change_is_replaced(
     datadog: Datadog, nightly: Book, kind: str, before: str, after: str
 ) -> None:
     configure(before)
@@ -179,7 +179,7 @@ def test_what_datadog_lets_nobody_change_is_made_anew(
     assert actions() == []
 
 
-def test_a_schedule_that_becomes_another_one_is_changed(datadog: Datadog, nightly: Book) -> None:
+def test_a_new_schedule_changes_the_monitor_in_place(datadog: Datadog, nightly: Book) -> None:
     configure(SCHEDULE)
     applied()
     configure(SCHEDULE.replace("15 3", "15 4"))
@@ -189,7 +189,7 @@ def test_a_schedule_that_becomes_another_one_is_changed(datadog: Datadog, nightl
     assert "BYHOUR=5" in str(recurrences)
 
 
-def test_a_monitor_of_another_type_is_made_anew(datadog: Datadog, nightly: Book) -> None:
+def test_a_monitor_of_another_type_is_replaced(datadog: Datadog, nightly: Book) -> None:
     applied()
     of_kind(datadog, "slow")["type"] = "log alert"
     assert actions() == ["replace"]
@@ -197,7 +197,7 @@ def test_a_monitor_of_another_type_is_made_anew(datadog: Datadog, nightly: Book)
     assert of_kind(datadog, "slow")["type"] == "query alert"
 
 
-def test_of_two_with_the_same_key_the_better_one_stays(datadog: Datadog, nightly: Book) -> None:
+def test_of_two_monitors_with_one_key_the_better_one_stays(datadog: Datadog, nightly: Book) -> None:
     applied()
     monitor = of_kind(datadog, "slow")
     worse = {**copy.deepcopy(monitor), "name": "a copy"}
@@ -209,42 +209,44 @@ def test_of_two_with_the_same_key_the_better_one_stays(datadog: Datadog, nightly
     assert of_kind(datadog, "slow")["id"] == number
 
 
-def test_what_is_wanted_no_more_goes_only_when_asked(datadog: Datadog, nightly: Book) -> None:
+def test_monitors_no_longer_needed_are_only_deleted_with_prune(
+    datadog: Datadog, nightly: Book
+) -> None:
     applied()
     configure('[task.nightly]\nwithout = ["slow"]\n')
     assert actions() == []
     assert "is no longer needed" in autotask("monitors", "plan").stdout
     applied()
-    assert len(ours(datadog)) == 7
+    assert len(own(datadog)) == 7
     assert actions("--prune") == ["delete"]
     assert "1 deleted" in applied("--prune")
-    assert len(ours(datadog)) == 6
+    assert len(own(datadog)) == 6
 
 
-def test_what_is_retired_goes_with_its_monitors(datadog: Datadog, nightly: Book) -> None:
+def test_the_monitors_of_a_retired_task_are_deleted(datadog: Datadog, nightly: Book) -> None:
     configure(
         '[datadog]\nlatched = true\n[task.nightly]\nschedule = "0 3,15 * * *"\nlatched = false\n'
     )
     applied()
-    old = {one["name"] for one in ours(datadog).values() if "nightly" in one["name"]}
+    old = {one["name"] for one in own(datadog).values() if "nightly" in one["name"]}
     assert len(old) == 5
     configure("[datadog]\nlatched = true\n[task.nightly]\nretired = true\n")
     deleted = [change for change in plan()["changes"] if change["action"] == "delete"]
     assert {change["name"] for change in deleted} == old
     assert {change["why"] for change in deleted} == {"the task is retired"}
     assert "5 deleted" in applied()
-    assert sorted(key.split(".")[0] for key in ours(datadog)) == sorted(KINDS[:4])
+    assert sorted(key.split(".")[0] for key in own(datadog)) == sorted(KINDS[:4])
     assert actions("--prune") == []
 
 
-def test_a_task_that_got_other_tags_takes_its_monitors_with_it(
+def test_apply_replaces_the_monitors_of_a_task_that_gets_other_tags(
     datadog: Datadog, home: Path
 ) -> None:
     now = time.time()
     nights = [Past("nightly", now - night * 86400 - 60, 60) for night in range(40, 0, -1)]
     past.write(home, (night._replace(env="dev") for night in nights[:30]))
     applied()
-    assert len(ours(datadog)) == 4
+    assert len(own(datadog)) == 4
     datadog.add(**{**of_kind(datadog, "slow"), "tags": ["managed_by:autotask"]})  # a copy
     past.write(
         home, [night._replace(env="dev" if n < 30 else "prod") for n, night in enumerate(nights)]
@@ -253,19 +255,19 @@ def test_a_task_that_got_other_tags_takes_its_monitors_with_it(
     assert [one["action"] for one in changes] == ["create"] * 3 + ["delete"] * 3
     assert {one["why"] for one in changes[3:]} == {"the task now runs with service shop, env prod"}
     assert "3 created, 3 deleted" in applied()
-    assert all("dev" not in one["query"] for one in ours(datadog).values())
+    assert all("dev" not in one["query"] for one in own(datadog).values())
     assert actions("--prune") == []
 
 
 @pytest.mark.parametrize("sent", ["", ",env:unknown"], ids=["", "by an older version"])
-def test_a_task_that_had_no_env_and_got_one_takes_its_monitors_with_it(
+def test_apply_replaces_the_monitors_of_a_task_that_gets_an_env(
     sent: str, datadog: Datadog, home: Path
 ) -> None:
     now = time.time()
     nights = [Past("nightly", now - night * 86400 - 60, 60) for night in range(40, 0, -1)]
     past.write(home, (night._replace(env=None) for night in nights[:30]))
     applied()
-    for one in ours(datadog).values():
+    for one in own(datadog).values():
         one["query"] = one["query"].replace("service:shop", f"service:shop{sent}")
     past.write(
         home, [night._replace(env=None if n < 30 else "prod") for n, night in enumerate(nights)]
@@ -280,7 +282,7 @@ def test_a_task_that_had_no_env_and_got_one_takes_its_monitors_with_it(
     assert actions("--prune") == []
 
 
-def test_names_that_are_one_to_datadog_are_one_task(datadog: Datadog, home: Path) -> None:
+def test_names_that_datadog_stores_alike_are_one_task(datadog: Datadog, home: Path) -> None:
     now = time.time()
     nights = [Past("nightly", now - night * 86400 - 60, 60) for night in range(6, 0, -1)]
     bare = [night._replace(task="bare", env=None) for night in nights]
@@ -288,11 +290,11 @@ def test_names_that_are_one_to_datadog_are_one_task(datadog: Datadog, home: Path
     others += [night._replace(env="unknown") for night in bare[::2]]  # which older versions sent
     past.write(home, (*nights[1::2], *bare[1::2], *others))
     applied()
-    assert len(ours(datadog)) == 7
+    assert len(own(datadog)) == 7
     assert actions() == []
 
 
-def test_one_tasks_refusal_is_its_own(datadog: Datadog, nightly: Book) -> None:
+def test_a_refusal_for_one_task_does_not_affect_others(datadog: Datadog, nightly: Book) -> None:
     configure('[task.nightly]\nschedule = "30 23 31 * *"\ntimezone = "UTC"\n')
     ended = apply()
     assert ended.status == 1
@@ -302,7 +304,7 @@ def test_one_tasks_refusal_is_its_own(datadog: Datadog, nightly: Book) -> None:
     assert json.loads(apply("--format", "json").stdout) == []
 
 
-def test_the_time_zone_that_a_schedule_gets_is_shown(datadog: Datadog, nightly: Book) -> None:
+def test_the_time_zone_assumed_for_a_schedule_is_shown(datadog: Datadog, nightly: Book) -> None:
     configure('[task.nightly]\nschedule = "15 3 * * *"\n')
     planned = autotask("monitors", "plan", env={"TZ": "Asia/Tokyo"})
     told = "autotask: no `timezone` set for nightly: using this machine's time zone, Asia/Tokyo\n"
@@ -318,7 +320,7 @@ def test_the_time_zone_that_a_schedule_gets_is_shown(datadog: Datadog, nightly: 
 
 
 def foreign(datadog: Datadog, count: int) -> dict[int, Json]:
-    """Add monitors that are none of ours, some of which look like it."""
+    """Add other people's monitors, some of which look like autotask's."""
     looks: list[Json] = [
         {"name": "cpu", "tags": ["team:shop"]},
         {"name": "autotask: a task failed: {{task.name}}", "tags": ["managed_by:terraform"]},
@@ -333,7 +335,7 @@ def foreign(datadog: Datadog, count: int) -> dict[int, Json]:
 
 
 @pytest.mark.parametrize("deaf", [False, True])
-def test_monitors_of_others_are_never_touched_over_however_many_pages(
+def test_other_peoples_monitors_are_never_changed_over_any_number_of_pages(
     datadog: Datadog, nightly: Book, deaf: bool
 ) -> None:
     datadog.deaf, datadog.page = deaf, 300
@@ -346,7 +348,7 @@ def test_monitors_of_others_are_never_touched_over_however_many_pages(
     assert {number: datadog.monitors[number] for number in before} == before
 
 
-# Troubles.
+# Failures of the server.
 
 FAULTS = [
     Fault(kind, method, path, times, after)
@@ -361,7 +363,7 @@ FAULTS = [
 ]
 
 
-def test_what_another_set_has_is_not_taken_for_what_was_made(
+def test_a_monitor_of_another_set_is_not_mistaken_for_one_just_created(
     datadog: Datadog, nightly: Book
 ) -> None:
     applied()
@@ -374,7 +376,7 @@ def test_what_another_set_has_is_not_taken_for_what_was_made(
 
 @pytest.fixture
 def all_kinds(datadog: Datadog, nightly: Book) -> dict[int, Json]:
-    """Leave something to make, to change, to make anew and to delete; return what is foreign."""
+    """Prepare a creation, a change, a replacement and a deletion; return the foreign monitors."""
     before = foreign(datadog, 10)
     configure("[task.nightly]\nslow_after = '2h'\n")
     with contextlib.redirect_stdout(io.StringIO()):
@@ -389,15 +391,15 @@ def all_kinds(datadog: Datadog, nightly: Book) -> dict[int, Json]:
 
 
 def assert_right(datadog: Datadog, before: dict[int, Json]) -> None:
-    """All that is wanted is there as it is wanted, once, and what is foreign as it was."""
+    """All desired monitors exist once, and foreign ones are unchanged."""
     assert actions("--prune") == []
-    assert sorted(key.split(".")[0] for key in ours(datadog)) == sorted(KINDS)
+    assert sorted(key.split(".")[0] for key in own(datadog)) == sorted(KINDS)
     assert {number: datadog.monitors[number] for number in before} == before
     assert len(datadog.monitors) == len(before) + len(KINDS)
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda f: f"{f.kind}-{f.method}{f.path}")
-def test_troubles_that_pass_are_waited_out(
+def test_a_temporary_failure_is_waited_out(
     datadog: Datadog, all_kinds: dict[int, Json], fault: Fault
 ) -> None:
     datadog.faults = [copy.copy(fault)]
@@ -406,7 +408,9 @@ def test_troubles_that_pass_are_waited_out(
     assert_right(datadog, all_kinds)
 
 
-def test_they_may_come_all_together(datadog: Datadog, all_kinds: dict[int, Json]) -> None:
+def test_several_temporary_failures_are_waited_out(
+    datadog: Datadog, all_kinds: dict[int, Json]
+) -> None:
     datadog.faults = [Fault(kind) for kind in ("slow", "limit", "broken", "cut", "lost")]
     applied()
     assert_right(datadog, all_kinds)
@@ -414,7 +418,7 @@ def test_they_may_come_all_together(datadog: Datadog, all_kinds: dict[int, Json]
 
 @pytest.mark.parametrize("after", range(0, 10, 2))
 @pytest.mark.parametrize("word", ["SIGINT", "SIGKILL"])
-def test_after_an_interruption_wherever_it_was_a_second_apply_ends_in_the_right_state(
+def test_a_second_apply_completes_one_interrupted_anywhere(
     datadog: Datadog, all_kinds: dict[int, Json], word: str, after: int
 ) -> None:
     words = [*COMMAND, "monitors", "apply", "--yes"]
@@ -441,12 +445,12 @@ def test_after_an_interruption_wherever_it_was_a_second_apply_ends_in_the_right_
     assert_right(datadog, all_kinds)
 
 
-def test_one_monitors_error_is_its_own(datadog: Datadog, nightly: Book) -> None:
+def test_an_error_of_one_monitor_does_not_stop_the_others(datadog: Datadog, nightly: Book) -> None:
     datadog.faults = []
     configure('[datadog]\nnotify = ["@slack-ops"]\n')
     applied()
     victim = of_kind(datadog, "hung")
-    for monitor in ours(datadog).values():
+    for monitor in own(datadog).values():
         monitor["message"] = "changed"
     del datadog.monitors[victim["id"]]
 
@@ -463,7 +467,7 @@ def test_one_monitors_error_is_its_own(datadog: Datadog, nightly: Book) -> None:
     assert "nightly (shop, prod) is slow: A custom schedule cannot be" in ended.stderr
 
 
-def test_what_datadog_does_not_take_is_not_written_and_the_rest_is(
+def test_a_monitor_that_datadog_rejects_is_skipped_and_the_others_are_written(
     datadog: Datadog, nightly: Book
 ) -> None:
     def called(method: str, path: str) -> None:
@@ -482,13 +486,13 @@ def test_what_datadog_does_not_take_is_not_written_and_the_rest_is(
     assert "is invalid (400)" in ended.stderr
 
 
-def test_the_end_of_a_rate_limit_is_waited_for(datadog: Datadog) -> None:
+def test_it_waits_until_the_rate_limit_is_reset(datadog: Datadog) -> None:
     datadog.faults = [Fault("limit", times=2)]
     assert api.Api(os.environ).monitors([]) == []
     assert (datadog.faults[0].times, datadog.impatient) == (0, 0)
 
 
-def test_the_waiting_has_a_bound(
+def test_it_gives_up_after_some_time(
     datadog: Datadog, nightly: Book, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(transport, "PATIENCE", 0.6)
@@ -501,25 +505,25 @@ def test_the_waiting_has_a_bound(
         asking.create({"tags": []})
 
 
-def test_plan_tells_by_its_exit_status_when_asked(datadog: Datadog, nightly: Book) -> None:
+def test_plan_exits_with_2_for_changes_only_if_asked(datadog: Datadog, nightly: Book) -> None:
     assert autotask("monitors", "plan", "--exit-code").status == 2
     assert autotask("monitors", "plan").status == 0
     applied()
     assert autotask("monitors", "plan", "--exit-code").status == 0
 
 
-def test_nobody_is_asked_where_nobody_is(datadog: Datadog, nightly: Book) -> None:
+def test_apply_without_a_terminal_needs_yes(datadog: Datadog, nightly: Book) -> None:
     ended = autotask("monitors", "apply")
     assert (ended.status, datadog.written()) == (1, [])
     assert "--yes" in ended.stderr
 
 
-def test_a_person_sees_the_changes_in_colour(datadog: Datadog, nightly: Book) -> None:
+def test_a_terminal_shows_changes_in_colour(datadog: Datadog, nightly: Book) -> None:
     shown = on_terminal("monitors", "plan", columns=100)
     assert "\x1b[32m+ create autotask: nightly (shop, prod) hangs\x1b[0m" in shown
 
 
-def test_a_person_sees_how_far_it_has_come(datadog: Datadog, nightly: Book) -> None:
+def test_a_terminal_shows_progress(datadog: Datadog, nightly: Book) -> None:
     configure("[task.mail]\npriority = 1\n")  # one more
     datadog.faults = [Fault("slow", "POST", "/monitor", times=4, after=8)]
     shown = on_terminal("monitors", "apply", "--yes", columns=100)
@@ -527,7 +531,7 @@ def test_a_person_sees_how_far_it_has_come(datadog: Datadog, nightly: Book) -> N
     assert "applying" in shown
 
 
-def test_ctrl_c_does_not_wait_for_another_try(datadog: Datadog, nightly: Book) -> None:
+def test_ctrl_c_ends_the_retries(datadog: Datadog, nightly: Book) -> None:
     datadog.faults = [Fault("broken", "POST", times=1000)]
     words = [*COMMAND, "monitors", "apply", "--yes"]
     with subprocess.Popen(words, env=environment(), stdout=subprocess.PIPE, text=True) as child:
@@ -557,7 +561,7 @@ WRONG: list[tuple[dict[str, str | None], str]] = [
 
 
 @pytest.mark.parametrize(("env", "told"), WRONG)
-def test_a_wrong_key_or_site_is_told_in_a_line_without_the_key(
+def test_a_wrong_key_or_site_is_reported_in_one_line_without_the_key(
     datadog: Datadog, nightly: Book, env: dict[str, str | None], told: str
 ) -> None:
     ended = autotask("monitors", "plan", env=env)
@@ -567,14 +571,14 @@ def test_a_wrong_key_or_site_is_told_in_a_line_without_the_key(
     assert "secret" not in ended.stderr
 
 
-def test_a_missing_permission_is_told(datadog: Datadog, nightly: Book) -> None:
+def test_a_missing_permission_is_named(datadog: Datadog, nightly: Book) -> None:
     datadog.forbidden = "POST"
     ended = apply()
     assert ended.status == 1
     assert "monitors_write" in ended.stderr
 
 
-def test_keys_are_told_nowhere(datadog: Datadog, nightly: Book, swallowed: Path) -> None:
+def test_keys_are_never_shown(datadog: Datadog, nightly: Book, swallowed: Path) -> None:
     datadog.faults = [Fault("lost", "GET", times=1), Fault("broken", "POST", times=2)]
     ended = apply()
     everywhere = ended.stdout + ended.stderr + json.dumps(list(datadog.monitors.values()))

@@ -1,4 +1,4 @@
-"""docs/datadog/: as it would be written today, and as Datadog's own tools take it."""
+"""docs/datadog/ is up to date, and valid for Datadog's own tools."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def _files() -> dict[str, str]:
     return assets.files()
 
 
-def test_they_are_as_they_would_be_written_now(files: dict[str, str]) -> None:
+def test_the_files_are_up_to_date(files: dict[str, str]) -> None:
     found = {
         str(path.relative_to(assets.FOLDER)): path.read_text(encoding="utf-8")
         for path in assets.FOLDER.rglob("*")
@@ -33,7 +33,7 @@ def test_they_are_as_they_would_be_written_now(files: dict[str, str]) -> None:
     assert found == files
 
 
-def test_datadogs_models_know_all_that_is_in_them(files: dict[str, str]) -> None:
+def test_datadogs_models_accept_the_files(files: dict[str, str]) -> None:
     for name, text in files.items():
         if "/monitors/" in name:
             assert typed.problems(Monitor, json.loads(text)["definition"]) == []
@@ -41,7 +41,7 @@ def test_datadogs_models_know_all_that_is_in_them(files: dict[str, str]) -> None
             assert typed.problems(Dashboard, json.loads(text)) == []
 
 
-def test_apply_takes_none_of_them_for_its_own(files: dict[str, str]) -> None:
+def test_apply_does_not_mistake_them_for_its_own(files: dict[str, str]) -> None:
     theirs = [
         json.loads(text)["definition"] for name, text in files.items() if "/monitors/" in name
     ]

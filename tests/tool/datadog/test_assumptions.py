@@ -1,4 +1,4 @@
-"""What is said beside a plan: what it takes for granted, and what the journal says against it."""
+"""The remarks on a plan: what it assumes, and what the journal shows against it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ NOW = datetime(2026, 11, 28, 12, tzinfo=ZoneInfo("Europe/Berlin"))
 NIGHTLY = Task("nightly", "shop", "prod", "process", 60, DAY, DAY, 600, 900)
 
 
-def said(tasks: list[Task], sections: Json, *kinds: str) -> list[str]:
+def texts(tasks: list[Task], sections: Json, *kinds: str) -> list[str]:
     document = config.parse({"task": sections})
     made = monitors.make(tasks, document)
     found = assumptions.remarks(tasks, made.monitors, document, NOW.timestamp())
@@ -26,7 +26,7 @@ def said(tasks: list[Task], sections: Json, *kinds: str) -> list[str]:
 
 
 def started(clock: str, zone: str, *, days: int = 5, seconds: float = 3, every: int = 1) -> Task:
-    """Return a task that starts at that time of day in that zone."""
+    """Return a task that starts at a time of day in a zone."""
     hour, minute = map(int, clock.split(":"))
     today = NOW.astimezone(ZoneInfo(zone)).replace(hour=hour, minute=minute)
     starts = [today - timedelta(days=every * ago) for ago in range(days, 0, -1)]
@@ -61,15 +61,15 @@ CLOCKS = [
 
 @pytest.mark.parametrize(("task", "cron", "zone", "told"), [case[1:] for case in CLOCKS],
                          ids=[case[0] for case in CLOCKS])  # fmt: skip
-def test_a_schedule_is_held_against_the_runs(task: Task, cron: str, zone: Json, told: str) -> None:
+def test_a_schedule_is_compared_with_the_runs(task: Task, cron: str, zone: Json, told: str) -> None:
     expected = [f"nightly: {told}: is `timezone` right?"] if told else []
-    assert said([task], {"nightly": {"schedule": cron, **zone}}, "time") == expected
+    assert texts([task], {"nightly": {"schedule": cron, **zone}}, "time") == expected
 
 
-def test_what_one_zone_does_to_many_is_said_once() -> None:
+def test_one_wrong_zone_for_many_tasks_is_reported_once() -> None:
     tasks = [started("03:15", "Europe/Berlin")._replace(name=name) for name in "abcdefg"]
     sections = {"*": {"schedule": "15 3 * * *", **UTC}}
-    (told,) = said(tasks, sections, "time")
+    (told,) = texts(tasks, sections, "time")
     assert told.endswith("start at 02:15: is `timezone` right? (same for b, c, d, e and 2 more)")
 
 
@@ -82,7 +82,7 @@ ZONES = [
 
 
 @pytest.mark.parametrize(("tz", "told"), ZONES)
-def test_the_time_zone_that_is_taken_is_said(
+def test_the_assumed_time_zone_is_named(
     tz: str, told: str, set_zone: Callable[[str], None]
 ) -> None:
     set_zone(tz)
@@ -93,10 +93,10 @@ def test_the_time_zone_that_is_taken_is_said(
         "by.gap": {"schedule": "*/5 * * * *"},
         "off": {"schedule": "@daily", "without": ["did_not_run"], "slow_after": "1h"},
     }
-    assert said([NIGHTLY], sections, "timezone") == [
+    assert texts([NIGHTLY], sections, "timezone") == [
         f"no `timezone` set for nightly, never.ran: {told}"
     ]
-    assert said([NIGHTLY], {}, "timezone") == []
+    assert texts([NIGHTLY], {}, "timezone") == []
 
 
 @pytest.mark.parametrize(
@@ -108,9 +108,9 @@ def test_the_time_zone_that_is_taken_is_said(
         ("0 8,18 * * *", ""),
     ],
 )
-def test_what_is_due_too_often_for_a_monitor_each_time_is_said(cron: str, told: str) -> None:
+def test_a_task_due_too_often_for_one_monitor_each_time_is_named(cron: str, told: str) -> None:
     expected = [f"nightly: {told}"] if told else []
-    assert said([NIGHTLY], {"nightly": {"schedule": cron, **UTC}}, "gap") == expected
+    assert texts([NIGHTLY], {"nightly": {"schedule": cron, **UTC}}, "gap") == expected
 
 
 def last(days: float, task: Task = NIGHTLY) -> Task:
@@ -137,12 +137,12 @@ def test_a_task_that_has_not_run_for_long_is_named_with_its_age(
     task: Task, wishes: Json, age: str
 ) -> None:
     told = f"nightly (shop, prod): no run for {age}; if it is retired, set `retired = true`"
-    assert said([task], {"nightly": wishes}, "quiet") == ([told] if age else [])
+    assert texts([task], {"nightly": wishes}, "quiet") == ([told] if age else [])
 
 
-def test_a_task_that_goes_on_elsewhere_is_not_to_be_retired() -> None:
-    """In the file a name is of all its services and envs."""
+def test_a_task_that_runs_under_other_tags_is_not_suggested_for_retirement() -> None:
+    """A section covers all services and envs of a name."""
     tasks = [last(11, NIGHTLY._replace(env="live")), last(1)]
-    assert said(tasks, {}, "quiet") == [
+    assert texts(tasks, {}, "quiet") == [
         "nightly (shop, live): no run for 11 days, but it runs under another service or env"
     ]

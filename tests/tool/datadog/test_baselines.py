@@ -1,4 +1,4 @@
-"""What is learned of the tasks, from the journal and from Datadog."""
+"""Tasks and what is usual for them, from the journal and from Datadog."""
 
 from __future__ import annotations
 
@@ -39,40 +39,40 @@ def test_intervals_and_durations_are_learned(book: Book, home: Path) -> None:
     assert task.longest == pytest.approx(637, abs=1)
 
 
-def test_a_few_runs_say_nothing(book: Book, home: Path) -> None:
+def test_a_few_runs_are_not_enough_for_baselines(book: Book, home: Path) -> None:
     for night in range(3):
         book.run(ago=(night + 1) * DAY)
     task = learned(home)["nightly"]
     assert (task.interval, task.longest_interval, task.usual, task.longest) == (None,) * 4
 
 
-def test_failures_say_nothing_of_durations(book: Book, home: Path) -> None:
+def test_failures_do_not_count_for_durations(book: Book, home: Path) -> None:
     for night in range(9):
         book.run(ago=(night + 1) * DAY, outcome=failure("exception"), duration=9000)
     assert learned(home)["nightly"].longest is None
 
 
-def test_what_a_terminal_started_does_not_count(book: Book, home: Path) -> None:
+def test_runs_from_a_terminal_do_not_count(book: Book, home: Path) -> None:
     run = Run("by-hand", "click")
     run.started = time.time() - 60
     run.trigger = "terminal"
-    place = journal.process_fields(1, "x", "h", "3.12.1", None, None, None, {})
-    book.line(journal.started_line(run, place))
+    process = journal.process_fields(1, "x", "h", "3.12.1", None, None, None, {})
+    book.line(journal.started_line(run, process))
     book.finish(run)
     assert learned(home) == {}
 
 
-def test_without_a_service_or_an_env_it_has_none(book: Book, home: Path) -> None:
+def test_a_task_without_service_and_env_has_none(book: Book, home: Path) -> None:
     run = Run("x", "click")
     run.started = time.time() - 60
-    place = journal.process_fields(1, "x", "h", "3.12.1", None, None, None, {})
-    book.line(journal.started_line(run, place))
+    process = journal.process_fields(1, "x", "h", "3.12.1", None, None, None, {})
+    book.line(journal.started_line(run, process))
     book.finish(run)
     task = learned(home)["x"]
     assert (task.service, task.env) == (None, None)
 
 
-def test_of_a_programs_tasks_the_last_one_leads(book: Book, home: Path) -> None:
+def test_the_last_task_of_a_program_represents_it(book: Book, home: Path) -> None:
     for night in range(5):
         program = book.run("inv", "process", ago=(night + 1) * DAY)
         book.run("db.backup", "invoke", ago=(night + 1) * DAY - 1, parent=program)
@@ -87,7 +87,7 @@ def series(tags: str, *points: tuple[float, float | None]) -> dict[str, Any]:
     return {"tag_set": tags.split(","), "pointlist": [[at * 1000, value] for at, value in points]}
 
 
-def test_what_datadog_has_seen_is_learned_by_the_hour() -> None:
+def test_baselines_from_datadog_are_by_the_hour() -> None:
     tags = "env:prod,framework:click,service:shop,task:nightly"
     runs = series(tags, *((hour * HOUR, 1 if hour % 24 == 3 else None) for hour in range(14 * 24)))
     durations = series(tags, *((day * DAY, 600.0 + day) for day in range(14)))
@@ -97,8 +97,8 @@ def test_what_datadog_has_seen_is_learned_by_the_hour() -> None:
     assert task == Task("nightly", "shop", "prod", "click", 14, DAY, DAY, 606.0, 613.0, last=last)
 
 
-# A task that was tagged otherwise at another time: days on which it ran under which env, and how it
-# is known today. Now is day 40.
+# A task that had other tags before: the days on which it ran under each env, and its former envs as
+# seen on day 40.
 
 PROD, UNKNOWN, STAGING = "prod", None, "staging"
 TAGGED = [
@@ -128,7 +128,7 @@ TAGGED = [
 
 @pytest.mark.parametrize(("days", "expected"), [one[1:] for one in TAGGED],
                          ids=[one[0] for one in TAGGED])  # fmt: skip
-def test_a_task_that_lives_on_under_other_tags_is_one_task(
+def test_a_task_that_continues_under_other_tags_is_one_task(
     home: Path, days: dict[str | None, Iterable[int]], expected: dict[str, list[str | None]]
 ) -> None:
     now = time.time()
@@ -156,7 +156,7 @@ def test_a_task_that_lives_on_under_other_tags_is_one_task(
     assert {str(task.env): [env for _, env in task.former] for task in seen} == expected
 
 
-def test_what_it_did_under_other_tags_is_its_history(home: Path) -> None:
+def test_runs_under_former_tags_count_for_its_baselines(home: Path) -> None:
     now = time.time()
     past.write(
         home,
@@ -172,7 +172,7 @@ def test_what_it_did_under_other_tags_is_its_history(home: Path) -> None:
     assert len(task.starts) == baselines.LAST_STARTS
 
 
-def test_of_two_that_moved_each_has_its_own_heir(home: Path) -> None:
+def test_two_tasks_that_get_other_tags_are_matched_with_their_own(home: Path) -> None:
     now = time.time()
     past.write(
         home,
@@ -196,7 +196,7 @@ def test_of_two_that_moved_each_has_its_own_heir(home: Path) -> None:
     ]
 
 
-def test_what_begins_after_a_pause_is_the_same_task_on_the_same_machine_only(home: Path) -> None:
+def test_a_task_that_starts_after_a_pause_is_the_same_only_on_one_machine(home: Path) -> None:
     now = time.time()
     ran = [
         Past("nightly", now - ago * DAY, 60, env="staging" if ago > 20 else "prod")
@@ -220,13 +220,13 @@ def test_what_begins_after_a_pause_is_the_same_task_on_the_same_machine_only(hom
         "env:unknown,framework:click,service:unknown,task:x",  # as older versions have sent it
     ],
 )
-def test_what_has_no_service_or_env_in_datadog_has_none(tags: str) -> None:
+def test_a_series_without_service_or_env_has_none(tags: str) -> None:
     day = [(number * DAY, 1.0) for number in range(5)]
     (task,) = baselines.from_series([series(tags, *day)], [])
     assert task == Task("x", None, None, "click", 5, DAY, DAY, last=4 * DAY)
 
 
-def test_series_that_are_one_task_are_learned_as_one() -> None:
+def test_several_series_of_one_task_are_merged() -> None:
     old, new = "env:unknown,service:unknown,task:x", "task:x"
     days = [(number * DAY, float(number + 1)) for number in range(8)]
     ran = [series(new, *days[4:]), series(old, *days[:4])]
@@ -234,8 +234,8 @@ def test_series_that_are_one_task_are_learned_as_one() -> None:
     assert task == Task("x", None, None, "process", 36, DAY, DAY, 4.0, 8.0, last=7 * DAY)
 
 
-def test_a_program_and_its_task_of_one_name_are_one_task(home: Path) -> None:
-    """So it is with a console script: a program `nightly`, and in it Click's command `nightly`."""
+def test_a_program_and_its_task_with_the_same_name_are_one_task(home: Path) -> None:
+    """Such as a console script: a program `nightly` with a Click command `nightly`."""
     now = time.time() // HOUR * HOUR
     nights = [now - night * DAY for night in range(12, 0, -1)]
     past.write(home, (Past("nightly", at, 60, "click", inside="nightly") for at in nights))
@@ -251,9 +251,7 @@ def test_a_program_and_its_task_of_one_name_are_one_task(home: Path) -> None:
     assert (task.runs, task.interval, task.framework) == (12, DAY, "click")
 
 
-def test_of_two_spellings_of_a_name_that_take_turns_it_is_always_the_same(
-    book: Book, home: Path
-) -> None:
+def test_of_two_alternating_spellings_it_always_chooses_the_same(book: Book, home: Path) -> None:
     for ago, name in ((3, "nightly"), (2, "Nightly"), (1, "nightly")):
         book.run(name, ago=ago * HOUR)
         assert learned(home)["nightly"].spelled == "nightly"

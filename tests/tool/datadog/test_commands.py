@@ -30,7 +30,7 @@ pytestmark = pytest.mark.usefixtures("folder")
 # init
 
 
-def test_init_writes_what_was_learned_as_comments_that_change_nothing(nightly: Book) -> None:
+def test_init_writes_baselines_as_comments_that_change_nothing(nightly: Book) -> None:
     before = answer("monitors", "export")
     assert answer("monitors", "init") == "wrote autotask.toml with 2 tasks\n"
     text = Path("autotask.toml").read_text()
@@ -40,7 +40,7 @@ def test_init_writes_what_was_learned_as_comments_that_change_nothing(nightly: B
     assert answer("monitors", "export") == before
 
 
-def test_all_that_init_mentions_is_known(nightly: Book) -> None:
+def test_all_settings_in_inits_comments_are_valid(nightly: Book) -> None:
     answer("monitors", "init")
     lines = Path("autotask.toml").read_text().splitlines()
     known = [line.lstrip("# ") for line in lines if " = " in line or line.startswith("# [")]
@@ -50,7 +50,7 @@ def test_all_that_init_mentions_is_known(nightly: Book) -> None:
     assert found.tags == ("team:shop",)
 
 
-def test_init_writes_over_nothing(nightly: Book) -> None:
+def test_init_does_not_overwrite_a_file(nightly: Book) -> None:
     Path("autotask.toml").write_text("# mine\n")
     ended = autotask("monitors", "init")
     assert (ended.status, ended.stderr) == (
@@ -82,7 +82,7 @@ def test_init_says_why_it_found_no_tasks(home: Path, ago: float | None, why: str
     assert ended.stderr == f"autotask: no tasks found: {why}\n"
 
 
-def test_what_datadog_has_not_seen_is_said(datadog: Datadog) -> None:
+def test_init_says_that_datadog_has_no_tasks(datadog: Datadog) -> None:
     ended = autotask("monitors", "init", "--from-datadog")
     assert ended.stderr == (
         "autotask: no tasks found: Datadog has seen none in the last 14 days "
@@ -102,7 +102,7 @@ NAMES = [
 ]
 
 
-def test_names_in_the_file_are_readable_and_read_back() -> None:
+def test_names_in_the_file_are_readable_and_parsed_again() -> None:
     text = init.document(Task(name, spelled=name) for name, _ in NAMES)
     heads = [line for line in text.splitlines() if '[task."' in line and "db.*" not in line]
     assert heads == [head for _, head in NAMES]
@@ -119,7 +119,7 @@ def below(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir("deep/er")
 
 
-def test_the_file_is_looked_for_upwards_and_named(
+def test_the_file_is_searched_upwards_and_named(
     datadog: Datadog, nightly: Book, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     Path("autotask.toml").write_text('[datadog]\nname = "shop"\nnotify = ["@ops"]\n')
@@ -145,7 +145,7 @@ def test_the_file_is_looked_for_upwards_and_named(
 
 
 @pytest.mark.parametrize("command", ["monitors", "dashboard"])
-def test_apply_without_a_file_asks_and_says_so(
+def test_apply_without_a_file_says_so_and_asks(
     datadog: Datadog, nightly: Book, command: str
 ) -> None:
     ended = autotask(command, "apply")
@@ -178,7 +178,7 @@ def files(folder: str) -> set[str]:
     return {path.name for path in Path(folder).iterdir()}
 
 
-def test_json_goes_to_a_file_for_each_monitor_or_is_printed(nightly: Book) -> None:
+def test_json_goes_to_one_file_for_each_monitor_or_to_standard_output(nightly: Book) -> None:
     printed = json.loads(answer("monitors", "export"))
     assert json.loads(answer("monitors", "export", "-o", "-")) == printed
     assert not Path("-").exists()
@@ -189,7 +189,7 @@ def test_json_goes_to_a_file_for_each_monitor_or_is_printed(nightly: Book) -> No
     assert files("out") == {f"{name}.json" for name in OF_NIGHTLY_AND_MAIL}
 
 
-def test_what_an_earlier_export_has_left_is_named_and_goes_when_asked(nightly: Book) -> None:
+def test_files_of_an_earlier_export_are_named_and_deleted_with_prune(nightly: Book) -> None:
     answer("monitors", "export", "-o", "out")
     out = Path("out")
     left = json.loads((out / "a_task_failed.json").read_text())
@@ -240,19 +240,19 @@ def test_terraform_gets_one_file_and_its_provider(nightly: Book) -> None:
     assert set(names) == OF_NIGHTLY_AND_MAIL
 
 
-def test_terraform_is_told_its_providers_once_in_a_folder(nightly: Book) -> None:
+def test_the_provider_is_only_named_once_in_a_folder(nightly: Book) -> None:
     Path("infra").mkdir()
     Path("infra/versions.tf").write_text("terraform {\n  required_providers {\n  }\n}\n")
     answer("monitors", "export", "--format", "terraform", "-o", "infra")
     assert files("infra") == {"versions.tf", "monitors.tf"}
 
 
-def test_nobody_needs_keys_to_export(nightly: Book) -> None:
+def test_export_needs_no_keys(nightly: Book) -> None:
     assert autotask("monitors", "export").status == 0
     assert autotask("dashboard", "export").status == 0
 
 
-def test_without_a_task_nothing_is_made() -> None:
+def test_without_tasks_there_is_an_error() -> None:
     ended = autotask("monitors", "export")
     assert ended.status == 1
     assert ended.stderr == (
@@ -261,7 +261,7 @@ def test_without_a_task_nothing_is_made() -> None:
     )
 
 
-def test_what_is_not_made_is_told_a_line_for_each_reason(book: Book) -> None:
+def test_omitted_monitors_are_reported_in_one_line_for_each_reason(book: Book) -> None:
     for number in range(6):
         book.run(f"task{number}", ago=60)
     told = autotask("monitors", "export").stderr.splitlines()
@@ -272,7 +272,7 @@ def test_what_is_not_made_is_told_a_line_for_each_reason(book: Book) -> None:
     assert len(told) == 3
 
 
-def test_that_nobody_is_notified_is_told(datadog: Datadog, nightly: Book) -> None:
+def test_missing_recipients_are_reported(datadog: Datadog, nightly: Book) -> None:
     told = "autotask: no recipients: set `notify` in autotask.toml\n"
     assert autotask("monitors", "plan").stderr == told
     Path("autotask.toml").write_text('[task.mail]\nnotify = ["@ops"]\n')
@@ -283,7 +283,7 @@ def test_that_nobody_is_notified_is_told(datadog: Datadog, nightly: Book) -> Non
 
 
 @pytest.mark.parametrize("patience", [1, 3])
-def test_a_task_that_never_ran_is_sent_once_as_none(
+def test_apply_sends_a_zero_count_for_a_task_that_never_ran(
     datadog: Datadog, nightly: Book, patience: int
 ) -> None:
     Path("autotask.toml").write_text(
@@ -300,7 +300,7 @@ def test_a_task_that_never_ran_is_sent_once_as_none(
         assert value == 0
 
 
-def test_the_monitors_are_made_also_where_that_fails(datadog: Datadog, nightly: Book) -> None:
+def test_monitors_are_created_even_if_the_zero_count_fails(datadog: Datadog, nightly: Book) -> None:
     Path("autotask.toml").write_text('[task.new]\nschedule = "0 4 * * *"\n')
 
     def called(method: str, path: str) -> None:
@@ -320,7 +320,7 @@ def test_the_monitors_are_made_also_where_that_fails(datadog: Datadog, nightly: 
 # From Datadog.
 
 
-def test_the_tasks_may_be_those_that_datadog_has_seen(datadog: Datadog) -> None:
+def test_the_tasks_may_come_from_datadog(datadog: Datadog) -> None:
     tags = ["task:far", "service:shop", "env:prod", "framework:click"]
     hours = [[hour * 3600_000, 1.0] for hour in range(40)]
     datadog.answers = [[{"tag_set": tags, "pointlist": hours}], []]
@@ -332,7 +332,7 @@ def test_the_tasks_may_be_those_that_datadog_has_seen(datadog: Datadog) -> None:
     ) in queries
 
 
-def test_what_runs_more_often_than_datadog_tells_is_named(datadog: Datadog) -> None:
+def test_a_task_that_runs_several_times_an_hour_is_named(datadog: Datadog) -> None:
     def series(task: str, value: float) -> Json:
         hours = [[hour * 3600_000, value] for hour in range(40)]
         return {"tag_set": [f"task:{task}", "service:shop", "env:prod"], "pointlist": hours}
@@ -353,7 +353,7 @@ def test_what_runs_more_often_than_datadog_tells_is_named(datadog: Datadog) -> N
 
 @pytest.fixture
 def watched(datadog: Datadog, nightly: Book) -> Datadog:
-    """Have the monitors of two tasks there, and some of somebody else's."""
+    """Create the monitors of two tasks, next to another one."""
     datadog.add(name="cpu", query="avg(last_5m):avg:cpu{*} > 1", tags=["task:nightly"])
     Path("autotask.toml").write_text('[task."mail*"]\nfailures_in_a_row = 2\n')
     assert autotask("monitors", "apply", "--yes").status == 0
@@ -369,7 +369,7 @@ ABOUT_NIGHTLY = {
 
 
 def silenced(datadog: Datadog) -> dict[str, str]:
-    """Return the scopes that are muted, by monitor; nothing is muted twice."""
+    """Return the muted scopes by monitor; none is muted twice."""
     found: dict[str, str] = {}
     for one in datadog.muted():
         name = datadog.monitors[one["monitor_identifier"]["monitor_id"]]["name"]
@@ -378,7 +378,7 @@ def silenced(datadog: Datadog) -> dict[str, str]:
     return found
 
 
-def test_a_task_is_muted_for_a_while_and_no_other(watched: Datadog) -> None:
+def test_mute_mutes_one_task_for_a_while(watched: Datadog) -> None:
     told = answer("monitors", "mute", "nightly", "--for", "2h").splitlines()
     assert re.fullmatch("muted 4 monitors of nightly until [0-9-]{10} [0-9:]{5}:", told[0])
     assert sorted(told[1:]) == sorted(
@@ -401,7 +401,7 @@ def test_a_task_is_muted_for_a_while_and_no_other(watched: Datadog) -> None:
     )
 
 
-def test_the_end_of_muting_may_be_left_open_and_may_change(watched: Datadog) -> None:
+def test_mute_may_have_no_end_and_may_be_repeated(watched: Datadog) -> None:
     assert answer("monitors", "mute", "nightly").startswith("muted 4 monitors of nightly:\n")
     assert {one["schedule"]["end"] for one in watched.muted()} == {None}
     answer("monitors", "mute", "nightly", "--for", "1h")
@@ -409,13 +409,13 @@ def test_the_end_of_muting_may_be_left_open_and_may_change(watched: Datadog) -> 
     assert None not in {one["schedule"]["end"] for one in watched.muted()}
 
 
-def test_a_task_of_a_section_is_muted_in_its_own_monitors(watched: Datadog) -> None:
+def test_a_task_with_a_section_is_muted_in_its_own_monitors(watched: Datadog) -> None:
     answer("monitors", "mute", "mail")
     assert len(silenced(watched)) == 4
     assert all("mail" in name for name in silenced(watched))
 
 
-def test_a_name_that_no_monitor_has_is_doubted_and_it_is_told_what_is_muted(
+def test_mute_doubts_a_name_that_no_monitor_has(
     watched: Datadog,
 ) -> None:
     said = autotask("monitors", "mute", "nihgtly")
@@ -438,7 +438,7 @@ SCOPES = [
 ]
 
 
-def test_a_task_of_any_name_is_muted_and_unmuted_and_notifies_nobody_of_that(
+def test_a_task_with_any_name_can_be_muted_without_a_notification(
     watched: Datadog, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for task, scope, message in SCOPES:
@@ -452,7 +452,7 @@ def test_a_task_of_any_name_is_muted_and_unmuted_and_notifies_nobody_of_that(
         assert watched.muted() == []
 
 
-def test_downtimes_that_a_person_has_planned_stay(watched: Datadog) -> None:
+def test_downtimes_planned_by_a_person_stay(watched: Datadog) -> None:
     (number,) = [key for key, one in watched.monitors.items() if "nightly (" in one["name"]][:1]
     weekly = {"recurrences": [{"rrule": "FREQ=WEEKLY", "duration": "1h"}], "timezone": "UTC"}
     ours = {"monitor_identifier": {"monitor_id": number}, "scope": "*"}
@@ -470,7 +470,7 @@ def test_downtimes_that_a_person_has_planned_stay(watched: Datadog) -> None:
     assert watched.muted() == before
 
 
-def test_a_task_is_muted_once_whatever_happens(
+def test_a_failed_request_does_not_mute_a_task_twice(
     datadog: Datadog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(transport, "FIRST_PAUSE", 0.01)
@@ -485,7 +485,7 @@ def test_a_task_is_muted_once_whatever_happens(
         assert datadog.muted() == []
 
 
-def test_the_permission_to_mute_is_named(watched: Datadog) -> None:
+def test_a_missing_permission_to_mute_is_named(watched: Datadog) -> None:
     watched.forbidden = "POST"
     ended = autotask("monitors", "mute", "nightly")
     assert (ended.status, ended.stdout, watched.muted()) == (1, "", [])
@@ -495,17 +495,19 @@ def test_the_permission_to_mute_is_named(watched: Datadog) -> None:
 # The dashboard.
 
 
-def ours(datadog: Datadog) -> list[Json]:
+def own(datadog: Datadog) -> list[Json]:
     return [
         one for one in datadog.dashboards.values() if "managed_by:" in (one["description"] or "")
     ]
 
 
-def test_the_dashboard_is_made_once_and_changed_back(datadog: Datadog, nightly: Book) -> None:
+def test_apply_creates_the_dashboard_once_and_reverts_manual_changes(
+    datadog: Datadog, nightly: Book
+) -> None:
     datadog.dashboards["x"] = {"id": "x", "title": "mine", "description": None}
     assert autotask("dashboard", "plan", "--exit-code").status == 2
     told = answer("dashboard", "apply", "--yes")
-    (made,) = ours(datadog)
+    (made,) = own(datadog)
     assert (
         told
         == f"{NO_FILE}+ create {made['title']}\nhttps://app.datadoghq.com/dashboard/{made['id']}\n"
@@ -520,26 +522,26 @@ def test_the_dashboard_is_made_once_and_changed_back(datadog: Datadog, nightly: 
         "widgets[0].definition.title"
     ]
     answer("dashboard", "apply", "--yes")
-    assert ours(datadog)[0]["widgets"][0]["definition"]["title"] != "mine"
+    assert own(datadog)[0]["widgets"][0]["definition"]["title"] != "mine"
     assert datadog.dashboards["x"]["title"] == "mine"
 
 
 @pytest.mark.parametrize("kind", ["cut", "lost", "broken", "limit"])
-def test_there_is_one_dashboard_whatever_happens(
+def test_a_failed_request_does_not_create_a_second_dashboard(
     datadog: Datadog, nightly: Book, kind: str
 ) -> None:
     datadog.faults = [Fault(kind, "POST", "/dashboard", 1), Fault(kind, "GET", times=2)]
     autotask("dashboard", "apply", "--yes")
     answer("dashboard", "apply", "--yes")
-    assert len(ours(datadog)) == 1
+    assert len(own(datadog)) == 1
 
 
-def test_a_second_dashboard_of_ours_goes(datadog: Datadog, nightly: Book) -> None:
+def test_a_duplicate_dashboard_is_deleted(datadog: Datadog, nightly: Book) -> None:
     answer("dashboard", "apply", "--yes")
-    (made,) = ours(datadog)
+    (made,) = own(datadog)
     datadog.dashboards["abc-0"] = {**made, "id": "abc-0", "created_at": "2027-01-01"}
     assert "- delete abc-0" in answer("dashboard", "apply", "--yes")
-    assert [one["id"] for one in ours(datadog)] == [made["id"]]
+    assert [one["id"] for one in own(datadog)] == [made["id"]]
 
 
 def test_terraform_gets_the_dashboard(nightly: Book) -> None:
@@ -548,7 +550,7 @@ def test_terraform_gets_the_dashboard(nightly: Book) -> None:
     assert len(found["resource"]) == len(found["terraform"]) == 1
 
 
-def test_terraform_sees_no_change_in_the_dashboard_that_datadog_gives_back(nightly: Book) -> None:
+def test_terraform_sees_no_change_in_the_dashboard_that_datadog_returns(nightly: Book) -> None:
     text = answer("dashboard", "export", "--format", "terraform")
     exported = json.loads(text.partition("jsonencode(")[2].rpartition(")")[0])
     kept = Datadog().handle("POST", "/dashboard", {}, exported, (API_KEY, APP_KEY))

@@ -1,4 +1,4 @@
-"""autotask.toml and pyproject.toml: what may stand there, and what is said about the rest."""
+"""autotask.toml and pyproject.toml: settings, and errors."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ WRONG = [
 
 
 @pytest.mark.parametrize(("text", "told"), WRONG)
-def test_what_is_wrong_is_told_with_its_place(text: str, told: str) -> None:
+def test_an_error_names_its_location(text: str, told: str) -> None:
     Path("autotask.toml").write_text(text)
     with pytest.raises(ToolError) as raised:
         config.load(None)
@@ -49,7 +49,7 @@ def test_what_is_wrong_is_told_with_its_place(text: str, told: str) -> None:
     assert str(raised.value).startswith("autotask.toml: ")
 
 
-def test_pyproject_does_as_well_and_autotask_toml_comes_first() -> None:
+def test_pyproject_works_too_and_autotask_toml_comes_first() -> None:
     Path("pyproject.toml").write_text('[tool.ruff]\n[tool.autotask.datadog]\nname = "a"\n')
     assert config.load(None).name == "a"
     Path("autotask.toml").write_text('[datadog]\nname = "b"\n')
@@ -57,14 +57,14 @@ def test_pyproject_does_as_well_and_autotask_toml_comes_first() -> None:
     assert config.load("pyproject.toml").name == "a"
 
 
-def test_a_table_in_pyproject_that_is_none_is_told() -> None:
+def test_a_wrong_type_in_pyproject_is_an_error() -> None:
     Path("pyproject.toml").write_text("[tool]\nautotask = 3\n")
     with pytest.raises(ToolError, match=r"pyproject\.toml: autotask must be a table"):
         config.load(None)
 
 
 @pytest.mark.parametrize("text", [None, "[tool.ruff]\n", "[project]\nname = 'x'\n", "tool = 3\n"])
-def test_without_a_file_all_is_as_usual(text: str | None) -> None:
+def test_without_a_file_the_defaults_apply(text: str | None) -> None:
     if text is not None:
         Path("pyproject.toml").write_text(text)
     assert config.load(None) == config.Config()
@@ -88,11 +88,11 @@ MATCHES = [
 
 
 @pytest.mark.parametrize(("pattern", "name", "expected"), MATCHES)
-def test_a_star_stands_for_anything(pattern: str, name: str, expected: bool) -> None:
+def test_a_star_matches_anything(pattern: str, name: str, expected: bool) -> None:
     assert config.matches(pattern, name) is expected
 
 
-def test_of_two_sections_that_match_the_later_one_wins_setting_by_setting() -> None:
+def test_the_later_of_two_matching_sections_wins_setting_by_setting() -> None:
     found = config.parse(
         {
             "datadog": {"priority": 5, "timezone": "Europe/Berlin"},
@@ -113,5 +113,5 @@ def test_of_two_sections_that_match_the_later_one_wins_setting_by_setting() -> N
     ("spelled", "pattern"),
     [("Nightly Run", "nightly_run"), ("compile:*", "compile:*"), ("a@*b:", "a_*b")],
 )
-def test_names_are_those_that_datadog_keeps(spelled: str, pattern: str) -> None:
+def test_patterns_are_normalised_as_datadog_does(spelled: str, pattern: str) -> None:
     assert config.parse({"task": {spelled: {}}}).sections[0].pattern == pattern

@@ -1,4 +1,4 @@
-"""The dashboard, as Datadog's own models read it, and as people do."""
+"""The definition of the dashboard: valid for Datadog's models, and sound."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ DEFINITION = dashboard.definition([NIGHTLY] * 40, TAGS)
 FIRST = ["widgets", 0, "definition", "widgets", 0, "definition"]
 FIRST_NAMED = "body.widgets[0].definition.widgets[0].definition"
 
-# What is sent, and by which tags it can be asked.
+# The metrics that are sent, and their tags.
 COMMON = {"env", "service", "version", "task", "framework"}
 METRICS = {
     "autotask.task.runs": COMMON | {"status", "reason", "trigger"},
@@ -60,7 +60,7 @@ QUERIES = metric_queries(DEFINITION)
 
 
 @pytest.mark.parametrize("tasks", [0, 1, 40, 2000])
-def test_datadogs_models_know_all_that_is_in_it(tasks: int) -> None:
+def test_datadogs_models_accept_the_dashboard(tasks: int) -> None:
     definition = dashboard.definition([NIGHTLY] * tasks, TAGS, ["region:eu"])
     assert typed.problems(Dashboard, definition) == []
 
@@ -76,7 +76,7 @@ def test_datadogs_models_know_all_that_is_in_it(tasks: int) -> None:
         ([*FIRST, "requests", 0, "q2"], "", f"{FIRST_NAMED}.requests[0].q2: not known"),
     ],
 )
-def test_the_check_by_models_finds_what_they_do_not_know(
+def test_datadogs_models_reject_unknown_fields(
     place: list[str | int], value: object, problem: str
 ) -> None:
     body = inside = dashboard.definition([], TAGS)
@@ -88,7 +88,7 @@ def test_the_check_by_models_finds_what_they_do_not_know(
 
 
 @pytest.mark.parametrize("query", sorted(set(QUERIES)))
-def test_a_query_asks_only_for_what_is_sent(query: str) -> None:
+def test_a_query_only_uses_metrics_and_tags_that_are_sent(query: str) -> None:
     match = QUERY.fullmatch(query)
     assert match, query
     known = METRICS[match["metric"]]
@@ -105,14 +105,14 @@ def test_a_query_asks_only_for_what_is_sent(query: str) -> None:
     assert (match["how"] == "sum") is counted
 
 
-def test_all_that_is_sent_is_shown() -> None:
+def test_all_metrics_are_shown() -> None:
     assert {QUERY.fullmatch(query)["metric"] for query in QUERIES} == set(METRICS)  # type: ignore[index]
     checks = [one for one in widgets(DEFINITION) if one["type"] == "check_status"]
     assert [one["check"] for one in checks] == ["autotask.task.status"]
     assert set(checks[0]["group_by"]) <= COMMON
 
 
-def test_formulas_use_each_query_and_no_other() -> None:
+def test_formulas_use_exactly_the_queries_of_their_request() -> None:
     for request in requests(DEFINITION):
         names = {query["name"] for query in request.get("queries", [])}
         formulas = [formula["formula"] for formula in request.get("formulas", [])]
@@ -120,7 +120,7 @@ def test_formulas_use_each_query_and_no_other() -> None:
         assert words - FUNCTIONS == names
 
 
-def test_variables_narrow_the_events_and_the_checks_too() -> None:
+def test_variables_also_restrict_events_and_checks() -> None:
     variables = [f"${name}" for name in dashboard.VARIABLES]
     (events,) = [one for one in widgets(DEFINITION) if one["type"] == "list_stream"]
     query = events["requests"][0]["query"]["query_string"]
@@ -131,7 +131,7 @@ def test_variables_narrow_the_events_and_the_checks_too() -> None:
     assert set(dashboard.VARIABLES) <= COMMON  # on every metric: none hides a widget's numbers
 
 
-def test_runs_that_are_not_watched_are_not_shown() -> None:
+def test_runs_outside_the_scope_are_not_shown() -> None:
     for query in metric_queries(dashboard.definition([], TAGS, ["region:eu"])):
         assert "region:eu" in QUERY.fullmatch(query)["scope"].split(",")  # type: ignore[index]
 
@@ -144,7 +144,7 @@ def test_the_monitors_of_the_set_are_listed_by_kind() -> None:
     ]  # fmt: skip
 
 
-def test_the_description_holds_the_tags_that_datadog_does_not_take() -> None:
+def test_the_description_has_the_tags_that_datadog_does_not_allow() -> None:
     assert DEFINITION["tags"] == ["team:shop"]
     assert DEFINITION["description"].endswith(" ".join(TAGS))
 
@@ -166,20 +166,20 @@ def cells(layout: dict[str, int]) -> list[tuple[int, int]]:
     return [(x, y) for x in xs for y in ys]
 
 
-def test_each_widget_has_a_title_of_its_own_that_fits() -> None:
+def test_titles_of_widgets_are_unique_and_short() -> None:
     titles = [widget["title"] for widget in widgets(DEFINITION)]
     assert len(titles) == len(set(titles))
     assert max(map(len, titles)) < 45
 
 
 @pytest.mark.parametrize(("tasks", "height"), [(0, 8), (12, 8), (40, 20), (41, 20), (2000, 28)])
-def test_the_table_of_tasks_grows_with_them_in_steps(tasks: int, height: int) -> None:
+def test_the_table_grows_in_steps_with_the_number_of_tasks(tasks: int, height: int) -> None:
     definition = dashboard.definition([NIGHTLY] * tasks, TAGS)
     (runs,) = [one for one in definition["widgets"] if one["definition"]["title"] == "Runs"]
     assert runs["definition"]["widgets"][-1]["layout"]["height"] == height
 
 
-def test_each_call_makes_a_dashboard_of_its_own() -> None:
+def test_two_definitions_share_no_objects() -> None:
     first, second = dashboard.definition([], TAGS), dashboard.definition([], TAGS)
     assert first == second
     for widget in widgets(first):
@@ -200,7 +200,7 @@ BY = [
 
 
 @pytest.mark.parametrize(("tasks", "scope", "of_tasks", "of_groups", "title"), BY)
-def test_it_groups_by_what_the_tasks_are_known_to_have(
+def test_it_groups_by_tags_that_the_tasks_have(
     tasks: list[Task], scope: list[str], of_tasks: str, of_groups: str, title: str
 ) -> None:
     definition = dashboard.definition(tasks, TAGS, scope)

@@ -1,4 +1,4 @@
-"""What is made of a shop's forty tasks, as it was looked at and found right."""
+"""The monitors and the dashboard of a shop's forty tasks are those that were reviewed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def _made() -> dict[str, str]:
 
 
 @pytest.mark.parametrize("name", ["monitors.json", "dashboard.json", "review.txt"])
-def test_the_same_is_made_as_was_looked_at(made: dict[str, str], name: str) -> None:
+def test_the_output_is_what_was_reviewed(made: dict[str, str], name: str) -> None:
     assert made[name] == (golden.FOLDER / name).read_text(encoding="utf-8")
 
 
@@ -27,7 +27,7 @@ def test_there_are_forty_tasks() -> None:
     assert len(golden.HABITS) == 40
 
 
-def test_nothing_in_them_is_unknown_to_datadogs_models_or_our_rules(made: dict[str, str]) -> None:
+def test_datadogs_models_and_the_linter_accept_the_output(made: dict[str, str]) -> None:
     monitors: list[dict[str, Any]] = json.loads(made["monitors.json"])
     assert [one for monitor in monitors for one in typed.problems(Monitor, monitor)] == []
     assert [one for monitor in monitors for one in linter.problems(monitor)] == []
@@ -37,7 +37,7 @@ def test_nothing_in_them_is_unknown_to_datadogs_models_or_our_rules(made: dict[s
 @pytest.mark.parametrize(
     ("title", "kind"), [("Late", "did_not_run"), ("Hung", "hung"), ("Slow", "slow")]
 )
-def test_the_dashboard_lists_all_monitors_of_a_kind_and_no_other(
+def test_the_dashboard_lists_exactly_the_monitors_of_a_kind(
     made: dict[str, str], title: str, kind: str
 ) -> None:
     monitors: list[dict[str, Any]] = json.loads(made["monitors.json"])

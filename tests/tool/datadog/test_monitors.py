@@ -1,4 +1,4 @@
-"""The monitors that are made of tasks: sound, and those that one would want."""
+"""The monitors of tasks: sound, and only those that make sense."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def made(tasks: list[Task], document: Json | None = None) -> list[Json]:
 
 
 def kinds(task: Task, **wishes: Any) -> dict[str, Json]:
-    """Return the monitors of one task by their kind."""
+    """Return the monitors of one task by kind."""
     document = {"task": {task.spelled or task.name: wishes}} if wishes else {}
     found = made([task], document)
     return {(key_of(one) or "").partition(".")[0]: one for one in found}
@@ -75,7 +75,7 @@ SETS = [
 
 
 @pytest.mark.parametrize(("tasks", "document"), [one[1:] for one in SETS])
-def test_all_are_sound(tasks: list[Task], document: Json) -> None:
+def test_the_linter_accepts_all_monitors(tasks: list[Task], document: Json) -> None:
     found = made(tasks, document)
     assert {one["name"]: problems(one) for one in found if problems(one)} == {}
     keys = [key_of(one) for one in found]
@@ -83,7 +83,7 @@ def test_all_are_sound(tasks: list[Task], document: Json) -> None:
 
 
 @pytest.mark.parametrize(("tasks", "document"), [one[1:] for one in SETS])
-def test_datadogs_own_models_know_all_that_is_in_them(tasks: list[Task], document: Json) -> None:
+def test_datadogs_models_accept_all_monitors(tasks: list[Task], document: Json) -> None:
     pytest.importorskip("datadog_api_client")
     from datadog_api_client.v1.model.monitor import Monitor
     from tool.datadog import typed
@@ -112,7 +112,7 @@ BROKEN: list[tuple[str, Json]] = [
 
 
 @pytest.mark.parametrize(("told", "change"), BROKEN)
-def test_the_linter_sees_what_is_wrong(told: str, change: Json) -> None:
+def test_the_linter_rejects_wrong_monitors(told: str, change: Json) -> None:
     one = made([])[0]
     options = {**one["options"], **change.pop("options", {})}
     assert problems(one) == []
@@ -138,7 +138,7 @@ def test_a_task_gets_the_monitors_that_make_sense(task: Task, wishes: Json, expe
     assert set(kinds(task, **wishes)) == set(expected.split())
 
 
-def test_what_is_not_made_is_told_with_what_to_do() -> None:
+def test_an_omitted_monitor_comes_with_what_to_do() -> None:
     without = monitors.make([WEEKLY, ODD, RARE], config.Config()).omitted
     assert {(one.task, one.kind): one.why for one in without} == {
         ("report", "did_not_run"): "it runs too rarely for a window of a week; set `schedule`",
@@ -163,7 +163,7 @@ WINDOWS = [
 
 
 @pytest.mark.parametrize(("task", "wishes", "window"), WINDOWS)
-def test_a_missing_run_is_looked_for_in_a_window_that_holds_one(
+def test_the_window_for_a_missing_run_is_long_enough_for_one(
     task: Task, wishes: Json, window: str
 ) -> None:
     assert f"sum({window}):" in kinds(task, **wishes)["did_not_run"]["query"]
@@ -180,7 +180,7 @@ LIMITS = [
 
 
 @pytest.mark.parametrize(("kind", "task", "wishes", "limit"), LIMITS)
-def test_limits_come_from_the_file_or_from_history(
+def test_limits_come_from_the_file_or_from_baselines(
     kind: str, task: Task, wishes: Json, limit: int
 ) -> None:
     monitor = kinds(task, **wishes)[kind]
@@ -189,14 +189,14 @@ def test_limits_come_from_the_file_or_from_history(
 
 
 @pytest.mark.parametrize("more", [0.99, 1.0, 1.02])
-def test_what_was_learned_a_day_later_changes_nothing(more: float) -> None:
+def test_slightly_different_baselines_change_nothing(more: float) -> None:
     later = NIGHTLY._replace(
         longest_interval=DAY * more, interval=DAY * more, longest=900 * more, usual=600 * more
     )
     assert made([later]) == made([NIGHTLY])
 
 
-def test_a_deadline_is_the_time_it_is_due_and_what_it_may_take() -> None:
+def test_a_deadline_is_the_due_time_plus_within() -> None:
     monitor = kinds(NIGHTLY, schedule="30 23 * * 1-5", timezone="Europe/Berlin", within="2h")
     assert monitor["did_not_run"]["options"]["scheduling_options"] == {
         "custom_schedule": {
@@ -225,7 +225,7 @@ TIMES = [  # cron lines, and of which times there is a monitor each
 
 
 @pytest.mark.parametrize(("cron", "times"), TIMES)
-def test_each_time_of_the_day_has_a_monitor_and_a_key(cron: str, times: list[str]) -> None:
+def test_each_time_of_day_has_its_own_monitor_and_key(cron: str, times: list[str]) -> None:
     found = late(NIGHTLY, {"task": {"Nightly": {"schedule": cron, "timezone": "UTC"}}})
     assert [one["name"].partition("did not run")[2] for one in found] == times
     assert {one["name"]: problems(one) for one in found if problems(one)} == {}
@@ -237,7 +237,7 @@ def test_each_time_of_the_day_has_a_monitor_and_a_key(cron: str, times: list[str
 @pytest.mark.parametrize("zone", ["UTC", "Europe/Berlin"])
 @pytest.mark.parametrize("lasts", [10, 700])
 @pytest.mark.parametrize("cron", [cron for cron, times in TIMES if times != [""]])
-def test_one_run_that_does_not_come_is_told_once(cron: str, lasts: int, zone: str) -> None:
+def test_one_missing_run_alerts_once(cron: str, lasts: int, zone: str) -> None:
     begin = datetime(2026, 5, 31, tzinfo=timezone.utc).timestamp()
     schedule = Schedule(cron, zone)
     due, at = [], datetime.fromtimestamp(begin - 8 * DAY, timezone.utc)
@@ -273,7 +273,9 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("wishes", "why"), REFUSED)
-def test_what_datadog_cannot_watch_is_one_tasks_own_refusal(wishes: Json, why: str) -> None:
+def test_a_schedule_that_datadog_cannot_express_only_affects_its_task(
+    wishes: Json, why: str
+) -> None:
     document = config.parse({"task": {"Nightly": wishes}})
     found = monitors.make([MAIL, NIGHTLY], document)
     (refusal,) = [one for one in found.omitted if one.refused]
@@ -303,7 +305,7 @@ def test_a_retired_task_has_no_monitors_of_its_own() -> None:
     assert len([one for one in found.monitors if "failed." in str(one["tags"])]) == 2
 
 
-# Whom a failure wakes, once.
+# The recipients of a failure.
 
 
 EACH, LATCHED = "query alert", "service check"
@@ -312,7 +314,7 @@ EACH, LATCHED = "query alert", "service check"
 def told(
     task: str, found: list[Json], service: str | None = "shop", env: str | None = "prod"
 ) -> list[tuple[str, str]]:
-    """Return which monitors three failures in a row set off, by type, and whom they notify."""
+    """Return the types and recipients of the monitors that alert on three failures in a row."""
     where = {"service": service, "env": env}
     tags = {"task": task, "trigger": "cron", **{key: one for key, one in where.items() if one}}
     ended = {**tags, "status": "failure", "reason": "exit"}
@@ -364,7 +366,7 @@ TOLD: list[tuple[str, str, Json, list[tuple[str, str]]]] = [
 
 @pytest.mark.parametrize(("task", "document", "expected"), [one[1:] for one in TOLD],
                          ids=[one[0] for one in TOLD])  # fmt: skip
-def test_a_failure_wakes_those_whom_the_last_matching_section_names_and_once(
+def test_a_failure_notifies_the_recipients_of_the_last_matching_section_once(
     task: str, document: Json, expected: list[tuple[str, str]]
 ) -> None:
     assert told(task, made(TASKS, document)) == expected
@@ -385,7 +387,7 @@ SEEN = [Task(name, "shop", "prod") for name in ("a", "a.x", "a.x.z", "a.y", "b",
 
 @settings(deadline=None, database=None, derandomize=True)
 @given(all_of_them=SAID, sections=st.lists(st.tuples(st.sampled_from(NESTED), SAID)))
-def test_whatever_sections_say_a_failure_is_told_as_is_wished_for_its_task(
+def test_any_sections_notify_as_the_settings_of_the_task_say(
     all_of_them: Json, sections: list[tuple[str, Json]]
 ) -> None:
     document = {"datadog": all_of_them, "task": dict(sections)}
@@ -399,8 +401,7 @@ def test_whatever_sections_say_a_failure_is_told_as_is_wished_for_its_task(
         assert told(task.name, found) == expected
 
 
-# By which tags failures are told apart: those that are known to be there. Of a series without a tag
-# that is grouped by, a monitor says nothing.
+# The tags that failures are grouped by. A monitor ignores a series without such a tag.
 
 WHOLE = "env,service,task"
 HALF = NIGHTLY._replace(name="half", service=None)
@@ -431,7 +432,7 @@ OF = re.compile(r'[{,]task:([^,}]*)|over\("task:([^"]*)"')
 @pytest.mark.parametrize("latched", [False, True])
 @pytest.mark.parametrize(("tasks", "document", "by"), [one[1:] for one in BY],
                          ids=[one[0] for one in BY])  # fmt: skip
-def test_failures_are_told_apart_by_the_tags_that_are_known_to_be_there(
+def test_failures_are_grouped_by_tags_that_the_tasks_have(
     tasks: list[Task], document: Json, by: dict[str, str], latched: bool
 ) -> None:
     document = {**document, "datadog": {**document.get("datadog", {}), "latched": latched}}
@@ -456,7 +457,7 @@ def test_failures_are_told_apart_by_the_tags_that_are_known_to_be_there(
 
 
 @pytest.mark.parametrize(("document", "is_kept"), [({}, False), ({"task": {"half": NOTIFY}}, True)])
-def test_a_task_that_is_not_apart_any_more_is_told_of_once(document: Json, is_kept: bool) -> None:
+def test_a_task_that_gets_the_missing_tag_alerts_once(document: Json, is_kept: bool) -> None:
     parsed = config.parse(document)
     before = [{**one, "id": number} for number, one in enumerate(made([HALF, *MANY], document))]
     joined = HALF._replace(service="shop", former=((None, "prod"),))
@@ -470,17 +471,15 @@ def test_a_task_that_is_not_apart_any_more_is_told_of_once(document: Json, is_ke
 @pytest.mark.parametrize(
     ("task", "is_watched"), [(NIGHTLY, True), (BARE, False), (Task("new"), True)]
 )
-def test_a_task_that_was_seen_without_the_scopes_tag_is_not_watched(
-    task: Task, is_watched: bool
-) -> None:
-    """What asks for a tag that its runs lack would miss them for ever."""
+def test_a_task_without_the_tag_of_the_scope_is_not_watched(task: Task, is_watched: bool) -> None:
+    """A query for a tag that its runs lack would never see one."""
     document = {"datadog": {"scope": ["env:prod"]}, "task": {task.name: {"interval": "1d"}}}
     kinds_made = {str(key_of(one)).partition(".")[0] for one in made([task], document)}
     assert ("did_not_run" in kinds_made) == is_watched
 
 
-def test_what_is_known_of_a_task_is_asked_for_and_its_key_is_as_it_was() -> None:
-    """Monitors that asked for `unknown` are changed, and not made anew."""
+def test_a_query_only_has_known_tags_and_the_key_stays_the_same() -> None:
+    """Monitors that older versions made with `unknown` are changed, not replaced."""
     for kind, monitor in kinds(BARE).items():
         assert "unknown" not in str(monitor)
         scope = monitor["query"].partition("{")[2].partition("}")[0].split(",")
@@ -490,21 +489,21 @@ def test_what_is_known_of_a_task_is_asked_for_and_its_key_is_as_it_was() -> None
             assert f"autotask_key:{kind}.{before}" in monitor["tags"]
 
 
-def test_a_failure_counts_as_a_run_unless_nothing_else_tells_of_it() -> None:
+def test_a_failure_counts_as_a_run_unless_nothing_else_alerts() -> None:
     assert "status" not in kinds(NIGHTLY)["did_not_run"]["query"]
     alone = kinds(NIGHTLY, without=["failed"])["did_not_run"]
     assert "{!status:failure," in alone["query"]
     assert "or failed" in alone["message"]
 
 
-def test_patience_counts_failures_in_a_row() -> None:
+def test_failures_in_a_row_are_counted() -> None:
     (_, monitor) = (one for one in made([MAIL], PATIENT) if "failed." in str(one["tags"]))
     assert monitor["options"]["thresholds"]["critical"] == 3
     assert ".last(4)." in monitor["query"]
     assert '"task:mail.send"' in monitor["query"]
 
 
-# What a failure says: what the type of the monitor knows, and nothing else.
+# The message of a failure only uses variables that the type of the monitor has.
 
 SAYS = [
     ({}, """\
@@ -523,7 +522,9 @@ Next: run `autotask runs --status failure --since 1d` on its host, then `autotas
 
 
 @pytest.mark.parametrize(("wishes", "text"), SAYS)
-def test_a_failures_message_says_what_happened_and_what_to_do(wishes: Json, text: str) -> None:
+def test_the_message_of_a_failure_says_what_happened_and_what_to_do(
+    wishes: Json, text: str
+) -> None:
     monitor, *_ = made([NIGHTLY], {"datadog": wishes})
     known = {"task.name": "mail.send", "service.name": "shop", "env.name": "prod"}
     if monitor["type"] == LATCHED:
@@ -532,7 +533,7 @@ def test_a_failures_message_says_what_happened_and_what_to_do(wishes: Json, text
     assert re.sub("{{(.*?)}}", lambda found: known[found[1]], alert) == text
 
 
-def test_that_no_other_failure_came_is_told_nobody() -> None:
+def test_a_failure_without_latch_never_notifies_of_a_recovery() -> None:
     (each,), (latched,) = (made([], {"datadog": wishes}) for wishes in (NOTIFY, NOTIFY_LATCHED))
     assert each["message"].endswith("\n\n@a\n{{/is_alert}}")
     assert latched["message"].endswith("succeeded again.{{/is_recovery}}\n\n@a")
@@ -542,7 +543,7 @@ def test_that_no_other_failure_came_is_told_nobody() -> None:
 
 
 @pytest.mark.parametrize(("tasks", "document"), [one[1:] for one in SETS])
-def test_terraform_reads_the_same_monitors(tasks: list[Task], document: Json) -> None:
+def test_terraform_gets_the_same_monitors(tasks: list[Task], document: Json) -> None:
     hcl2 = pytest.importorskip("hcl2")
     found = made(tasks, document)
     found[0]["message"] += ' ${not} %{this} "quoted" \\ back'
@@ -569,7 +570,7 @@ NAMED = [  # the names of tasks, and of the resources of what watches that they 
 
 
 @pytest.mark.parametrize(("tasks", "names"), NAMED)
-def test_what_is_exported_has_the_names_of_tasks(tasks: list[str], names: list[str]) -> None:
+def test_exported_names_contain_the_names_of_tasks(tasks: list[str], names: list[str]) -> None:
     document = {"task": {name: {"hung_after": "1h"} for name in tasks}}
     found = [one for one in made([], document) if "hung" in str(key_of(one))]
     assert [name.removesuffix(".json") for name in export.json_files(found)] == names
@@ -579,7 +580,7 @@ def test_what_is_exported_has_the_names_of_tasks(tasks: list[str], names: list[s
     assert backwards == names[::-1]
 
 
-def test_where_tasks_would_have_one_name_each_has_a_part_of_its_key() -> None:
+def test_equal_names_are_told_apart_by_a_part_of_the_key() -> None:
     found = made([], {"task": {name: {"hung_after": "1h"} for name in ("a.b", "a:b", "ab")}})
     hung = [one for one in found if "hung" in str(key_of(one))]
     first, second, alone = (name.removesuffix(".json") for name in export.json_files(hung))
@@ -590,7 +591,7 @@ def test_where_tasks_would_have_one_name_each_has_a_part_of_its_key() -> None:
 
 @settings(max_examples=25, deadline=None)
 @given(st.lists(st.text(min_size=1, max_size=90), min_size=1, max_size=4))
-def test_what_is_exported_has_names_of_its_own_that_terraform_and_disks_take(
+def test_exported_names_are_unique_and_valid_for_terraform_and_disks(
     tasks: list[str],
 ) -> None:
     found = made([Task(tag_value("task", name)) for name in tasks])
@@ -602,12 +603,12 @@ def test_what_is_exported_has_names_of_its_own_that_terraform_and_disks_take(
         assert re.fullmatch(r"[^\W\d][\w-]*\.json", name)
 
 
-# The fields that terraform-provider-datadog leaves out when it compares (monitorComputedFields).
+# The fields that terraform-provider-datadog does not compare (monitorComputedFields).
 COMPUTED = ("id", "multi")
 
 
 @pytest.mark.parametrize(("tasks", "document"), [one[1:] for one in SETS])
-def test_terraform_sees_no_change_in_what_datadog_gives_back(
+def test_terraform_sees_no_change_in_what_datadog_returns(
     tasks: list[Task], document: Json
 ) -> None:
     for one in made(tasks, document):

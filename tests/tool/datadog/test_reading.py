@@ -1,4 +1,4 @@
-"""The reading of monitors that the simulation rests on."""
+"""The evaluator of monitors that the simulation uses."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def told(watching: dict[str, Any], points: list[Point]) -> list[float]:
         (sent(RUNS, END + 5), []),
     ],
 )
-def test_a_count_alerts_when_it_comes_and_resolves_when_it_has_gone(
+def test_a_count_alerts_while_it_is_in_the_window(
     points: list[Point], expected: list[float]
 ) -> None:
     assert told(monitor(FAILED, 1), points) == expected
@@ -74,13 +74,13 @@ def test_a_count_alerts_when_it_comes_and_resolves_when_it_has_gone(
         ),
     ],
 )
-def test_what_is_missing_counts_as_zero_each_ten_minutes(
+def test_missing_data_counts_as_zero_every_ten_minutes(
     points: list[Point], expected: list[float]
 ) -> None:
     assert told(monitor(NOT_RUN, 1, on_missing_data="default"), points) == expected
 
 
-def test_without_data_there_is_nothing_to_alert_on() -> None:
+def test_missing_data_does_not_alert_otherwise() -> None:
     assert told(monitor(NOT_RUN, 1), []) == []
 
 
@@ -92,7 +92,7 @@ def test_the_highest_value_of_a_host_counts() -> None:
     assert told(monitor(HUNG, 600), points + later) == [660, 660]
 
 
-def test_a_window_of_a_day_is_evaluated_each_ten_minutes() -> None:
+def test_a_window_of_a_day_is_evaluated_every_ten_minutes() -> None:
     points = sent(DURATION, 61, value=70, status="success")
     assert told(monitor(SLOW, 60), points) == [600]
     assert told(monitor(SLOW, 60), sent(DURATION, 61, value=60, status="success")) == []
@@ -102,7 +102,7 @@ def berlin(text: str) -> float:
     return datetime.fromisoformat(text).timestamp()
 
 
-def test_a_custom_schedule_tells_each_time_that_it_is_not_ok() -> None:
+def test_a_custom_schedule_notifies_each_time_that_it_is_not_ok() -> None:
     rrule = "FREQ=DAILY;BYHOUR=3;BYMINUTE=30"
     scheduled = monitor(
         "sum(last_90m):sum:autotask.task.runs{task:nightly}.as_count() < 1",
@@ -142,7 +142,7 @@ def test_a_service_check_counts_failures_in_a_row(
     assert told(watching, points + others + by_hand) == expected
 
 
-def test_what_it_cannot_read_is_not_passed_over() -> None:
+def test_an_unknown_query_is_an_error() -> None:
     with pytest.raises(AssertionError):
         told(monitor("avg(last_5m):anomalies(sum:autotask.task.runs{*}) > 1", 1), [])
     with pytest.raises(AssertionError):

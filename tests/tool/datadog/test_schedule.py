@@ -1,4 +1,4 @@
-"""Cron lines: when they are due, and the same in Datadog's words."""
+"""Cron lines: when they are due, and their RRULEs for Datadog."""
 
 from __future__ import annotations
 
@@ -135,7 +135,7 @@ def rrule_of(cron: str, delay: float = 0) -> str:
 
 
 @pytest.mark.parametrize(("cron", "rrule"), SAID)
-def test_an_rrule_and_its_cron_line_name_the_same_times(cron: str, rrule: str) -> None:
+def test_an_rrule_and_its_cron_line_have_the_same_times(cron: str, rrule: str) -> None:
     assert rrule_of(cron) == rrule
     expected = list(by_cron(cron))
     assert expected
@@ -143,7 +143,7 @@ def test_an_rrule_and_its_cron_line_name_the_same_times(cron: str, rrule: str) -
 
 
 @pytest.mark.parametrize(("cron", "count"), SEVERAL)
-def test_several_rules_name_together_the_times_of_a_cron_line(cron: str, count: int) -> None:
+def test_several_rules_together_have_the_times_of_a_cron_line(cron: str, count: int) -> None:
     rules = Schedule(cron).recurrences()
     assert len(rules) == len({one.due for one in rules}) == count
     end = START + timedelta(days=100)
@@ -153,7 +153,7 @@ def test_several_rules_name_together_the_times_of_a_cron_line(cron: str, count: 
         assert times == set(takewhile(lambda at: at < end, by_cron(cron)))
 
 
-def test_what_is_due_is_told_with_each_rule() -> None:
+def test_each_rule_comes_with_the_time_that_is_due() -> None:
     assert [one.due for one in Schedule("5 4,16 1,2 * mon,fri").recurrences(HOUR)] == [
         "04:05 on day 1,2 of the month",
         "04:05 on Mon, Fri",
@@ -165,7 +165,7 @@ def test_what_is_due_is_told_with_each_rule() -> None:
 @pytest.mark.parametrize(
     ("cron", "minutes"), [("0 3 * * *", 24 * 60), ("0,30 9 * * *", 30), ("0 22,2 * * *", 4 * 60)]
 )
-def test_the_closest_times_are_those_of_a_day_or_two(cron: str, minutes: int) -> None:
+def test_the_closest_times_are_found_across_midnight_too(cron: str, minutes: int) -> None:
     assert Schedule(cron).closest == 60 * minutes
 
 
@@ -174,7 +174,7 @@ def test_the_closest_times_are_those_of_a_day_or_two(cron: str, minutes: int) ->
     "cron", ["30 2 * * *", "45 23 * * *", "0 6 * * 1-5", "30 23 * * sat,sun", "15 5 1,15 * *",
              "0 22 25 2 *"],
 )  # fmt: skip
-def test_a_deadline_is_as_much_later_across_midnight_too(cron: str, minutes: int) -> None:
+def test_a_deadline_may_be_past_midnight(cron: str, minutes: int) -> None:
     expected = [at + timedelta(minutes=minutes) for at in by_cron(cron)]
     deadlines = by_rrule(rrule_of(cron, delay=60 * minutes))
     shared = [at for at in deadlines if at >= expected[0]]
@@ -205,7 +205,7 @@ def test_a_deadline_is_rounded_up_to_the_minute() -> None:
 
 
 @pytest.mark.parametrize(("cron", "problem"), UNREADABLE)
-def test_what_is_no_cron_line_is_refused(cron: str, problem: str) -> None:
+def test_an_invalid_cron_line_is_refused(cron: str, problem: str) -> None:
     with pytest.raises(ToolError) as refusal:
         Schedule(cron)
     assert problem in str(refusal.value)
@@ -213,13 +213,13 @@ def test_what_is_no_cron_line_is_refused(cron: str, problem: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["", "Mars/Olympus", "Europe", "../Berlin", "UTC\n"])
-def test_what_is_no_time_zone_is_refused(name: str) -> None:
+def test_an_unknown_time_zone_is_refused(name: str) -> None:
     with pytest.raises(ToolError, match="unknown time zone"):
         Schedule("0 3 * * *", name)
 
 
 @pytest.mark.parametrize("cron", ALL)
-def test_the_next_time_is_the_one_that_cron_finds(cron: str) -> None:
+def test_the_next_time_is_the_same_as_croniters(cron: str) -> None:
     schedule, at = Schedule(cron), START
     for expected in islice(by_cron(cron), 100):
         at = schedule.next_after(at)
@@ -246,7 +246,7 @@ def test_the_interval_is_the_longest_gap(cron: str) -> None:
         ("0 6 * * 1-5", 73),
     ],
 )
-def test_an_interval_is_longer_by_the_hour_that_comes_twice(cron: str, hours: float) -> None:
+def test_an_interval_includes_the_hour_that_occurs_twice(cron: str, hours: float) -> None:
     assert Schedule(cron, "Europe/Berlin").interval == hours * HOUR
 
 
@@ -264,7 +264,7 @@ def test_an_interval_is_longer_by_the_hour_that_comes_twice(cron: str, hours: fl
         ("0 6 * * 1", "2026-10-24T12:00+02:00", "2026-10-26T06:00+01:00"),
     ],
 )
-def test_daylight_saving_moves_what_is_due(cron: str, after: str, expected: str) -> None:
+def test_daylight_saving_time_moves_what_is_due(cron: str, after: str, expected: str) -> None:
     found = Schedule(cron, "Europe/Berlin").next_after(datetime.fromisoformat(after))
     assert found.isoformat(timespec="minutes") == expected
 
@@ -274,11 +274,11 @@ def test_daylight_saving_moves_what_is_due(cron: str, after: str, expected: str)
     [("UTC", 0), ("Europe/Berlin", 1), ("America/New_York", 1), ("Asia/Tokyo", 0),
      ("Australia/Lord_Howe", 0.5), ("Africa/Casablanca", 1)],
 )  # fmt: skip
-def test_the_clock_is_put_back_by_so_much(name: str, hours: float) -> None:
+def test_the_change_of_the_clock_is_known(name: str, hours: float) -> None:
     assert Schedule("0 3 * * *", name).clock_change == hours * HOUR
 
 
-def test_a_day_may_begin_without_a_midnight() -> None:
+def test_a_day_may_have_no_midnight() -> None:
     after = datetime.fromisoformat("2026-04-23T12:00+02:00")
     found = Schedule("0 0 * * *", "Africa/Cairo").next_after(after)
     assert found.isoformat() == "2026-04-24T01:00:00+03:00"

@@ -1,4 +1,4 @@
-"""What the monitors say in a year: each trouble is told, a quiet year is quiet."""
+"""The simulated year: each trouble alerts, and without trouble there are no alerts."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from zoneinfo import ZoneInfo
 import pytest
 from tool.datadog import simulation
 from tool.datadog.reading import DAY, HOUR
-from tool.datadog.simulation import HABITS, TROUBLES, Habit, Told
+from tool.datadog.simulation import HABITS, TROUBLES, Detection, Habit
 
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "datadog.md"
 NIGHTLY, HOURLY, WEEKLY = HABITS
-SCHEDULED, PATIENT, LEARNED = simulation.WISHES
+SCHEDULED, PATIENT, LEARNED = simulation.DOCUMENTS
 
 
-def told(habit: Habit, trouble: str, title: str = SCHEDULED) -> dict[str, Told]:
-    return {one.kind: one for one in simulation.told(habit, trouble, title)}
+def told(habit: Habit, trouble: str, title: str = SCHEDULED) -> dict[str, Detection]:
+    return {one.kind: one for one in simulation.detections(habit, trouble, title)}
 
 
 @pytest.mark.parametrize("habit", HABITS)
@@ -33,7 +33,7 @@ def told(habit: Habit, trouble: str, title: str = SCHEDULED) -> dict[str, Told]:
         ("takes ever longer", "slow", 50 * DAY),
     ],
 )
-def test_each_trouble_is_told_each_time(
+def test_each_trouble_alerts_each_time(
     habit: Habit, trouble: str, kind: str, within: float
 ) -> None:
     found = told(habit, trouble)[kind]
@@ -43,13 +43,13 @@ def test_each_trouble_is_told_each_time(
 
 @pytest.mark.parametrize("habit", HABITS)
 @pytest.mark.parametrize("trouble", ["fails by hand, three times", "hangs by hand for 12 hours"])
-@pytest.mark.parametrize("title", simulation.WISHES)
-def test_what_goes_wrong_by_hand_wakes_nobody(habit: Habit, trouble: str, title: str) -> None:
+@pytest.mark.parametrize("title", simulation.DOCUMENTS)
+def test_trouble_with_manual_runs_does_not_alert(habit: Habit, trouble: str, title: str) -> None:
     assert told(habit, trouble, title) == {}
 
 
 @pytest.mark.parametrize("habit", HABITS)
-def test_with_patience_only_failures_in_a_row_are_told(habit: Habit) -> None:
+def test_with_failures_in_a_row_a_single_failure_does_not_alert(habit: Habit) -> None:
     assert told(habit, "fails once", PATIENT) == {}
     assert set(told(habit, "fails three times", PATIENT)) == {"failed"}
     assert set(told(habit, "does not run", PATIENT)) == {"did_not_run"}
@@ -57,18 +57,18 @@ def test_with_patience_only_failures_in_a_row_are_told(habit: Habit) -> None:
 
 @pytest.mark.parametrize("habit", HABITS)
 @pytest.mark.parametrize("title", [SCHEDULED, LEARNED])
-def test_a_failure_is_told_once(habit: Habit, title: str) -> None:
+def test_a_failure_alerts_once(habit: Habit, title: str) -> None:
     assert set(told(habit, "fails once", title)) == {"failed"}
     assert set(told(habit, "fails three times", title)) == {"failed"}
 
 
-def test_a_rare_task_that_does_not_run_is_not_told_without_a_schedule() -> None:
+def test_a_rare_task_that_does_not_run_only_alerts_with_a_schedule() -> None:
     assert told(WEEKLY, "does not run", LEARNED) == {}
 
 
 @pytest.mark.parametrize("habit", HABITS)
-@pytest.mark.parametrize("title", simulation.WISHES)
-def test_a_quiet_year_is_quiet(habit: Habit, title: str) -> None:
+@pytest.mark.parametrize("title", simulation.DOCUMENTS)
+def test_a_year_without_trouble_has_no_alerts(habit: Habit, title: str) -> None:
     found = simulation.false_alarms(habit, title)
     days = [datetime.fromtimestamp(alarm.at, ZoneInfo(habit.timezone)).date() for alarm in found]
     # 02:30 is skipped in that night, and the run comes as late as the deadline
@@ -77,7 +77,7 @@ def test_a_quiet_year_is_quiet(habit: Habit, title: str) -> None:
 
 
 @pytest.mark.checkout
-def test_the_page_shows_the_figures_of_this_simulation() -> None:
+def test_the_docs_have_the_figures_of_this_simulation() -> None:
     _, _, rest = PAGE.read_text(encoding="utf-8").partition(simulation.MARKS[0])
     shown, _, _ = rest.partition(simulation.MARKS[1])
     assert shown.strip() == simulation.tables().strip()

@@ -1,4 +1,4 @@
-"""What is said and done where Datadog, or the proxy before it, does not respond as it should."""
+"""What happens if Datadog, or the proxy in front of it, does not respond as it should."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ DENIED = b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r
 
 @pytest.fixture
 def serve(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Answer], int]]:
-    """Give what starts a server for many connections, and returns its port."""
+    """Return a function that starts a server for many connections, and returns its port."""
     monkeypatch.setattr(transport, "PATIENCE", 0.2)
     monkeypatch.setattr(transport, "TIMEOUT", 0.2)
     monkeypatch.setattr(transport, "FIRST_PAUSE", 0.15)
@@ -81,7 +81,7 @@ def answer_one(client: socket.socket, answer: Answer) -> None:
 
 
 def asked(url: str) -> str:
-    """Ask for monitors; return the complaint, without the place."""
+    """Ask for monitors; return the error."""
     with pytest.raises(ToolError) as complaint:
         Api({**KEYS, "DATADOG_HOST": url}).monitors([])
     return str(complaint.value)
@@ -97,7 +97,7 @@ DIRECTLY = [
 ]
 
 
-def test_a_server_that_does_not_answer_or_breaks_off_is_told_so(
+def test_a_server_that_does_not_respond_or_closes_is_reported(
     serve: Callable[[Answer], int],
 ) -> None:
     for answer, told in DIRECTLY:
@@ -114,7 +114,7 @@ THROUGH_A_PROXY = [
 
 
 @pytest.mark.parametrize("host", ["dd-proxy.corp", "unresolved-refused.timed-out.certificate"])
-def test_no_word_of_a_hosts_name_decides(
+def test_the_name_of_a_host_does_not_affect_the_message(
     serve: Callable[[Answer], int], monkeypatch: pytest.MonkeyPatch, host: str
 ) -> None:
     for answer, told in THROUGH_A_PROXY:
@@ -123,7 +123,7 @@ def test_no_word_of_a_hosts_name_decides(
         assert asked(f"https://{host}") == told.replace("HOST", host)
 
 
-def test_a_proxy_without_an_address_is_told_and_not_datadogs_name(
+def test_an_unknown_proxy_is_reported_as_the_proxy(
     serve: Callable[[Answer], int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HTTPS_PROXY", "http://no.such.invalid:3128")
@@ -132,7 +132,7 @@ def test_a_proxy_without_an_address_is_told_and_not_datadogs_name(
     )
 
 
-def test_a_certificate_that_is_not_trusted_is_told(
+def test_an_untrusted_certificate_is_reported(
     serve: Callable[[Answer], int], tmp_path: Path
 ) -> None:
     openssl = shutil.which("openssl") or pytest.skip("no openssl")
@@ -149,7 +149,7 @@ def test_a_certificate_that_is_not_trusted_is_told(
     )
 
 
-def test_errors_of_both_versions_of_the_api_are_told(serve: Callable[[Answer], int]) -> None:
+def test_errors_of_both_versions_of_the_api_are_shown(serve: Callable[[Answer], int]) -> None:
     body = b'{"errors":["no tag",{"title":"Bad","detail":"no scope"},{"title":"Odd"}]}'
     head = b"HTTP/1.1 400 Bad Request\r\nContent-Length: %d\r\n\r\n" % len(body)
     port = serve(saying(head + body))

@@ -1,4 +1,4 @@
-"""This machine's time zone: a name that agrees with its clock, wherever it is written."""
+"""The name of this machine's time zone: one that agrees with its clock, from any source."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ TZ = [
 
 
 @pytest.mark.parametrize(("said", "name"), TZ)
-def test_tz_is_a_name_if_the_clock_agrees(
+def test_tz_is_used_if_the_clock_agrees(
     said: str, name: str | None, set_zone: Callable[[str], None]
 ) -> None:
     set_zone(said)
@@ -49,7 +49,7 @@ def test_a_link_into_the_tz_database_has_the_name(
     assert zone.of_this_machine() == "Europe/Berlin"
 
 
-# What the two files say: a copy or a link of a zone, and a name.
+# The contents of the two files: a copy or a link of a zone, and a name.
 FILES = [  # the copy lies where the image's link leads to, as a container's mount of it does
     ("a copy and its name", "Europe/Berlin", "Europe/Berlin\n", "Europe/Berlin"),
     ("a copy and another name", "Europe/Berlin", "Asia/Tokyo\n", "None"),
@@ -90,7 +90,7 @@ def test_without_tz_the_clock_decides_between_the_two_files(tmp_path: Path) -> N
         assert (told, done.stdout, done.stderr) == (told, f"{name}\n", "")
 
 
-def test_a_schedule_without_a_timezone_is_read_as_cron_reads_it(
+def test_a_schedule_without_a_timezone_is_interpreted_as_cron_does(
     set_zone: Callable[[str], None],
 ) -> None:
     set_zone("Europe/Berlin")

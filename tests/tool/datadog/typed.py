@@ -1,4 +1,4 @@
-"""What Datadog's own typed models say about a body of a request."""
+"""Check the body of a request with Datadog's own typed models."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from datadog_api_client.model_utils import (
 
 
 def problems(model: type[OpenApiModel], body: Mapping[str, Any]) -> list[str]:
-    """Return what the model does not know: keys, values of an enumeration, whole objects.
+    """Return what the model does not know: keys, values of enumerations, whole objects.
 
     Wrong types and missing keys raise, as the client itself does.
     """
@@ -23,7 +23,7 @@ def problems(model: type[OpenApiModel], body: Mapping[str, Any]) -> list[str]:
         body,
         (model,),
         ["body"],
-        True,  # keys are spelled as in JSON
+        True,  # keys are as in JSON
         True,
         configuration=Configuration(),  # type: ignore[no-untyped-call]
     )
