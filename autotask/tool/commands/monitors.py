@@ -58,13 +58,17 @@ _SHOW_PROGRESS = 8  # changes, from which on a progress bar is shown
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the actions and their options."""
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
-    init_ = actions.add_parser("init", help="write autotask.toml, with what runs show as comments")
+    init_ = actions.add_parser(
+        "init", help="write autotask.toml, with usual intervals and durations as comments"
+    )
     options.add_source(init_)
     init_.add_argument("--force", action="store_true", help="overwrite an existing file")
     export_ = actions.add_parser("export", help="write the monitors as JSON or for Terraform")
     options.add_export(export_)
     export_.add_argument(
-        "--prune", action="store_true", help="delete files of an earlier export no longer needed"
+        "--prune",
+        action="store_true",
+        help="delete files of an earlier export that are no longer needed",
     )
     plan_ = actions.add_parser("plan", help="show what `apply` would change")
     options.add_plan(plan_)

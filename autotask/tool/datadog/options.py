@@ -23,7 +23,7 @@ def add_source(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--from-datadog",
         action="store_true",
-        help="use the tasks that Datadog has seen in the last 14 days, to the hour, "
+        help="use the tasks that Datadog has seen in the last 14 days (with hourly precision) "
         "instead of this machine's journal",
     )
 
