@@ -10,11 +10,13 @@ import sys
 from pathlib import Path
 
 import pytest
-from support import Datagrams, environment, write
+from support import Datagrams, environment, run_program, write
 from tool.datadog.server import Datadog
 from tool.journals import COMMAND, DAY, Book, answer, autotask, obey_modes, on_terminal
 
 from autotask.run import failure
+from autotask.tool import commands
+from autotask.tool.command_line import SUBCOMMANDS
 
 COLOUR = "\x1b[3"
 USAGE = [
@@ -52,16 +54,50 @@ def test_a_usage_error_is_one_line_and_status_2(words: str, named: str) -> None:
     assert named in ended.stderr
 
 
-COMMANDS = "runs tasks show ship prune doctor frameworks bundle init-home".split()
-
-
-@pytest.mark.parametrize("command", ["", *COMMANDS])
+@pytest.mark.parametrize("command", ["", *SUBCOMMANDS])
 def test_help_has_examples(command: str) -> None:
     found = answer(*command.split(), "--help")
     assert f"usage: autotask {command}" in found
     examples = found.partition("examples:\n")[2].splitlines()
     assert examples
     assert all(line.startswith(f"  autotask {command}") for line in examples)
+
+
+TELL_SUBCOMMANDS = """
+import sys
+from autotask.tool.cli import main
+try:
+    main(sys.argv[1:])
+except SystemExit:
+    pass
+package = "autotask.tool.commands."
+loaded = [name[len(package) :] for name in sys.modules if name.startswith(package)]
+print("loaded:", *loaded)
+"""
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "",
+        *(name for name in SUBCOMMANDS if name != "dashboard"),
+        pytest.param(
+            "dashboard", marks=pytest.mark.xfail(reason="has options of `monitors`", strict=False)
+        ),
+    ],
+)
+def test_a_command_imports_no_other_subcommand(command: str, book: Book) -> None:
+    book.run()
+    for words in ([*command.split(), "--help"], command.split()):
+        done = run_program("-c", TELL_SUBCOMMANDS, *words, under="bare")
+        loaded = done.stdout.splitlines()[-1].split()[1:]
+        assert loaded == [command.replace("-", "_")] * bool(command), done.stderr
+
+
+def test_each_module_of_a_subcommand_has_its_entry_in_the_help() -> None:
+    folder = Path(commands.__file__).parent
+    names = {path.stem.replace("_", "-") for path in folder.glob("[a-z]*.py")}
+    assert names == set(SUBCOMMANDS)
 
 
 def test_the_examples_of_the_help_work(

@@ -23,14 +23,10 @@ from autotask.tool import output
 from autotask.tool.errors import ToolError
 from autotask.tool.quantities import size_text
 
-SUMMARY = "write a folder for containers, which PYTHONPATH alone turns on"
 DESCRIPTION = """\
 Write the part of autotask that runs in a process, and nothing else, into a folder: to be copied
 into an image or mounted, read-only, anywhere. PYTHONPATH=DIR turns it on in each Python from 3.9
 on; to older ones it is nothing."""
-EXAMPLES = """\
-  autotask bundle /opt/autotask
-"""
 
 _PACKAGE = Path(autotask.__file__).resolve().parent
 _TEMPLATE = _PACKAGE.parent / "sitecustomize_template"

@@ -11,16 +11,10 @@ from autotask.tool.doctor.environment import Environment, default_command
 from autotask.tool.doctor.finding import Finding
 from autotask.tool.journal import filters
 
-SUMMARY = "find out whether runs are reported, and if not, why"
 DESCRIPTION = """\
 Look into the Python that COMMAND would use (default: python3), as `autotask-run` would start it,
 and at where runs are written and sent. COMMAND itself is never started, and nothing is written.
 Exits with 1 when something keeps runs from being reported; a warning alone is no such thing."""
-EXAMPLES = """\
-  autotask doctor
-  autotask doctor -- inv db.migrate
-  autotask doctor --format json -- ./nightly.py
-"""
 STYLES = {"ok": "green", "warning": "yellow", "problem": "red"}
 
 

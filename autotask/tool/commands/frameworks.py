@@ -12,15 +12,10 @@ from autotask.tool.errors import ToolError
 from autotask.tool.journal import filters
 from autotask.tool.table import Column, print_table
 
-SUMMARY = "show what is supported, and what of it is found"
 DESCRIPTION = """\
 Show the frameworks whose tasks are recorded, in which versions, which of them are installed in the
 environment of COMMAND (default: that of python3), and the plugins there. What plugins are found,
 `autotask-run` uses from then on."""
-EXAMPLES = """\
-  autotask frameworks
-  autotask frameworks --format json -- inv db.migrate
-"""
 STYLES = {"supported": "green", "older": "yellow", "newer": "yellow", "plugin": "green"}
 
 

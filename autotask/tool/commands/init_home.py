@@ -10,15 +10,10 @@ from autotask import homes
 from autotask.tool import output
 from autotask.tool.errors import ToolError
 
-SUMMARY = "lay a home that several users share"
 DESCRIPTION = """\
 Lay a folder in which several users of this machine record, each in a folder of their own that no
 other user can write. With AUTOTASK_HOME=DIR, `autotask runs` and the like show the runs of all of
 them. Only root can lay it, so that nobody else can take a user's folder away."""
-EXAMPLES = """\
-  autotask init-home /var/lib/autotask
-  autotask init-home --group ops /var/lib/autotask
-"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

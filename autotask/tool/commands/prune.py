@@ -9,16 +9,11 @@ from autotask.settings import Settings
 from autotask.tool import output, quantities
 from autotask.tool.journal import opening, ownership, retention, segments
 
-SUMMARY = "drop old runs"
 DESCRIPTION = """\
 Drop the runs that ended longer ago than --keep, then, until the journal is no larger than
 --max-size, the oldest of the others: failures last. What still runs stays, and so does what was
 written in the last two hours. Once a day any command that finds the journal over 1G brings it back
 to that in the background."""
-EXAMPLES = """\
-  autotask prune --keep 90d
-  autotask prune --keep 12w --max-size 200M
-"""
 _WHY = "what still runs or was written in the last two hours is left alone"
 
 

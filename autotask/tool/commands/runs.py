@@ -25,13 +25,7 @@ from autotask.tool.table import Column, print_table
 if TYPE_CHECKING:
     from rich.text import Text
 
-SUMMARY = "list the runs"
 DESCRIPTION = "List the runs: newest first in a table, oldest first for programs."
-EXAMPLES = """\
-  autotask runs --since 24h --status failure
-  autotask runs --task 'db.*' --limit 10
-  autotask runs --framework process --format jsonl > runs.jsonl
-"""
 TABLE_LIMIT = 50
 _COLUMNS = (
     Column("RUN"),

@@ -18,17 +18,12 @@ from autotask.tool.doctor import listening
 from autotask.tool.errors import ToolError
 from autotask.tool.journal import ownership
 
-SUMMARY = "deliver what the Datadog Agent did not take"
 DESCRIPTION = """\
 Deliver the starts and ends of runs that the Datadog Agent on this machine did not take, each once
 and with its own time: for an hour as what they are, for 18 hours as events. autotask-run does so on
 its way out where that is little. What was sent to another host by UDP is not known to be lost.
 With --follow it also closes the runs of processes that have died, every two seconds, and does
 both once more when SIGTERM ends it; it goes on even if its output cannot be written."""
-EXAMPLES = """\
-  autotask ship
-  autotask ship --follow
-"""
 _PATIENCE = 5.0  # seconds that a slow Agent may take for one datagram
 _TURN = 2.0  # seconds between two looks
 _SET = 30.0  # seconds: a clock that jumps so far was set

@@ -31,12 +31,7 @@ if TYPE_CHECKING:
     from rich.text import Text
     from rich.tree import Tree
 
-SUMMARY = "show one run with its children"
 DESCRIPTION = "Show all that is known of one run, and the tree of runs under it."
-EXAMPLES = """\
-  autotask show 2f9c41d0
-  autotask show 2f9c41d0@ann
-"""
 _BELOW = f"""
 WITH RECURSIVE below (id, whose) AS (
     SELECT ?, ?

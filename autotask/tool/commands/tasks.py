@@ -17,16 +17,11 @@ from autotask.tool.table import Column, print_table
 if TYPE_CHECKING:
     from rich.text import Text
 
-SUMMARY = "list the tasks, and how they do"
 DESCRIPTION = """\
 List the tasks, a line each: how many runs, how many of those that ended succeeded (skipped ones
 do not count), the last status and the last success. The usual duration is the median of the last
 50 successes; the trend tells how the last 5 differ from it. Last success, usual duration and trend
 look back beyond --since."""
-EXAMPLES = """\
-  autotask tasks
-  autotask tasks --framework process --since 7d
-"""
 USUAL = 50  # the last successes that say what is usual
 RECENT = 5  # and those that say where it is going
 STEADY = 10.0  # percent of change that is no news
