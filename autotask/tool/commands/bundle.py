@@ -11,6 +11,7 @@ Source alone, so that it is at home in each Python from 3.9 on.
 from __future__ import annotations
 
 import argparse
+import ast
 import importlib
 import shlex
 import shutil
@@ -31,7 +32,8 @@ on; to older ones it is nothing."""
 _PACKAGE = Path(autotask.__file__).resolve().parent
 _TEMPLATE = _PACKAGE.parent / "sitecustomize_template"
 _INSIDE = "autotask.d"
-_OUTSIDE = ("around/launch.py", "around/leads_to.py", "tool/")  # all else runs in the program
+_NOT_IN_A_TASK = ("around", "tool")
+_PARENT = _PACKAGE / "around" / "supervise.py"  # which sitecustomize starts for AUTOTASK_SUPERVISE
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -81,13 +83,47 @@ def _files() -> Iterator[tuple[str, bytes]]:
     yield "sitecustomize.py", template.replace(b"_BUNDLED = False", b"_BUNDLED = True")
     yield "usercustomize.py", (_TEMPLATE / "usercustomize.py").read_bytes()
     yield f"{_INSIDE}/LICENSE", _licence("autotask-agent")
-    for path in sorted(_PACKAGE.rglob("*.py")):
-        name = path.relative_to(_PACKAGE)
-        if not str(name).startswith(_OUTSIDE):
-            yield f"{_INSIDE}/{name}", path.read_bytes()
+    for path in sorted(_modules()):
+        yield f"{_INSIDE}/{path.relative_to(_PACKAGE)}", path.read_bytes()
     yield f"{_INSIDE}/wrapt/LICENSE", _licence("wrapt")
     for path in _modules_of_wrapt():
         yield f"{_INSIDE}/wrapt/{path.name}", path.read_bytes()
+
+
+def _modules() -> set[Path]:
+    """Return our own modules: all that a task may load, and what the parent of one imports."""
+    modules = {
+        path
+        for path in _PACKAGE.rglob("*.py")
+        if path.relative_to(_PACKAGE).parts[0] not in _NOT_IN_A_TASK
+    }
+    pending = [_PARENT]
+    while pending:
+        path = pending.pop()
+        if path not in modules:
+            modules |= {path, path.with_name("__init__.py")}
+            pending += _imported(ast.parse(path.read_bytes()))
+    return modules
+
+
+def _imported(node: ast.AST) -> Iterator[Path]:
+    """Yield those of our modules that a piece of code imports, at once or in a function."""
+    names = []
+    if isinstance(node, ast.Import):
+        names = [alias.name for alias in node.names]
+    elif isinstance(node, ast.ImportFrom):
+        names = [f"{node.module}.{alias.name}" for alias in node.names] + [str(node.module)]
+    for name in names:
+        path = _PACKAGE.parent.joinpath(*name.split(".")).with_suffix(".py")
+        if path.is_relative_to(_PACKAGE) and path.exists():
+            yield path
+    for child in ast.iter_child_nodes(node):
+        if not (isinstance(node, ast.If) and _is_for_types(node.test) and child in node.body):
+            yield from _imported(child)
+
+
+def _is_for_types(test: ast.expr) -> bool:
+    return isinstance(test, ast.Name) and test.id == "TYPE_CHECKING"
 
 
 def _modules_of_wrapt() -> list[Path]:
