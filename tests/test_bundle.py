@@ -146,7 +146,7 @@ def test_a_bundle_is_replaced_only_when_forced(tmp_path: Path) -> None:
     write(tmp_path / "autotask.d" / "agent.py", "old")
     done = bundle(tmp_path)
     assert (done.status, done.stdout) == (1, "")
-    assert done.stderr == f"autotask: {tmp_path} is a bundle already; use --force to replace it\n"
+    assert done.stderr == f"autotask: {tmp_path} is already a bundle; use --force to replace it\n"
     assert files_in(tmp_path) == {"autotask.d/agent.py": b"old"}
 
 

@@ -1,4 +1,4 @@
-"""The command line of `autotask`: what to do, and what to say when it cannot be done."""
+"""The command line of `autotask`: its subcommands, its help, and errors in one line."""
 
 from __future__ import annotations
 
@@ -23,23 +23,23 @@ from autotask.tool.output import clean
 # The module is imported only if the user asks for this subcommand: all together cost 30 ms.
 SUBCOMMANDS: dict[str, tuple[str, ...]] = {
     "runs": (
-        "list the runs",
+        "list runs",
         "autotask runs --since 24h --status failure",
         "autotask runs --task 'db.*' --limit 10",
         "autotask runs --framework process --format jsonl > runs.jsonl",
     ),
     "tasks": (
-        "list the tasks, and how they do",
+        "list tasks with success rate and duration",
         "autotask tasks",
         "autotask tasks --framework process --since 7d",
     ),
     "show": (
-        "show one run with its children",
+        "show one run and its children",
         "autotask show 2f9c41d0",
         "autotask show 2f9c41d0@ann",
     ),
     "ship": (
-        "deliver what the Datadog Agent did not take",
+        "deliver what the Datadog Agent missed",
         "autotask ship",
         "autotask ship --follow",
     ),
@@ -49,34 +49,34 @@ SUBCOMMANDS: dict[str, tuple[str, ...]] = {
         "autotask prune --keep 12w --max-size 200M",
     ),
     "monitors": (
-        "make Datadog's monitors of the tasks that were seen",
+        "create Datadog monitors for the recorded tasks",
         "autotask monitors init",
         "autotask monitors plan",
         "autotask monitors apply --yes",
         "autotask monitors mute nightly.py --for 2h",
     ),
     "dashboard": (
-        "make Datadog's dashboard of all tasks",
+        "create a Datadog dashboard of all tasks",
         "autotask dashboard apply --yes",
         "autotask dashboard export --format terraform",
     ),
     "doctor": (
-        "find out whether runs are reported, and if not, why",
+        "check whether runs are reported, and if not, why",
         "autotask doctor",
         "autotask doctor -- inv db.migrate",
         "autotask doctor --format json -- ./nightly.py",
     ),
     "frameworks": (
-        "show what is supported, and what of it is found",
+        "show supported frameworks, and which are installed",
         "autotask frameworks",
         "autotask frameworks --format json -- inv db.migrate",
     ),
     "bundle": (
-        "write a folder for containers, which PYTHONPATH alone turns on",
+        "write a folder for containers, turned on by PYTHONPATH alone",
         "autotask bundle /opt/autotask",
     ),
     "init-home": (
-        "lay a home that several users share",
+        "create a home that several users share",
         "autotask init-home /var/lib/autotask",
         "autotask init-home --group ops /var/lib/autotask",
     ),
@@ -84,7 +84,7 @@ SUBCOMMANDS: dict[str, tuple[str, ...]] = {
 
 
 class _Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line."""
+    """Reports a usage error in one line."""
 
     def __init__(self, **options: Any) -> None:
         # argparse makes a formatter for each option, only to check it. Without a width each would
@@ -103,7 +103,7 @@ class _Parser(argparse.ArgumentParser):
 
 def run(argv: Sequence[str] | None = None) -> int:
     """Run the command; return its exit status."""
-    if sys.stderr is None:  # closed: print() would take standard output instead
+    if sys.stderr is None:  # it is closed, and print(file=None) would write to standard output
         sys.stderr = open(os.devnull, "w")
     if sys.stdout is None:
         output.notice("standard output is closed")
@@ -184,7 +184,7 @@ def _line(problem: Exception) -> str | None:
 
 
 def _forget_output() -> None:
-    """Send the interpreter's last flush to /dev/null: the reader has gone, or the disk is full."""
+    """Send the interpreter's last flush to /dev/null: the reader is gone, or the disk is full."""
     with contextlib.suppress(OSError, ValueError, AttributeError):
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, sys.stdout.fileno())

@@ -1,11 +1,11 @@
 """`autotask bundle`: write a folder that starts the agent wherever PYTHONPATH names it.
 
-    DIR/sitecustomize.py    the template, told that it is bundled
-    DIR/usercustomize.py    which runs it where another agent's sitecustomize comes first
-    DIR/autotask.d/         the package, under a name that nobody can import
-    DIR/autotask.d/wrapt/   what we use of wrapt
+    DIR/sitecustomize.py    the template, with _BUNDLED set
+    DIR/usercustomize.py    runs it if another agent's sitecustomize comes first
+    DIR/autotask.d/         the package, under a name that cannot be imported
+    DIR/autotask.d/wrapt/   the modules of wrapt that autotask uses
 
-Source alone, so that it is at home in each Python from 3.9 on.
+Only source, so that it works in each Python from 3.9 on.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import shlex
 import shutil
 import sys
 from collections.abc import Iterator
+from importlib import metadata
 from pathlib import Path
 
 import autotask
@@ -25,9 +26,9 @@ from autotask.tool.errors import ToolError
 from autotask.tool.quantities import size_text
 
 DESCRIPTION = """\
-Write the part of autotask that runs in a process, and nothing else, into a folder: to be copied
-into an image or mounted, read-only, anywhere. PYTHONPATH=DIR turns it on in each Python from 3.9
-on; to older ones it is nothing."""
+Write the part of autotask that runs in a task's process, and nothing else, to a folder that can be
+copied into an image or mounted read-only anywhere. PYTHONPATH=DIR turns it on in each Python from
+3.9 on; in older ones it does nothing."""
 
 _PACKAGE = Path(autotask.__file__).resolve().parent
 _TEMPLATE = _PACKAGE.parent / "sitecustomize_template"
@@ -38,30 +39,30 @@ _PARENT = _PACKAGE / "around" / "supervise.py"  # which sitecustomize starts for
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("folder", metavar="DIR", type=Path, help="where to write it")
+    parser.add_argument("folder", metavar="DIR", type=Path, help="the folder to write")
     parser.add_argument(
         "--force",
         action="store_true",
-        help="replace an earlier bundle",
+        help="replace an existing bundle",
     )
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Write the bundle, and say what turns it on."""
+    """Write the bundle, and say how to turn it on."""
     folder: Path = arguments.folder.absolute()
     if folder.exists() and any(folder.iterdir()):
         if not (folder / _INSIDE).is_dir() or (folder / _INSIDE).is_symlink():
             raise ToolError(f"{folder} is not empty and not a bundle: choose another folder")
         if not arguments.force:
-            raise ToolError(f"{folder} is a bundle already; use --force to replace it")
+            raise ToolError(f"{folder} is already a bundle; use --force to replace it")
     files = dict(_files())
     _write(folder, files)
-    print(f"{len(files)} files, {size_text(sum(map(len, files.values())))}; what turns it on:")
+    print(f"{len(files)} files, {size_text(sum(map(len, files.values())))}; to turn it on, set:")
     print(f"PYTHONPATH={output.clean(shlex.quote(str(folder)))}")
 
 
 def _write(folder: Path, files: dict[str, bytes]) -> None:
-    """Write files that any user may read, whatever the umask is."""
+    """Write files that all users can read, whatever the umask is."""
     if not folder.exists():
         folder.mkdir(parents=True)
         folder.chmod(0o755)
@@ -78,7 +79,7 @@ def _write(folder: Path, files: dict[str, bytes]) -> None:
 
 
 def _files() -> Iterator[tuple[str, bytes]]:
-    """Yield the names of a bundle's files and what is in them, those of a folder before deeper."""
+    """Yield the name and the content of each file of a bundle."""
     template = (_TEMPLATE / "sitecustomize.py").read_bytes()
     yield "sitecustomize.py", template.replace(b"_BUNDLED = False", b"_BUNDLED = True")
     yield "usercustomize.py", (_TEMPLATE / "usercustomize.py").read_bytes()
@@ -127,17 +128,15 @@ def _is_for_types(test: ast.expr) -> bool:
 
 
 def _modules_of_wrapt() -> list[Path]:
-    """Return the files of those modules of wrapt that we use, which are the ones imported."""
+    """Return the files of those modules of wrapt that autotask imports."""
     importlib.import_module("autotask.wrapt.wrappers")
     names = [name for name in sys.modules if name.startswith("autotask.wrapt.")]
     return [Path(str(sys.modules[name].__file__)) for name in sorted(names)]
 
 
 def _licence(distribution: str) -> bytes:
-    ours = _PACKAGE.parent / "LICENSE"
-    if distribution == "autotask-agent" and ours.exists():  # a checkout
-        return ours.read_bytes()
-    from importlib import metadata  # 20 ms, which all commands would pay
-
+    checkout = _PACKAGE.parent / "LICENSE"
+    if distribution == "autotask-agent" and checkout.exists():
+        return checkout.read_bytes()
     files = metadata.files(distribution) or ()
     return next(file.read_binary() for file in files if file.name.startswith("LICENSE"))

@@ -154,7 +154,7 @@ NAMED = {
     "Mailer.limit Mailer.size": "is a property, not a function",
     "nothing Mailer.nothing nothing.send": "does not exist: no nothing in {place}/shop/jobs.py",
     "Loud.nothing Far.nothing": (
-        "was not found: no nothing in {place}/shop/jobs.py, unless a run brings it"
+        "was not found: no nothing in {place}/shop/jobs.py, unless made at run time"
     ),
 }
 
@@ -172,7 +172,7 @@ def test_what_is_named_as_a_function_and_is_none_is_told(python: Path, tmp_path:
         named[f"{module}:nightly"] = f": no module {module} was found"
     write(tmp_path / "place" / "shop" / "more.py", "from shop.jobs import *\n")
     named["shop.more:nothing"] = (
-        f" was not found: no nothing in {tmp_path}/place/shop/more.py, unless a run brings it"
+        f" was not found: no nothing in {tmp_path}/place/shop/more.py, unless made at run time"
     )
     for name in ("nightly:work", "__main__:work"):
         named[name] = " is in the program itself, which is not imported"
@@ -191,7 +191,7 @@ def test_functions_that_are_not_looked_up_are_told(python: Path, tmp_path: Path)
     for words in (["sh", "-c", "exit 3"], [python, "-I", "x.py"]):
         found = doctor(*words, status=int("-I" in words), env={"AUTOTASK_FUNCTIONS": "jobs:typo"})
         assert found["function"]["status"] == "warning"
-        assert "was not looked up" in found["function"]["text"]
+        assert "was not checked" in found["function"]["text"]
 
 
 @pytest.mark.parametrize(
@@ -207,7 +207,7 @@ def test_functions_that_are_not_looked_up_are_told(python: Path, tmp_path: Path)
 )
 def test_a_setting_that_is_misspelt_is_told(name: str, meant: str | None, python: Path) -> None:
     found = doctor(python, env={name: "json:dumps"})
-    assert found.get("settings", {}).get("remedy") == (meant and f"write {meant}")
+    assert found.get("settings", {}).get("remedy") == (meant and f"did you mean {meant}?")
 
 
 def test_the_task_has_the_name_that_the_launcher_gives(python: Path, tmp_path: Path) -> None:
@@ -219,7 +219,7 @@ def test_the_task_has_the_name_that_the_launcher_gives(python: Path, tmp_path: P
         assert doctor(*words, env={"AUTOTASK_NAME": "mine"})["task"]["text"] == "mine"
     found = doctor("backup --key secret", status=1)
     assert found["task"]["text"] == "backup"
-    assert found["command"]["remedy"] == "write it without the quotes, or sh -c '...'"
+    assert found["command"]["remedy"] == "remove the quotes, or use sh -c '...'"
 
 
 def test_modules_are_looked_for_where_the_program_looks(
@@ -242,7 +242,7 @@ def test_a_pex_file_is_told_to_start_itself_anew(
     zipapp.create_archive(folder, tmp_path / "archive", interpreter=str(python))
     found = doctor(python, tmp_path / kind, status=1 if is_pex else 0)
     if is_pex:
-        text = f"the PEX file {tmp_path / kind} starts itself anew with -I"
+        text = f"the PEX file {tmp_path / kind} restarts itself with -I"
         assert found["agent"]["text"] == f"does not stay: {text}"
     assert list(found) == ["command", "task", "python", "agent", "journal", "datagrams"]
 
@@ -259,7 +259,7 @@ def test_nothing_of_the_current_folder_is_imported(
         write(tmp_path / f"{name}.py", "raise SystemExit('imported')\n")
     monkeypatch.chdir(tmp_path)
     environment = Environment([str(python)])
-    assert environment.said["agent"]
+    assert environment.answer["agent"]
     said = environment.try_plugin(Plugin("cmd", "shlex:split", "plugin", "1"))
     assert said["error"].startswith("AttributeError"), "the standard library's was told of cmd"
 
@@ -309,7 +309,7 @@ def test_no_python_is_called_tested_that_is_not(
 def test_an_interpreter_that_does_not_start_is_a_problem(tmp_path: Path) -> None:
     broken = executable(tmp_path / "python", "#!/bin/sh\necho no library >&2\nexit 3\n")
     found = doctor(broken, status=1)
-    assert "does not answer (no library)" in found["python"]["text"]
+    assert "failed (no library)" in found["python"]["text"]
     assert "agent" not in found
 
 
@@ -336,13 +336,13 @@ def test_the_agent_of_another_copy_is_told(python: Path, tmp_path: Path) -> None
 
 
 NO_PYTHON = [
-    ("sh -c 'exit 3'", "ok", "no Python"),
+    ("sh -c 'exit 3'", "ok", "not Python"),
     ("{tmp}/backup.sh", "warning", "line 3 of {tmp}/backup.sh"),
     ("sudo -u shop python x.py", "problem", "`sudo` starts its command in an environment"),
     ("cron -f", "problem", "`cron` starts its command"),
     ("no-such-command", "problem", "no-such-command: not found"),
     ("{tmp}/dangling", "problem", "/no/python, in the first line of {tmp}/dangling: not found"),
-    ("{tmp}/uv run x.py", "warning", "`uv run` chooses a Python"),
+    ("{tmp}/uv run x.py", "warning", "`uv run` chooses its Python"),
 ]
 
 
@@ -476,7 +476,7 @@ def listening(path: Path) -> socket.socket:
 
 
 def test_datagrams_that_somebody_listens_for_are_well(python: Path, datagrams: Datagrams) -> None:
-    assert "somebody listens" in doctor(python)["datagrams"]["text"]
+    assert "something is listening" in doctor(python)["datagrams"]["text"]
     assert {*datagrams.received()} == {b"\n"}  # which means nothing to an Agent
 
 
@@ -494,7 +494,7 @@ def test_nobody_at_the_usual_place_is_no_problem(python: Path) -> None:
     found = doctor(python, env={"DD_DOGSTATSD_URL": None})["datagrams"]
     assert found["status"] != "problem"
     if found["status"] == "warning":
-        assert found["remedy"].endswith("; or, without Datadog, AUTOTASK_DOGSTATSD=0")
+        assert found["remedy"].endswith("or set AUTOTASK_DOGSTATSD=0 if you do not use Datadog")
 
 
 @pytest.mark.parametrize("name", ["AUTOTASK_DOGSTATSD", "DD_DOGSTATSD_DISABLE"])
@@ -536,7 +536,7 @@ def test_of_another_host_nothing_is_known(python: Path) -> None:
 
 
 SOCKETS = [
-    ("listening", 0, "somebody listens"),
+    ("listening", 0, "something is listening"),
     ("left behind", 1, "Connection refused"),
     ("a file", 1, "Connection refused"),
     ("missing", 1, "No such file"),
@@ -572,7 +572,7 @@ def test_people_get_a_line_for_each_finding(python: Path) -> None:
         ["ok", "journal"],
         ["ok", "datagrams"],
     ]
-    assert ". Take it away" in rows[3][2]
+    assert ". Remove it" in rows[3][2]
 
 
 def test_lines_have_their_colours_on_a_terminal(python: Path) -> None:

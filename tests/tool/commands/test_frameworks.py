@@ -148,7 +148,7 @@ def test_an_entry_point_that_cannot_be_read_is_left_out(
     environments.install(environments.site(python), "odd", "1.0", dict([point]))
     found = frameworks(python)
     assert (len(found["plugins"]), found["setting"]) == (1, "")
-    assert "cannot be read" in answer("frameworks", "--", str(python))
+    assert " invalid" in answer("frameworks", "--", str(python))
 
 
 @pytest.mark.parametrize("garbage", [b"", b"\xff\xfe\t\n\t\t\t\n\0", b"no tab"])
@@ -165,7 +165,7 @@ def test_a_damaged_memory_keeps_no_command_from_running(
     ("words", "said"),
     [
         (["no-such-command"], "no-such-command: no such command"),
-        (["sh", "-c", "exit 3"], "sh: no Python: it is a run of the process alone"),
+        (["sh", "-c", "exit 3"], "sh: not Python, so only the process as a whole is recorded"),
     ],
 )
 def test_without_a_python_it_says_so_in_a_line(words: list[str], said: str) -> None:

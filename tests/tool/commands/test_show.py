@@ -124,9 +124,9 @@ def test_the_first_digits_of_a_run_will_do(book: Book) -> None:
     ("wanted", "expected"),
     [
         ("0123", "no run begins with 0123"),
-        ("012", "'012' is no run: 4 to 16 hex digits, as in `autotask runs`"),
-        ("nightly", "'nightly' is no run: 4 to 16 hex digits, as in `autotask runs`"),
-        ("0123%", "'0123%' is no run: 4 to 16 hex digits, as in `autotask runs`"),
+        ("012", "'012' is not a run id: 4 to 16 hex digits, as in `autotask runs`"),
+        ("nightly", "'nightly' is not a run id: 4 to 16 hex digits, as in `autotask runs`"),
+        ("0123%", "'0123%' is not a run id: 4 to 16 hex digits, as in `autotask runs`"),
         ("abcd", "abcd is ambiguous: abcd000000000001, abcd000000000002"),
     ],
 )
