@@ -18,6 +18,7 @@ def run(work: Callable[[], object]) -> None:
             return
     except OSError:  # the limit of processes is reached; the next command tries again
         return
+    # The child has a copy of the command's stack, and must never return into it.
     try:
         os.setsid()
         descriptors.let_go(())

@@ -108,17 +108,18 @@ def run(argv: Sequence[str] | None = None) -> int:
     if sys.stdout is None:
         output.notice("standard output is closed")
         return 1
+    # Names of tasks may have letters that the terminal's encoding lacks.
     with contextlib.suppress(AttributeError, ValueError):
         sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     words = sys.argv[1:] if argv is None else argv
     try:
         arguments = _parse(words)
         status = int(arguments.run_command(arguments) or 0)
-        sys.stdout.flush()
-    except BrokenPipeError:
+        sys.stdout.flush()  # here, because an error at the interpreter's exit shows a traceback
+    except BrokenPipeError:  # as in `autotask runs | head`: the reader has what it wants
         _forget_output()
         return 0
-    except KeyboardInterrupt:
+    except KeyboardInterrupt:  # only in a block of interrupts.Raised
         with contextlib.suppress(OSError, ValueError):
             sys.stdout.flush()
         return interrupts.end()

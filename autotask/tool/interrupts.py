@@ -48,6 +48,7 @@ class Raised:
 
     def __enter__(self) -> None:
         self._before = _signal.getsignal(SIGINT)
+        # If the process was started with SIGINT ignored, it stays ignored.
         if self._before in (SIG_DFL, _exit):
             _signal.signal(SIGINT, _signal.default_int_handler)
 

@@ -62,6 +62,7 @@ def print_rich(*parts: RenderableType) -> None:
     with console.capture() as capture:  # rich itself would exit with status 1 on a broken pipe
         for part in parts:
             console.print(part, markup=False, emoji=False, highlight=False)
+    # rich pads each line to the width of its widest; a file should not have these blanks.
     for line in capture.get().splitlines():
         sys.stdout.write(line.rstrip() + "\n")
 
@@ -69,6 +70,7 @@ def print_rich(*parts: RenderableType) -> None:
 def _console() -> Console:
     from rich.console import Console
 
+    # Left alone, rich obeys FORCE_COLOR and writes colours into a file.
     terminal = for_terminal()
     plain = not terminal or bool(os.environ.get("NO_COLOR"))
     return Console(

@@ -13,6 +13,7 @@ _LONGEST = 100 * 365 * 86400  # a hundred years: with more, dates leave Python's
 
 def parse_duration(text: str) -> float:
     """Return the seconds of `90d`, `24h`, `30m`, `45s` or `2w`."""
+    # [0-9], because \d also matches the digits of other scripts.
     match = re.fullmatch(r"([0-9]{1,12}(?:\.[0-9]{1,6})?)([smhdw])", text.strip())
     if match is None:
         raise argparse.ArgumentTypeError(
@@ -46,6 +47,7 @@ def timestamp(text: str | None) -> float | None:
     if text is None or not text.endswith("Z"):
         return None
     try:
+        # Up to Python 3.10 fromisoformat() does not accept "Z".
         return datetime.fromisoformat(text[:-1] + "+00:00").timestamp()
     except ValueError:
         return None
@@ -83,6 +85,7 @@ def duration_text(seconds: float | None) -> str:
     """Format a duration with about three digits: `12ms`, `1.53s`, `2m05s`, `3h07m`, `4d02h`."""
     if seconds is None:
         return "-"
+    # The limits are values that would round up to a digit more, such as 1000ms.
     if seconds < 0.9995:
         return f"{max(seconds, 0) * 1000:.0f}ms"
     if seconds < 9.995:

@@ -61,11 +61,13 @@ def print_table(columns: Sequence[Column], rows: Sequence[Sequence[Text]]) -> No
 def _fitted(columns: Sequence[Column], widths: Sequence[int], room: int) -> list[int]:
     """Return the widths of the columns: 0 for those that are left out."""
     fitted = [0 if column.falls else width for column, width in zip(columns, widths)]
+    # First, columns are left out until names have a legible width.
     names = next(number for number, column in enumerate(columns) if column.shrinks)
     fitted[names] = min(widths[names], _LEGIBLE)
     for number in sorted(range(len(columns)), key=lambda number: columns[number].goes):
         if columns[number].goes and _taken(fitted) > room:
             fitted[number] = 0
+    # Then names get what is left, up to a limit, and the last column gets the rest.
     left = room - _taken(fitted)
     longest = max(room * 2 // 5, _LEGIBLE)  # so that one endless name does not take all the room
     fitted[names] = min(widths[names], max(min(fitted[names] + left, longest), _WORTH_IT))

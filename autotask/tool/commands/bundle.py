@@ -51,6 +51,7 @@ def run(arguments: argparse.Namespace) -> None:
     """Write the bundle, and say how to turn it on."""
     folder: Path = arguments.folder.absolute()
     if folder.exists() and any(folder.iterdir()):
+        # Even with --force: what this command has not written is never deleted.
         if not (folder / _INSIDE).is_dir() or (folder / _INSIDE).is_symlink():
             raise ToolError(f"{folder} is not empty and not a bundle: choose another folder")
         if not arguments.force:
@@ -73,7 +74,7 @@ def _write(folder: Path, files: dict[str, bytes]) -> None:
         if not path.parent.exists():
             path.parent.mkdir()
             path.parent.chmod(0o755)
-        path.unlink(missing_ok=True)
+        path.unlink(missing_ok=True)  # writing to a link would change the file that it leads to
         path.write_bytes(data)
         path.chmod(0o644)
 
@@ -113,6 +114,7 @@ def _imported(node: ast.AST) -> Iterator[Path]:
     if isinstance(node, ast.Import):
         names = [alias.name for alias in node.names]
     elif isinstance(node, ast.ImportFrom):
+        # An imported name may be a module, or something in one.
         names = [f"{node.module}.{alias.name}" for alias in node.names] + [str(node.module)]
     for name in names:
         path = _PACKAGE.parent.joinpath(*name.split(".")).with_suffix(".py")

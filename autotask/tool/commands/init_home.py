@@ -36,10 +36,13 @@ def run(arguments: argparse.Namespace) -> None:
             f"other users can write to {stranger}: choose a folder that only root can write to"
         )
     homes.make_folder(path)
+    # By descriptor, so that the folder cannot be swapped between the check and the change.
     folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
         _mark_as_shared(folder, path)
         os.fchown(folder, 0, group)
+        # Sticky: users can create folders, but not remove those of others. For a group also setgid:
+        # what is created belongs to the group.
         os.fchmod(folder, 0o1777 if arguments.group is None else 0o3770)
     finally:
         os.close(folder)

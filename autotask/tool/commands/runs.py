@@ -91,6 +91,8 @@ def _records(index: Index, arguments: argparse.Namespace) -> Iterator[Record]:
     if limit is None:
         limit = TABLE_LIMIT if newest_first else 0
     where, values = filters.conditions(arguments)
+    # The newest runs have to be chosen before they are sorted. An index of the table alone answers
+    # that, so that whole rows are read only of those chosen.
     newest = f"SELECT rowid FROM run WHERE {where} ORDER BY started_at DESC, rowid DESC"
     if limit:
         newest += f" LIMIT {limit}"

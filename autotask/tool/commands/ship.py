@@ -61,6 +61,7 @@ def run(arguments: argparse.Namespace) -> None:
         remedy = f"start the Datadog Agent, {listening.WITHOUT_DATADOG}"
         raise ToolError(f"{text}: {undelivered.text(count)} still to deliver; {remedy}")
     delivered = redeliver.ship(missed, settings, notes, _PATIENCE)
+    # A second that is not over may get more lines, and Datadog keeps only one count for a second.
     if missed.catch_up():
         time.sleep(redeliver.SETTLED)
         delivered += redeliver.ship(missed, settings, notes, _PATIENCE)
@@ -133,6 +134,8 @@ class _Stop:
     """
 
     def __init__(self) -> None:
+        # A signal writes to the pipe and so wakes select(). A flag that a handler sets could be set
+        # between the check of it and the wait.
         self._reading, writing = os.pipe()
         os.set_blocking(writing, False)
         signal.set_wakeup_fd(writing)

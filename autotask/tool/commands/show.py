@@ -77,6 +77,7 @@ def _resolved(index: Index, wanted: str) -> tuple[str, int]:
         raise ToolError(f"{wanted!r} is not a run id: 4 to 16 hex digits, as in `autotask runs`")
     if user and not index.shared:
         raise ToolError(f"{wanted!r}: only runs in a shared home have a user")
+    # A range, which the index of the table answers, as it would not with LIKE; "g" follows "f".
     statement = (
         "SELECT run, owner FROM run WHERE run >= ? AND run < ? AND started_at IS NOT NULL "
         "ORDER BY run, owner"

@@ -48,6 +48,7 @@ def all_findings(environment: Environment) -> Findings:
     yield from _left_open(environment.settings)
     datagrams = list(listening.findings(environment.settings, environment.command.environ))
     yield from datagrams
+    # If nothing is listening, that alone is to be repaired first.
     if environment.settings.dogstatsd and all(finding.status == "ok" for finding in datagrams):
         yield from _env(environment.settings)
         yield from _undelivered(environment.settings)
@@ -129,6 +130,7 @@ def _agent(environment: Environment) -> Findings:
 
 def _what_bars(environment: Environment) -> tuple[str, str]:
     """Return what keeps the agent out, and what to do about it."""
+    # From what is certain to what is guessed.
     answer, command = environment.answer, environment.command
     if supported.python_verdict(answer["implementation"], answer["version"]) == "older":
         return "this Python is too old", f"use Python {supported.OLDEST_PYTHON} or newer"
@@ -210,6 +212,7 @@ def _settings(environment: Environment) -> Findings:
     for problem in environment.settings.problems:
         yield Finding("warning", "settings", f"{problem}, so it counts as unset", "correct it")
     for name in sorted(environment.command.environ):
+        # 0.85: near enough to be a typo, not another program's variable such as AUTOTASK_TOKEN.
         meant = difflib.get_close_matches(name, SETTINGS, 1, 0.85)
         if meant and name not in (*SETTINGS, PARENT, PROCESS_RUN):
             text = f"{name} is set, but nothing reads it"
@@ -283,6 +286,7 @@ def _check_writable(folder: str) -> None:
     if not os.path.isdir(existing):
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), existing)
     segment = os.path.join(folder, journal.segment(time.time()))
+    # The segment of this hour may belong to another user, if `sudo` was used in this home.
     for path in (existing, segment):
         if os.path.lexists(path) and not _may_write(path):
             read_only = os.statvfs(path).f_flag & os.ST_RDONLY

@@ -151,6 +151,7 @@ class Environment:
         except (OSError, subprocess.TimeoutExpired) as problem:
             self.problem = str(problem)
             return {}
+        # From the end: the environment's own sitecustomize may print as well.
         for text in reversed(ended.stdout.decode(errors="replace").splitlines()):
             if text.startswith(_MARK):
                 answer: dict[str, Any] = json.loads(text[len(_MARK) :])

@@ -76,6 +76,7 @@ def why_unfit(file: str, qualname: str) -> str | None:
             return f"was not found: no {word} in {file}, unless made at run time"
         if not members:
             return f"does not exist: no {word} in {file}"
+        # A name may be bound twice, as in `if` and `else`: one function among them is enough.
         node, reasons = members[-1], [_why_no_function(member) for member in members]
     return reasons[-1] if all(reasons) else None
 

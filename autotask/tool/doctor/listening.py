@@ -57,7 +57,7 @@ def knock(settings: Settings) -> str:
 def _knock_file(path: str) -> str:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as client:
         client.setblocking(False)
-        client.connect(path)
+        client.connect(path)  # fails if no process has the socket open
     return f"sent to {path}, where something is listening"
 
 
@@ -70,6 +70,7 @@ def _knock_port(host: str, port: int) -> str:
         is_local = client.getsockname()[0] == target[0]
         if not (is_local or ipaddress.ip_address(target[0]).is_loopback):
             return f"sent to {text}; whether another host is listening cannot be known"
+        # On loopback the kernel's refusal is there as soon as send() returns.
         client.send(_EMPTY_LINE)
         refused = client.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
     if refused:

@@ -66,7 +66,7 @@ def executable(path: Path, text: str) -> Path:
     return path
 
 
-def test_all_is_well_in_a_usual_environment(python: Path, home: Path) -> None:
+def test_a_usual_environment_is_ok(python: Path, home: Path) -> None:
     found = doctor(python, "nightly.py")
     assert {finding["status"] for finding in found.values()} == {"ok"}
     assert list(found) == ["command", "task", "python", "agent", "journal", "datagrams"]
@@ -75,7 +75,7 @@ def test_all_is_well_in_a_usual_environment(python: Path, home: Path) -> None:
     assert str(home) in found["journal"]["text"]
 
 
-def test_without_a_command_it_is_the_python_of_the_path(
+def test_without_a_command_it_checks_the_python_on_the_path(
     python: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", f"{python.parent}{os.pathsep}{os.environ['PATH']}")
@@ -99,7 +99,9 @@ BARRED = [
 
 
 @pytest.mark.parametrize(("line", "why"), BARRED)
-def test_says_what_keeps_the_agent_out(tmp_path: Path, python: Path, line: str, why: str) -> None:
+def test_it_says_what_keeps_the_agent_out(
+    tmp_path: Path, python: Path, line: str, why: str
+) -> None:
     ran = tmp_path / "ran"
     body = f"import os; os.mkdir({str(ran)!r})\n"
     executable(tmp_path / "isolated", f"#!{python} -I\n{body}")
@@ -159,7 +161,7 @@ NAMED = {
 }
 
 
-def test_what_is_named_as_a_function_and_is_none_is_told(python: Path, tmp_path: Path) -> None:
+def test_a_named_function_that_is_not_one_is_reported(python: Path, tmp_path: Path) -> None:
     script = write(tmp_path / "place" / "nightly.py", "raise SystemExit('executed')\n")
     write(tmp_path / "place" / "shop" / "__init__.py", "raise SystemExit('executed')\n")
     write(tmp_path / "place" / "shop" / "jobs.py", FUNCTIONS)
@@ -184,7 +186,7 @@ def test_what_is_named_as_a_function_and_is_none_is_told(python: Path, tmp_path:
     assert [one["status"] == "ok" for one in found] == [not why for why in named.values()]
 
 
-def test_functions_that_are_not_looked_up_are_told(python: Path, tmp_path: Path) -> None:
+def test_functions_that_were_not_checked_are_reported(python: Path, tmp_path: Path) -> None:
     write(tmp_path / "jobs.py", FUNCTIONS)
     found = doctor(python, "-m", "jobs", env={"AUTOTASK_FUNCTIONS": "jobs:nightly"})
     assert "is in the program itself" in found["function"]["text"]
@@ -205,7 +207,7 @@ def test_functions_that_are_not_looked_up_are_told(python: Path, tmp_path: Path)
         ("AUTO_TASK", None),
     ],
 )
-def test_a_setting_that_is_misspelt_is_told(name: str, meant: str | None, python: Path) -> None:
+def test_a_misspelt_setting_is_reported(name: str, meant: str | None, python: Path) -> None:
     found = doctor(python, env={name: "json:dumps"})
     assert found.get("settings", {}).get("remedy") == (meant and f"did you mean {meant}?")
 
@@ -222,7 +224,7 @@ def test_the_task_has_the_name_that_the_launcher_gives(python: Path, tmp_path: P
     assert found["command"]["remedy"] == "remove the quotes, or use sh -c '...'"
 
 
-def test_modules_are_looked_for_where_the_program_looks(
+def test_modules_are_searched_where_the_program_searches(
     python: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(write(tmp_path / "here" / "jobs.py", FUNCTIONS).parent)
@@ -233,7 +235,7 @@ def test_modules_are_looked_for_where_the_program_looks(
 
 @pytest.mark.parametrize("is_pex", [True, False], ids=["a PEX", "another"])
 @pytest.mark.parametrize("kind", ["archive", "folder", "folder/__main__.py"])
-def test_a_pex_file_is_told_to_start_itself_anew(
+def test_a_pex_file_is_reported_to_restart_itself(
     kind: str, is_pex: bool, python: Path, tmp_path: Path
 ) -> None:
     folder = write(tmp_path / "folder" / "__main__.py", "raise SystemExit('executed')\n").parent
@@ -248,11 +250,11 @@ def test_a_pex_file_is_told_to_start_itself_anew(
 
 
 @pytest.mark.parametrize("words", ["-W ignore -X dev x.py", "-m pkg -I", "-c I", "-", ""])
-def test_other_options_of_the_interpreter_are_no_trouble(python: Path, words: str) -> None:
+def test_other_options_of_the_interpreter_are_ok(python: Path, words: str) -> None:
     assert doctor(python, *words.split())["agent"]["status"] == "ok"
 
 
-def test_nothing_of_the_current_folder_is_imported(
+def test_nothing_is_imported_from_the_current_folder(
     python: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("json", "time", "autotask"):
@@ -264,7 +266,7 @@ def test_nothing_of_the_current_folder_is_imported(
     assert said["error"].startswith("AttributeError"), "the standard library's was told of cmd"
 
 
-def test_pythonnousersite_is_no_trouble(python: Path) -> None:
+def test_pythonnousersite_is_ok(python: Path) -> None:
     assert doctor(python, env={"PYTHONNOUSERSITE": "1"})["agent"]["status"] == "ok"
 
 
@@ -276,7 +278,7 @@ def test_an_old_python_is_not_supported(version: str) -> None:
 
 
 @pytest.mark.parametrize("version", [SUPPORTED[0], SUPPORTED[-1]])
-def test_other_supported_pythons_are_looked_into(version: str) -> None:
+def test_other_supported_pythons_are_checked(version: str) -> None:
     found = doctor(pythons(version), "x.py")
     assert found["python"]["text"].startswith(f"{version}.")
     assert found["agent"]["status"] == "ok"
@@ -291,7 +293,7 @@ OTHERS = {
 
 
 @pytest.mark.parametrize(("changes", "status", "begin", "told"), OTHERS.values(), ids=OTHERS)
-def test_no_python_is_called_tested_that_is_not(
+def test_an_untested_python_is_not_called_tested(
     changes: dict[str, str], status: str, begin: str, told: str, tmp_path: Path
 ) -> None:
     edits = " ".join(
@@ -314,7 +316,7 @@ def test_an_interpreter_that_does_not_start_is_a_problem(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("source", ["print('welcome')", "1 / 0"])
-def test_the_environments_own_sitecustomize_does_no_harm(tmp_path: Path, source: str) -> None:
+def test_the_environments_own_sitecustomize_is_ok(tmp_path: Path, source: str) -> None:
     python = environments.make(tmp_path / "venv")
     file = write(environments.site(python) / "sitecustomize.py", source)
     found = doctor(python)
@@ -323,7 +325,7 @@ def test_the_environments_own_sitecustomize_does_no_harm(tmp_path: Path, source:
     assert str(file) in found.get("sitecustomize", {}).get("text", str(file))
 
 
-def test_the_agent_of_another_copy_is_told(python: Path, tmp_path: Path) -> None:
+def test_the_agent_of_another_copy_is_reported(python: Path, tmp_path: Path) -> None:
     shutil.copytree(TEMPLATE, tmp_path / TEMPLATE.name)
     shutil.copytree(INSTALLED / "autotask", tmp_path / "autotask")
     wrapper = executable(
@@ -347,7 +349,7 @@ NO_PYTHON = [
 
 
 @pytest.mark.parametrize(("line", "status", "text"), NO_PYTHON)
-def test_says_so_where_there_is_no_python_to_look_into(
+def test_it_says_so_if_there_is_no_python_to_check(
     tmp_path: Path, line: str, status: str, text: str
 ) -> None:
     executable(tmp_path / "backup.sh", "#!/bin/sh\nset -e\nenv -i python x.py\n")
@@ -371,7 +373,7 @@ VERSIONS = [
 
 
 @pytest.mark.parametrize("words", ["supervisord -n", "-m yacron -c jobs.yaml", "nightly.py"])
-def test_a_scheduler_is_known_as_one(words: str, python: Path, tmp_path: Path) -> None:
+def test_a_scheduler_is_recognized(words: str, python: Path, tmp_path: Path) -> None:
     executable(tmp_path / "supervisord", f"#!{python}\n")
     command = [str(tmp_path / word) if word == "supervisord" else word for word in words.split()]
     found = doctor(*command) if words[:2] == "su" else doctor(python, *command)
@@ -388,19 +390,19 @@ def test_frameworks_are_found_with_their_versions(
     assert text in found[name]["text"]
 
 
-def test_a_framework_that_is_turned_off_is_told(python: Path, tmp_path: Path) -> None:
+def test_a_framework_that_is_turned_off_is_reported(python: Path, tmp_path: Path) -> None:
     environments.install(tmp_path, "click", "8.1.7")
     env = {"PYTHONPATH": str(tmp_path), "AUTOTASK_FRAMEWORKS": "-click"}
     assert "turned off by AUTOTASK_FRAMEWORKS" in doctor(python, env=env)["click"]["text"]
 
 
-def test_settings_that_are_bad_count_as_unset(python: Path) -> None:
+def test_bad_settings_are_reported(python: Path) -> None:
     found = doctor(python, env={"AUTOTASK_EVENTS": "maybe"})
     assert found["settings"]["status"] == "warning"
     assert "AUTOTASK_EVENTS" in found["settings"]["text"]
 
 
-def test_settings_that_the_command_itself_makes_are_read(python: Path) -> None:
+def test_settings_made_by_the_command_itself_are_read(python: Path) -> None:
     found = doctor("/usr/bin/env", "AUTOTASK_EVENTS=maybe", python)
     assert "AUTOTASK_EVENTS" in found["settings"]["text"]
 
@@ -418,12 +420,12 @@ def test_a_switch_that_is_off_is_a_warning(python: Path) -> None:
     assert (found["status"], "standard error" in found["text"]) == ("ok", True)
 
 
-def test_the_doctor_makes_nothing(python: Path, home: Path) -> None:
+def test_the_doctor_writes_nothing(python: Path, home: Path) -> None:
     doctor(python, env={"AUTOTASK_PROCESS": "1"})
     assert not home.exists()
 
 
-def test_a_home_that_is_no_folder_is_a_problem(python: Path, home: Path) -> None:
+def test_a_home_that_is_not_a_folder_is_a_problem(python: Path, home: Path) -> None:
     home.write_text("")
     assert "Not a directory" in doctor(python, status=1)["journal"]["text"]
 
@@ -441,7 +443,7 @@ def test_a_journal_that_cannot_be_written_is_a_problem(python: Path, home: Path,
     assert "AUTOTASK_HOME" in found["journal"]["remedy"]
 
 
-def test_runs_that_dead_processes_have_left_open_are_told(python: Path, home: Path) -> None:
+def test_runs_left_open_by_dead_processes_are_reported(python: Path, home: Path) -> None:
     pid, identity = dead_process()
     leave_mark(
         Journal(str(home)), f"{pid}-{'a' * 16}", identity, pid, os.uname().nodename, "b" * 16
@@ -451,7 +453,7 @@ def test_runs_that_dead_processes_have_left_open_are_told(python: Path, home: Pa
     assert found["runs"]["text"].startswith("1 dead process")
 
 
-def test_what_the_agent_has_missed_is_told_once_it_listens(
+def test_what_the_agent_has_missed_is_reported_once_it_is_listening(
     python: Path, book: Book, datagrams: Datagrams
 ) -> None:
     assert "delivery" not in doctor(python)
@@ -475,22 +477,20 @@ def listening(path: Path) -> socket.socket:
     return one
 
 
-def test_datagrams_that_somebody_listens_for_are_well(python: Path, datagrams: Datagrams) -> None:
+def test_datagrams_are_ok_if_something_is_listening(python: Path, datagrams: Datagrams) -> None:
     assert "something is listening" in doctor(python)["datagrams"]["text"]
     assert {*datagrams.received()} == {b"\n"}  # which means nothing to an Agent
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
-def test_a_port_that_nobody_listens_at_is_a_problem_where_it_was_named(
-    python: Path, host: str
-) -> None:
+def test_a_configured_port_without_a_listener_is_a_problem(python: Path, host: str) -> None:
     named = {"DD_DOGSTATSD_URL": f"udp://{host}:{closed_port()}"}
     found = doctor(python, env=named, status=1)["datagrams"]
     assert "Connection refused" in found["text"]
     assert "DD_DOGSTATSD_URL" in found["remedy"]
 
 
-def test_nobody_at_the_usual_place_is_no_problem(python: Path) -> None:
+def test_no_listener_at_the_default_address_is_not_a_problem(python: Path) -> None:
     found = doctor(python, env={"DD_DOGSTATSD_URL": None})["datagrams"]
     assert found["status"] != "problem"
     if found["status"] == "warning":
@@ -498,7 +498,7 @@ def test_nobody_at_the_usual_place_is_no_problem(python: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["AUTOTASK_DOGSTATSD", "DD_DOGSTATSD_DISABLE"])
-def test_without_datadog_all_is_well(name: str, python: Path, book: Book) -> None:
+def test_without_datadog_all_is_ok(name: str, python: Path, book: Book) -> None:
     book.run(unsent=True)
     off = {name: "0" if name.startswith("AUTOTASK") else "true", "DD_ENV": None}
     found = doctor(python, env=off)
@@ -518,7 +518,7 @@ ENVIRONMENTS: list[tuple[dict[str, str | None], bool]] = [
 
 
 @pytest.mark.parametrize(("env", "is_told"), ENVIRONMENTS)
-def test_it_says_that_no_environment_is_named(
+def test_a_missing_environment_name_is_reported(
     env: dict[str, str | None], is_told: bool, python: Path
 ) -> None:
     found = doctor(python, env={"DD_ENV": None, **env}, status=int("DD_DOGSTATSD_URL" in env))
@@ -530,7 +530,7 @@ def test_a_name_that_does_not_resolve_is_a_problem(python: Path) -> None:
     assert "agent.invalid" in doctor(python, env=named, status=1)["datagrams"]["text"]
 
 
-def test_of_another_host_nothing_is_known(python: Path) -> None:
+def test_it_cannot_know_whether_another_host_is_listening(python: Path) -> None:
     found = doctor(python, env={"DD_DOGSTATSD_URL": "udp://192.0.2.1"})["datagrams"]
     assert (found["status"], "cannot be known" in found["text"]) == ("ok", True)
 
@@ -583,7 +583,7 @@ def test_lines_have_their_colours_on_a_terminal(python: Path) -> None:
     assert "\x1b" not in on_terminal("doctor", "--", str(python), NO_COLOR="1")
 
 
-def test_hostile_names_can_do_nothing_to_a_terminal(tmp_path: Path) -> None:
+def test_hostile_names_cannot_control_the_terminal(tmp_path: Path) -> None:
     ended = autotask("doctor", "--", "\x1b[2Jno")
     assert ended.status == 1
     assert "\x1b" not in ended.stdout

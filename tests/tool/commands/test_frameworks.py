@@ -33,7 +33,7 @@ def frameworks(*words: str | Path, **env: str) -> dict[str, Any]:
     return found
 
 
-def test_all_that_is_supported_is_named_with_its_versions(python: Path) -> None:
+def test_everything_supported_is_listed_with_its_versions(python: Path) -> None:
     found = frameworks(python)
     assert [one["name"] for one in found["frameworks"]] == [*FRAMEWORKS, "function", "process"]
     click = found["frameworks"][0]
@@ -65,7 +65,7 @@ def test_the_first_one_on_the_path_counts(python: Path, tmp_path: Path) -> None:
     assert found["frameworks"][0]["found"] == "8.0.1"
 
 
-def test_what_is_damaged_or_half_removed_is_left_out(python: Path) -> None:
+def test_damaged_and_half_removed_distributions_are_left_out(python: Path) -> None:
     site = environments.site(python)
     environments.install(site, "click", "8.1.7")
     for name, data in {"doit": None, "invoke": b"\xff\xfe", "typer": b"\0"}.items():
@@ -103,9 +103,7 @@ def test_a_plugin_is_shown_and_used_by_autotask_run_from_then_on(
     assert [run["task"] for run in runs(home) if run["framework"] == "cmd"] == ["greet"] * 3
 
 
-def test_a_script_of_the_environment_gets_its_plugins_another_one_does_not(
-    python: Path, tmp_path: Path
-) -> None:
+def test_only_scripts_of_the_environment_get_its_plugins(python: Path, tmp_path: Path) -> None:
     environments.install_example(environments.site(python))
     frameworks(python)
     tell = "import os; print(os.environ.get('AUTOTASK_PLUGINS'))\n"
@@ -152,7 +150,7 @@ def test_an_entry_point_that_cannot_be_read_is_left_out(
 
 
 @pytest.mark.parametrize("garbage", [b"", b"\xff\xfe\t\n\t\t\t\n\0", b"no tab"])
-def test_a_damaged_memory_keeps_no_command_from_running(
+def test_a_damaged_list_of_plugins_keeps_no_command_from_running(
     python: Path, home: Path, garbage: bytes
 ) -> None:
     home.mkdir()
@@ -168,7 +166,7 @@ def test_a_damaged_memory_keeps_no_command_from_running(
         (["sh", "-c", "exit 3"], "sh: not Python, so only the process as a whole is recorded"),
     ],
 )
-def test_without_a_python_it_says_so_in_a_line(words: list[str], said: str) -> None:
+def test_without_a_python_it_says_so_in_one_line(words: list[str], said: str) -> None:
     ended = autotask("frameworks", "--", *words)
     assert (ended.status, ended.stdout, ended.stderr) == (1, "", f"autotask: {said}\n")
 

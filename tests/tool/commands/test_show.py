@@ -18,7 +18,7 @@ def details(run: str) -> dict[str, str]:
     return dict(re.split(r" {2,}", line, maxsplit=1) for line in above.splitlines())
 
 
-def test_all_that_is_known_of_a_run_is_shown(book: Book) -> None:
+def test_all_that_is_known_about_a_run_is_shown(book: Book) -> None:
     outer = book.run("nightly.py", "process", ago=90)
     run = book.run(
         "db.migrate",
@@ -74,7 +74,7 @@ def test_a_nested_failure_names_its_cause(book: Book) -> None:
     assert details(outer.id)["caused by"] == f"{inner.id} db.migrate"
 
 
-def test_the_runs_under_it_hang_in_a_tree_oldest_first(book: Book) -> None:
+def test_the_runs_under_it_are_drawn_as_a_tree_oldest_first(book: Book) -> None:
     top = book.run("top", ago=100)
     first = book.run("first", ago=90, parent=top)
     book.run("second", ago=80, parent=top, outcome=failure("exit", exit_code=3))
@@ -114,7 +114,7 @@ def test_runs_that_are_each_others_parents_end_the_tree(book: Book) -> None:
     assert answer("show", one.id).count("other  running") == 1
 
 
-def test_the_first_digits_of_a_run_will_do(book: Book) -> None:
+def test_the_first_digits_of_a_run_are_enough(book: Book) -> None:
     run = book.run()
     for digits in (run.id, run.id[:8], run.id[:4], run.id.upper()):
         assert details(digits)["run"] == run.id
@@ -130,7 +130,7 @@ def test_the_first_digits_of_a_run_will_do(book: Book) -> None:
         ("abcd", "abcd is ambiguous: abcd000000000001, abcd000000000002"),
     ],
 )
-def test_what_is_no_run_is_said_in_a_line(book: Book, wanted: str, expected: str) -> None:
+def test_a_wrong_run_id_is_an_error_in_one_line(book: Book, wanted: str, expected: str) -> None:
     for number in (1, 2):
         book.line(
             f'{{"event":"started","run":"abcd00000000000{number}",'
