@@ -46,8 +46,8 @@ def bundle(folder: Path, *options: str, python: Path | str = PYTHON, path: str =
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Make one bundle for all tests that only use it."""
     folder = tmp_path_factory.mktemp("made") / "autotask"
-    done = bundle(folder)
-    assert (done.status, done.stderr) == (0, "")
+    ended = bundle(folder)
+    assert (ended.status, ended.stderr) == (0, "")
     return folder
 
 
@@ -106,9 +106,9 @@ def test_it_holds_nothing_of_the_tool(made: Path) -> None:
 
 
 def test_it_says_how_large_it_is_and_how_to_turn_it_on(tmp_path: Path) -> None:
-    done = bundle(tmp_path / "it's here")
-    assert done.status == 0
-    first, second = done.stdout.splitlines()
+    ended = bundle(tmp_path / "it's here")
+    assert ended.status == 0
+    first, second = ended.stdout.splitlines()
     assert first.startswith(f"{len(files_in(tmp_path))} files, ")
     shell = f"{second}; echo $PYTHONPATH"
     assert run_program("sh", "-c", shell, under="bare").stdout == f"{tmp_path}/it's here\n"
@@ -136,9 +136,9 @@ def test_a_folder_that_is_not_a_bundle_is_left_alone(
     options: tuple[str, ...], tmp_path: Path
 ) -> None:
     write(tmp_path / "sitecustomize.py", "mine")
-    done = bundle(tmp_path, *options)
-    assert (done.status, done.stdout) == (1, "")
-    assert done.stderr == (
+    ended = bundle(tmp_path, *options)
+    assert (ended.status, ended.stdout) == (1, "")
+    assert ended.stderr == (
         f"autotask: {tmp_path} is not empty and not a bundle: choose another folder\n"
     )
     assert files_in(tmp_path) == {"sitecustomize.py": b"mine"}
@@ -146,9 +146,9 @@ def test_a_folder_that_is_not_a_bundle_is_left_alone(
 
 def test_a_bundle_is_replaced_only_when_forced(tmp_path: Path) -> None:
     write(tmp_path / "autotask.d" / "agent.py", "old")
-    done = bundle(tmp_path)
-    assert (done.status, done.stdout) == (1, "")
-    assert done.stderr == f"autotask: {tmp_path} is already a bundle; use --force to replace it\n"
+    ended = bundle(tmp_path)
+    assert (ended.status, ended.stdout) == (1, "")
+    assert ended.stderr == f"autotask: {tmp_path} is already a bundle; use --force to replace it\n"
     assert files_in(tmp_path) == {"autotask.d/agent.py": b"old"}
 
 
@@ -165,8 +165,8 @@ def test_force_replaces_an_existing_bundle_and_nothing_else(tmp_path: Path, made
 @pytest.mark.parametrize("version", NEWEST_AND_OLDEST)
 def test_each_python_writes_the_same_bundle(version: str, tmp_path: Path, made: Path) -> None:
     path = only_wrapt(tmp_path / "site")
-    done = bundle(tmp_path / "made", python=pythons(version), path=str(path))
-    assert (done.status, done.stderr) == (0, "")
+    ended = bundle(tmp_path / "made", python=pythons(version), path=str(path))
+    assert (ended.status, ended.stderr) == (0, "")
     assert files_in(tmp_path / "made") == files_in(made)
 
 

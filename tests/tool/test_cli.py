@@ -56,9 +56,9 @@ def test_a_usage_error_is_one_line_and_status_2(words: str, named: str) -> None:
 
 @pytest.mark.parametrize("command", ["", *SUBCOMMANDS])
 def test_the_help_has_examples(command: str) -> None:
-    found = answer(*command.split(), "--help")
-    assert f"usage: autotask {command}" in found
-    examples = found.partition("examples:\n")[2].splitlines()
+    printed = answer(*command.split(), "--help")
+    assert f"usage: autotask {command}" in printed
+    examples = printed.partition("examples:\n")[2].splitlines()
     assert examples
     assert all(line.startswith(f"  autotask {command}") for line in examples)
 
@@ -89,9 +89,9 @@ print("loaded:", *loaded)
 def test_a_command_imports_no_other_subcommand(command: str, book: Book) -> None:
     book.run()
     for words in ([*command.split(), "--help"], command.split()):
-        done = run_program("-c", TELL_SUBCOMMANDS, *words, under="bare")
-        loaded = done.stdout.splitlines()[-1].split()[1:]
-        assert loaded == [command.replace("-", "_")] * bool(command), done.stderr
+        ended = run_program("-c", TELL_SUBCOMMANDS, *words, under="bare")
+        loaded = ended.stdout.splitlines()[-1].split()[1:]
+        assert loaded == [command.replace("-", "_")] * bool(command), ended.stderr
 
 
 def test_each_module_of_a_subcommand_has_its_entry_in_the_help() -> None:
@@ -131,15 +131,15 @@ def test_without_a_home_folder_the_error_is_one_line() -> None:
         "pwd.getpwuid = unknown\n"
         "from autotask.tool.cli import main\nsys.exit(main(['runs']))"
     )
-    done = subprocess.run(
+    ended = subprocess.run(
         [sys.executable, "-c", code],
         env=environment(env=nobody),
         capture_output=True,
         text=True,
         check=False,
     )
-    assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == "autotask: no home folder is known: set AUTOTASK_HOME\n"
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert ended.stderr == "autotask: no home folder is known: set AUTOTASK_HOME\n"
 
 
 def test_an_unreadable_journal_is_an_error_in_one_line(book: Book, home: Path) -> None:
@@ -159,9 +159,9 @@ UNREADABLE = [
 
 
 @pytest.mark.parametrize("command", ["runs", "tasks", "show 2f9c41d0", "prune"])
-@pytest.mark.parametrize(("what", "said"), UNREADABLE)
+@pytest.mark.parametrize(("what", "message"), UNREADABLE)
 def test_an_unreadable_home_is_not_taken_for_one_without_runs(
-    home: Path, command: str, what: str, said: str
+    home: Path, command: str, what: str, message: str
 ) -> None:
     if what == "a file":
         home.touch()
@@ -173,7 +173,7 @@ def test_an_unreadable_home_is_not_taken_for_one_without_runs(
             home.chmod(0)
     ended = autotask(*command.split(), preexec_fn=obey_modes)
     assert (ended.status, ended.stdout) == (1, "")
-    assert ended.stderr == f"autotask: {said.format(home=home)}\n"
+    assert ended.stderr == f"autotask: {message.format(home=home)}\n"
 
 
 @pytest.mark.parametrize(
@@ -204,9 +204,9 @@ def test_json_is_one_array_of_the_lines_of_jsonl(book: Book, words: str) -> None
             book.run("ü\n", ago=100)
             book.run("other", ago=200)
         lines = answer(words, "--format", "jsonl").splitlines()
-        found = json.loads(answer(words, "--format", "json"))
-        assert found == [json.loads(line) for line in lines]
-        assert bool(found) == bool(count)
+        printed = json.loads(answer(words, "--format", "json"))
+        assert printed == [json.loads(line) for line in lines]
+        assert bool(printed) == bool(count)
 
 
 ONE_DOCUMENT = [
@@ -237,28 +237,31 @@ def test_commands_that_ask_datadog_accept_jsonl_as_well(words: str) -> None:
 def test_a_full_disk_under_the_output_is_an_error_in_one_line(book: Book, words: str) -> None:
     book.run()
     with Path("/dev/full").open("w") as full:
-        done = subprocess.run(
+        ended = subprocess.run(
             [*COMMAND, *words.split()], stdout=full, stderr=subprocess.PIPE, text=True, check=False
         )
-    assert (done.returncode, done.stderr) == (1, "autotask: No space left on device\n")
+    assert (ended.returncode, ended.stderr) == (1, "autotask: No space left on device\n")
 
 
 def test_an_unwritable_standard_error_changes_nothing_else(book: Book) -> None:
     book.run("runs", ago=3 * DAY, outcome=None)
-    for words, status, said in (("prune --max-size 10", 0, "dropped 0 runs"), ("show 0123", 1, "")):
+    for words, status, message in (
+        ("prune --max-size 10", 0, "dropped 0 runs"),
+        ("show 0123", 1, ""),
+    ):
         with Path("/dev/full").open("w") as full:
-            done = subprocess.run(
+            ended = subprocess.run(
                 [*COMMAND, *words.split()], stdout=subprocess.PIPE, stderr=full, check=False
             )
-        assert done.returncode == status
-        assert done.stdout.decode().startswith(said)
+        assert ended.returncode == status
+        assert ended.stdout.decode().startswith(message)
 
 
 def test_a_time_zone_that_python_refuses_counts_as_utc(book: Book) -> None:
     run = book.run(ago=3 * DAY)
     for words, zone in (("runs", "XXX24"), (f"show {run.id}", "<+2459>-24:59:59")):
-        told = [answer(*words.split(), env={"TZ": name}) for name in (zone, "UTC")]
-        assert told[0] == told[1]
+        answers = [answer(*words.split(), env={"TZ": name}) for name in (zone, "UTC")]
+        assert answers[0] == answers[1]
 
 
 @pytest.mark.parametrize("form", ["table", "jsonl", "csv"])
@@ -310,8 +313,8 @@ def test_a_table_leaves_out_columns_in_a_narrow_terminal(
 ) -> None:
     book.run("shop.orders.fetch", ago=3 * DAY)
     book.run("shop.orders.ship", outcome=failure("signal", signal="SIGKILL"))
-    found, *rows = rows_on_terminal(command, columns=columns)
-    assert found.split() == heads.split()
+    printed, *rows = rows_on_terminal(command, columns=columns)
+    assert printed.split() == heads.split()
     assert all(len(row) <= columns for row in rows)
     assert all(
         any(name in row for row in rows) for name in ("shop.orders.fetch", "shop.orders.ship")
@@ -374,11 +377,11 @@ def test_text_from_tasks_cannot_control_the_terminal(book: Book, words: str) -> 
     outer = book.run(HOSTILE, HOSTILE, outcome=failure("exception", error=error))
     book.run(HOSTILE, HOSTILE, parent=outer, outcome=failure("exit", exit_code=1, error=error))
     arguments = [*words.split(), *([outer.id] if words == "show" else [])]
-    found = answer(*arguments)
-    bad = {letter for letter in found if not letter.isprintable()} - {"\n"}
+    printed = answer(*arguments)
+    bad = {letter for letter in printed if not letter.isprintable()} - {"\n"}
     assert bad == set()
     if "format" not in words:
-        assert "x\\x1b]0;owned\\x07\\x1b[2J\\r\\n\\x9b31m\\u202e[bold]:boom:" in found
+        assert "x\\x1b]0;owned\\x07\\x1b[2J\\r\\n\\x9b31m\\u202e[bold]:boom:" in printed
 
 
 def test_an_error_message_cannot_control_the_terminal(book: Book) -> None:

@@ -57,15 +57,15 @@ def test_ctrl_c_kills_a_command_by_the_signal_at_any_moment(book: Book) -> None:
     if len(COMMAND) > 1:
         pytest.skip("no script")
     book.run()
-    done = subprocess.run(
+    ended = subprocess.run(
         [sys.executable, "-c", STRIKES, COMMAND[0], str(MOMENTS)],
         env=environment(),
         capture_output=True,
         text=True,
         check=True,
     )
-    assert done.stderr == ""
-    assert done.stdout.split() == ["0", "0", *[str(int(signal.SIGINT))] * MOMENTS]
+    assert ended.stderr == ""
+    assert ended.stdout.split() == ["0", "0", *[str(int(signal.SIGINT))] * MOMENTS]
 
 
 IN_A_BAR = """
@@ -94,11 +94,11 @@ def test_ctrl_c_stays_ignored_if_it_was_ignored_at_the_start(book: Book) -> None
         "runs.run = lambda _: print(os.kill(os.getpid(), signal.SIGINT))\n"
         "sys.exit(cli.main(['runs']))"
     )
-    done = subprocess.run(
+    ended = subprocess.run(
         [sys.executable, "-c", code],
         env=environment(),
         capture_output=True,
         check=True,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN),
     )
-    assert done.stdout == b"None\n"
+    assert ended.stdout == b"None\n"

@@ -49,16 +49,16 @@ def doctor(
     """Ask the doctor about a command; return the last finding of each kind."""
     ended = autotask("doctor", "--format", "json", "--", *map(str, words), env=env, **options)
     assert (ended.status, ended.stderr) == (status, ""), ended.stdout
-    said = json.loads(ended.stdout)
-    assert said["ok"] == (status == 0)
-    assert said["command"] == [str(word) for word in words]
-    for finding in said["findings"]:
+    report = json.loads(ended.stdout)
+    assert report["ok"] == (status == 0)
+    assert report["command"] == [str(word) for word in words]
+    for finding in report["findings"]:
         assert finding["status"] in ("ok", "warning", "problem")
         assert "\n" not in finding["text"] + finding["remedy"]
         if finding["status"] == "problem":
             assert finding["remedy"], finding
-    assert (status == 1) == any(one["status"] == "problem" for one in said["findings"])
-    return {finding["check"]: finding for finding in said["findings"]}
+    assert (status == 1) == any(finding["status"] == "problem" for finding in report["findings"])
+    return {finding["check"]: finding for finding in report["findings"]}
 
 
 def executable(path: Path, text: str) -> Path:
@@ -67,21 +67,21 @@ def executable(path: Path, text: str) -> Path:
 
 
 def test_a_usual_environment_is_ok(python: Path, home: Path) -> None:
-    found = doctor(python, "nightly.py")
-    assert {finding["status"] for finding in found.values()} == {"ok"}
-    assert list(found) == ["command", "task", "python", "agent", "journal", "datagrams"]
-    assert str(python.parent.parent) in found["python"]["text"]
-    assert str(INSTALLED) in found["agent"]["text"]
-    assert str(home) in found["journal"]["text"]
+    findings = doctor(python, "nightly.py")
+    assert {finding["status"] for finding in findings.values()} == {"ok"}
+    assert list(findings) == ["command", "task", "python", "agent", "journal", "datagrams"]
+    assert str(python.parent.parent) in findings["python"]["text"]
+    assert str(INSTALLED) in findings["agent"]["text"]
+    assert str(home) in findings["journal"]["text"]
 
 
 def test_without_a_command_it_checks_the_python_on_the_path(
     python: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", f"{python.parent}{os.pathsep}{os.environ['PATH']}")
-    said = json.loads(answer("doctor", "--format", "json"))
-    assert said["command"] == ["python3"]
-    assert said["findings"][0]["text"] == str(python.with_name("python3"))
+    report = json.loads(answer("doctor", "--format", "json"))
+    assert report["command"] == ["python3"]
+    assert report["findings"][0]["text"] == str(python.with_name("python3"))
 
 
 BARRED = [
@@ -112,9 +112,9 @@ def test_it_says_what_keeps_the_agent_out(
         ("isolating", f"{python} -I"),
     ):
         executable(tmp_path / name / "python", f'#!/bin/sh\nexec {words} "$@"\n')
-    found = doctor(*line.format(python=python, tmp=tmp_path).split(), status=1)
-    assert found["agent"]["status"] == "problem"
-    assert why.format(tmp=tmp_path) in found["agent"]["text"]
+    findings = doctor(*line.format(python=python, tmp=tmp_path).split(), status=1)
+    assert findings["agent"]["status"] == "problem"
+    assert why.format(tmp=tmp_path) in findings["agent"]["text"]
     assert not ran.exists(), "the command was started"
 
 
@@ -180,20 +180,28 @@ def test_a_named_function_that_is_not_one_is_reported(python: Path, tmp_path: Pa
         named[name] = " is in the program itself, which is not imported"
     named.update(dict.fromkeys(("json:dumps", "time:sleep"), ""))
     words = ("doctor", "--format", "json", "--", str(python), str(script))
-    said = answer(*words, env={"AUTOTASK_FUNCTIONS": ",".join(named)})
-    found = [one for one in json.loads(said)["findings"] if one["check"] == "function"]
-    assert [one["text"] for one in found] == [target + why for target, why in named.items()]
-    assert [one["status"] == "ok" for one in found] == [not why for why in named.values()]
+    report = answer(*words, env={"AUTOTASK_FUNCTIONS": ",".join(named)})
+    findings = [
+        finding for finding in json.loads(report)["findings"] if finding["check"] == "function"
+    ]
+    assert [finding["text"] for finding in findings] == [
+        target + why for target, why in named.items()
+    ]
+    assert [finding["status"] == "ok" for finding in findings] == [
+        not why for why in named.values()
+    ]
 
 
 def test_functions_that_were_not_checked_are_reported(python: Path, tmp_path: Path) -> None:
     write(tmp_path / "jobs.py", FUNCTIONS)
-    found = doctor(python, "-m", "jobs", env={"AUTOTASK_FUNCTIONS": "jobs:nightly"})
-    assert "is in the program itself" in found["function"]["text"]
+    findings = doctor(python, "-m", "jobs", env={"AUTOTASK_FUNCTIONS": "jobs:nightly"})
+    assert "is in the program itself" in findings["function"]["text"]
     for words in (["sh", "-c", "exit 3"], [python, "-I", "x.py"]):
-        found = doctor(*words, status=int("-I" in words), env={"AUTOTASK_FUNCTIONS": "jobs:typo"})
-        assert found["function"]["status"] == "warning"
-        assert "was not checked" in found["function"]["text"]
+        findings = doctor(
+            *words, status=int("-I" in words), env={"AUTOTASK_FUNCTIONS": "jobs:typo"}
+        )
+        assert findings["function"]["status"] == "warning"
+        assert "was not checked" in findings["function"]["text"]
 
 
 @pytest.mark.parametrize(
@@ -208,8 +216,8 @@ def test_functions_that_were_not_checked_are_reported(python: Path, tmp_path: Pa
     ],
 )
 def test_a_misspelt_setting_is_reported(name: str, meant: str | None, python: Path) -> None:
-    found = doctor(python, env={name: "json:dumps"})
-    assert found.get("settings", {}).get("remedy") == (meant and f"did you mean {meant}?")
+    findings = doctor(python, env={name: "json:dumps"})
+    assert findings.get("settings", {}).get("remedy") == (meant and f"did you mean {meant}?")
 
 
 def test_the_task_has_the_name_that_the_launcher_gives(python: Path, tmp_path: Path) -> None:
@@ -219,9 +227,9 @@ def test_the_task_has_the_name_that_the_launcher_gives(python: Path, tmp_path: P
     ):
         assert doctor(*words)["task"]["text"] == name
         assert doctor(*words, env={"AUTOTASK_NAME": "mine"})["task"]["text"] == "mine"
-    found = doctor("backup --key secret", status=1)
-    assert found["task"]["text"] == "backup"
-    assert found["command"]["remedy"] == "remove the quotes, or use sh -c '...'"
+    findings = doctor("backup --key secret", status=1)
+    assert findings["task"]["text"] == "backup"
+    assert findings["command"]["remedy"] == "remove the quotes, or use sh -c '...'"
 
 
 def test_modules_are_searched_where_the_program_searches(
@@ -229,8 +237,8 @@ def test_modules_are_searched_where_the_program_searches(
 ) -> None:
     monkeypatch.chdir(write(tmp_path / "here" / "jobs.py", FUNCTIONS).parent)
     for words in (["-m", "other"], ["-c", "import jobs"]):
-        found = doctor(python, *words, env={"AUTOTASK_FUNCTIONS": "jobs:nightly=night"})
-        assert found["function"]["text"] == "jobs:nightly as night"
+        findings = doctor(python, *words, env={"AUTOTASK_FUNCTIONS": "jobs:nightly=night"})
+        assert findings["function"]["text"] == "jobs:nightly as night"
 
 
 @pytest.mark.parametrize("is_pex", [True, False], ids=["a PEX", "another"])
@@ -242,11 +250,11 @@ def test_a_pex_file_is_reported_to_restart_itself(
     if is_pex:
         write(folder / "PEX-INFO", "{}")
     zipapp.create_archive(folder, tmp_path / "archive", interpreter=str(python))
-    found = doctor(python, tmp_path / kind, status=1 if is_pex else 0)
+    findings = doctor(python, tmp_path / kind, status=1 if is_pex else 0)
     if is_pex:
         text = f"the PEX file {tmp_path / kind} restarts itself with -I"
-        assert found["agent"]["text"] == f"does not stay: {text}"
-    assert list(found) == ["command", "task", "python", "agent", "journal", "datagrams"]
+        assert findings["agent"]["text"] == f"does not stay: {text}"
+    assert list(findings) == ["command", "task", "python", "agent", "journal", "datagrams"]
 
 
 @pytest.mark.parametrize("words", ["-W ignore -X dev x.py", "-m pkg -I", "-c I", "-", ""])
@@ -262,8 +270,8 @@ def test_nothing_is_imported_from_the_current_folder(
     monkeypatch.chdir(tmp_path)
     environment = Environment([str(python)])
     assert environment.answer["agent"]
-    said = environment.try_plugin(Plugin("cmd", "shlex:split", "plugin", "1"))
-    assert said["error"].startswith("AttributeError"), "the standard library's was told of cmd"
+    report = environment.try_plugin(Plugin("cmd", "shlex:split", "plugin", "1"))
+    assert report["error"].startswith("AttributeError"), "the standard library's was told of cmd"
 
 
 def test_pythonnousersite_is_ok(python: Path) -> None:
@@ -272,16 +280,16 @@ def test_pythonnousersite_is_ok(python: Path) -> None:
 
 @pytest.mark.parametrize("version", ["2.7", "3.6", "3.7", "3.8"])
 def test_an_old_python_is_not_supported(version: str) -> None:
-    found = doctor(pythons(version), "x.py", status=1)
-    assert found["python"]["text"].startswith(f"cpython {version}.")
-    assert "too old" in found["agent"]["text"]
+    findings = doctor(pythons(version), "x.py", status=1)
+    assert findings["python"]["text"].startswith(f"cpython {version}.")
+    assert "too old" in findings["agent"]["text"]
 
 
 @pytest.mark.parametrize("version", [SUPPORTED[0], SUPPORTED[-1]])
 def test_other_supported_pythons_are_checked(version: str) -> None:
-    found = doctor(pythons(version), "x.py")
-    assert found["python"]["text"].startswith(f"{version}.")
-    assert found["agent"]["status"] == "ok"
+    findings = doctor(pythons(version), "x.py")
+    assert findings["python"]["text"].startswith(f"{version}.")
+    assert findings["agent"]["status"] == "ok"
 
 
 OTHERS = {
@@ -292,37 +300,37 @@ OTHERS = {
 }
 
 
-@pytest.mark.parametrize(("changes", "status", "begin", "told"), OTHERS.values(), ids=OTHERS)
+@pytest.mark.parametrize(("changes", "status", "begin", "text"), OTHERS.values(), ids=OTHERS)
 def test_an_untested_python_is_not_called_tested(
-    changes: dict[str, str], status: str, begin: str, told: str, tmp_path: Path
+    changes: dict[str, str], status: str, begin: str, text: str, tmp_path: Path
 ) -> None:
     edits = " ".join(
         f"""-e 's/"{field}": "[^"]*"/"{field}": "{value}"/'""" for value, field in changes.items()
     )
     other = executable(tmp_path / "python", f'#!/bin/sh\n{PYTHON} "$@" | sed {edits}\n')
-    found = doctor(other, status=int(status == "problem"))["python"]
-    assert (found["status"], found["text"].startswith(begin)) == (status, True), found
-    assert told in found["text"]
-    said = autotask("frameworks", "--format", "json", "--", str(other)).stdout
+    findings = doctor(other, status=int(status == "problem"))["python"]
+    assert (findings["status"], findings["text"].startswith(begin)) == (status, True), findings
+    assert text in findings["text"]
+    report = autotask("frameworks", "--format", "json", "--", str(other)).stdout
     wanted = {"ok": "supported", "warning": "newer", "problem": "unknown"}
-    assert json.loads(said)["python"]["status"] == wanted[status]
+    assert json.loads(report)["python"]["status"] == wanted[status]
 
 
 def test_an_interpreter_that_does_not_start_is_a_problem(tmp_path: Path) -> None:
     broken = executable(tmp_path / "python", "#!/bin/sh\necho no library >&2\nexit 3\n")
-    found = doctor(broken, status=1)
-    assert "failed (no library)" in found["python"]["text"]
-    assert "agent" not in found
+    findings = doctor(broken, status=1)
+    assert "failed (no library)" in findings["python"]["text"]
+    assert "agent" not in findings
 
 
 @pytest.mark.parametrize("source", ["print('welcome')", "1 / 0"])
 def test_the_environments_own_sitecustomize_is_ok(tmp_path: Path, source: str) -> None:
     python = environments.make(tmp_path / "venv")
     file = write(environments.site(python) / "sitecustomize.py", source)
-    found = doctor(python)
-    assert found["agent"]["status"] == "ok"
-    assert ("sitecustomize" in found) == (source != "1 / 0")
-    assert str(file) in found.get("sitecustomize", {}).get("text", str(file))
+    findings = doctor(python)
+    assert findings["agent"]["status"] == "ok"
+    assert ("sitecustomize" in findings) == (source != "1 / 0")
+    assert str(file) in findings.get("sitecustomize", {}).get("text", str(file))
 
 
 def test_the_agent_of_another_copy_is_reported(python: Path, tmp_path: Path) -> None:
@@ -332,9 +340,9 @@ def test_the_agent_of_another_copy_is_reported(python: Path, tmp_path: Path) -> 
         tmp_path / "bin" / "python",
         f'#!/bin/sh\nPYTHONPATH={tmp_path / TEMPLATE.name} exec {python} "$@"\n',
     )
-    found = doctor(wrapper)
-    assert found["agent"]["status"] == "warning"
-    assert str(tmp_path) in found["agent"]["text"]
+    findings = doctor(wrapper)
+    assert findings["agent"]["status"] == "warning"
+    assert str(tmp_path) in findings["agent"]["text"]
 
 
 NO_PYTHON = [
@@ -356,11 +364,11 @@ def test_it_says_so_if_there_is_no_python_to_check(
     executable(tmp_path / "dangling", "#!/no/python\n")
     executable(tmp_path / "uv", "#!/bin/sh\n")
     words = shlex.split(line.format(tmp=tmp_path))
-    found = doctor(*words, status=int(status == "problem"))
-    assert found["command"]["status"] == status
-    assert text.format(tmp=tmp_path) in found["command"]["text"]
-    assert "agent" not in found
-    assert "journal" in found
+    findings = doctor(*words, status=int(status == "problem"))
+    assert findings["command"]["status"] == status
+    assert text.format(tmp=tmp_path) in findings["command"]["text"]
+    assert "agent" not in findings
+    assert "journal" in findings
 
 
 VERSIONS = [
@@ -376,8 +384,8 @@ VERSIONS = [
 def test_a_scheduler_is_recognized(words: str, python: Path, tmp_path: Path) -> None:
     executable(tmp_path / "supervisord", f"#!{python}\n")
     command = [str(tmp_path / word) if word == "supervisord" else word for word in words.split()]
-    found = doctor(*command) if words[:2] == "su" else doctor(python, *command)
-    assert ("jobs" in found) == (words != "nightly.py")
+    findings = doctor(*command) if words[:2] == "su" else doctor(python, *command)
+    assert ("jobs" in findings) == (words != "nightly.py")
 
 
 @pytest.mark.parametrize(("name", "version", "status", "text"), VERSIONS)
@@ -385,9 +393,9 @@ def test_frameworks_are_found_with_their_versions(
     python: Path, tmp_path: Path, name: str, version: str, status: str, text: str
 ) -> None:
     environments.install(tmp_path, name, version)
-    found = doctor(python, env={"PYTHONPATH": str(tmp_path)})
-    assert found[name]["status"] == status
-    assert text in found[name]["text"]
+    findings = doctor(python, env={"PYTHONPATH": str(tmp_path)})
+    assert findings[name]["status"] == status
+    assert text in findings[name]["text"]
 
 
 def test_a_framework_that_is_turned_off_is_reported(python: Path, tmp_path: Path) -> None:
@@ -397,27 +405,27 @@ def test_a_framework_that_is_turned_off_is_reported(python: Path, tmp_path: Path
 
 
 def test_bad_settings_are_reported(python: Path) -> None:
-    found = doctor(python, env={"AUTOTASK_EVENTS": "maybe"})
-    assert found["settings"]["status"] == "warning"
-    assert "AUTOTASK_EVENTS" in found["settings"]["text"]
+    findings = doctor(python, env={"AUTOTASK_EVENTS": "maybe"})
+    assert findings["settings"]["status"] == "warning"
+    assert "AUTOTASK_EVENTS" in findings["settings"]["text"]
 
 
 def test_settings_made_by_the_command_itself_are_read(python: Path) -> None:
-    found = doctor("/usr/bin/env", "AUTOTASK_EVENTS=maybe", python)
-    assert "AUTOTASK_EVENTS" in found["settings"]["text"]
+    findings = doctor("/usr/bin/env", "AUTOTASK_EVENTS=maybe", python)
+    assert "AUTOTASK_EVENTS" in findings["settings"]["text"]
 
 
 def test_an_agent_that_is_turned_off_is_a_problem(python: Path) -> None:
-    found = doctor(python, env={"AUTOTASK_ENABLED": "0"}, status=1)
-    assert "AUTOTASK_ENABLED" in found["agent"]["text"]
+    findings = doctor(python, env={"AUTOTASK_ENABLED": "0"}, status=1)
+    assert "AUTOTASK_ENABLED" in findings["agent"]["text"]
 
 
 def test_a_switch_that_is_off_is_a_warning(python: Path) -> None:
     assert doctor(python, env={"AUTOTASK_JOURNAL": "0"})["journal"]["status"] == "warning"
     both = {"AUTOTASK_JOURNAL": "0", "AUTOTASK_DOGSTATSD": "0"}
     assert doctor(python, env=both, status=1)["journal"]["status"] == "problem"
-    found = doctor(python, env={"AUTOTASK_JOURNAL": "stderr"})["journal"]
-    assert (found["status"], "standard error" in found["text"]) == ("ok", True)
+    findings = doctor(python, env={"AUTOTASK_JOURNAL": "stderr"})["journal"]
+    assert (findings["status"], "standard error" in findings["text"]) == ("ok", True)
 
 
 def test_the_doctor_writes_nothing(python: Path, home: Path) -> None:
@@ -438,9 +446,9 @@ def test_a_journal_that_cannot_be_written_is_a_problem(python: Path, home: Path,
         (folder / segment(time.time() + hour)).touch(mode=0o400)
     if what == "folder":
         folder.chmod(0o500)
-    found = doctor(python, status=1, preexec_fn=obey_modes)
-    assert "Permission denied" in found["journal"]["text"]
-    assert "AUTOTASK_HOME" in found["journal"]["remedy"]
+    findings = doctor(python, status=1, preexec_fn=obey_modes)
+    assert "Permission denied" in findings["journal"]["text"]
+    assert "AUTOTASK_HOME" in findings["journal"]["remedy"]
 
 
 def test_runs_left_open_by_dead_processes_are_reported(python: Path, home: Path) -> None:
@@ -448,9 +456,9 @@ def test_runs_left_open_by_dead_processes_are_reported(python: Path, home: Path)
     leave_mark(
         Journal(str(home)), f"{pid}-{'a' * 16}", identity, pid, os.uname().nodename, "b" * 16
     )
-    found = doctor(python)
-    assert found["runs"]["status"] == "warning"
-    assert found["runs"]["text"].startswith("1 dead process")
+    findings = doctor(python)
+    assert findings["runs"]["status"] == "warning"
+    assert findings["runs"]["text"].startswith("1 dead process")
 
 
 def test_what_the_agent_has_missed_is_reported_once_it_is_listening(
@@ -458,23 +466,23 @@ def test_what_the_agent_has_missed_is_reported_once_it_is_listening(
 ) -> None:
     assert "delivery" not in doctor(python)
     book.run(unsent=True)
-    found = doctor(python)
-    assert found["delivery"]["status"] == "warning"
-    assert found["delivery"]["text"] == "the Agent has missed 2 starts and ends"
+    findings = doctor(python)
+    assert findings["delivery"]["status"] == "warning"
+    assert findings["delivery"]["text"] == "the Agent has missed 2 starts and ends"
     nobody = {"DD_DOGSTATSD_URL": f"udp://127.0.0.1:{closed_port()}"}
     assert "delivery" not in doctor(python, status=1, env=nobody)
 
 
 def closed_port() -> int:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
+        server.bind(("127.0.0.1", 0))
+        return int(server.getsockname()[1])
 
 
 def listening(path: Path) -> socket.socket:
-    one = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-    one.bind(str(path))
-    return one
+    server = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    server.bind(str(path))
+    return server
 
 
 def test_datagrams_are_ok_if_something_is_listening(python: Path, datagrams: Datagrams) -> None:
@@ -485,25 +493,25 @@ def test_datagrams_are_ok_if_something_is_listening(python: Path, datagrams: Dat
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
 def test_a_configured_port_without_a_listener_is_a_problem(python: Path, host: str) -> None:
     named = {"DD_DOGSTATSD_URL": f"udp://{host}:{closed_port()}"}
-    found = doctor(python, env=named, status=1)["datagrams"]
-    assert "Connection refused" in found["text"]
-    assert "DD_DOGSTATSD_URL" in found["remedy"]
+    findings = doctor(python, env=named, status=1)["datagrams"]
+    assert "Connection refused" in findings["text"]
+    assert "DD_DOGSTATSD_URL" in findings["remedy"]
 
 
 def test_no_listener_at_the_default_address_is_not_a_problem(python: Path) -> None:
-    found = doctor(python, env={"DD_DOGSTATSD_URL": None})["datagrams"]
-    assert found["status"] != "problem"
-    if found["status"] == "warning":
-        assert found["remedy"].endswith("or set AUTOTASK_DOGSTATSD=0 if you do not use Datadog")
+    findings = doctor(python, env={"DD_DOGSTATSD_URL": None})["datagrams"]
+    assert findings["status"] != "problem"
+    if findings["status"] == "warning":
+        assert findings["remedy"].endswith("or set AUTOTASK_DOGSTATSD=0 if you do not use Datadog")
 
 
 @pytest.mark.parametrize("name", ["AUTOTASK_DOGSTATSD", "DD_DOGSTATSD_DISABLE"])
 def test_without_datadog_all_is_ok(name: str, python: Path, book: Book) -> None:
     book.run(unsent=True)
     off = {name: "0" if name.startswith("AUTOTASK") else "true", "DD_ENV": None}
-    found = doctor(python, env=off)
-    assert {finding["status"] for finding in found.values()} == {"ok"}
-    assert "turned off" in found["datagrams"]["text"]
+    findings = doctor(python, env=off)
+    assert {finding["status"] for finding in findings.values()} == {"ok"}
+    assert "turned off" in findings["datagrams"]["text"]
 
 
 ENVIRONMENTS: list[tuple[dict[str, str | None], bool]] = [
@@ -521,8 +529,8 @@ ENVIRONMENTS: list[tuple[dict[str, str | None], bool]] = [
 def test_a_missing_environment_name_is_reported(
     env: dict[str, str | None], is_told: bool, python: Path
 ) -> None:
-    found = doctor(python, env={"DD_ENV": None, **env}, status=int("DD_DOGSTATSD_URL" in env))
-    assert ("DD_ENV is not set" in found.get("env", {}).get("text", "")) == is_told
+    findings = doctor(python, env={"DD_ENV": None, **env}, status=int("DD_DOGSTATSD_URL" in env))
+    assert ("DD_ENV is not set" in findings.get("env", {}).get("text", "")) == is_told
 
 
 def test_a_name_that_does_not_resolve_is_a_problem(python: Path) -> None:
@@ -531,8 +539,8 @@ def test_a_name_that_does_not_resolve_is_a_problem(python: Path) -> None:
 
 
 def test_it_cannot_know_whether_another_host_is_listening(python: Path) -> None:
-    found = doctor(python, env={"DD_DOGSTATSD_URL": "udp://192.0.2.1"})["datagrams"]
-    assert (found["status"], "cannot be known" in found["text"]) == ("ok", True)
+    findings = doctor(python, env={"DD_DOGSTATSD_URL": "udp://192.0.2.1"})["datagrams"]
+    assert (findings["status"], "cannot be known" in findings["text"]) == ("ok", True)
 
 
 SOCKETS = [
@@ -554,10 +562,10 @@ def test_a_socket_file_is_tried(
         open_socket = listening(path)
         if what == "left behind":
             open_socket.close()
-    found = doctor(python, env={"DD_DOGSTATSD_URL": f"unix://{path}"}, status=status)
+    findings = doctor(python, env={"DD_DOGSTATSD_URL": f"unix://{path}"}, status=status)
     if what == "listening":
         open_socket.close()
-    assert text in found["datagrams"]["text"]
+    assert text in findings["datagrams"]["text"]
 
 
 def test_people_get_a_line_for_each_finding(python: Path) -> None:

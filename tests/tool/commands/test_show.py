@@ -27,11 +27,11 @@ def test_all_that_is_known_about_a_run_is_shown(book: Book) -> None:
         parent=outer,
         outcome=failure("exception", exit_code=1, error=ERROR),
     )
-    found = details(run.id)
-    assert re.fullmatch(r"\d\d-\d\d \d\d:\d\d:\d\d", found.pop("started"))
-    assert re.fullmatch(r"\d\d-\d\d \d\d:\d\d:\d\d", found.pop("finished"))
-    del found["pid"], found["host"]
-    assert found == {
+    shown = details(run.id)
+    assert re.fullmatch(r"\d\d-\d\d \d\d:\d\d:\d\d", shown.pop("started"))
+    assert re.fullmatch(r"\d\d-\d\d \d\d:\d\d:\d\d", shown.pop("finished"))
+    del shown["pid"], shown["host"]
+    assert shown == {
         "run": run.id,
         "task": "db.migrate",
         "framework": "invoke",
@@ -121,7 +121,7 @@ def test_the_first_digits_of_a_run_are_enough(book: Book) -> None:
 
 
 @pytest.mark.parametrize(
-    ("wanted", "expected"),
+    ("run", "message"),
     [
         ("0123", "no run begins with 0123"),
         ("012", "'012' is not a run id: 4 to 16 hex digits, as in `autotask runs`"),
@@ -130,14 +130,14 @@ def test_the_first_digits_of_a_run_are_enough(book: Book) -> None:
         ("abcd", "abcd is ambiguous: abcd000000000001, abcd000000000002"),
     ],
 )
-def test_a_wrong_run_id_is_an_error_in_one_line(book: Book, wanted: str, expected: str) -> None:
+def test_a_wrong_run_id_is_an_error_in_one_line(book: Book, run: str, message: str) -> None:
     for number in (1, 2):
         book.line(
             f'{{"event":"started","run":"abcd00000000000{number}",'
             '"at":"2026-11-25T10:00:00.000000Z"}'
         )
-    ended = autotask("show", wanted)
-    assert (ended.status, ended.stdout, ended.stderr) == (1, "", f"autotask: {expected}\n")
+    ended = autotask("show", run)
+    assert (ended.status, ended.stdout, ended.stderr) == (1, "", f"autotask: {message}\n")
 
 
 def test_before_the_first_run_there_is_a_hint() -> None:

@@ -134,12 +134,12 @@ def test_programs_get_the_numbers(book: Book, form: str) -> None:
     book.run(ago=HOUR)
     book.run(ago=60, outcome=FAILED)
     book.run("other", "doit", outcome=None)
-    found = answer("tasks", "--format", form).splitlines()
+    printed = answer("tasks", "--format", form).splitlines()
     first: dict[str, object]
     if form == "jsonl":
-        first, second = map(json.loads, found)
+        first, second = map(json.loads, printed)
     else:
-        first, second = csv.DictReader(found)
+        first, second = csv.DictReader(printed)
     expected = {
         "task": "nightly",
         "framework": "click",
@@ -157,8 +157,8 @@ def test_programs_get_the_numbers(book: Book, form: str) -> None:
 
 @pytest.mark.parametrize("form", ["jsonl", "csv"])
 def test_before_the_first_run_only_people_get_a_hint(form: str) -> None:
-    found = answer("tasks", "--format", form)
-    assert found == ("" if form == "jsonl" else ",".join(Summary._fields) + "\n")
+    printed = answer("tasks", "--format", form)
+    assert printed == ("" if form == "jsonl" else ",".join(Summary._fields) + "\n")
 
 
 def test_before_the_first_run_there_is_a_hint() -> None:
