@@ -1,8 +1,8 @@
-"""What autotask costs, beside what it may cost: `make bench`.
+"""Measure what autotask costs, and compare it with its budgets: `make bench`.
 
-Instructions (valgrind) and system calls (strace) are counted where these are installed; times
-are medians of runs in turn. `--gate` fails if instruction counts have grown over MEASURED, which
-no other load on the machine can change.
+Counts instructions (if valgrind is installed) and system calls (if strace is); times are medians
+of alternating runs. `--gate` fails if the instruction counts have grown over MEASURED, which other
+load on the machine cannot change.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from measure import Command
 from rich.console import Console
 from rich.table import Table
 
-# What the gate compares with, in millions of instructions over the bare program: CPython 3.11,
-# November 2026. `make bench ARGS=--gate` tells today's. An idle process repeats exactly; Pythons
-# differ by 0.05; in the others one collection of garbage more or less is 1 to 2 M.
+# The base of the gate, in millions of instructions over the bare program: CPython 3.11, November
+# 2026. `make bench ARGS=--gate` shows today's. An idle process repeats exactly, and Pythons differ
+# by 0.05; in the other programs one garbage collection more or less is 1 to 2 M.
 MEASURED = {
     "idle: python -c pass": 1.09,
     "Click hello": 12.6,
@@ -40,11 +40,11 @@ WRAPPED_CALLS = 200_000
 
 @dataclass(frozen=True)
 class Row:
-    """One measured thing, and how much more of it there may be with us."""
+    """One measured quantity, without and with autotask, and the budget for the difference."""
 
     what: str
     unit: str
-    measured: tuple[float, ...]  # without us, with us
+    measured: tuple[float, ...]  # without autotask, with it
     budget: float | None = None
 
     @property
@@ -65,7 +65,7 @@ class Row:
 
     @property
     def limit(self) -> float | None:
-        """Where the gate closes: a little over what was measured. Budgets are what is aimed at."""
+        """The most that the gate accepts: a little over the base. A budget is an aim."""
         measured = MEASURED.get(self.what)
         if measured is None:
             return None
@@ -84,14 +84,14 @@ class Bench:
         self.quick = quick
 
     def counts(self) -> Iterator[Row]:
-        """Yield what is the same each time: instructions."""
+        """Yield the instruction counts, which hardly vary."""
         if not measure.has_valgrind():
             return
         for what, bare, ours, budget in self._hellos():
             yield self._count(what, bare, ours, budget)
 
     def gate(self) -> list[Row]:
-        """Count what the gate compares, two at a time: other load changes no count."""
+        """Count what the gate compares, in parallel: other load does not change the counts."""
         wanted = [hello for hello in self._hellos() if hello[0] in MEASURED]
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             return list(pool.map(lambda hello: self._count(*hello), wanted))
@@ -149,7 +149,7 @@ class Bench:
         yield Row("Click hello", "MiB", sizes, 0.5)
 
     def _calls(self) -> Iterator[Row]:
-        """Yield what one more call costs in a process that makes many."""
+        """Yield the cost of one more call in a process that makes many."""
         more, once = str(CALLS), "0"
         yield self._one_call("one more run", "loop.py", more, once, 20.0)
         many = str(WRAPPED_CALLS)
@@ -177,7 +177,7 @@ class Bench:
         return Row(what, "us CPU", costs, budget)
 
     def _ways_out(self) -> Iterator[Row]:
-        """Yield how long a process takes to end when the Agent is in each bad mood."""
+        """Yield how long a process takes to exit, for each way in which the Agent misbehaves."""
         house = self.house
         moods = {
             "listens": {"DD_DOGSTATSD_URL": house.listening},
@@ -190,10 +190,10 @@ class Bench:
             house.bare("out.py"),
             *(house.ours("out.py", **mood) for mood in moods.values()),
         ]
-        # The least: who waits does so each time, and all else is the machine's own noise.
+        # The minimum: a process that waits does so each time, and the rest is noise of the machine.
         bare, *ours = measure.paired(measure.way_out, commands, self._repeats(60), min)
-        for mood, found in zip(moods, ours):
-            yield Row(f"end of process, Agent {mood}", "ms", (bare, found), 0.2)
+        for mood, took in zip(moods, ours):
+            yield Row(f"end of process, Agent {mood}", "ms", (bare, took), 0.2)
 
     def _launcher(self) -> Iterator[Row]:
         house = self.house
@@ -207,7 +207,7 @@ class Bench:
         yield Row("autotask-run while it waits", "MiB", (0.0, _waiting_size(house)), 10.0)
 
     def million(self) -> Iterator[Row]:
-        """Yield what a question about a long history costs."""
+        """Yield the cost of listing runs of a long history."""
         home = self.house.place / "million"
         maker = [sys.executable, str(ROOT / "bench" / "make_journal.py"), "1000000", str(home)]
         subprocess.run(maker, check=True)
@@ -223,7 +223,7 @@ class Bench:
 
 
 def _waiting_size(house: House) -> float:
-    """Return the resident memory of a launcher that waits, in MiB."""
+    """Return the resident memory of a waiting launcher, in MiB."""
     command = house.ours("autotask-run", "sleep", "1")
     with subprocess.Popen(command.words, env=command.environ, cwd=command.cwd) as launcher:
         time.sleep(0.5)
@@ -252,14 +252,16 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--quick", action="store_true", help="fewer repeats")
     parser.add_argument(
-        "--gate", action="store_true", help="instructions only; fail where they have grown"
+        "--gate", action="store_true", help="count only instructions; fail if they have grown"
     )
-    parser.add_argument("--million", action="store_true", help="a journal of a million runs too")
+    parser.add_argument(
+        "--million", action="store_true", help="also measure a journal of a million runs"
+    )
     options = parser.parse_args()
     bench = Bench(House(ROOT / "build" / "bench"), options.quick or options.gate)
     if options.gate:
         if not measure.has_valgrind():
-            print("bench: skipped, for nothing can be counted: valgrind is not installed")
+            print("bench: skipped: valgrind is not installed")
             return 0
         rows = bench.gate()
     else:

@@ -1,4 +1,4 @@
-"""The back ends of the peers, on loopback: one that answers, one that refuses, one that hangs."""
+"""Back ends for the peers, on loopback: one that answers, one that refuses, one that hangs."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import NamedTuple
 
 REFUSED = "127.0.0.1:9"
-_ANSWERS = {  # what is asked before anything is sent
+_ANSWERS = {  # to requests that peers make before they send anything
     "/": {"version": "8.0.0"},  # an Elastic server
     "/info": {"endpoints": ["/v0.4/traces", "/telemetry/proxy/"], "version": "7.70.0"},
 }
-_KEPT = 200  # connections to the one that hangs
+_KEPT = 200  # connections of the back end that hangs
 
 
 class Request(NamedTuple):
@@ -24,7 +24,7 @@ class Request(NamedTuple):
 
 
 class Collector:
-    """An HTTP server that takes whatever it is sent and keeps it."""
+    """An HTTP server that accepts and keeps whatever it is sent."""
 
     def __init__(self) -> None:
         self.received: list[Request] = []
@@ -63,8 +63,12 @@ class Collector:
         self.address = f"127.0.0.1:{server.server_address[1]}"
 
     def bodies(self, path: str) -> list[bytes]:
-        """Return what came to a path, or to what begins with it."""
-        return [one.body for one in self.received if one.path.startswith(path) and one.body]
+        """Return the bodies sent to paths with this beginning."""
+        return [
+            request.body
+            for request in self.received
+            if request.path.startswith(path) and request.body
+        ]
 
 
 def _decoded(body: bytes, encoding: str) -> bytes:
@@ -72,12 +76,12 @@ def _decoded(body: bytes, encoding: str) -> bytes:
         if encoding == "gzip":
             return gzip.decompress(body)
         return zlib.decompress(body) if encoding == "deflate" else body
-    except (OSError, EOFError, zlib.error):  # its sender was killed in the middle
+    except (OSError, EOFError, zlib.error):  # the sender was killed while sending
         return b""
 
 
 class Hanging:
-    """A server that accepts and never answers."""
+    """A server that accepts connections and never answers."""
 
     def __init__(self) -> None:
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=128)

@@ -1,4 +1,4 @@
-"""Twelve endings of commands, and what the peers and we have recorded of each."""
+"""Twelve ways for a command to end, and what autotask and its peers recorded of each."""
 
 from __future__ import annotations
 
@@ -98,15 +98,15 @@ def other(): pass
 if __name__ == "__main__":
     app()
 """
-# What makes a command watched: nothing, or what a peer wants to be written.
+# Code for peers that need a decorator on each command; the others need nothing.
 UNWATCHED = "def watched(function): return function\n"
 
 
 class Record(NamedTuple):
-    """What somebody has recorded of a command."""
+    """What one of them recorded of a command."""
 
     name: str
-    good: bool | None  # None: it began, and no more
+    good: bool | None  # None: only the start was recorded
     code: int | None = None
 
 
@@ -138,7 +138,7 @@ RIGHT = "right"
 
 
 def verdict(expected: tuple[Record, ...], found: list[Record]) -> str:
-    """Say in a word or two what a record is worth."""
+    """Judge a record in a few words."""
     if not found:
         return "nothing"
     names = sorted(record.name for record in found)
@@ -163,7 +163,7 @@ def _compared(wanted: Record, record: Record) -> str:
     return "says success" if record.good else "says failure"
 
 
-# --- what came to the collector, read by the libraries of the peer's own environment -------------
+# --- what the collector received, read with the libraries of the peer's own environment ----------
 
 OTLP = """\
 import json, sys
@@ -173,8 +173,8 @@ for path in sys.argv[1:]:
     for resource in request.resource_spans:
         for scope in resource.scope_spans:
             for span in scope.spans:
-                told = {one.key: one.value.int_value for one in span.attributes}
-                code = told.get("process.exit.code")
+                values = {attribute.key: attribute.value.int_value for attribute in span.attributes}
+                code = values.get("process.exit.code")
                 print(json.dumps([span.name, span.status.code != 2, code]))
 """
 MSGPACK = """\
@@ -187,7 +187,7 @@ for path in sys.argv[1:]:
 
 
 def decoded(python: Path, script: str, bodies: list[bytes], place: Path) -> list[Record]:
-    """Read what only the peer's own libraries can."""
+    """Decode bodies with the peer's own libraries."""
     paths = []
     for number, body in enumerate(bodies):
         paths.append(place / f"body-{number}")
@@ -198,28 +198,30 @@ def decoded(python: Path, script: str, bodies: list[bytes], place: Path) -> list
 
 
 def of_elastic(bodies: list[bytes]) -> list[Record]:
-    found = [event["transaction"] for event in _json_lines(bodies) if "transaction" in event]
-    return [Record(one["name"], one.get("outcome") != "failure") for one in found]
+    events = _json_lines(bodies)
+    transactions = [event["transaction"] for event in events if "transaction" in event]
+    return [Record(each["name"], each.get("outcome") != "failure") for each in transactions]
 
 
 def of_sentry(bodies: list[bytes]) -> list[Record]:
-    """Read check-ins: each is sent when it begins and when it ends."""
-    told: dict[object, list[tuple[str, str]]] = {}
-    for one in _json_lines(bodies):
-        if "check_in_id" in one:
-            told.setdefault(one["check_in_id"], []).append((one["monitor_slug"], one["status"]))
+    """Read check-ins: each is sent at its start and at its end."""
+    check_ins: dict[object, list[tuple[str, str]]] = {}
+    for event in _json_lines(bodies):
+        if "check_in_id" in event:
+            parts = check_ins.setdefault(event["check_in_id"], [])
+            parts.append((event["monitor_slug"], event["status"]))
     good = {"in_progress": None, "ok": True, "error": False}
     return [
         Record(slug, good[status])
-        for said in told.values()
-        for slug, status in sorted(said, key=lambda end: end[1] == "in_progress")[
-            : max(len(said) - 1, 1)
+        for parts in check_ins.values()
+        for slug, status in sorted(parts, key=lambda part: part[1] == "in_progress")[
+            : max(len(parts) - 1, 1)
         ]
     ]
 
 
 def of_newrelic(log: Path) -> list[Record]:
-    """Read the names of transactions in the log of all that was sent."""
+    """Read the names of transactions from the log of everything that was sent."""
     text = log.read_text(errors="replace") if log.exists() else ""
     names = set(re.findall(r"OtherTransaction/Function/[\w.]*:([\w-]+)", text))
     return [Record(name, True) for name in names]

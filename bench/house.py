@@ -1,4 +1,4 @@
-"""What is measured: programs, and the ways in which they run."""
+"""The measured programs, and the ways to run them."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ PROGRAMS = {
 
 
 class House:
-    """A copy of autotask with its bytecode, as an installation has it, and what to run with it."""
+    """A copy of autotask with bytecode, as it is installed, and programs to run with it."""
 
     def __init__(self, place: Path) -> None:
         self.place = place
@@ -73,11 +73,11 @@ class House:
         }
 
     def bare(self, *words: str, **more: str) -> Command:
-        """Make the command without autotask."""
+        """Return the command without autotask."""
         return Command(self._words(words), {**self._bare, **more}, self.place)
 
     def ours(self, *words: str, **more: str) -> Command:
-        """Make the command of a task under a launcher: PYTHONPATH and what it sets besides."""
+        """Return the command as `autotask-run` would start it, with the same variables."""
         environ = {
             **self._bare,
             "PYTHONPATH": str(self.place / "sitecustomize_template"),
@@ -102,7 +102,7 @@ class House:
         return [shutil.which(words[0], path=self.path) or words[0], *words[1:]]
 
     def _full_socket(self) -> str:
-        """Return the address of an Agent that hangs: its socket takes no more."""
+        """Return the address of an Agent that hangs: its socket is full."""
         path = str(self.place / "full.socket")
         self._hanging = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._hanging.bind(path)

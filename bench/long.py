@@ -1,6 +1,7 @@
-"""What a million runs in one process leave behind: `make bench-long`, into docs/evidence.md.
+"""Measure what a million runs in one process leave behind: `make bench-long`.
 
-Memory, descriptors and speed after each tenth, without us and with us.
+Writes memory, descriptors and speed after each tenth to docs/evidence.md, without autotask and with
+it.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ def work(times):
     return look(began, times)
 
 times = int(sys.argv[1])
-found = [work(times // 100)]  # the first runs bring modules and caches
+found = [work(times // 100)]  # the first runs load modules and fill caches
 for _ in range(int(sys.argv[2])):
     found.append(work(times // int(sys.argv[2])))
 print(json.dumps(found))
@@ -55,15 +56,15 @@ def main() -> int:
     house = House(ROOT / "build" / "long")
     (house.place / "long.py").write_text(PROGRAM)
     words = ("long.py", str(runs), str(STEPS))
-    bare, ours = _tell(house.bare(*words)), _tell(house.ours(*words))
-    found = evidence.table(("after", *_HEAD), list(_rows(runs, bare, ours)))
+    bare, ours = _measured(house.bare(*words)), _measured(house.ours(*words))
+    table = evidence.table(("after", *_HEAD), list(_rows(runs, bare, ours)))
     grown = (ours[-1]["kib"] - ours[1]["kib"]) / 1024
     slower = ours[-1]["us"] / ours[1]["us"]
     text = (
         f"## {runs:,} runs in one process\n\n"
         f"A Click command called {runs:,} times, without autotask and with it (journal and "
-        "datagrams on). Memory is what the process has of its own (RssAnon) after a collection of "
-        f"garbage. {evidence.setting()}.\n\n{found}\n\n"
+        "datagrams on). Memory is the process's private memory (RssAnon) after a garbage "
+        f"collection. {evidence.setting()}.\n\n{table}\n\n"
         f"From the first tenth to the last: {grown:+.2f} MiB, "
         f"{ours[-1]['files'] - ours[1]['files']:+.0f} descriptors, "
         f"{slower:.2f} times the time for a run "
@@ -89,17 +90,17 @@ def _rows(
     return [
         (
             f"{times:,}",
-            *(f"{one['kib'] / 1024:.2f}" for one in pair),
-            *(f"{one['files']}" for one in pair),
-            *(f"{one['us']:.1f}" for one in pair),
+            *(f"{tenth['kib'] / 1024:.2f}" for tenth in pair),
+            *(f"{tenth['files']}" for tenth in pair),
+            *(f"{tenth['us']:.1f}" for tenth in pair),
         )
         for times, *pair in zip(after, bare, ours)
     ]
 
 
-def _tell(command: Command) -> list[dict[str, float]]:
-    found: list[dict[str, float]] = json.loads(command.run().stdout)
-    return found
+def _measured(command: Command) -> list[dict[str, float]]:
+    tenths: list[dict[str, float]] = json.loads(command.run().stdout)
+    return tenths
 
 
 if __name__ == "__main__":

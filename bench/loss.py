@@ -1,6 +1,6 @@
-"""How many ends of runs an Agent that comes and goes has told: `make bench-loss`.
+"""Count how many ends of runs reach an Agent that comes and goes: `make bench-loss`.
 
-Under load, into docs/evidence.md: what it took at once, what came later, what never came.
+Writes to docs/evidence.md what arrived at once under load, what arrived later, and what never did.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from typing import NamedTuple
 import evidence
 from house import BIN, ROOT, House
 
-LAUNCHERS = 4  # shells that start one short command after the other under autotask-run
+LAUNCHERS = 4  # shells that run one short command after another under autotask-run
 PROGRAM = """\
 import sys, time
 import autotask
@@ -39,15 +39,15 @@ _COUNT = re.compile(r"autotask\.task\.runs:(\d+)\|c\|#task:([a-z]+-[0-9-]+),")
 
 
 class Agent:
-    """An Agent's ear, which can be taken away and given back."""
+    """The socket of an Agent, which can be closed and opened again."""
 
     def __init__(self, kind: str, folder: Path) -> None:
         self._path = folder / "agent.socket"
         self._port = 0
         self._kind = kind
-        self._ear = self._opened()
+        self._socket = self._opened()
         self.url = f"unix://{self._path}" if kind == "unix" else f"udp://127.0.0.1:{self._port}"
-        self.told: list[str] = []  # lines
+        self.received: list[str] = []  # lines
         self.pause = 0.0  # seconds that it takes for each datagram
         self._is_over = False
         self._thread = threading.Thread(target=self._listen, daemon=True)
@@ -55,29 +55,29 @@ class Agent:
 
     def _opened(self) -> socket.socket:
         if self._kind == "unix":
-            ear = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+            agent = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
             self._path.unlink(missing_ok=True)
-            ear.bind(str(self._path))
+            agent.bind(str(self._path))
         else:
-            ear = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-            ear.bind(("127.0.0.1", self._port))
-            self._port = ear.getsockname()[1]
-        ear.settimeout(0.1)
-        return ear
+            agent = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+            agent.bind(("127.0.0.1", self._port))
+            self._port = agent.getsockname()[1]
+        agent.settimeout(0.1)
+        return agent
 
     def _listen(self) -> None:
         while not self._is_over:
             try:
-                self.told += self._ear.recv(1 << 16).decode().splitlines()
-            except OSError:  # nothing came, or it was stopped
+                self.received += self._socket.recv(1 << 16).decode().splitlines()
+            except OSError:  # nothing came, or it was closed
                 continue
             time.sleep(self.pause)
 
     def restart(self, away: float) -> None:
-        """Go away for so many seconds, with what was not read yet."""
-        self._ear.close()
+        """Close for so many seconds; what was not read yet is lost."""
+        self._socket.close()
         time.sleep(away)
-        self._ear = self._opened()
+        self._socket = self._opened()
 
     def be_slow(self, seconds: float) -> None:
         """Read a hundred datagrams a second, at most."""
@@ -89,11 +89,11 @@ class Agent:
         time.sleep(0.5)
         self._is_over = True
         self._thread.join()
-        self._ear.close()
+        self._socket.close()
 
 
 class Counted(NamedTuple):
-    """Ends of runs, by when the Agent was told."""
+    """Ends of runs, by when they reached the Agent."""
 
     ends: int
     at_once: int
@@ -105,7 +105,9 @@ class Counted(NamedTuple):
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--seconds", type=float, default=12.0, help="of load, for each row")
+    parser.add_argument(
+        "--seconds", type=float, default=12.0, help="duration of the load, for each row"
+    )
     seconds = parser.parse_args().seconds
     place = ROOT / "build" / "loss"
     house = House(place)
@@ -118,14 +120,14 @@ def main() -> int:
     text = (
         "## An Agent that comes and goes\n\n"
         f"For {seconds:.0f} seconds a program runs a task each 5 ms, and {LAUNCHERS} shells start "
-        "one `autotask-run true` after the other. The Agent is away twice, for a sixth of the time "
-        "each, with what it has not read yet; or it takes a hundred datagrams a second, for a "
-        "third of the time. Each run has a name of its own, which program and shells count. "
-        "*At once* is what the Agent was told without any shipping, *by autotask-run* what later "
-        "launchers delivered on their way out, *by ship* what one `autotask ship` delivered in the "
+        "one `autotask-run true` after another. The Agent is down twice, for a sixth of the time "
+        "each, and loses what it had not read; or it reads only a hundred datagrams a second, for "
+        "a third of the time. Each run has a name of its own, which program and shells count. "
+        "*At once* is what reached the Agent when it happened, *by autotask-run* what later "
+        "launchers delivered at their end, *by ship* what one `autotask ship` delivered at the "
         f"end. {evidence.setting()}.\n\n{evidence.table(_HEAD, rows)}\n\n"
-        "Over UDP the kernel throws away what has no room in the buffer of a slow Agent, and says "
-        "so to nobody; what an Agent has not read when it is stopped is lost on either way."
+        "Over UDP the kernel silently drops what does not fit into the buffer of a slow Agent. "
+        "What an Agent has not read when it stops is lost over both."
     )
     print(text)
     evidence.write("loss", text)
@@ -166,7 +168,7 @@ def _shares(counted: Counted) -> tuple[str, str]:
 def _count(
     house: House, agent: Agent, seconds: float, trouble: Callable[[Agent, float], None]
 ) -> Counted:
-    """Run the load against an Agent in trouble; count its ends by when they were told."""
+    """Run the load against an Agent in trouble; count the ends of runs by when they arrived."""
     home = house.place / "home"
     shutil.rmtree(home, ignore_errors=True)
     names: list[str] = []
@@ -189,11 +191,14 @@ def _count(
         shell.join()
     names += [f"long-{number}" for number in range(int(program.communicate()[0]))]
     time.sleep(0.5)
-    before = len(agent.told)
+    before = len(agent.received)
     subprocess.run([str(BIN / "autotask"), "ship"], env=environ, check=True, stdout=sys.stderr)
     agent.close()
-    at_once, on_the_way = _told(agent.told[:before], late=False), _told(agent.told[:before], True)
-    shipped = _told(agent.told[before:], late=True)
+    at_once, on_the_way = (
+        _arrived(agent.received[:before], late=False),
+        _arrived(agent.received[:before], True),
+    )
+    shipped = _arrived(agent.received[before:], late=True)
     every = at_once + on_the_way + shipped
     ours = set(names)
     return Counted(
@@ -209,7 +214,7 @@ def _count(
 def _launch(
     house: House, number: int, end: float, environ: dict[str, str], names: list[str]
 ) -> None:
-    """Start one command after the other."""
+    """Start one command after another."""
     for turn in range(1 << 20):
         if time.monotonic() > end:
             return
@@ -222,14 +227,14 @@ def _launch(
         names.append(name)
 
 
-def _told(lines: list[str], late: bool) -> collections.Counter[str]:
-    """Count the ends in lines of the protocol by name: those with a time of their own, or not."""
-    found: collections.Counter[str] = collections.Counter()
+def _arrived(lines: list[str], late: bool) -> collections.Counter[str]:
+    """Count the ends in datagrams by name: only those with (*late*) or without a timestamp."""
+    counts: collections.Counter[str] = collections.Counter()
     for line in lines:
         match = _COUNT.match(line)
         if match and ("|T" in line) is late:
-            found[match[2]] += int(match[1])
-    return found
+            counts[match[2]] += int(match[1])
+    return counts
 
 
 if __name__ == "__main__":

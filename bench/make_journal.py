@@ -1,7 +1,7 @@
 """Write the journal of N plausible runs, fast: `python bench/make_journal.py 1000000 HOME`.
 
-Thirty tasks over ninety days up to now, one process each, some with runs of tasks inside; the
-lines are made by the agent's own functions, so that they are what the agent would write.
+Thirty tasks over the last ninety days, one process each, some with runs of other tasks inside. The
+agent's own functions format the lines.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _ENDS = (
 
 
 def lines(count: int, now: float, chance: random.Random) -> Iterator[tuple[float, str]]:
-    """Yield (time, line) of so many runs, nearly in the order of time, the last ones unfinished."""
+    """Yield (time, line) of so many runs, nearly in order of time; the last ones are unfinished."""
     step = DAYS * 86400 / count
     outer: Run | None = None
     for number in range(count):
@@ -83,7 +83,7 @@ def _place(pid: int, shop: str) -> str:
 
 
 def write(count: int, home: str) -> None:
-    """Write the segments; each line goes where the hour of its run's start lies."""
+    """Write the segments; each line goes to that of the hour in which its run started."""
     folder = os.path.join(home, "journal")
     homes.make_folder(folder)
     file, name = None, ""

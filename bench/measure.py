@@ -1,4 +1,4 @@
-"""Measure one command: instructions, system calls, CPU time, memory, the way out."""
+"""Measure one command: instructions, system calls, CPU time, memory, time to exit."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ Measure = Callable[["Command"], float]
 
 @dataclass(frozen=True)
 class Command:
-    """A program and the whole of its environment."""
+    """A program with its arguments, environment and folder."""
 
     words: list[str]
     environ: Mapping[str, str]
     cwd: Path
 
     def run(self, *before: str) -> subprocess.CompletedProcess[str]:
-        """Run it under another program; it has to succeed."""
+        """Run it, perhaps under another program; exit if it fails."""
         words = [*before, *self.words]
-        done = subprocess.run(
+        ended = subprocess.run(
             words, env=self.environ, cwd=self.cwd, capture_output=True, text=True, check=False
         )
-        if done.returncode:
-            raise SystemExit(f"{' '.join(words)}: status {done.returncode}\n{done.stderr}")
-        return done
+        if ended.returncode:
+            raise SystemExit(f"{' '.join(words)}: status {ended.returncode}\n{ended.stderr}")
+        return ended
 
 
 def has_valgrind() -> bool:
@@ -44,16 +44,16 @@ def has_strace() -> bool:
 
 def instructions(command: Command) -> float:
     """Count millions of instructions in user mode; repeats agree to about 0.3."""
-    done = command.run(
+    ended = command.run(
         "valgrind", "--tool=cachegrind", "--cache-sim=no", "--cachegrind-out-file=/dev/null"
     )
-    found = re.search(r"I\s+refs:\s+([\d,]+)", done.stderr)
-    assert found, done.stderr
-    return int(found[1].replace(",", "")) / 1e6
+    count = re.search(r"I\s+refs:\s+([\d,]+)", ended.stderr)
+    assert count, ended.stderr
+    return int(count[1].replace(",", "")) / 1e6
 
 
 def system_calls(command: Command) -> float:
-    """Count the system calls of all its threads and children."""
+    """Count the system calls of a command with all its threads and children."""
     log = command.cwd / "strace.txt"
     command.run("strace", "-f", "-c", "-o", str(log))
     (total,) = [line for line in log.read_text().splitlines() if line.endswith(" total")]
@@ -61,7 +61,7 @@ def system_calls(command: Command) -> float:
 
 
 def cpu(command: Command) -> float:
-    """Return milliseconds of CPU time, user and system, its children's included."""
+    """Return milliseconds of CPU time, user and system, including children."""
     usage = _usage(command)
     return usage * 1000
 
@@ -74,9 +74,9 @@ def wall(command: Command) -> float:
 
 
 def memory(command: Command) -> float:
-    """Return its largest resident set in MiB, which the program tells at its end (TELL_MEMORY).
+    """Return the peak resident memory in MiB, which the program itself prints (TELL_MEMORY).
 
-    Not ru_maxrss, which begins with the size of whoever started the program.
+    Not ru_maxrss, which starts with the size of the process that started the program.
     """
     return int(command.run().stderr.split()[-1]) / 1024
 
@@ -92,7 +92,7 @@ atexit.register(tell)
 
 
 def way_out(command: Command) -> float:
-    """Return milliseconds from the last line of the program (TELL_END) to its end."""
+    """Return milliseconds from the program's last line (TELL_END) to its exit."""
     with subprocess.Popen(
         command.words, env=command.environ, cwd=command.cwd, stdout=subprocess.PIPE
     ) as program:
@@ -111,17 +111,17 @@ def paired(
     repeats: int,
     choose: Callable[[Sequence[float]], float] = statistics.median,
 ) -> tuple[float, ...]:
-    """Measure commands in turn, so that each meets the same weather; return the medians."""
-    found: list[list[float]] = [[] for _ in commands]
-    for number in range(repeats):
+    """Measure commands in turn, so that noise hits all alike; return the medians."""
+    measured: list[list[float]] = [[] for _ in commands]
+    for turn in range(repeats):
         order = list(range(len(commands)))
-        for place in order if number % 2 else reversed(order):
-            found[place].append(measure(commands[place]))
-    return tuple(choose(values) for values in found)
+        for number in order if turn % 2 else reversed(order):
+            measured[number].append(measure(commands[number]))
+    return tuple(choose(values) for values in measured)
 
 
 def least(measure: Measure, commands: Sequence[Command], repeats: int) -> tuple[float, ...]:
-    """Return the least of what was measured: for counts, of which nothing is ever left out."""
+    """Return the minimum for each command: noise only ever adds to a count."""
     return tuple(min(measure(command) for _ in range(repeats)) for command in commands)
 
 

@@ -1,8 +1,8 @@
-"""The peers beside us on the same programs: `make bench-peers`, into docs/evidence.md.
+"""Compare autotask with its peers on the same programs: `make bench-peers`.
 
-Each has an environment of its own under build/peers, its back end is on loopback, and all are
-measured in turn. What a peer is not seen to record in spite of a record that must come through
-(its control) is told as `not observed`.
+Each peer has an environment of its own under build/peers and a back end on loopback, and all are
+measured in turn. If even a record that must arrive (the control) does not, its endings are reported
+as `not observed`. The result is written to docs/evidence.md.
 """
 
 from __future__ import annotations
@@ -44,15 +44,17 @@ def watched(function):
 
 @dataclass(frozen=True)
 class Peer:
-    """One peer: what is installed, put in front of the command, set, and written into it."""
+    """One peer: what to install, to put before the command, to set, and to write into programs."""
 
     title: str
     wanted: str
     versions: str  # distributions
     settings: Mapping[str, str]
-    control: str  # a program whose one record must come through
+    control: str  # a program whose one record must arrive
     before: tuple[str, ...] = ()
-    real: Mapping[str, str] = field(default_factory=dict)  # set besides, where nothing is observed
+    real: Mapping[str, str] = field(
+        default_factory=dict
+    )  # settings added if its records are not read
     watched: str = endings.UNWATCHED
     read: Callable[[Collector, Path], list[Record]] = field(default=lambda *_: [])
 
@@ -93,7 +95,7 @@ _PEERS = {
         "newrelic-admin",
         PEERS["newrelic"],
         "newrelic",
-        # Its own back end for developers: the real one is spoken to over TLS alone.
+        # Its own back end for developers: it talks to the real one only over TLS.
         {
             "NEW_RELIC_LICENSE_KEY": "none",
             "NEW_RELIC_DEVELOPER_MODE": "true",
@@ -145,7 +147,7 @@ def hello():
     pass
 
 """
-# As in house.py, with a place for the decorator that one peer wants.
+# As in house.py, with the decorator that one peer needs.
 _PROGRAMS = {
     "hello.py": _WATCH + "hello()\n",
     "loop.py": PROGRAMS["loop.py"].replace("@click.command()\n", "@click.command()\n@watched\n"),
@@ -159,16 +161,16 @@ _PROGRAMS = {
 }
 _MOODS = ("answering", "refusing", "hanging")
 _OUT = ("out.py",)
-_SWIFT = 1000.0  # ms: who ends as fast as that is measured more often
+_SWIFT = 1000.0  # ms: a process that exits faster is measured more often
 
 
 class Contest:
-    """All who are compared, and what they run."""
+    """Everything that is compared, and the programs that it runs."""
 
     def __init__(self) -> None:
         self.house = House(ROOT / "build" / "peers-house")
         self.hanging = Hanging()
-        self.missing: dict[str, str] = {}  # peers, and why
+        self.missing: dict[str, str] = {}  # peers that could not be installed, and why
         self.peers = dict(_PEERS)
         self._build()
 
@@ -192,7 +194,7 @@ class Contest:
     def command(
         self, column: str, *words: str, address: str = REFUSED, mood: str = "refusing"
     ) -> Command:
-        """Make a command as a column runs it: a program of ours, or `inv`, `doit`."""
+        """Return a command as a column runs it: one of the programs here, `inv` or `doit`."""
         peer = self.peers.get(column)
         place = PLACE / (column if peer else BARE)
         folder = self._programs(column, address)
@@ -201,10 +203,10 @@ class Contest:
         whole = [str(place / "bin" / "python"), *inner, *words[1:]]
         environ = {"PATH": f"{place / 'bin'}:/usr/bin:/bin", "HOME": str(folder)}
         if peer:
-            told = {"address": address, "folder": str(place)}
+            values = {"address": address, "folder": str(place)}
             settings = peer.settings if mood == "answering" else {**peer.settings, **peer.real}
-            told["host"], _, told["port"] = address.partition(":")
-            environ |= {name: value.format(**told) for name, value in settings.items()}
+            values["host"], _, values["port"] = address.partition(":")
+            environ |= {name: value.format(**values) for name, value in settings.items()}
             front = [str(place / "bin" / word) for word in peer.before[:1]]
             return Command([*front, *peer.before[1:], *whole], environ, folder)
         if column == BARE:
@@ -225,7 +227,7 @@ class Contest:
         }
 
     def _programs(self, column: str, address: str) -> Path:
-        """Write the programs as a peer wants them; return where they are."""
+        """Write the programs as a peer needs them; return their folder."""
         peer = self.peers.get(column)
         watched = peer.watched if peer else endings.UNWATCHED
         folder = PROGRAM / (f"{column}-{address.rpartition(':')[2]}" if peer else BARE)
@@ -259,53 +261,53 @@ class Contest:
 
 
 def costs(contest: Contest, quick: bool) -> Iterator[tuple[str, list[str]]]:
-    """Yield what is measured, and a cell for each column."""
+    """Yield the name of each measurement, and a cell for each column."""
     hellos = 3 if quick else 9
     for what, words in (
         ("Click hello, ms CPU", ("hello.py",)),
         ("Invoke hello, ms CPU", ("inv", "hello")),
         ("doit hello, ms CPU", ("doit", "-v0", "hello")),
     ):
-        found = contest.measure(measure.cpu, hellos, words)
-        yield what, [f"{one:.0f} ({one / found[0]:.2f})" for one in found]
+        times = contest.measure(measure.cpu, hellos, words)
+        yield what, [f"{time:.0f} ({time / times[0]:.2f})" for time in times]
     loops = 1 if quick else 3
     many = contest.measure(measure.cpu, loops, ("loop.py", str(CALLS)))
     none = contest.measure(measure.cpu, loops, ("loop.py", "0"))
     each = [(more - less) * 1000 / CALLS for more, less in zip(many, none)]
-    yield f"one of {CALLS:,} calls, us CPU", [f"{one:.0f} ({one / each[0]:.1f})" for one in each]
+    yield f"one of {CALLS:,} calls, us CPU", [f"{time:.0f} ({time / each[0]:.1f})" for time in each]
 
 
 def ends(contest: Contest, quick: bool) -> Iterator[tuple[str, list[str]]]:
-    """Yield how long a process takes to end with each back end, and a cell for each column."""
+    """Yield how long a process takes to exit with each back end: a name, and the cells."""
     for mood in _MOODS:
-        # The least: who waits does so each time, and all else is the machine's own noise.
-        times = 2 if quick else 3
+        # The minimum: a process that waits does so each time, and the rest is noise.
+        repeats = 2 if quick else 3
         columns = contest.columns
-        found = dict(zip(columns, contest.measure(measure.way_out, times, _OUT, mood, min)))
-        swift = [column for column, one in found.items() if one < _SWIFT]
-        more = contest.measure(measure.way_out, times * 5, _OUT, mood, min, swift)
-        found |= dict(zip(swift, map(min, more, (found[column] for column in swift))))
-        yield f"back end {mood}, ms", [f"{found[column]:.1f}" for column in columns]
+        times = dict(zip(columns, contest.measure(measure.way_out, repeats, _OUT, mood, min)))
+        swift = [column for column, time in times.items() if time < _SWIFT]
+        more = contest.measure(measure.way_out, repeats * 5, _OUT, mood, min, swift)
+        times |= dict(zip(swift, map(min, more, (times[column] for column in swift))))
+        yield f"back end {mood}, ms", [f"{times[column]:.1f}" for column in columns]
 
 
 # --- the endings ---------------------------------------------------------------------------------
 
 
 def verdicts(contest: Contest) -> dict[str, list[str]]:
-    """Say of each column what it got right of each ending."""
-    found: dict[str, list[str]] = {}
+    """Judge what each column recorded of each ending."""
+    judged: dict[str, list[str]] = {}
     for column in contest.columns[1:]:
         print(f"peers: endings, {contest.title(column)}", file=sys.stderr, flush=True)
         is_peer = column in contest.peers
         if is_peer and not _recorded(contest, column, ("control.py",)):
-            found[column] = ["not observed"] * len(ENDINGS)
+            judged[column] = ["not observed"] * len(ENDINGS)
             continue
-        seen = _recorded if is_peer else _recorded_by_us
-        found[column] = [
-            endings.verdict(ending.expected, seen(contest, column, ending.words))
+        recorded = _recorded if is_peer else _recorded_by_autotask
+        judged[column] = [
+            endings.verdict(ending.expected, recorded(contest, column, ending.words))
             for ending in ENDINGS.values()
         ]
-    return found
+    return judged
 
 
 def _recorded(contest: Contest, column: str, words: tuple[str, ...]) -> list[Record]:
@@ -316,14 +318,14 @@ def _recorded(contest: Contest, column: str, words: tuple[str, ...]) -> list[Rec
     return contest.peers[column].read(collector, PLACE / column)
 
 
-def _recorded_by_us(contest: Contest, column: str, words: tuple[str, ...]) -> list[Record]:
+def _recorded_by_autotask(contest: Contest, column: str, words: tuple[str, ...]) -> list[Record]:
     home = contest.house.place / "home"
     shutil.rmtree(home, ignore_errors=True)
     _run(contest.command(column, *words, mood="answering"))
     command = [sys.executable, "-m", "autotask.tool.cli", "runs", "--format", "jsonl"]
     environ = {"AUTOTASK_HOME": str(home), "PYTHONPATH": str(contest.house.place)}
-    done = subprocess.run(command, env=environ, capture_output=True, text=True, check=True)
-    return endings.of_autotask(done.stdout)
+    ended = subprocess.run(command, env=environ, capture_output=True, text=True, check=True)
+    return endings.of_autotask(ended.stdout)
 
 
 def _run(command: Command) -> None:
@@ -344,28 +346,28 @@ _PAGE = """\
 
 {setting}. Each peer in an environment of its own with {versions}; back ends on loopback; medians
 of runs in turn, in brackets the ratio to the bare program. The peers' settings are their defaults,
-but for the address of the back end, OpenTelemetry's metrics and logs (off) and New Relic's back end
-(its own for developers where it is to answer: the real one is spoken to over TLS alone). Sentry's
-monitor needs two lines in the program and a decorator on each command; the others need none.
+except the address of the back end, OpenTelemetry's metrics and logs (off) and New Relic's back end
+(to get answers, its own for developers: it talks to the real one only over TLS). Sentry's monitor
+needs two lines in the program and a decorator on each command; the others need none.
 
 <!-- peers-costs -->
 {costs}
 <!-- /peers-costs -->
 
-From the last line of a Click hello to the end of its process: the least of many, for who waits does
-so each time, and all else is the machine's own noise.
+From the last line of a Click hello to the end of its process: the minimum of many, because a
+process that waits does so each time, and the rest is noise of the machine.
 
 <!-- peers-ends -->
 {ends}
 <!-- /peers-ends -->
 
-Of twelve endings of a Click command (one of Typer) each was asked what it had recorded: as its back
-end received it, for New Relic its log of what is sent, for autotask `autotask runs` afterwards.
-A record is right that names the command once, with success or failure as it was, and no wrong exit
-status. ddtrace, New Relic and Elastic have no integration of Click: a program has to be changed for
-more than its outgoing calls and web requests to be recorded (ddtrace reports an exception that
-nobody catches as a crash, which is none of these endings). Of a start without an end Sentry's
-server can say later that its time is over, where the monitor was given one.
+Twelve ways for a Click command (in one case Typer's) to end, and what was recorded of each: what
+its back end received, New Relic's log of what it sends, and for autotask `autotask runs`
+afterwards. A record is right if it names the command once, with the true success or failure and no
+wrong exit status. ddtrace, New Relic and Elastic do not integrate with Click: without changes to
+the program they record only its outgoing calls and web requests (ddtrace reports an uncaught
+exception as a crash, which is none of these endings). If only a start was recorded, Sentry's server
+can report a timeout later, if the monitor was given one.
 
 <!-- peers-endings -->
 {endings}
@@ -374,12 +376,12 @@ server can say later that its time is over, where the monitor was given one.
 
 
 def endings_table(contest: Contest) -> str:
-    told = verdicts(contest)
+    judged = verdicts(contest)
     rows = [
         (name, *("✓" if cell == RIGHT else cell for cell in cells))
-        for name, *cells in zip(ENDINGS, *told.values())
+        for name, *cells in zip(ENDINGS, *judged.values())
     ]
-    rows.append(("right", *(f"{cells.count(RIGHT)} of {len(cells)}" for cells in told.values())))
+    rows.append(("right", *(f"{cells.count(RIGHT)} of {len(cells)}" for cells in judged.values())))
     return evidence.table(("", *map(contest.title, contest.columns[1:])), rows)
 
 
@@ -401,24 +403,28 @@ def page(contest: Contest, quick: bool) -> str:
 
 def _versions(contest: Contest) -> str:
     names = {BARE: BASE, **{column: peer.versions for column, peer in contest.peers.items()}}
-    found = []
+    versions = []
     for column, wanted in names.items():
         script = (
             "import sys, importlib.metadata as m\n"
             "print(', '.join(f'{name} {m.version(name)}' for name in sys.argv[1:]))"
         )
         command = [str(PLACE / column / "bin" / "python"), "-c", script, *wanted.split()]
-        found.append(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
-    return ", ".join(line.strip() for line in found)
+        versions.append(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    return ", ".join(line.strip() for line in versions)
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--quick", action="store_true", help="fewer repeats, nothing written")
-    parser.add_argument("--ends", action="store_true", help="the ends of processes alone")
-    parser.add_argument("--endings", action="store_true", help="what is recorded of endings alone")
+    parser.add_argument("--quick", action="store_true", help="fewer repeats; write nothing")
+    parser.add_argument("--ends", action="store_true", help="measure only how processes exit")
+    parser.add_argument(
+        "--endings", action="store_true", help="compare only what is recorded of endings"
+    )
     options = parser.parse_args()
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # for Ctrl-C in the programs
+    signal.signal(
+        signal.SIGINT, signal.default_int_handler
+    )  # the programs must not inherit it ignored
     shutil.rmtree(PROGRAM, ignore_errors=True)
     contest = Contest()
     if options.ends:

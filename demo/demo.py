@@ -1,4 +1,4 @@
-"""Show the product at work: `make demo`. Some of the tasks fail, each in another way."""
+"""Show autotask at work: `make demo`. Some of the tasks fail, each in a different way."""
 
 from __future__ import annotations
 
@@ -56,13 +56,13 @@ def main() -> None:
     for command in VIEWS:
         say(f"\n$ {command}", "1")
         subprocess.run(shlex.split(command), cwd=PLACE, env=environ, check=True)
-    say(f"\nLook around: AUTOTASK_HOME={environ['AUTOTASK_HOME']} {BIN}/autotask show RUN", "2")
+    say(f"\nTo see more: AUTOTASK_HOME={environ['AUTOTASK_HOME']} {BIN}/autotask show RUN", "2")
 
 
 def run(command: str, environ: dict[str, str]) -> None:
-    """Run a command and show the end of its output, and how it ended where that was not well."""
+    """Run a command; show the end of its output, and how it failed if it did."""
     say(f"$ {command}", "1")
-    done = subprocess.run(
+    ended = subprocess.run(
         shlex.split(command),
         cwd=PLACE,
         env=environ,
@@ -72,17 +72,17 @@ def run(command: str, environ: dict[str, str]) -> None:
         text=True,
         check=False,
     )
-    output = done.stdout.rstrip().splitlines()
+    output = ended.stdout.rstrip().splitlines()
     for line in (["..."] if len(output) > SHOWN else []) + output[-SHOWN:]:
         print(f"  {line}")
-    if done.returncode < 0:
-        say(f"  (killed by {signal.Signals(-done.returncode).name})", "31")
-    elif done.returncode:
-        say(f"  (exit status {done.returncode})", "31")
+    if ended.returncode < 0:
+        say(f"  (killed by {signal.Signals(-ended.returncode).name})", "31")
+    elif ended.returncode:
+        say(f"  (exit status {ended.returncode})", "31")
 
 
 def say(text: str, style: str) -> None:
-    """Print a line of our own, in colour on a terminal."""
+    """Print a line, in colour on a terminal."""
     coloured = sys.stdout.isatty() and "NO_COLOR" not in os.environ and text.strip()
     print(f"\033[{style}m{text}\033[0m" if coloured else text, flush=True)
 

@@ -1,4 +1,4 @@
-"""Chores of the database, with Invoke. They know nothing of autotask."""
+"""Database chores, with Invoke. They know nothing of autotask."""
 
 from __future__ import annotations
 

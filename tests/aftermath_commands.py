@@ -53,7 +53,7 @@ _START = re.compile(
 _PROBLEMS = {
     "show": re.compile(r"autotask: no run begins with \w+"),
     "prune": re.compile(r"autotask: another prune is at work"),
-    "ship": re.compile(r"autotask: nobody listens at .*"),
+    "ship": re.compile(r"autotask: nothing is listening at .*"),
 }
 
 

@@ -128,7 +128,7 @@ def write(results: list[Result], rounds: storm_commands.Rounds | None) -> None:
     if rounds:
         table = evidence.table(storm_commands.HEAD, [rounds.cells()])
         evidence.write("storm-tool", f"{_TOOL_TEXT.strip()} {evidence.setting()}.\n\n{table}")
-    print(f"written into {evidence.PLACE.relative_to(ROOT)}")
+    print(f"written into {evidence.PAGE.relative_to(ROOT)}")
 
 
 _TEXT = """

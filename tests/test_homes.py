@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import io
 import json
 import os
@@ -26,6 +27,10 @@ from autotask.marks import leave_mark
 from autotask.run import SUCCESS, Run
 from autotask.settings import Settings
 from autotask.tool import cli
+from autotask.tool.command_line import SUBCOMMANDS
+
+for _name in SUBCOMMANDS:  # before another user needs it, who may be unable to read the file
+    importlib.import_module(f"autotask.tool.commands.{_name.replace('-', '_')}")
 
 root = pytest.mark.skipif(
     not sys.platform.startswith("linux") or os.getuid() != 0, reason="only root has two sides"
@@ -228,7 +233,7 @@ def shared(place: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     home = place / "shared"
     monkeypatch.setenv("AUTOTASK_HOME", str(home))
     assert tool("init-home", str(home)) == (
-        *(0, f"all users can record in {home}; what they set:\nAUTOTASK_HOME={home}\n", ""),
+        *(0, f"all users can record in {home} if they set:\nAUTOTASK_HOME={home}\n", ""),
     )
     return home
 
@@ -426,7 +431,7 @@ def test_a_shared_home_is_laid_in_an_empty_folder_of_roots(
 def test_only_root_lays_a_shared_home(place: Path) -> None:
     status, _, err = as_user(ANN, lambda: tool("init-home", str(place / "shared")))
     assert (status, err) == (
-        *(1, "autotask: only root can lay a home for several users: use sudo\n"),
+        *(1, "autotask: only root can create a home for several users: use sudo\n"),
     )
 
 
@@ -504,10 +509,10 @@ def test_the_doctor_says_whose_a_home_is(place: Path, home: Path) -> None:
     give(home, EVE)
     said = as_root(place, *COMMAND, "doctor", AUTOTASK_HOME=str(home)).stdout
     own = place / "root" / ".local" / "state" / "autotask"
-    assert f"{home} is not root's: runs of root are recorded in {own}" in said
+    assert f"{home} does not belong to root, so runs of root are recorded in {own}" in said
     os.chown(home / "journal", 0, 0)
     said = as_root(place, *COMMAND, "doctor", AUTOTASK_HOME=str(home)).stdout
-    assert f"{home}/journal belongs to root: no run of eve is recorded" in said
+    assert f"{home}/journal belongs to root, so no run of eve is recorded" in said
 
 
 # --- what is this user's own ---------------------------------------------------------------------

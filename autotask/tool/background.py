@@ -1,4 +1,4 @@
-"""Work in the background: in a process of its own, which outlives the command."""
+"""Run work in the background: in a process of its own, which outlives the command."""
 
 from __future__ import annotations
 
@@ -9,12 +9,16 @@ from autotask.around import descriptors
 
 
 def run(work: Callable[[], object]) -> None:
-    """Do it in a child without a terminal, and without our files: a pipe or a lock ends with us."""
+    """Run it in a child process without the command's terminal and files.
+
+    The child must not keep a pipe open, or hold a lock, after the command has ended.
+    """
     try:
         if not hasattr(os, "fork") or os.fork():
             return
-    except OSError:  # no more processes are allowed: the next command tries again
+    except OSError:  # the limit of processes is reached; the next command tries again
         return
+    # The child has a copy of the command's stack, and must never return into it.
     try:
         os.setsid()
         descriptors.let_go(())

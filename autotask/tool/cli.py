@@ -1,6 +1,6 @@
-"""The entry point of `autotask`: hears Ctrl-C before the rest of it is imported.
+"""The entry point of `autotask`: sets up Ctrl-C before anything else is imported.
 
-Not even `__future__` is imported before: that is a file to be loaded, too.
+Not even `__future__` is imported here: it is a file as well, and takes time to load.
 """
 
 import sys

@@ -1,5 +1,5 @@
-"""What the tool says in one line before it exits with status 1."""
+"""The error that `autotask` reports in one line, with exit status 1."""
 
 
 class ToolError(Exception):
-    """A problem that the user can read in one line and act on."""
+    """A problem that the user can understand from one line, and act on."""

@@ -1,7 +1,7 @@
-"""Ctrl-C ends a command at once and in silence, by the signal, as it ends one written in C.
+"""Let Ctrl-C kill a command at once and silently, as it kills one that is written in C.
 
-Python's own way, an exception, shows a traceback while modules are imported, waits for SQLite and
-any other C code, and is printed and dropped inside a destructor.
+Python's way, an exception, shows a traceback while modules are imported, waits for SQLite and other
+C code, and is printed and ignored inside a destructor.
 """
 
 import os
@@ -15,27 +15,27 @@ if TYPE_CHECKING:
 
     Handler = Union[int, Callable[[int, Optional[FrameType]], None]]
 else:
-    import _signal  # what is in C of it: the rest would be 5 ms in which Ctrl-C is a traceback
+    import _signal  # the C part of `signal`; the rest takes 5 ms, in which Ctrl-C shows a traceback
 
 SIGINT, SIG_DFL = _signal.SIGINT, _signal.SIG_DFL
-_STATUS = 128 + SIGINT  # as a shell names an end by this signal
+_STATUS = 128 + SIGINT  # as a shell reports a death by this signal
 
 
 def end_at_once() -> None:
-    """Let Ctrl-C end this process, unless the parent process has it ignored."""
+    """Let Ctrl-C kill this process, unless it was started with SIGINT ignored."""
     if _signal.getsignal(SIGINT) is _signal.default_int_handler:
-        _signal.signal(SIGINT, _usual())
+        _signal.signal(SIGINT, _handler())
 
 
 def end() -> int:
-    """End this process as Ctrl-C does; return the exit status to use if it does not end."""
-    _signal.signal(SIGINT, _usual())
+    """Kill this process as Ctrl-C does; return the exit status to use if it survives."""
+    _signal.signal(SIGINT, _handler())
     os.kill(os.getpid(), SIGINT)
     return _STATUS
 
 
-def _usual() -> "Handler":
-    # Process 1 of a container gets no signal that has no handler: pid_namespaces(7).
+def _handler() -> "Handler":
+    # Process 1 of a container receives only signals that it handles: pid_namespaces(7).
     return _exit if os.getpid() == 1 else SIG_DFL
 
 
@@ -44,10 +44,11 @@ def _exit(*_: object) -> None:
 
 
 class Raised:
-    """Make Ctrl-C an exception in a block that has something to put in order before the end."""
+    """Make Ctrl-C an exception in a block that has to clean up before the process ends."""
 
     def __enter__(self) -> None:
         self._before = _signal.getsignal(SIGINT)
+        # If the process was started with SIGINT ignored, it stays ignored.
         if self._before in (SIG_DFL, _exit):
             _signal.signal(SIGINT, _signal.default_int_handler)
 

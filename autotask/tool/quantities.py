@@ -1,4 +1,4 @@
-"""Durations, sizes and moments: read from the command line, and written for people."""
+"""Durations, sizes and times: parsed from the command line, and formatted for people."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from datetime import datetime, timezone
 
 _SECONDS = {"d": 86400, "h": 3600, "m": 60, "s": 1, "w": 7 * 86400}
 _BYTES = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
-_LONGEST = 100 * 365 * 86400  # a hundred years: beyond it dates leave the calendar
+_LONGEST = 100 * 365 * 86400  # a hundred years: with more, dates leave Python's calendar
 
 
 def parse_duration(text: str) -> float:
-    """Return the seconds that `90d`, `24h`, `30m`, `45s` or `2w` stand for."""
+    """Return the seconds of `90d`, `24h`, `30m`, `45s` or `2w`."""
+    # [0-9], because \d also matches the digits of other scripts.
     match = re.fullmatch(r"([0-9]{1,12}(?:\.[0-9]{1,6})?)([smhdw])", text.strip())
     if match is None:
         raise argparse.ArgumentTypeError(
@@ -25,7 +26,7 @@ def parse_duration(text: str) -> float:
 
 
 def parse_size(text: str) -> int:
-    """Return the bytes that `512M`, `2G`, `64K` or `1000` stand for (powers of 1024)."""
+    """Return the bytes of `512M`, `2G`, `64K` or `1000` (powers of 1024)."""
     match = re.fullmatch(r"([0-9]{1,15}(?:\.[0-9]{1,6})?)([KMGT]?)(?:I?B)?", text.strip().upper())
     if match is None:
         raise argparse.ArgumentTypeError(
@@ -42,19 +43,20 @@ def parse_count(text: str) -> int:
 
 
 def timestamp(text: str | None) -> float | None:
-    """Return the POSIX time of a moment of the journal; None where it is none."""
+    """Return the POSIX time of a time in the journal; None if it is malformed."""
     if text is None or not text.endswith("Z"):
         return None
     try:
+        # Up to Python 3.10 fromisoformat() does not accept "Z".
         return datetime.fromisoformat(text[:-1] + "+00:00").timestamp()
     except ValueError:
         return None
 
 
 def local(seconds: float) -> datetime:
-    """Return a moment in the reader's time zone; in UTC if that is none that Python takes.
+    """Return a time in the reader's time zone, or in UTC if Python does not support that zone.
 
-    TZ=XXX24 is one: POSIX allows it, and Python's offsets are shorter than a day.
+    POSIX allows TZ=XXX24, but Python's offsets are shorter than a day.
     """
     moment = datetime.fromtimestamp(seconds, timezone.utc)
     try:
@@ -64,9 +66,9 @@ def local(seconds: float) -> datetime:
 
 
 def local_time(text: str | None, now: float, short: bool = False) -> str:
-    """Write a moment in the reader's time zone, to the second; the year where it is another.
+    """Format a time in the reader's time zone: to the second, or with the year if it is another.
 
-    *short*: the time alone where it is today, and no more than 11 characters else.
+    *short*: only the time if it is today, else at most 11 characters.
     """
     seconds = timestamp(text)
     if seconds is None:
@@ -80,9 +82,10 @@ def local_time(text: str | None, now: float, short: bool = False) -> str:
 
 
 def duration_text(seconds: float | None) -> str:
-    """Write a duration with about three digits: `12ms`, `1.53s`, `2m05s`, `3h07m`, `4d02h`."""
+    """Format a duration with about three digits: `12ms`, `1.53s`, `2m05s`, `3h07m`, `4d02h`."""
     if seconds is None:
         return "-"
+    # The limits are values that would round up to a digit more, such as 1000ms.
     if seconds < 0.9995:
         return f"{max(seconds, 0) * 1000:.0f}ms"
     if seconds < 9.995:
@@ -100,7 +103,7 @@ def duration_text(seconds: float | None) -> str:
 
 
 def ago(text: str | None, now: float) -> str:
-    """Write how long before *now* a moment was, in its largest unit: `5m ago`."""
+    """Format how long before *now* a time was, in its largest unit: `5m ago`."""
     seconds = timestamp(text)
     if seconds is None:
         return text or "never"
@@ -112,12 +115,12 @@ def ago(text: str | None, now: float) -> str:
 
 
 def runs_text(count: int) -> str:
-    """Write a number of runs: `1 run`, `20 runs`."""
+    """Format a number of runs: `1 run`, `20 runs`."""
     return "1 run" if count == 1 else f"{count} runs"
 
 
 def size_text(size: int) -> str:
-    """Write a number of bytes: `812 B`, `3.2 MiB`."""
+    """Format a number of bytes: `812 B`, `3.2 MiB`."""
     value = float(size)
     for unit in ("B", "KiB", "MiB", "GiB"):
         if value < 1024:

@@ -1,7 +1,7 @@
-"""Tables for people: a line a row, as wide as the window, and what gives way where that is narrow.
+"""Tables for people: one line for each row, fitted to the width of the terminal.
 
-Columns are left out in an order that they state, names are cut, and a text that does not fit
-behind its row goes to a line of its own below it.
+In a narrow terminal, columns are left out in an order that they define, names are cut, and a last
+column that does not fit is printed on a line of its own below the row.
 """
 
 from __future__ import annotations
@@ -14,35 +14,35 @@ from autotask.tool import output
 if TYPE_CHECKING:
     from rich.text import Text
 
-# Columns of the screen.
+# All in columns of the screen.
 LONGEST_NAME = 80
 LONGEST_REASON = 160
 _LONGEST_OTHER = 24
-_LEGIBLE = 18  # of a name, before other columns go
-_WORTH_IT = 8  # of a last column: `nested`, `exit 3`
+_LEGIBLE = 18  # a name keeps that much, and other columns are left out instead
+_WORTH_IT = 8  # the least width for a last column: `nested`, `exit 3`
 _GAP = "  "
 _INDENT = "    "
 
 
 class Column(NamedTuple):
-    """A column of a table; only one of them shrinks, and only the last one falls."""
+    """A column of a table; one of them shrinks, and only the last one may fall."""
 
     head: str
-    right: bool = False  # set to the right
+    right: bool = False  # aligned to the right
     shrinks: bool = False  # holds names, which are cut
-    falls: bool = False  # holds texts, which go below where they do not fit
-    goes: int = 0  # whether to be left out where it is narrow, and as which: 1 before 2
+    falls: bool = False  # holds texts, which go below the row if they do not fit
+    goes: int = 0  # which column is left out first in a narrow terminal; 0: never
 
     @property
     def longest(self) -> int:
-        """Return how wide it may be in any window."""
+        """Return the largest width, however wide the terminal is."""
         if self.falls:
             return LONGEST_REASON
         return LONGEST_NAME if self.shrinks else _LONGEST_OTHER
 
 
 def print_table(columns: Sequence[Column], rows: Sequence[Sequence[Text]]) -> None:
-    """Print rows under their heads."""
+    """Print rows under the heads of their columns."""
     from rich.text import Text
 
     room = output.window_width()
@@ -59,15 +59,17 @@ def print_table(columns: Sequence[Column], rows: Sequence[Sequence[Text]]) -> No
 
 
 def _fitted(columns: Sequence[Column], widths: Sequence[int], room: int) -> list[int]:
-    """Return the widths that columns get: 0 for those that are left out."""
+    """Return the widths of the columns: 0 for those that are left out."""
     fitted = [0 if column.falls else width for column, width in zip(columns, widths)]
-    names = next(place for place, column in enumerate(columns) if column.shrinks)
+    # First, columns are left out until names have a legible width.
+    names = next(number for number, column in enumerate(columns) if column.shrinks)
     fitted[names] = min(widths[names], _LEGIBLE)
-    for place in sorted(range(len(columns)), key=lambda place: columns[place].goes):
-        if columns[place].goes and _taken(fitted) > room:
-            fitted[place] = 0
+    for number in sorted(range(len(columns)), key=lambda number: columns[number].goes):
+        if columns[number].goes and _taken(fitted) > room:
+            fitted[number] = 0
+    # Then names get what is left, up to a limit, and the last column gets the rest.
     left = room - _taken(fitted)
-    longest = max(room * 2 // 5, _LEGIBLE)  # one name without end is not to take all there is
+    longest = max(room * 2 // 5, _LEGIBLE)  # so that one endless name does not take all the room
     fitted[names] = min(widths[names], max(min(fitted[names] + left, longest), _WORTH_IT))
     left = room - _taken(fitted) - len(_GAP)
     if columns[-1].falls and left >= _WORTH_IT:
@@ -83,18 +85,18 @@ def _taken(widths: Sequence[int]) -> int:
 def _lines(
     columns: Sequence[Column], widths: Sequence[int], cells: Sequence[Text], room: int
 ) -> Iterator[Text]:
-    """Yield a row's line, and the one below it where its last cell does not fit."""
+    """Yield the line of a row, and one below it if its last cell does not fit."""
     from rich.text import Text
 
     fallen = columns[-1].falls and cells[-1].cell_len > widths[-1]
     shown = zip(columns, widths, cells[:-1] if fallen else cells)
-    yield Text(_GAP).join([_set(cell, width, column) for column, width, cell in shown if width])
+    yield Text(_GAP).join([_aligned(cell, width, column) for column, width, cell in shown if width])
     if fallen:
         yield Text(_INDENT).append_text(output.cut(cells[-1], room - len(_INDENT)))
 
 
-def _set(cell: Text, width: int, column: Column) -> Text:
-    """Bring a cell to the width of its column."""
+def _aligned(cell: Text, width: int, column: Column) -> Text:
+    """Cut or pad a cell to the width of its column."""
     cell = output.cut(cell, width).copy()
     missing = width - cell.cell_len
     if column.right:

@@ -53,19 +53,19 @@ print(status, *[ended(1 + count * part // moments) for part in range(moments)])
 """
 
 
-def test_ctrl_c_ends_a_command_by_the_signal_at_any_moment(book: Book) -> None:
+def test_ctrl_c_kills_a_command_by_the_signal_at_any_moment(book: Book) -> None:
     if len(COMMAND) > 1:
         pytest.skip("no script")
     book.run()
-    done = subprocess.run(
+    ended = subprocess.run(
         [sys.executable, "-c", STRIKES, COMMAND[0], str(MOMENTS)],
         env=environment(),
         capture_output=True,
         text=True,
         check=True,
     )
-    assert done.stderr == ""
-    assert done.stdout.split() == ["0", "0", *[str(int(signal.SIGINT))] * MOMENTS]
+    assert ended.stderr == ""
+    assert ended.stdout.split() == ["0", "0", *[str(int(signal.SIGINT))] * MOMENTS]
 
 
 IN_A_BAR = """
@@ -81,24 +81,24 @@ sys.exit(cli.main(["runs"]))
 """
 
 
-def test_after_ctrl_c_in_a_bar_the_terminal_has_its_cursor_again() -> None:
+def test_ctrl_c_during_a_progress_bar_restores_the_cursor() -> None:
     shown = in_terminal(sys.executable, "-c", IN_A_BAR, status=-signal.SIGINT)
     assert re.findall(r"\x1b\[\?25[lh]", shown) == ["\x1b[?25l", "\x1b[?25h"]
     assert "Traceback" not in shown
 
 
-def test_who_starts_it_with_ctrl_c_ignored_has_it_ignored(book: Book) -> None:
+def test_ctrl_c_stays_ignored_if_it_was_ignored_at_the_start(book: Book) -> None:
     code = (
         "import os, signal, sys; from autotask.tool import cli\n"
         "from autotask.tool.commands import runs\n"
         "runs.run = lambda _: print(os.kill(os.getpid(), signal.SIGINT))\n"
         "sys.exit(cli.main(['runs']))"
     )
-    done = subprocess.run(
+    ended = subprocess.run(
         [sys.executable, "-c", code],
         env=environment(),
         capture_output=True,
         check=True,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN),
     )
-    assert done.stdout == b"None\n"
+    assert ended.stdout == b"None\n"

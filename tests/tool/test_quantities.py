@@ -23,7 +23,7 @@ def test_a_duration_is_a_number_and_a_unit(text: str, seconds: float) -> None:
 @pytest.mark.parametrize(
     "text", ["", "h", "24", "24 h", "-1h", "1y", "1e3s", "\u0661h", "1h2m", "inf"]
 )
-def test_what_is_no_duration_is_refused(text: str) -> None:
+def test_anything_else_than_a_duration_is_refused(text: str) -> None:
     with pytest.raises(argparse.ArgumentTypeError, match="is not a duration"):
         quantities.parse_duration(text)
 
@@ -37,7 +37,7 @@ def test_a_size_is_a_number_with_or_without_a_unit(text: str, size: int) -> None
 
 
 @pytest.mark.parametrize("text", ["", "M", "-1", "1X", "1 0", "1e3"])
-def test_what_is_no_size_is_refused(text: str) -> None:
+def test_anything_else_than_a_size_is_refused(text: str) -> None:
     with pytest.raises(argparse.ArgumentTypeError, match="is not a size"):
         quantities.parse_size(text)
 
@@ -50,18 +50,18 @@ WRITTEN = [
 
 
 @pytest.mark.parametrize(("seconds", "text"), WRITTEN)
-def test_a_duration_is_written_with_about_three_digits(seconds: float | None, text: str) -> None:
+def test_a_duration_is_formatted_with_about_three_digits(seconds: float | None, text: str) -> None:
     assert quantities.duration_text(seconds) == text
 
 
 @pytest.mark.parametrize(
     ("size", "text"), [(0, "0 B"), (1023, "1023 B"), (1536, "1.5 KiB"), (5 << 40, "5.0 TiB")]
 )
-def test_a_size_is_written_in_its_unit(size: int, text: str) -> None:
+def test_a_size_is_formatted_in_its_unit(size: int, text: str) -> None:
     assert quantities.size_text(size) == text
 
 
-def test_moments_are_written_in_the_readers_time_zone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_times_are_formatted_in_the_readers_time_zone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TZ", "Asia/Kolkata")
     time.tzset()
     try:
@@ -76,6 +76,6 @@ def test_moments_are_written_in_the_readers_time_zone(monkeypatch: pytest.Monkey
 
 
 @pytest.mark.parametrize("text", ["yesterday", "2026-13-45T10:00:00Z", "2026-11-25", ""])
-def test_what_is_no_moment_is_shown_as_it_is(text: str) -> None:
+def test_a_malformed_time_is_shown_as_it_is(text: str) -> None:
     assert quantities.timestamp(text) is None
     assert quantities.local_time(text, 0) == (text or "-")

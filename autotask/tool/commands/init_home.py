@@ -1,4 +1,4 @@
-"""`autotask init-home`: lay a home in which several users record, and read each other's runs."""
+"""`autotask init-home`: create a home in which several users record and read all runs."""
 
 from __future__ import annotations
 
@@ -10,44 +10,44 @@ from autotask import homes
 from autotask.tool import output
 from autotask.tool.errors import ToolError
 
-SUMMARY = "lay a home that several users share"
 DESCRIPTION = """\
-Lay a folder in which several users of this machine record, each in a folder of their own that no
-other user can write. With AUTOTASK_HOME=DIR, `autotask runs` and the like show the runs of all of
-them. Only root can lay it, so that nobody else can take a user's folder away."""
-EXAMPLES = """\
-  autotask init-home /var/lib/autotask
-  autotask init-home --group ops /var/lib/autotask
-"""
+Create a folder in which several users of this machine record, each in a folder of their own that no
+other user can write to. With AUTOTASK_HOME=DIR, `autotask runs` and the other commands show the
+runs of all users. Only root can create it, so that no user can remove the folder of another."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("folder", metavar="DIR", help="what AUTOTASK_HOME will be")
+    parser.add_argument("folder", metavar="DIR", help="the folder, to be set as AUTOTASK_HOME")
     parser.add_argument(
-        "--group", metavar="G", help="whose members record and read (default: all users)"
+        "--group", metavar="G", help="the group that records and reads (default: all users)"
     )
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Lay the home, or change who shares it; say what to set."""
+    """Create the home, or change who shares it; say what to set."""
     if not hasattr(os, "geteuid") or os.geteuid() != 0:
-        raise ToolError("only root can lay a home for several users: use sudo")
+        raise ToolError("only root can create a home for several users: use sudo")
     path = os.path.abspath(arguments.folder)
     group = 0 if arguments.group is None else _group_id(arguments.group)
     stranger = homes.stranger(os.path.dirname(path), keep_out=True)
     if stranger:
-        raise ToolError(f"other users can write to {stranger}: choose a folder of root's alone")
+        raise ToolError(
+            f"other users can write to {stranger}: choose a folder that only root can write to"
+        )
     homes.make_folder(path)
+    # By descriptor, so that the folder cannot be swapped between the check and the change.
     folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
-        _lay(folder, path)
+        _mark_as_shared(folder, path)
         os.fchown(folder, 0, group)
+        # Sticky: users can create folders, but not remove those of others. For a group also setgid:
+        # what is created belongs to the group.
         os.fchmod(folder, 0o1777 if arguments.group is None else 0o3770)
     finally:
         os.close(folder)
-    who = f"members of {arguments.group}" if arguments.group else "all users"
-    print(f"{who} can record in {output.clean(path)}; what they set:")
+    users = f"members of {arguments.group}" if arguments.group else "all users"
+    print(f"{users} can record in {output.clean(path)} if they set:")
     print(f"AUTOTASK_HOME={output.clean(shlex.quote(path))}")
 
 
@@ -60,12 +60,12 @@ def _group_id(name: str) -> int:
         raise ToolError(f"no such group: {name}") from None
 
 
-def _lay(folder: int, path: str) -> None:
-    """Leave the sign by which a shared home is known; see `homes.shared_modes`."""
+def _mark_as_shared(folder: int, path: str) -> None:
+    """Create the file that marks a shared home; see `homes.shared_modes`."""
     if homes.shared_modes(path):
         return
     if os.fstat(folder).st_uid != 0 or os.listdir(folder):
-        raise ToolError(f"{path} is not empty, or not root's: choose another folder")
+        raise ToolError(f"{path} is not empty, or does not belong to root: choose another folder")
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
     file = os.open(homes.SHARED, flags, 0o644, dir_fd=folder)
     try:

@@ -1,4 +1,4 @@
-"""`autotask runs`: the runs, newest first for people, oldest first for programs."""
+"""`autotask runs`: list runs, newest first for people, oldest first for programs."""
 
 from __future__ import annotations
 
@@ -25,13 +25,7 @@ from autotask.tool.table import Column, print_table
 if TYPE_CHECKING:
     from rich.text import Text
 
-SUMMARY = "list the runs"
-DESCRIPTION = "List the runs: newest first in a table, oldest first for programs."
-EXAMPLES = """\
-  autotask runs --since 24h --status failure
-  autotask runs --task 'db.*' --limit 10
-  autotask runs --framework process --format jsonl > runs.jsonl
-"""
+DESCRIPTION = "List runs: newest first in a table, oldest first in the formats for programs."
 TABLE_LIMIT = 50
 _COLUMNS = (
     Column("RUN"),
@@ -46,7 +40,7 @@ _COLUMNS = (
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     filters.add_filters(parser)
-    text = "only runs with this status: running, success, failure, ...; a second one adds to it"
+    text = "only runs with this status: running, success, failure, ...; may be repeated"
     filters.add_filter(parser, "--status", "S", text)
     parser.add_argument(
         "--limit",
@@ -63,14 +57,14 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 class _Printer:
-    """Prints the runs; asked again, because the index was damaged, it goes on where it was."""
+    """Prints the runs. If the index turns out to be damaged, a second call continues the list."""
 
     def __init__(self, arguments: argparse.Namespace) -> None:
         self._arguments = arguments
-        self._printed = 0  # records, of those that are not kept until all are there
+        self._printed = 0  # records, in the formats that print each as soon as it is read
 
     def print(self, index: Index | None) -> None:
-        """Print what an index has."""
+        """Print the runs of an index."""
         records = _records(index, self._arguments) if index else iter(())
         form = self._arguments.format
         if form == "jsonl":
@@ -97,21 +91,23 @@ def _records(index: Index, arguments: argparse.Namespace) -> Iterator[Record]:
     if limit is None:
         limit = TABLE_LIMIT if newest_first else 0
     where, values = filters.conditions(arguments)
-    chosen = f"SELECT rowid FROM run WHERE {where} ORDER BY started_at DESC, rowid DESC"
+    # The newest runs have to be chosen before they are sorted. An index of the table alone answers
+    # that, so that whole rows are read only of those chosen.
+    newest = f"SELECT rowid FROM run WHERE {where} ORDER BY started_at DESC, rowid DESC"
     if limit:
-        chosen += f" LIMIT {limit}"
+        newest += f" LIMIT {limit}"
     order = "DESC" if newest_first else "ASC"
     if newest_first or limit:
-        where = f"rowid IN ({chosen})"
+        where = f"rowid IN ({newest})"
     statement = (
         f"SELECT {COLUMNS} FROM run WHERE {where} ORDER BY started_at {order}, rowid {order}"
     )
     return (from_row(row, index.shared) for row in index.rows(statement, values))
 
 
-def _print_table(records: list[Record], otherwise: str) -> None:
+def _print_table(records: list[Record], if_empty: str) -> None:
     if not records:
-        print(otherwise)
+        print(if_empty)
         return
     now = time.time()
     rows = [_cells(record, now) for record in records]

@@ -1,4 +1,4 @@
-"""`autotask ship`: deliver what Datadog's Agent did not take at the time."""
+"""`autotask ship`: deliver what the Datadog Agent missed."""
 
 from __future__ import annotations
 
@@ -18,21 +18,16 @@ from autotask.tool.doctor import listening
 from autotask.tool.errors import ToolError
 from autotask.tool.journal import ownership
 
-SUMMARY = "deliver what the Datadog Agent did not take"
 DESCRIPTION = """\
-Deliver the starts and ends of runs that the Datadog Agent on this machine did not take, each once
-and with its own time: for an hour as what they are, for 18 hours as events. autotask-run does so on
-its way out where that is little. What was sent to another host by UDP is not known to be lost.
-With --follow it also closes the runs of processes that have died, every two seconds, and does
-both once more when SIGTERM ends it; it goes on even if its output cannot be written."""
-EXAMPLES = """\
-  autotask ship
-  autotask ship --follow
-"""
+Deliver the starts and ends of runs that the Datadog Agent on this machine missed, each once and
+with its original time: for an hour as metrics, for 18 hours as events. If there are only a few,
+autotask-run has delivered them at its end. What is sent to another host over UDP may be lost
+without notice. With --follow, deliver every two seconds, close the runs of processes that have
+died, and do both once more on SIGTERM; it goes on even if its output cannot be written."""
 _PATIENCE = 5.0  # seconds that a slow Agent may take for one datagram
-_TURN = 2.0  # seconds between two looks
-_SET = 30.0  # seconds: a clock that jumps so far was set
-_LAST = 6.0  # seconds for what is owed when a signal has come: an engine waits for ten
+_INTERVAL = 2.0  # seconds between two deliveries
+_CLOCK_SET = 30.0  # seconds: if the clock jumps that far, it was set
+_LAST_DELIVERY = 6.0  # seconds after a signal: Docker and Kubernetes kill after 10 or more
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -40,105 +35,107 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--follow",
         action="store_true",
-        help="stay, deliver whenever there is something, and close the runs of dead processes",
+        help="keep running: deliver, and close the runs of dead processes",
     )
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Deliver, and say how much that was."""
+    """Deliver, and say how much."""
     settings = Settings(os.environ)
     home = settings.home = ownership.find(settings).to_write()
-    ours = _Journal(home)
+    notes = _Notes(home)
     if arguments.follow:
-        _follow(home, settings, ours)
+        _follow(home, settings, notes)
         return
     if not settings.dogstatsd:
         raise ToolError("datagrams are turned off: see AUTOTASK_DOGSTATSD, DD_DOGSTATSD_DISABLE")
     sweeping.sweep(settings)
-    owing = undelivered.recent(home)
-    owed = owing.catch_up()
-    if not owed:
-        print("nothing is owed: the Agent has taken all that was sent")
+    missed = undelivered.recent(home)
+    count = len(missed.catch_up())
+    if not count:
+        print("nothing to deliver")
         return
-    problem = _silence(settings)
+    problem = _why_refused(settings)
     if problem:
-        kept = (
-            f"{undelivered.text(len(owed))} stay owed; start the Datadog Agent, {listening.WITHOUT}"
-        )
-        raise ToolError(f"nobody listens at {listening.place(settings)} ({problem}): {kept}")
-    done = redeliver.ship(owing, settings, ours, _PATIENCE)
-    if owing.catch_up():
+        text = f"nothing is listening at {listening.address(settings)} ({problem})"
+        remedy = f"start the Datadog Agent, {listening.WITHOUT_DATADOG}"
+        raise ToolError(f"{text}: {undelivered.text(count)} still to deliver; {remedy}")
+    delivered = redeliver.ship(missed, settings, notes, _PATIENCE)
+    # A second that is not over may get more lines, and Datadog keeps only one count for a second.
+    if missed.catch_up():
         time.sleep(redeliver.SETTLED)
-        done += redeliver.ship(owing, settings, ours, _PATIENCE)
-    left, hopeless = len(owing.catch_up()), owing.hopeless()
-    said = f"; {left} stay owed" if left else ""
-    said += f"; of {hopeless} nothing can be told any more" if hopeless else ""
-    if left and ours.refusal and not done:
-        raise ToolError(f"{ours.refusal}: {undelivered.text(left)} stay owed")
-    print(f"delivered {undelivered.text(done)}{said}")
-    if left and ours.refusal:
-        raise ToolError(ours.refusal)
+        delivered += redeliver.ship(missed, settings, notes, _PATIENCE)
+    left, given_up = len(missed.catch_up()), missed.hopeless()
+    if left and notes.refusal and not delivered:
+        raise ToolError(f"{notes.refusal}: {undelivered.text(left)} still to deliver")
+    rest = f"; {left} still to deliver" if left else ""
+    rest += f"; {given_up} can no longer be delivered" if given_up else ""
+    print(f"delivered {undelivered.text(delivered)}{rest}")
+    if left and notes.refusal:
+        raise ToolError(notes.refusal)
 
 
-class _Journal(journal.Journal):
-    """Knows why it took no line: what cannot be noted as sent is not sent."""
+class _Notes(journal.Journal):
+    """The journal, which also knows why it refused a line: nothing is sent without a note of it."""
 
     refusal = ""
 
     def _refuse(self, problem: OSError) -> None:
         super()._refuse(problem)
-        why = f"{self.folder} cannot be written ({problem.strerror})"
-        self.refusal = f"{why}, and what cannot be noted is not sent"
+        why = f"cannot write to {self.folder} ({problem.strerror})"
+        self.refusal = f"{why}, and nothing is sent without a note of it"
 
 
-def _follow(home: str, settings: Settings, ours: _Journal) -> None:
+def _follow(home: str, settings: Settings, notes: _Notes) -> None:
     """Close lost runs and deliver, again and again, until a signal says stop; then once more.
 
-    A pod stops its sidecars at the moment that the other containers have ended: the run that is to
-    be closed died in that very second.
+    A pod stops its sidecars as soon as its other containers have ended: the run to close died in
+    that same second.
     """
-    stop, owing, clock = _Stop(), undelivered.recent(home), _ahead_of_monotonic()
-    _turn(owing, settings, ours, lambda: not stop.comes(0))
-    while not stop.comes(_TURN):
+    stop, missed, clock = _Stop(), undelivered.recent(home), _ahead_of_monotonic()
+    _sweep_and_deliver(missed, settings, notes, lambda: not stop.comes(0))
+    while not stop.comes(_INTERVAL):
         before, clock = clock, _ahead_of_monotonic()
-        if abs(clock - before) > _SET:  # what was forgotten as too old may not be so
-            owing = undelivered.recent(home)
-        _turn(owing, settings, ours, lambda: not stop.comes(0))
-    end = time.monotonic() + _LAST
-    if _turn(owing, settings, ours, lambda: time.monotonic() < end):
+        if abs(clock - before) > _CLOCK_SET:  # what seemed too old to deliver may not be
+            missed = undelivered.recent(home)
+        _sweep_and_deliver(missed, settings, notes, lambda: not stop.comes(0))
+    end = time.monotonic() + _LAST_DELIVERY
+    if _sweep_and_deliver(missed, settings, notes, lambda: time.monotonic() < end):
         time.sleep(redeliver.SETTLED)
-        _turn(owing, settings, ours, lambda: time.monotonic() < end)
+        _sweep_and_deliver(missed, settings, notes, lambda: time.monotonic() < end)
 
 
 def _ahead_of_monotonic() -> float:
-    """Return a number of seconds that changes only if the clock is set, or the machine sleeps."""
+    """Return seconds that change only if the clock is set or the machine sleeps."""
     return time.time() - time.monotonic()
 
 
-def _turn(
-    owing: undelivered.Debts, settings: Settings, ours: _Journal, goes_on: Callable[[], bool]
+def _sweep_and_deliver(
+    missed: undelivered.Debts, settings: Settings, notes: _Notes, goes_on: Callable[[], bool]
 ) -> bool:
-    """Close lost runs, and deliver if somebody listens; tell whether more can be delivered."""
+    """Close lost runs, and deliver if an Agent is listening; tell whether there is more."""
     sweeping.sweep(settings)
-    if not settings.dogstatsd or not owing.catch_up() or _silence(settings):
+    if not settings.dogstatsd or not missed.catch_up() or _why_refused(settings):
         return False
-    known, ours.refusal = ours.refusal, ""
-    done = redeliver.ship(owing, settings, ours, _PATIENCE, goes_on)
-    # It goes on even if these lines are not read.
-    if done:
-        output.say(sys.stdout, f"delivered {undelivered.text(done)}", wait=False)
-    if ours.refusal not in ("", known):
-        output.notice(ours.refusal, wait=False)
-    return bool(owing.catch_up()) and goes_on()
+    known, notes.refusal = notes.refusal, ""
+    delivered = redeliver.ship(missed, settings, notes, _PATIENCE, goes_on)
+    # Without waiting: nothing may be reading these lines.
+    if delivered:
+        output.say(sys.stdout, f"delivered {undelivered.text(delivered)}", wait=False)
+    if notes.refusal not in ("", known):
+        output.notice(notes.refusal, wait=False)
+    return bool(missed.catch_up()) and goes_on()
 
 
 class _Stop:
-    """SIGTERM and SIGINT, noticed only where nothing is half delivered.
+    """SIGTERM and SIGINT, noticed only between two deliveries.
 
-    They need handlers: process 1 of a container ignores a signal that has none.
+    They need handlers: process 1 of a container ignores signals that have none.
     """
 
     def __init__(self) -> None:
+        # A signal writes to the pipe and so wakes select(). A flag that a handler sets could be set
+        # between the check of it and the wait.
         self._reading, writing = os.pipe()
         os.set_blocking(writing, False)
         signal.set_wakeup_fd(writing)
@@ -147,12 +144,12 @@ class _Stop:
                 signal.signal(number, lambda *_: None)
 
     def comes(self, within: float) -> bool:
-        """Wait for a signal for so many seconds; tell whether one has come by now."""
+        """Wait for a signal for so many seconds; tell whether one has come."""
         return bool(select.select([self._reading], [], [], within)[0])
 
 
-def _silence(settings: Settings) -> str | None:
-    """Return why nobody listens; None where somebody does, or may."""
+def _why_refused(settings: Settings) -> str | None:
+    """Return why nothing is listening for datagrams; None if something is, or may be."""
     try:
         listening.knock(settings)
     except OSError as problem:

@@ -1,4 +1,4 @@
-"""`autotask show`: one run with all that is known of it, and the tree of runs under it."""
+"""`autotask show`: all that is known about one run, and the tree of runs under it."""
 
 from __future__ import annotations
 
@@ -31,17 +31,12 @@ if TYPE_CHECKING:
     from rich.text import Text
     from rich.tree import Tree
 
-SUMMARY = "show one run with its children"
-DESCRIPTION = "Show all that is known of one run, and the tree of runs under it."
-EXAMPLES = """\
-  autotask show 2f9c41d0
-  autotask show 2f9c41d0@ann
-"""
+DESCRIPTION = "Show all that is known about one run, and the tree of runs under it."
 _BELOW = f"""
 WITH RECURSIVE below (id, whose) AS (
     SELECT ?, ?
     UNION SELECT run, owner FROM run JOIN below ON parent = id AND owner = whose
-    -- UNION: a circle ends
+    -- UNION, not UNION ALL: so that a circle of parents ends
 )
 SELECT {COLUMNS} FROM run JOIN below ON run = id AND owner = whose
 WHERE started_at IS NOT NULL ORDER BY started_at, run.rowid
@@ -53,7 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "run",
         metavar="RUN",
-        help="a run's id, or its first 4 or more digits; @USER behind it in a shared home",
+        help="a run's id or its first digits, at least 4; in a shared home also ID@USER",
     )
 
 
@@ -63,7 +58,7 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def _answer(index: Index | None, wanted: str) -> list[Table | Tree | str]:
-    """Return what is to be drawn: the run, and the tree if it has one."""
+    """Return what to print: the run, and the tree of runs under it, if any."""
     if index is None:
         raise ToolError(opening.NO_RUNS)
     run, owner = _resolved(index, wanted)
@@ -75,36 +70,35 @@ def _answer(index: Index | None, wanted: str) -> list[Table | Tree | str]:
 
 
 def _resolved(index: Index, wanted: str) -> tuple[str, int]:
-    """Return the id that begins so, and its owner in the index: this user's before others'."""
+    """Return a run's id and owner in the index: of several users' runs, this user's."""
     prefix, _, user = wanted.partition("@")
     prefix = prefix.lower()
     if re.fullmatch(r"[0-9a-f]{4,16}", prefix) is None:
-        raise ToolError(f"{wanted!r} is no run: 4 to 16 hex digits, as in `autotask runs`")
+        raise ToolError(f"{wanted!r} is not a run id: 4 to 16 hex digits, as in `autotask runs`")
     if user and not index.shared:
         raise ToolError(f"{wanted!r}: only runs in a shared home have a user")
+    # A range, which the index of the table answers, as it would not with LIKE; "g" follows "f".
     statement = (
         "SELECT run, owner FROM run WHERE run >= ? AND run < ? AND started_at IS NOT NULL "
         "ORDER BY run, owner"
     )
-    found = [
+    matches = [
         (str(run), int(owner))
         for run, owner in index.rows(statement, (prefix, prefix + "g"))
         if user in ("", str(owner), ownership.short_name(owner))
     ]
-    own = [one for one in found if index.shared and one[1] == os.geteuid()]
-    found = own if own and not user else found
-    if not found:
+    own = [(run, owner) for run, owner in matches if index.shared and owner == os.geteuid()]
+    if own and not user:
+        matches = own
+    if not matches:
         raise ToolError(f"no run{f' of {user}' if user else ''} begins with {prefix}")
-    if len(found) > 1:
-        raise ToolError(f"{prefix} is ambiguous: {', '.join(_names(index, found[:5]))}")
-    return found[0]
-
-
-def _names(index: Index, found: list[tuple[str, int]]) -> list[str]:
-    """Write what would name each of these runs, and no other."""
-    if not index.shared:
-        return [run for run, _ in found]
-    return [f"{run}@{ownership.short_name(owner)}" for run, owner in found]
+    if len(matches) > 1:
+        names = [
+            f"{run}@{ownership.short_name(owner)}" if index.shared else run
+            for run, owner in matches[:5]
+        ]
+        raise ToolError(f"{prefix} is ambiguous: {', '.join(names)}")
+    return matches[0]
 
 
 def _details(lines: list[tuple[str, str]]) -> Table:
@@ -120,7 +114,7 @@ def _details(lines: list[tuple[str, str]]) -> Table:
 
 
 def _lines(index: Index, record: Record, owner: int, now: float) -> list[tuple[str, str]]:
-    """Return what is known, in the order in which a person asks for it."""
+    """Return what is known, the most interesting first."""
 
     def named(run_id: str | None) -> str | None:
         return _named(index, run_id, owner)
@@ -168,13 +162,13 @@ def _lines(index: Index, record: Record, owner: int, now: float) -> list[tuple[s
 
 
 def _labelled(name: str, value: str) -> list[tuple[str, str]]:
-    """Give an error's message the lines it has; what else there is gets one."""
+    """Return the lines of a value: of an error's message as many as it has, else one."""
     parts = [part for part in value.split("\n") if part.strip()] if name == "error" else [value]
     return [(name if part is parts[0] else "", part.rstrip()) for part in parts]
 
 
 def _named(index: Index, run_id: str | None, owner: int) -> str | None:
-    """Write a run's id with its task's name behind it, where the run is known."""
+    """Return a run's id, followed by its task's name if the run is known."""
     for (task,) in index.rows("SELECT task FROM run WHERE run = ? AND owner = ?", (run_id, owner)):
         if task:
             return f"{run_id} {task}"

@@ -1,4 +1,4 @@
-"""`autotask tasks`: a line a task: how often, how reliably, how long, and where that is going."""
+"""`autotask tasks`: one line for each task: runs, success rate, usual duration and its trend."""
 
 from __future__ import annotations
 
@@ -17,19 +17,14 @@ from autotask.tool.table import Column, print_table
 if TYPE_CHECKING:
     from rich.text import Text
 
-SUMMARY = "list the tasks, and how they do"
 DESCRIPTION = """\
-List the tasks, a line each: how many runs, how many of those that ended succeeded (skipped ones
-do not count), the last status and the last success. The usual duration is the median of the last
-50 successes; the trend tells how the last 5 differ from it. Last success, usual duration and trend
-look back beyond --since."""
-EXAMPLES = """\
-  autotask tasks
-  autotask tasks --framework process --since 7d
-"""
-USUAL = 50  # the last successes that say what is usual
-RECENT = 5  # and those that say where it is going
-STEADY = 10.0  # percent of change that is no news
+List the tasks, one on each line: the number of runs, the share of finished runs that succeeded
+(skipped runs do not count), the last status and the last success. The usual duration is the median
+of the last 50 successes; the trend compares the last 5 with it. The last success, the usual
+duration and the trend also count runs from before --since."""
+USUAL = 50  # the last successes: their median is the usual duration
+RECENT = 5  # the last successes that the trend compares with it
+STEADY = 10.0  # percent: a smaller change is no trend
 _COLUMNS = (
     Column("TASK", shrinks=True),
     Column("FRAMEWORK", goes=1),
@@ -42,7 +37,7 @@ _COLUMNS = (
 )
 _GROUPS = """
 SELECT task, framework, count(*), sum(status = 'success'), sum(status = 'failure'),
-    max(started_at), status  -- of the row that has the maximum: SQLite promises that
+    max(started_at), status  -- SQLite takes status from the row with the maximum
 FROM run WHERE {} GROUP BY task, framework
 """
 _SUCCESSES = """
@@ -53,7 +48,7 @@ ORDER BY started_at DESC LIMIT ?
 
 
 class Summary(NamedTuple):
-    """What its runs say about one task."""
+    """One task, summed up over its runs."""
 
     task: str
     framework: str
@@ -74,16 +69,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Print the tasks that ran."""
     where, values = filters.conditions(arguments)
-    found = opening.ask(lambda index: summaries(index, where, values) if index else None)
+    tasks = opening.ask(lambda index: summaries(index, where, values) if index else None)
     if arguments.format in ("json", "jsonl"):
-        output.print_json((summary._asdict() for summary in found or ()), arguments.format)
+        output.print_json((summary._asdict() for summary in tasks or ()), arguments.format)
     elif arguments.format == "csv":
-        output.print_csv(Summary._fields, (summary._asdict() for summary in found or ()))
-    elif found:
+        output.print_csv(Summary._fields, (summary._asdict() for summary in tasks or ()))
+    elif tasks:
         now = time.time()
-        print_table(_COLUMNS, [_cells(summary, now) for summary in found])
+        print_table(_COLUMNS, [_cells(summary, now) for summary in tasks])
     else:
-        print(opening.NO_RUNS if found is None else "no runs match")
+        print(opening.NO_RUNS if tasks is None else "no runs match")
 
 
 def summaries(index: Index, where: str, values: Sequence[Any]) -> list[Summary]:
@@ -117,7 +112,7 @@ def _median(values: Sequence[float]) -> float:
 
 
 def _trend(durations: Sequence[float]) -> float | None:
-    """Compare the newest successes with the usual ones; nothing to say where they are the same."""
+    """Return by how many percent the newest successes took longer; None if there are too few."""
     usual = _median(durations) if len(durations) > RECENT else 0
     return (_median(durations[:RECENT]) / usual - 1) * 100 if usual > 0 else None
 
@@ -138,7 +133,7 @@ def _cells(summary: Summary, now: float) -> list[Text]:
 
 
 def _rate_text(rate: float | None) -> str:
-    """Write a rate in percent, rounded down: 100% means that all succeeded."""
+    """Write a rate in percent, rounded down, so that 100% means that all succeeded."""
     if rate is None:
         return "-"
     tenths = math.floor(rate * 1000 + 1e-6)
@@ -146,7 +141,7 @@ def _rate_text(rate: float | None) -> str:
 
 
 def _trend_text(percent: float | None) -> tuple[str, str]:
-    """Write a trend, and its style."""
+    """Return a trend as text, and its style."""
     if percent is None:
         return "-", ""
     unicode = sys.stdout.encoding.lower().startswith("utf")

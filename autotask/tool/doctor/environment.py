@@ -1,7 +1,7 @@
 """Look into the environment of a command's Python: what it is, and what is installed there.
 
-The interpreter itself says little, for it may be any: where it looks for modules. What lies there
-is read from here.
+The interpreter may be of any version, so it is asked little: mainly where it looks for modules.
+What is installed there is read from this process.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ if TYPE_CHECKING:
 _SETTING = "AUTOTASK_PLUGINS"
 GROUP = "autotask.frameworks"
 _MARK = "autotask found: "
-_UNSEEN = {"AUTOTASK_PROCESS": "0", "AUTOTASK_FUNCTIONS": ""}  # a probe of ours has no runs
-_PATIENCE = 30.0  # seconds for an interpreter to start
+_NO_RUNS = {"AUTOTASK_PROCESS": "0", "AUTOTASK_FUNCTIONS": ""}  # these probes record nothing
+_TIMEOUT = 30.0  # seconds for an interpreter to start
 
-# Any interpreter has to understand it.
+# These three programs run in the command's Python. The first also runs in Python 2.
 _SELF = """
 import sys
-sys.path[:] = [entry for entry in sys.path if entry]  # nothing of the current folder is imported
+sys.path[:] = [entry for entry in sys.path if entry]  # import nothing of the current folder
 import json, os
 agent, module = sys.modules.get("autotask.agent"), sys.modules.get("sitecustomize")
 sys.stdout.write("\\n" + %r + json.dumps({
@@ -55,13 +55,13 @@ sys.stdout.write("\\n" + %r + json.dumps({
     "sitecustomize": getattr(module, "__file__", None),
 }) + "\\n")
 """
-# What the agent does with a plugin, with a clock; the framework itself is loaded before.
+# Does to a plugin what the agent would do, and measures it; the framework is imported before.
 _PLUGIN = """
 import sys
 sys.path[:] = [entry for entry in sys.path if entry]
 import json, time
 watched, name, function = sys.argv[1:]
-said = {}
+trial = {}
 try:
     __import__(watched)
     from autotask import imports
@@ -69,23 +69,22 @@ try:
     began = time.perf_counter()
     try:
         __import__(name)
-        said["seconds"] = time.perf_counter() - began
+        trial["seconds"] = time.perf_counter() - began
         getattr(sys.modules[name], function)(sys.modules[watched])
     except BaseException as problem:
-        said["error"] = "%%s: %%s" %% (type(problem).__name__, problem)
+        trial["error"] = "%%s: %%s" %% (type(problem).__name__, problem)
 except ImportError as problem:
-    said["unwatched"] = str(problem)
-sys.stdout.write("\\n" + %r + json.dumps(said) + "\\n")
+    trial["unwatched"] = str(problem)
+sys.stdout.write("\\n" + %r + json.dumps(trial) + "\\n")
 """
-
-# Where modules lie, without running a package around them as importlib.util.find_spec would.
+# Finds modules without importing the packages around them, as importlib.util.find_spec would.
 _MODULES = """
 import sys
 sys.path[:] = [entry for entry in sys.path if entry]
 import json
 from importlib.machinery import PathFinder
 from importlib.util import find_spec
-folder, said = sys.argv[1], {}
+folder, files = sys.argv[1], {}
 sys.path.insert(0, folder)
 for name in sys.argv[2:]:
     top, *below = name.split(".")
@@ -93,15 +92,15 @@ for name in sys.argv[2:]:
         spec = find_spec(top)
         for word in below:
             spec = PathFinder.find_spec(spec.name + "." + word, spec.submodule_search_locations)
-        said[name] = spec.origin or ""
+        files[name] = spec.origin or ""
     except Exception:
-        said[name] = None
-sys.stdout.write("\\n" + %r + json.dumps(said) + "\\n")
+        files[name] = None
+sys.stdout.write("\\n" + %r + json.dumps(files) + "\\n")
 """
 
 
 class Plugin(NamedTuple):
-    """An entry point of our group: the module that is watched, and who is told of it."""
+    """An entry point of our group: the module to watch, and the function to call with it."""
 
     watched: str
     target: str
@@ -110,7 +109,7 @@ class Plugin(NamedTuple):
 
     @property
     def setting(self) -> str:
-        """Write it for AUTOTASK_PLUGINS."""
+        """Return it as an item of AUTOTASK_PLUGINS."""
         return f"{self.watched}={self.target}"
 
     @property
@@ -131,33 +130,34 @@ class Environment:
         self.remembered = None if _SETTING in os.environ else environ.get(_SETTING)
         self.command: Command = read(words, environ)
         self.settings = Settings(self.command.environ)
-        self.said: dict[str, Any] = {}  # what the interpreter says of itself
-        self.problem = ""  # why it says nothing
+        self.answer: dict[str, Any] = {}  # what the interpreter says about itself
+        self.problem = ""  # why it did not answer
         if self.command.python:
-            self.said = self._ask(_SELF % _MARK, _UNSEEN)
+            self.answer = self._ask(_SELF % _MARK, _NO_RUNS)
 
     def _ask(self, code: str, environ: dict[str, str], *words: str) -> dict[str, Any]:
         """Run code in the interpreter, with the command's own options."""
         assert self.command.python
         line = [self.command.python, *self.command.options, "-c", code, *words]
         try:
-            done = subprocess.run(
+            ended = subprocess.run(
                 line,
                 env={**self.command.environ, **environ},
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
-                timeout=_PATIENCE,
+                timeout=_TIMEOUT,
                 check=False,
             )
         except (OSError, subprocess.TimeoutExpired) as problem:
             self.problem = str(problem)
             return {}
-        for text in reversed(done.stdout.decode(errors="replace").splitlines()):
+        # From the end: the environment's own sitecustomize may print as well.
+        for text in reversed(ended.stdout.decode(errors="replace").splitlines()):
             if text.startswith(_MARK):
-                said: dict[str, Any] = json.loads(text[len(_MARK) :])
-                return said
-        errors = done.stderr.decode(errors="replace").strip().splitlines()
-        self.problem = errors[-1] if errors else f"status {done.returncode}"
+                answer: dict[str, Any] = json.loads(text[len(_MARK) :])
+                return answer
+        errors = ended.stderr.decode(errors="replace").strip().splitlines()
+        self.problem = errors[-1] if errors else f"status {ended.returncode}"
         return {}
 
     @functools.cached_property
@@ -175,22 +175,22 @@ class Environment:
     @property
     def path(self) -> list[str]:
         """Return where the interpreter looks for modules."""
-        return [str(entry) for entry in self.said.get("path", [])]
+        return [str(entry) for entry in self.answer.get("path", [])]
 
     @functools.cached_property
     def _installed(self) -> dict[str, tuple[str, EntryPoints]]:
         """The versions and entry points of the distributions, by their normalised names."""
-        from importlib_metadata import distributions  # 30 ms, for who asks for it
+        from importlib_metadata import distributions  # 30 ms
 
-        found: dict[str, tuple[str, EntryPoints]] = {}
-        for one in distributions(path=self.path):
+        installed: dict[str, tuple[str, EntryPoints]] = {}
+        for distribution in distributions(path=self.path):
             with contextlib.suppress(Exception):  # half removed, or damaged
-                name = re.sub(r"[-_.]+", "-", one.name).lower()
-                found.setdefault(name, (one.version, one.entry_points))
-        return found
+                name = re.sub(r"[-_.]+", "-", distribution.name).lower()
+                installed.setdefault(name, (distribution.version, distribution.entry_points))
+        return installed
 
     def frameworks(self) -> dict[str, str | None]:
-        """Return the version of each framework that is installed there, None for none."""
+        """Return the installed version of each framework; None for one that is not installed."""
         return {name: self._installed.get(name, (None,))[0] for name in supported.FRAMEWORKS}
 
     @functools.cached_property
@@ -203,42 +203,44 @@ class Environment:
         )
 
     @property
-    def named(self) -> list[str] | None:
-        """The items of AUTOTASK_PLUGINS; None where nobody has set it, but `autotask-run` would."""
+    def listed_plugins(self) -> list[str] | None:
+        """The items of AUTOTASK_PLUGINS; None if only `autotask-run` sets it."""
         if self.command.environ.get(_SETTING) == self.remembered:
             return None
-        return [f"{one}={module}:{function}" for one, module, function in self.settings.plugins]
+        return [
+            f"{watched}={module}:{function}" for watched, module, function in self.settings.plugins
+        ]
 
     @property
     def plugins_setting(self) -> str:
-        """Return what AUTOTASK_PLUGINS has to be for them."""
+        """Return the AUTOTASK_PLUGINS that loads these plugins."""
         return ",".join(plugin.setting for plugin in self.plugins if plugin.is_valid)
 
     def remember(self) -> None:
-        """Let `autotask-run` know of the plugins, at its next start.
+        """Note the plugins for the next start of `autotask-run` with this Python.
 
-        A wrapper that is called `python` may lead elsewhere the next time.
+        Not behind a wrapper that is called `python`: next time it may lead to another Python.
         """
         python = self.command.python
         home = ownership.find(self._launcher).own if self._launcher.home else None
-        if home and python and self.said:
+        if home and python and self.answer:
             folder = launch.environment_of(python)
-            if folder == launch.environment_of(self.said["executable"]) and folder.isprintable():
+            if folder == launch.environment_of(self.answer["executable"]) and folder.isprintable():
                 _remember(home, folder, self.plugins_setting)
 
     def try_plugin(self, plugin: Plugin) -> dict[str, Any]:
-        """Do what the agent would do with a plugin; return `seconds`, `error` or `unwatched`."""
+        """Load a plugin as the agent would; return `seconds`, `error` or `unwatched`."""
         module, _, function = plugin.target.partition(":")
         words = (plugin.watched, module, function)
-        return self._ask(_PLUGIN % _MARK, {**_UNSEEN, _SETTING: ""}, *words)
+        return self._ask(_PLUGIN % _MARK, {**_NO_RUNS, _SETTING: ""}, *words)
 
     def find_modules(self, names: Sequence[str], folder: str) -> dict[str, str | None]:
-        """Return the files of modules, looked for in *folder* first; None where there is none."""
-        return self._ask(_MODULES % _MARK, _UNSEEN, folder, *names) if names else {}
+        """Return the files of modules, with *folder* searched first; None for one not found."""
+        return self._ask(_MODULES % _MARK, _NO_RUNS, folder, *names) if names else {}
 
 
 def _remember(home: str, folder: str, setting: str) -> None:
-    """Note what was found in an environment, for `launch.known_plugins`."""
+    """Note an environment's plugins for `launch.known_plugins`."""
     known = launch.known_plugins(home)
     if known.get(folder, "") == setting:
         return
@@ -252,7 +254,7 @@ def _remember(home: str, folder: str, setting: str) -> None:
 
 
 def default_command() -> list[str]:
-    """Return the Python that one gets by its name."""
+    """Return `python3` or `python`, the first that is a Python."""
     for name in ("python3", "python"):
         if read([name], os.environ).python:
             return [name]

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 
 class Finding(NamedTuple):
-    """How one thing stands: `ok`, `warning`, or a `problem` that keeps runs from being reported."""
+    """One check's result: `ok`, `warning`, or a `problem` that keeps runs from being reported."""
 
     status: str
     check: str

@@ -49,16 +49,16 @@ def doctor(
     """Ask the doctor about a command; return the last finding of each kind."""
     ended = autotask("doctor", "--format", "json", "--", *map(str, words), env=env, **options)
     assert (ended.status, ended.stderr) == (status, ""), ended.stdout
-    said = json.loads(ended.stdout)
-    assert said["ok"] == (status == 0)
-    assert said["command"] == [str(word) for word in words]
-    for finding in said["findings"]:
+    report = json.loads(ended.stdout)
+    assert report["ok"] == (status == 0)
+    assert report["command"] == [str(word) for word in words]
+    for finding in report["findings"]:
         assert finding["status"] in ("ok", "warning", "problem")
         assert "\n" not in finding["text"] + finding["remedy"]
         if finding["status"] == "problem":
             assert finding["remedy"], finding
-    assert (status == 1) == any(one["status"] == "problem" for one in said["findings"])
-    return {finding["check"]: finding for finding in said["findings"]}
+    assert (status == 1) == any(finding["status"] == "problem" for finding in report["findings"])
+    return {finding["check"]: finding for finding in report["findings"]}
 
 
 def executable(path: Path, text: str) -> Path:
@@ -66,22 +66,22 @@ def executable(path: Path, text: str) -> Path:
     return path
 
 
-def test_all_is_well_in_a_usual_environment(python: Path, home: Path) -> None:
-    found = doctor(python, "nightly.py")
-    assert {finding["status"] for finding in found.values()} == {"ok"}
-    assert list(found) == ["command", "task", "python", "agent", "journal", "datagrams"]
-    assert str(python.parent.parent) in found["python"]["text"]
-    assert str(INSTALLED) in found["agent"]["text"]
-    assert str(home) in found["journal"]["text"]
+def test_a_usual_environment_is_ok(python: Path, home: Path) -> None:
+    findings = doctor(python, "nightly.py")
+    assert {finding["status"] for finding in findings.values()} == {"ok"}
+    assert list(findings) == ["command", "task", "python", "agent", "journal", "datagrams"]
+    assert str(python.parent.parent) in findings["python"]["text"]
+    assert str(INSTALLED) in findings["agent"]["text"]
+    assert str(home) in findings["journal"]["text"]
 
 
-def test_without_a_command_it_is_the_python_of_the_path(
+def test_without_a_command_it_checks_the_python_on_the_path(
     python: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", f"{python.parent}{os.pathsep}{os.environ['PATH']}")
-    said = json.loads(answer("doctor", "--format", "json"))
-    assert said["command"] == ["python3"]
-    assert said["findings"][0]["text"] == str(python.with_name("python3"))
+    report = json.loads(answer("doctor", "--format", "json"))
+    assert report["command"] == ["python3"]
+    assert report["findings"][0]["text"] == str(python.with_name("python3"))
 
 
 BARRED = [
@@ -99,7 +99,9 @@ BARRED = [
 
 
 @pytest.mark.parametrize(("line", "why"), BARRED)
-def test_says_what_keeps_the_agent_out(tmp_path: Path, python: Path, line: str, why: str) -> None:
+def test_it_says_what_keeps_the_agent_out(
+    tmp_path: Path, python: Path, line: str, why: str
+) -> None:
     ran = tmp_path / "ran"
     body = f"import os; os.mkdir({str(ran)!r})\n"
     executable(tmp_path / "isolated", f"#!{python} -I\n{body}")
@@ -110,9 +112,9 @@ def test_says_what_keeps_the_agent_out(tmp_path: Path, python: Path, line: str, 
         ("isolating", f"{python} -I"),
     ):
         executable(tmp_path / name / "python", f'#!/bin/sh\nexec {words} "$@"\n')
-    found = doctor(*line.format(python=python, tmp=tmp_path).split(), status=1)
-    assert found["agent"]["status"] == "problem"
-    assert why.format(tmp=tmp_path) in found["agent"]["text"]
+    findings = doctor(*line.format(python=python, tmp=tmp_path).split(), status=1)
+    assert findings["agent"]["status"] == "problem"
+    assert why.format(tmp=tmp_path) in findings["agent"]["text"]
     assert not ran.exists(), "the command was started"
 
 
@@ -154,12 +156,12 @@ NAMED = {
     "Mailer.limit Mailer.size": "is a property, not a function",
     "nothing Mailer.nothing nothing.send": "does not exist: no nothing in {place}/shop/jobs.py",
     "Loud.nothing Far.nothing": (
-        "was not found: no nothing in {place}/shop/jobs.py, unless a run brings it"
+        "was not found: no nothing in {place}/shop/jobs.py, unless made at run time"
     ),
 }
 
 
-def test_what_is_named_as_a_function_and_is_none_is_told(python: Path, tmp_path: Path) -> None:
+def test_a_named_function_that_is_not_one_is_reported(python: Path, tmp_path: Path) -> None:
     script = write(tmp_path / "place" / "nightly.py", "raise SystemExit('executed')\n")
     write(tmp_path / "place" / "shop" / "__init__.py", "raise SystemExit('executed')\n")
     write(tmp_path / "place" / "shop" / "jobs.py", FUNCTIONS)
@@ -172,26 +174,34 @@ def test_what_is_named_as_a_function_and_is_none_is_told(python: Path, tmp_path:
         named[f"{module}:nightly"] = f": no module {module} was found"
     write(tmp_path / "place" / "shop" / "more.py", "from shop.jobs import *\n")
     named["shop.more:nothing"] = (
-        f" was not found: no nothing in {tmp_path}/place/shop/more.py, unless a run brings it"
+        f" was not found: no nothing in {tmp_path}/place/shop/more.py, unless made at run time"
     )
     for name in ("nightly:work", "__main__:work"):
         named[name] = " is in the program itself, which is not imported"
     named.update(dict.fromkeys(("json:dumps", "time:sleep"), ""))
     words = ("doctor", "--format", "json", "--", str(python), str(script))
-    said = answer(*words, env={"AUTOTASK_FUNCTIONS": ",".join(named)})
-    found = [one for one in json.loads(said)["findings"] if one["check"] == "function"]
-    assert [one["text"] for one in found] == [target + why for target, why in named.items()]
-    assert [one["status"] == "ok" for one in found] == [not why for why in named.values()]
+    report = answer(*words, env={"AUTOTASK_FUNCTIONS": ",".join(named)})
+    findings = [
+        finding for finding in json.loads(report)["findings"] if finding["check"] == "function"
+    ]
+    assert [finding["text"] for finding in findings] == [
+        target + why for target, why in named.items()
+    ]
+    assert [finding["status"] == "ok" for finding in findings] == [
+        not why for why in named.values()
+    ]
 
 
-def test_functions_that_are_not_looked_up_are_told(python: Path, tmp_path: Path) -> None:
+def test_functions_that_were_not_checked_are_reported(python: Path, tmp_path: Path) -> None:
     write(tmp_path / "jobs.py", FUNCTIONS)
-    found = doctor(python, "-m", "jobs", env={"AUTOTASK_FUNCTIONS": "jobs:nightly"})
-    assert "is in the program itself" in found["function"]["text"]
+    findings = doctor(python, "-m", "jobs", env={"AUTOTASK_FUNCTIONS": "jobs:nightly"})
+    assert "is in the program itself" in findings["function"]["text"]
     for words in (["sh", "-c", "exit 3"], [python, "-I", "x.py"]):
-        found = doctor(*words, status=int("-I" in words), env={"AUTOTASK_FUNCTIONS": "jobs:typo"})
-        assert found["function"]["status"] == "warning"
-        assert "was not looked up" in found["function"]["text"]
+        findings = doctor(
+            *words, status=int("-I" in words), env={"AUTOTASK_FUNCTIONS": "jobs:typo"}
+        )
+        assert findings["function"]["status"] == "warning"
+        assert "was not checked" in findings["function"]["text"]
 
 
 @pytest.mark.parametrize(
@@ -205,9 +215,9 @@ def test_functions_that_are_not_looked_up_are_told(python: Path, tmp_path: Path)
         ("AUTO_TASK", None),
     ],
 )
-def test_a_setting_that_is_misspelt_is_told(name: str, meant: str | None, python: Path) -> None:
-    found = doctor(python, env={name: "json:dumps"})
-    assert found.get("settings", {}).get("remedy") == (meant and f"write {meant}")
+def test_a_misspelt_setting_is_reported(name: str, meant: str | None, python: Path) -> None:
+    findings = doctor(python, env={name: "json:dumps"})
+    assert findings.get("settings", {}).get("remedy") == (meant and f"did you mean {meant}?")
 
 
 def test_the_task_has_the_name_that_the_launcher_gives(python: Path, tmp_path: Path) -> None:
@@ -217,69 +227,69 @@ def test_the_task_has_the_name_that_the_launcher_gives(python: Path, tmp_path: P
     ):
         assert doctor(*words)["task"]["text"] == name
         assert doctor(*words, env={"AUTOTASK_NAME": "mine"})["task"]["text"] == "mine"
-    found = doctor("backup --key secret", status=1)
-    assert found["task"]["text"] == "backup"
-    assert found["command"]["remedy"] == "write it without the quotes, or sh -c '...'"
+    findings = doctor("backup --key secret", status=1)
+    assert findings["task"]["text"] == "backup"
+    assert findings["command"]["remedy"] == "remove the quotes, or use sh -c '...'"
 
 
-def test_modules_are_looked_for_where_the_program_looks(
+def test_modules_are_searched_where_the_program_searches(
     python: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(write(tmp_path / "here" / "jobs.py", FUNCTIONS).parent)
     for words in (["-m", "other"], ["-c", "import jobs"]):
-        found = doctor(python, *words, env={"AUTOTASK_FUNCTIONS": "jobs:nightly=night"})
-        assert found["function"]["text"] == "jobs:nightly as night"
+        findings = doctor(python, *words, env={"AUTOTASK_FUNCTIONS": "jobs:nightly=night"})
+        assert findings["function"]["text"] == "jobs:nightly as night"
 
 
 @pytest.mark.parametrize("is_pex", [True, False], ids=["a PEX", "another"])
 @pytest.mark.parametrize("kind", ["archive", "folder", "folder/__main__.py"])
-def test_a_pex_file_is_told_to_start_itself_anew(
+def test_a_pex_file_is_reported_to_restart_itself(
     kind: str, is_pex: bool, python: Path, tmp_path: Path
 ) -> None:
     folder = write(tmp_path / "folder" / "__main__.py", "raise SystemExit('executed')\n").parent
     if is_pex:
         write(folder / "PEX-INFO", "{}")
     zipapp.create_archive(folder, tmp_path / "archive", interpreter=str(python))
-    found = doctor(python, tmp_path / kind, status=1 if is_pex else 0)
+    findings = doctor(python, tmp_path / kind, status=1 if is_pex else 0)
     if is_pex:
-        text = f"the PEX file {tmp_path / kind} starts itself anew with -I"
-        assert found["agent"]["text"] == f"does not stay: {text}"
-    assert list(found) == ["command", "task", "python", "agent", "journal", "datagrams"]
+        text = f"the PEX file {tmp_path / kind} restarts itself with -I"
+        assert findings["agent"]["text"] == f"does not stay: {text}"
+    assert list(findings) == ["command", "task", "python", "agent", "journal", "datagrams"]
 
 
 @pytest.mark.parametrize("words", ["-W ignore -X dev x.py", "-m pkg -I", "-c I", "-", ""])
-def test_other_options_of_the_interpreter_are_no_trouble(python: Path, words: str) -> None:
+def test_other_options_of_the_interpreter_are_ok(python: Path, words: str) -> None:
     assert doctor(python, *words.split())["agent"]["status"] == "ok"
 
 
-def test_nothing_of_the_current_folder_is_imported(
+def test_nothing_is_imported_from_the_current_folder(
     python: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("json", "time", "autotask"):
         write(tmp_path / f"{name}.py", "raise SystemExit('imported')\n")
     monkeypatch.chdir(tmp_path)
     environment = Environment([str(python)])
-    assert environment.said["agent"]
-    said = environment.try_plugin(Plugin("cmd", "shlex:split", "plugin", "1"))
-    assert said["error"].startswith("AttributeError"), "the standard library's was told of cmd"
+    assert environment.answer["agent"]
+    report = environment.try_plugin(Plugin("cmd", "shlex:split", "plugin", "1"))
+    assert report["error"].startswith("AttributeError"), "the standard library's was told of cmd"
 
 
-def test_pythonnousersite_is_no_trouble(python: Path) -> None:
+def test_pythonnousersite_is_ok(python: Path) -> None:
     assert doctor(python, env={"PYTHONNOUSERSITE": "1"})["agent"]["status"] == "ok"
 
 
 @pytest.mark.parametrize("version", ["2.7", "3.6", "3.7", "3.8"])
 def test_an_old_python_is_not_supported(version: str) -> None:
-    found = doctor(pythons(version), "x.py", status=1)
-    assert found["python"]["text"].startswith(f"cpython {version}.")
-    assert "too old" in found["agent"]["text"]
+    findings = doctor(pythons(version), "x.py", status=1)
+    assert findings["python"]["text"].startswith(f"cpython {version}.")
+    assert "too old" in findings["agent"]["text"]
 
 
 @pytest.mark.parametrize("version", [SUPPORTED[0], SUPPORTED[-1]])
-def test_other_supported_pythons_are_looked_into(version: str) -> None:
-    found = doctor(pythons(version), "x.py")
-    assert found["python"]["text"].startswith(f"{version}.")
-    assert found["agent"]["status"] == "ok"
+def test_other_supported_pythons_are_checked(version: str) -> None:
+    findings = doctor(pythons(version), "x.py")
+    assert findings["python"]["text"].startswith(f"{version}.")
+    assert findings["agent"]["status"] == "ok"
 
 
 OTHERS = {
@@ -290,75 +300,75 @@ OTHERS = {
 }
 
 
-@pytest.mark.parametrize(("changes", "status", "begin", "told"), OTHERS.values(), ids=OTHERS)
-def test_no_python_is_called_tested_that_is_not(
-    changes: dict[str, str], status: str, begin: str, told: str, tmp_path: Path
+@pytest.mark.parametrize(("changes", "status", "begin", "text"), OTHERS.values(), ids=OTHERS)
+def test_an_untested_python_is_not_called_tested(
+    changes: dict[str, str], status: str, begin: str, text: str, tmp_path: Path
 ) -> None:
     edits = " ".join(
         f"""-e 's/"{field}": "[^"]*"/"{field}": "{value}"/'""" for value, field in changes.items()
     )
     other = executable(tmp_path / "python", f'#!/bin/sh\n{PYTHON} "$@" | sed {edits}\n')
-    found = doctor(other, status=int(status == "problem"))["python"]
-    assert (found["status"], found["text"].startswith(begin)) == (status, True), found
-    assert told in found["text"]
-    said = autotask("frameworks", "--format", "json", "--", str(other)).stdout
+    findings = doctor(other, status=int(status == "problem"))["python"]
+    assert (findings["status"], findings["text"].startswith(begin)) == (status, True), findings
+    assert text in findings["text"]
+    report = autotask("frameworks", "--format", "json", "--", str(other)).stdout
     wanted = {"ok": "supported", "warning": "newer", "problem": "unknown"}
-    assert json.loads(said)["python"]["status"] == wanted[status]
+    assert json.loads(report)["python"]["status"] == wanted[status]
 
 
 def test_an_interpreter_that_does_not_start_is_a_problem(tmp_path: Path) -> None:
     broken = executable(tmp_path / "python", "#!/bin/sh\necho no library >&2\nexit 3\n")
-    found = doctor(broken, status=1)
-    assert "does not answer (no library)" in found["python"]["text"]
-    assert "agent" not in found
+    findings = doctor(broken, status=1)
+    assert "failed (no library)" in findings["python"]["text"]
+    assert "agent" not in findings
 
 
 @pytest.mark.parametrize("source", ["print('welcome')", "1 / 0"])
-def test_the_environments_own_sitecustomize_does_no_harm(tmp_path: Path, source: str) -> None:
+def test_the_environments_own_sitecustomize_is_ok(tmp_path: Path, source: str) -> None:
     python = environments.make(tmp_path / "venv")
     file = write(environments.site(python) / "sitecustomize.py", source)
-    found = doctor(python)
-    assert found["agent"]["status"] == "ok"
-    assert ("sitecustomize" in found) == (source != "1 / 0")
-    assert str(file) in found.get("sitecustomize", {}).get("text", str(file))
+    findings = doctor(python)
+    assert findings["agent"]["status"] == "ok"
+    assert ("sitecustomize" in findings) == (source != "1 / 0")
+    assert str(file) in findings.get("sitecustomize", {}).get("text", str(file))
 
 
-def test_the_agent_of_another_copy_is_told(python: Path, tmp_path: Path) -> None:
+def test_the_agent_of_another_copy_is_reported(python: Path, tmp_path: Path) -> None:
     shutil.copytree(TEMPLATE, tmp_path / TEMPLATE.name)
     shutil.copytree(INSTALLED / "autotask", tmp_path / "autotask")
     wrapper = executable(
         tmp_path / "bin" / "python",
         f'#!/bin/sh\nPYTHONPATH={tmp_path / TEMPLATE.name} exec {python} "$@"\n',
     )
-    found = doctor(wrapper)
-    assert found["agent"]["status"] == "warning"
-    assert str(tmp_path) in found["agent"]["text"]
+    findings = doctor(wrapper)
+    assert findings["agent"]["status"] == "warning"
+    assert str(tmp_path) in findings["agent"]["text"]
 
 
 NO_PYTHON = [
-    ("sh -c 'exit 3'", "ok", "no Python"),
+    ("sh -c 'exit 3'", "ok", "not Python"),
     ("{tmp}/backup.sh", "warning", "line 3 of {tmp}/backup.sh"),
     ("sudo -u shop python x.py", "problem", "`sudo` starts its command in an environment"),
     ("cron -f", "problem", "`cron` starts its command"),
     ("no-such-command", "problem", "no-such-command: not found"),
     ("{tmp}/dangling", "problem", "/no/python, in the first line of {tmp}/dangling: not found"),
-    ("{tmp}/uv run x.py", "warning", "`uv run` chooses a Python"),
+    ("{tmp}/uv run x.py", "warning", "`uv run` chooses its Python"),
 ]
 
 
 @pytest.mark.parametrize(("line", "status", "text"), NO_PYTHON)
-def test_says_so_where_there_is_no_python_to_look_into(
+def test_it_says_so_if_there_is_no_python_to_check(
     tmp_path: Path, line: str, status: str, text: str
 ) -> None:
     executable(tmp_path / "backup.sh", "#!/bin/sh\nset -e\nenv -i python x.py\n")
     executable(tmp_path / "dangling", "#!/no/python\n")
     executable(tmp_path / "uv", "#!/bin/sh\n")
     words = shlex.split(line.format(tmp=tmp_path))
-    found = doctor(*words, status=int(status == "problem"))
-    assert found["command"]["status"] == status
-    assert text.format(tmp=tmp_path) in found["command"]["text"]
-    assert "agent" not in found
-    assert "journal" in found
+    findings = doctor(*words, status=int(status == "problem"))
+    assert findings["command"]["status"] == status
+    assert text.format(tmp=tmp_path) in findings["command"]["text"]
+    assert "agent" not in findings
+    assert "journal" in findings
 
 
 VERSIONS = [
@@ -371,11 +381,11 @@ VERSIONS = [
 
 
 @pytest.mark.parametrize("words", ["supervisord -n", "-m yacron -c jobs.yaml", "nightly.py"])
-def test_a_scheduler_is_known_as_one(words: str, python: Path, tmp_path: Path) -> None:
+def test_a_scheduler_is_recognized(words: str, python: Path, tmp_path: Path) -> None:
     executable(tmp_path / "supervisord", f"#!{python}\n")
     command = [str(tmp_path / word) if word == "supervisord" else word for word in words.split()]
-    found = doctor(*command) if words[:2] == "su" else doctor(python, *command)
-    assert ("jobs" in found) == (words != "nightly.py")
+    findings = doctor(*command) if words[:2] == "su" else doctor(python, *command)
+    assert ("jobs" in findings) == (words != "nightly.py")
 
 
 @pytest.mark.parametrize(("name", "version", "status", "text"), VERSIONS)
@@ -383,47 +393,47 @@ def test_frameworks_are_found_with_their_versions(
     python: Path, tmp_path: Path, name: str, version: str, status: str, text: str
 ) -> None:
     environments.install(tmp_path, name, version)
-    found = doctor(python, env={"PYTHONPATH": str(tmp_path)})
-    assert found[name]["status"] == status
-    assert text in found[name]["text"]
+    findings = doctor(python, env={"PYTHONPATH": str(tmp_path)})
+    assert findings[name]["status"] == status
+    assert text in findings[name]["text"]
 
 
-def test_a_framework_that_is_turned_off_is_told(python: Path, tmp_path: Path) -> None:
+def test_a_framework_that_is_turned_off_is_reported(python: Path, tmp_path: Path) -> None:
     environments.install(tmp_path, "click", "8.1.7")
     env = {"PYTHONPATH": str(tmp_path), "AUTOTASK_FRAMEWORKS": "-click"}
     assert "turned off by AUTOTASK_FRAMEWORKS" in doctor(python, env=env)["click"]["text"]
 
 
-def test_settings_that_are_bad_count_as_unset(python: Path) -> None:
-    found = doctor(python, env={"AUTOTASK_EVENTS": "maybe"})
-    assert found["settings"]["status"] == "warning"
-    assert "AUTOTASK_EVENTS" in found["settings"]["text"]
+def test_bad_settings_are_reported(python: Path) -> None:
+    findings = doctor(python, env={"AUTOTASK_EVENTS": "maybe"})
+    assert findings["settings"]["status"] == "warning"
+    assert "AUTOTASK_EVENTS" in findings["settings"]["text"]
 
 
-def test_settings_that_the_command_itself_makes_are_read(python: Path) -> None:
-    found = doctor("/usr/bin/env", "AUTOTASK_EVENTS=maybe", python)
-    assert "AUTOTASK_EVENTS" in found["settings"]["text"]
+def test_settings_made_by_the_command_itself_are_read(python: Path) -> None:
+    findings = doctor("/usr/bin/env", "AUTOTASK_EVENTS=maybe", python)
+    assert "AUTOTASK_EVENTS" in findings["settings"]["text"]
 
 
 def test_an_agent_that_is_turned_off_is_a_problem(python: Path) -> None:
-    found = doctor(python, env={"AUTOTASK_ENABLED": "0"}, status=1)
-    assert "AUTOTASK_ENABLED" in found["agent"]["text"]
+    findings = doctor(python, env={"AUTOTASK_ENABLED": "0"}, status=1)
+    assert "AUTOTASK_ENABLED" in findings["agent"]["text"]
 
 
 def test_a_switch_that_is_off_is_a_warning(python: Path) -> None:
     assert doctor(python, env={"AUTOTASK_JOURNAL": "0"})["journal"]["status"] == "warning"
     both = {"AUTOTASK_JOURNAL": "0", "AUTOTASK_DOGSTATSD": "0"}
     assert doctor(python, env=both, status=1)["journal"]["status"] == "problem"
-    found = doctor(python, env={"AUTOTASK_JOURNAL": "stderr"})["journal"]
-    assert (found["status"], "standard error" in found["text"]) == ("ok", True)
+    findings = doctor(python, env={"AUTOTASK_JOURNAL": "stderr"})["journal"]
+    assert (findings["status"], "standard error" in findings["text"]) == ("ok", True)
 
 
-def test_the_doctor_makes_nothing(python: Path, home: Path) -> None:
+def test_the_doctor_writes_nothing(python: Path, home: Path) -> None:
     doctor(python, env={"AUTOTASK_PROCESS": "1"})
     assert not home.exists()
 
 
-def test_a_home_that_is_no_folder_is_a_problem(python: Path, home: Path) -> None:
+def test_a_home_that_is_not_a_folder_is_a_problem(python: Path, home: Path) -> None:
     home.write_text("")
     assert "Not a directory" in doctor(python, status=1)["journal"]["text"]
 
@@ -436,74 +446,72 @@ def test_a_journal_that_cannot_be_written_is_a_problem(python: Path, home: Path,
         (folder / segment(time.time() + hour)).touch(mode=0o400)
     if what == "folder":
         folder.chmod(0o500)
-    found = doctor(python, status=1, preexec_fn=obey_modes)
-    assert "Permission denied" in found["journal"]["text"]
-    assert "AUTOTASK_HOME" in found["journal"]["remedy"]
+    findings = doctor(python, status=1, preexec_fn=obey_modes)
+    assert "Permission denied" in findings["journal"]["text"]
+    assert "AUTOTASK_HOME" in findings["journal"]["remedy"]
 
 
-def test_runs_that_dead_processes_have_left_open_are_told(python: Path, home: Path) -> None:
+def test_runs_left_open_by_dead_processes_are_reported(python: Path, home: Path) -> None:
     pid, identity = dead_process()
     leave_mark(
         Journal(str(home)), f"{pid}-{'a' * 16}", identity, pid, os.uname().nodename, "b" * 16
     )
-    found = doctor(python)
-    assert found["runs"]["status"] == "warning"
-    assert found["runs"]["text"].startswith("1 dead process")
+    findings = doctor(python)
+    assert findings["runs"]["status"] == "warning"
+    assert findings["runs"]["text"].startswith("1 dead process")
 
 
-def test_what_the_agent_has_missed_is_told_once_it_listens(
+def test_what_the_agent_has_missed_is_reported_once_it_is_listening(
     python: Path, book: Book, datagrams: Datagrams
 ) -> None:
     assert "delivery" not in doctor(python)
     book.run(unsent=True)
-    found = doctor(python)
-    assert found["delivery"]["status"] == "warning"
-    assert found["delivery"]["text"] == "the Agent has missed 2 starts and ends"
+    findings = doctor(python)
+    assert findings["delivery"]["status"] == "warning"
+    assert findings["delivery"]["text"] == "the Agent has missed 2 starts and ends"
     nobody = {"DD_DOGSTATSD_URL": f"udp://127.0.0.1:{closed_port()}"}
     assert "delivery" not in doctor(python, status=1, env=nobody)
 
 
 def closed_port() -> int:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
+        server.bind(("127.0.0.1", 0))
+        return int(server.getsockname()[1])
 
 
 def listening(path: Path) -> socket.socket:
-    one = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-    one.bind(str(path))
-    return one
+    server = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    server.bind(str(path))
+    return server
 
 
-def test_datagrams_that_somebody_listens_for_are_well(python: Path, datagrams: Datagrams) -> None:
-    assert "somebody listens" in doctor(python)["datagrams"]["text"]
+def test_datagrams_are_ok_if_something_is_listening(python: Path, datagrams: Datagrams) -> None:
+    assert "something is listening" in doctor(python)["datagrams"]["text"]
     assert {*datagrams.received()} == {b"\n"}  # which means nothing to an Agent
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
-def test_a_port_that_nobody_listens_at_is_a_problem_where_it_was_named(
-    python: Path, host: str
-) -> None:
+def test_a_configured_port_without_a_listener_is_a_problem(python: Path, host: str) -> None:
     named = {"DD_DOGSTATSD_URL": f"udp://{host}:{closed_port()}"}
-    found = doctor(python, env=named, status=1)["datagrams"]
-    assert "Connection refused" in found["text"]
-    assert "DD_DOGSTATSD_URL" in found["remedy"]
+    findings = doctor(python, env=named, status=1)["datagrams"]
+    assert "Connection refused" in findings["text"]
+    assert "DD_DOGSTATSD_URL" in findings["remedy"]
 
 
-def test_nobody_at_the_usual_place_is_no_problem(python: Path) -> None:
-    found = doctor(python, env={"DD_DOGSTATSD_URL": None})["datagrams"]
-    assert found["status"] != "problem"
-    if found["status"] == "warning":
-        assert found["remedy"].endswith("; or, without Datadog, AUTOTASK_DOGSTATSD=0")
+def test_no_listener_at_the_default_address_is_not_a_problem(python: Path) -> None:
+    findings = doctor(python, env={"DD_DOGSTATSD_URL": None})["datagrams"]
+    assert findings["status"] != "problem"
+    if findings["status"] == "warning":
+        assert findings["remedy"].endswith("or set AUTOTASK_DOGSTATSD=0 if you do not use Datadog")
 
 
 @pytest.mark.parametrize("name", ["AUTOTASK_DOGSTATSD", "DD_DOGSTATSD_DISABLE"])
-def test_without_datadog_all_is_well(name: str, python: Path, book: Book) -> None:
+def test_without_datadog_all_is_ok(name: str, python: Path, book: Book) -> None:
     book.run(unsent=True)
     off = {name: "0" if name.startswith("AUTOTASK") else "true", "DD_ENV": None}
-    found = doctor(python, env=off)
-    assert {finding["status"] for finding in found.values()} == {"ok"}
-    assert "turned off" in found["datagrams"]["text"]
+    findings = doctor(python, env=off)
+    assert {finding["status"] for finding in findings.values()} == {"ok"}
+    assert "turned off" in findings["datagrams"]["text"]
 
 
 ENVIRONMENTS: list[tuple[dict[str, str | None], bool]] = [
@@ -518,11 +526,11 @@ ENVIRONMENTS: list[tuple[dict[str, str | None], bool]] = [
 
 
 @pytest.mark.parametrize(("env", "is_told"), ENVIRONMENTS)
-def test_it_says_that_no_environment_is_named(
+def test_a_missing_environment_name_is_reported(
     env: dict[str, str | None], is_told: bool, python: Path
 ) -> None:
-    found = doctor(python, env={"DD_ENV": None, **env}, status=int("DD_DOGSTATSD_URL" in env))
-    assert ("DD_ENV is not set" in found.get("env", {}).get("text", "")) == is_told
+    findings = doctor(python, env={"DD_ENV": None, **env}, status=int("DD_DOGSTATSD_URL" in env))
+    assert ("DD_ENV is not set" in findings.get("env", {}).get("text", "")) == is_told
 
 
 def test_a_name_that_does_not_resolve_is_a_problem(python: Path) -> None:
@@ -530,13 +538,13 @@ def test_a_name_that_does_not_resolve_is_a_problem(python: Path) -> None:
     assert "agent.invalid" in doctor(python, env=named, status=1)["datagrams"]["text"]
 
 
-def test_of_another_host_nothing_is_known(python: Path) -> None:
-    found = doctor(python, env={"DD_DOGSTATSD_URL": "udp://192.0.2.1"})["datagrams"]
-    assert (found["status"], "cannot be known" in found["text"]) == ("ok", True)
+def test_it_cannot_know_whether_another_host_is_listening(python: Path) -> None:
+    findings = doctor(python, env={"DD_DOGSTATSD_URL": "udp://192.0.2.1"})["datagrams"]
+    assert (findings["status"], "cannot be known" in findings["text"]) == ("ok", True)
 
 
 SOCKETS = [
-    ("listening", 0, "somebody listens"),
+    ("listening", 0, "something is listening"),
     ("left behind", 1, "Connection refused"),
     ("a file", 1, "Connection refused"),
     ("missing", 1, "No such file"),
@@ -554,10 +562,10 @@ def test_a_socket_file_is_tried(
         open_socket = listening(path)
         if what == "left behind":
             open_socket.close()
-    found = doctor(python, env={"DD_DOGSTATSD_URL": f"unix://{path}"}, status=status)
+    findings = doctor(python, env={"DD_DOGSTATSD_URL": f"unix://{path}"}, status=status)
     if what == "listening":
         open_socket.close()
-    assert text in found["datagrams"]["text"]
+    assert text in findings["datagrams"]["text"]
 
 
 def test_people_get_a_line_for_each_finding(python: Path) -> None:
@@ -572,7 +580,7 @@ def test_people_get_a_line_for_each_finding(python: Path) -> None:
         ["ok", "journal"],
         ["ok", "datagrams"],
     ]
-    assert ". Take it away" in rows[3][2]
+    assert ". Remove it" in rows[3][2]
 
 
 def test_lines_have_their_colours_on_a_terminal(python: Path) -> None:
@@ -583,7 +591,7 @@ def test_lines_have_their_colours_on_a_terminal(python: Path) -> None:
     assert "\x1b" not in on_terminal("doctor", "--", str(python), NO_COLOR="1")
 
 
-def test_hostile_names_can_do_nothing_to_a_terminal(tmp_path: Path) -> None:
+def test_hostile_names_cannot_control_the_terminal(tmp_path: Path) -> None:
     ended = autotask("doctor", "--", "\x1b[2Jno")
     assert ended.status == 1
     assert "\x1b" not in ended.stdout

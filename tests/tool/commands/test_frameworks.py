@@ -28,19 +28,23 @@ def python(tmp_path: Path) -> Path:
 
 
 def frameworks(*words: str | Path, **env: str) -> dict[str, Any]:
-    said = answer("frameworks", "--format", "json", "--", *map(str, words), env=env)
-    found: dict[str, Any] = json.loads(said)
-    return found
+    message = answer("frameworks", "--format", "json", "--", *map(str, words), env=env)
+    report: dict[str, Any] = json.loads(message)
+    return report
 
 
-def test_all_that_is_supported_is_named_with_its_versions(python: Path) -> None:
-    found = frameworks(python)
-    assert [one["name"] for one in found["frameworks"]] == [*FRAMEWORKS, "function", "process"]
-    click = found["frameworks"][0]
+def test_everything_supported_is_listed_with_its_versions(python: Path) -> None:
+    report = frameworks(python)
+    assert [framework["name"] for framework in report["frameworks"]] == [
+        *FRAMEWORKS,
+        "function",
+        "process",
+    ]
+    click = report["frameworks"][0]
     assert click["supported"] == {"oldest": "7.1", "newest": "8.5"}
     assert (click["found"], click["status"]) == (None, "missing")
-    assert found["python"]["prefix"] == str(python.parent.parent)
-    assert (found["plugins"], found["setting"]) == ([], "")
+    assert report["python"]["prefix"] == str(python.parent.parent)
+    assert (report["plugins"], report["setting"]) == ([], "")
 
 
 @pytest.mark.parametrize(
@@ -61,11 +65,11 @@ def test_what_is_installed_is_found(python: Path, version: str, status: str) -> 
 def test_the_first_one_on_the_path_counts(python: Path, tmp_path: Path) -> None:
     environments.install(environments.site(python), "click", "8.1.7")
     environments.install(tmp_path / "lib", "click", "8.0.1")
-    found = frameworks(python, PYTHONPATH=str(tmp_path / "lib"))
-    assert found["frameworks"][0]["found"] == "8.0.1"
+    report = frameworks(python, PYTHONPATH=str(tmp_path / "lib"))
+    assert report["frameworks"][0]["found"] == "8.0.1"
 
 
-def test_what_is_damaged_or_half_removed_is_left_out(python: Path) -> None:
+def test_damaged_and_half_removed_distributions_are_left_out(python: Path) -> None:
     site = environments.site(python)
     environments.install(site, "click", "8.1.7")
     for name, data in {"doit": None, "invoke": b"\xff\xfe", "typer": b"\0"}.items():
@@ -74,9 +78,9 @@ def test_what_is_damaged_or_half_removed_is_left_out(python: Path) -> None:
         if data is not None:
             (info / "METADATA").write_bytes(data)
             (info / "entry_points.txt").write_bytes(b"[autotask.frameworks\n= =" + data)
-    found = frameworks(python)
-    assert {one["found"] for one in found["frameworks"]} == {"8.1.7", None}
-    assert found["plugins"] == []
+    report = frameworks(python)
+    assert {framework["found"] for framework in report["frameworks"]} == {"8.1.7", None}
+    assert report["plugins"] == []
 
 
 def test_a_plugin_is_shown_and_used_by_autotask_run_from_then_on(
@@ -86,8 +90,8 @@ def test_a_plugin_is_shown_and_used_by_autotask_run_from_then_on(
     script = write(tmp_path / "shell.py", SHELL)
     run_program(python, script, under="launcher")
     assert [run["framework"] for run in runs(home)] == ["process"]
-    found = frameworks(python)
-    assert found["plugins"] == [
+    report = frameworks(python)
+    assert report["plugins"] == [
         {
             "watched": "cmd",
             "target": "autotask_cmd:instrument",
@@ -95,7 +99,7 @@ def test_a_plugin_is_shown_and_used_by_autotask_run_from_then_on(
             "version": "1.0",
         }
     ]
-    assert found["setting"] == SETTING
+    assert report["setting"] == SETTING
     assert f"AUTOTASK_PLUGINS={SETTING}" in answer("frameworks", "--", str(python))
     for command in ([python], ["/usr/bin/env", python], ["sh", "-c", f"{python} {script}"]):
         ended = run_program(*command, script, under="launcher")
@@ -103,9 +107,7 @@ def test_a_plugin_is_shown_and_used_by_autotask_run_from_then_on(
     assert [run["task"] for run in runs(home) if run["framework"] == "cmd"] == ["greet"] * 3
 
 
-def test_a_script_of_the_environment_gets_its_plugins_another_one_does_not(
-    python: Path, tmp_path: Path
-) -> None:
+def test_only_scripts_of_the_environment_get_its_plugins(python: Path, tmp_path: Path) -> None:
     environments.install_example(environments.site(python))
     frameworks(python)
     tell = "import os; print(os.environ.get('AUTOTASK_PLUGINS'))\n"
@@ -146,13 +148,13 @@ def test_an_entry_point_that_cannot_be_read_is_left_out(
     python: Path, point: tuple[str, str]
 ) -> None:
     environments.install(environments.site(python), "odd", "1.0", dict([point]))
-    found = frameworks(python)
-    assert (len(found["plugins"]), found["setting"]) == (1, "")
-    assert "cannot be read" in answer("frameworks", "--", str(python))
+    report = frameworks(python)
+    assert (len(report["plugins"]), report["setting"]) == (1, "")
+    assert " invalid" in answer("frameworks", "--", str(python))
 
 
 @pytest.mark.parametrize("garbage", [b"", b"\xff\xfe\t\n\t\t\t\n\0", b"no tab"])
-def test_a_damaged_memory_keeps_no_command_from_running(
+def test_a_damaged_list_of_plugins_keeps_no_command_from_running(
     python: Path, home: Path, garbage: bytes
 ) -> None:
     home.mkdir()
@@ -162,15 +164,15 @@ def test_a_damaged_memory_keeps_no_command_from_running(
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         (["no-such-command"], "no-such-command: no such command"),
-        (["sh", "-c", "exit 3"], "sh: no Python: it is a run of the process alone"),
+        (["sh", "-c", "exit 3"], "sh: not Python, so only the process as a whole is recorded"),
     ],
 )
-def test_without_a_python_it_says_so_in_a_line(words: list[str], said: str) -> None:
+def test_without_a_python_it_says_so_in_one_line(words: list[str], message: str) -> None:
     ended = autotask("frameworks", "--", *words)
-    assert (ended.status, ended.stdout, ended.stderr) == (1, "", f"autotask: {said}\n")
+    assert (ended.status, ended.stdout, ended.stderr) == (1, "", f"autotask: {message}\n")
 
 
 @pytest.mark.parametrize(

@@ -38,7 +38,7 @@ from autotask.tool.journal.index import Index
 
 FAILED = failure("exit", exit_code=1)
 CUT = "autotask: a prune was cut off: its unfinished copy of a segment is deleted\n"
-WHY = "what still runs or was written in the last two hours is left alone"
+WHY = "unfinished runs, and those written in the last two hours, stay"
 
 
 def prune(*words: str) -> int:
@@ -46,7 +46,7 @@ def prune(*words: str) -> int:
     ended = autotask("prune", *words)
     assert ended.status == 0
     assert not ended.stderr or ended.stderr.endswith(f": {WHY}\n")
-    match = re.match(r"dropped (\d+) runs? \(.+\); .+ stay\n", ended.stdout)
+    match = re.match(r"dropped (\d+) runs? \(.+\); .+ left\n", ended.stdout)
     assert match is not None
     return int(match[1])
 
@@ -157,7 +157,7 @@ def test_a_bound_that_cannot_be_kept_is_said(book: Book) -> None:
     book.run("late")
     ended = autotask("prune", "--max-size", "10")
     assert ended.status == 0
-    assert ended.stderr == f"autotask: that is still more than 10 B: {WHY}\n"
+    assert ended.stderr == f"autotask: the journal is still larger than 10 B: {WHY}\n"
     assert names() == ["runs", "late"]
 
 
@@ -168,7 +168,7 @@ def test_runs_that_are_left_though_they_ended_before_are_said(book: Book) -> Non
         book.run("late")
     ended = autotask("prune", "--keep", "0s")
     assert ended.stdout.startswith("dropped 1 run (")
-    assert ended.stderr == f"autotask: 2 runs of that age cannot go yet: {WHY}\n"
+    assert ended.stderr == f"autotask: 2 runs of that age cannot be dropped yet: {WHY}\n"
     assert not autotask("prune", "--keep", "1h").stderr
 
 

@@ -90,7 +90,7 @@ def test_the_record_has_the_fields_of_the_contract_and_no_other(book: Book) -> N
     }
 
 
-def test_fields_that_are_not_known_are_null(book: Book) -> None:
+def test_unknown_fields_are_null(book: Book) -> None:
     book.line('{"event":"started","run":"00000000000000aa","at":"2026-11-25T10:00:00.000000Z"}')
     (record,) = records()
     empty = {"task": "", "framework": "", "status": "running", "tags": {}, "trigger": "unknown"}
@@ -99,12 +99,12 @@ def test_fields_that_are_not_known_are_null(book: Book) -> None:
     assert {record[name] for name in CONTRACT if name not in known} == {None}
 
 
-def test_an_error_without_a_place_has_a_null_for_it(book: Book) -> None:
+def test_an_error_without_a_place_has_null_for_it(book: Book) -> None:
     book.run(outcome=failure("exit", exit_code=1, error={"type": "SystemExit", "message": "no"}))
     assert records()[0]["error"] == {"type": "SystemExit", "message": "no", "where": None}
 
 
-def test_csv_has_a_line_of_heads_and_a_line_a_run(book: Book) -> None:
+def test_csv_has_a_line_of_heads_and_one_for_each_run(book: Book) -> None:
     book.run("two\nlines, and a comma", outcome=failure("exception", error=ERROR))
     heads, row = csv.reader(io.StringIO(answer("runs", "--format", "csv")))
     assert heads == CONTRACT
@@ -248,7 +248,7 @@ UNHEARD: dict[str, tuple[str, float, str, bool]] = {
 }
 
 
-def test_a_run_that_nobody_can_judge_ends_after_a_week_unless_a_mark_tells_of_it(
+def test_a_run_of_unknown_fate_is_lost_after_a_week_unless_it_has_a_mark(
     book: Book, home: Path, datagrams: Datagrams
 ) -> None:
     ours = Journal(str(home))
@@ -284,7 +284,7 @@ def test_the_end_of_a_killed_program_is_written_to_the_journal(tmp_path: Path, h
     assert begun_and_ended(home) == ["started", "finished"]
 
 
-def test_so_is_that_of_one_whose_mark_no_disk_took(
+def test_so_is_the_end_of_one_whose_mark_could_not_be_written(
     book: Book, home: Path, datagrams: Datagrams
 ) -> None:
     pid, identity = dead_process()
@@ -304,7 +304,7 @@ def test_so_is_that_of_one_whose_mark_no_disk_took(
     assert all("service:shop" in line and "team:north" in line for line in sent)
 
 
-def test_a_lost_run_under_a_dead_launcher_is_ended_though_its_mark_is_torn(
+def test_a_lost_run_under_a_dead_launcher_is_ended_even_if_its_mark_is_torn(
     book: Book, home: Path
 ) -> None:
     pid, identity = dead_process()
@@ -326,7 +326,7 @@ def test_a_lost_run_is_not_ended_twice(book: Book, home: Path) -> None:
 
 
 @pytest.mark.parametrize("torn", [False, True])
-def test_a_lost_run_under_a_living_launcher_is_left_to_that(
+def test_a_lost_run_under_a_living_launcher_is_left_to_it(
     torn: bool, book: Book, home: Path
 ) -> None:
     pid, identity = dead_process()
@@ -345,7 +345,7 @@ def test_a_lost_run_under_a_living_launcher_is_left_to_that(
     assert begun_and_ended(home) == ["started", "finished"]
 
 
-def test_the_journal_knows_better_than_a_run_presumed_to_be_lost(book: Book) -> None:
+def test_an_end_in_the_journal_replaces_a_presumed_loss(book: Book) -> None:
     pid, identity = dead_process()
     run = book.run(outcome=None, pid=pid, identity=identity)
     assert records()[0]["reason"] == "lost"
@@ -355,7 +355,7 @@ def test_the_journal_knows_better_than_a_run_presumed_to_be_lost(book: Book) -> 
 
 @pytest.mark.parametrize("form", ["table", "json", "jsonl", "csv"])
 @pytest.mark.parametrize("what", ["no home", "no journal", "an empty segment"])
-def test_before_the_first_run_only_people_are_told(
+def test_before_the_first_run_only_people_get_a_hint(
     book: Book, home: Path, form: str, what: str
 ) -> None:
     if what != "no home":

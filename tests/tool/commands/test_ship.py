@@ -38,7 +38,7 @@ from autotask.settings import Settings
 
 FAILURE = failure("exception", error={"type": "ValueError", "message": "boom", "where": "a.py:1"})
 NESTED = failure("nested", caused_by="00000000000000aa")
-NOTHING = "nothing is owed: the Agent has taken all that was sent\n"
+NOTHING = "nothing to deliver\n"
 
 
 def shipped(agent: Datagrams) -> list[Line]:
@@ -194,7 +194,7 @@ def test_checks_of_old_runs_go_though_events_are_turned_off(
     for number, outcome in enumerate([FAILURE, SUCCESS, FAILURE]):
         book.run(outcome=outcome, ago=2 * HOUR - number, unsent=True)
     said = answer("ship", env={"AUTOTASK_EVENTS": "0"})
-    assert said == "delivered 1 start or end; of 2 nothing can be told any more\n"
+    assert said == "delivered 1 start or end; 2 can no longer be delivered\n"
     (check,) = [read(line) for line in datagrams.lines()]
     assert (check.kind, check.value) == ("check", "2")
 
@@ -260,7 +260,7 @@ def test_old_successes_are_one_event_for_a_task_and_failures_one_each(
 def test_without_events_nothing_is_told_by_them(book: Book, datagrams: Datagrams) -> None:
     book.run(outcome=NESTED, ago=2 * HOUR, unsent=True)
     said = answer("ship", env={"AUTOTASK_EVENTS": "0"})
-    assert said == "delivered 0 starts and ends; of 1 nothing can be told any more\n"
+    assert said == "delivered 0 starts and ends; 1 can no longer be delivered\n"
     assert datagrams.lines() == []
 
 
@@ -378,7 +378,7 @@ def test_what_is_owed_of_a_run_that_nobody_knows_is_given_up(
     line = journal.delivery_line("unsent", "0" * 16, "0" * 16, "finished")
     book.line(line.replace(journal.moment(time.time())[:16], journal.moment(time.time() - 60)[:16]))
     said = answer("ship")
-    assert said == "delivered 0 starts and ends; of 1 nothing can be told any more\n"
+    assert said == "delivered 0 starts and ends; 1 can no longer be delivered\n"
 
 
 def test_no_two_counts_have_the_same_tags_and_the_same_second(
@@ -505,8 +505,8 @@ def test_a_full_disk_ends_it_before_anything_is_sent(book: Book, datagrams: Data
 def refused(book: Book, why: str) -> str:
     """Return what is said if nothing can be delivered of one run."""
     return (
-        f"autotask: {book.home}/journal cannot be written ({why}), and what cannot be noted "
-        "is not sent: 2 starts and ends stay owed\n"
+        f"autotask: cannot write to {book.home}/journal ({why}), and nothing is sent without "
+        "a note of it: 2 starts and ends still to deliver\n"
     )
 
 
@@ -608,9 +608,9 @@ def test_it_says_who_does_not_listen_and_keeps_all(book: Book) -> None:
     said = autotask("ship")
     assert (said.status, said.stdout) == (1, "")
     assert said.stderr == (
-        "autotask: nobody listens at 127.0.0.1:9 (Connection refused): "
-        "2 starts and ends stay owed; start the Datadog Agent, "
-        "or, without Datadog, AUTOTASK_DOGSTATSD=0\n"
+        "autotask: nothing is listening at 127.0.0.1:9 (Connection refused): "
+        "2 starts and ends still to deliver; start the Datadog Agent, "
+        "or set AUTOTASK_DOGSTATSD=0 if you do not use Datadog\n"
     )
     assert lines(book.home) == before
 

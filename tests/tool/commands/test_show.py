@@ -18,7 +18,7 @@ def details(run: str) -> dict[str, str]:
     return dict(re.split(r" {2,}", line, maxsplit=1) for line in above.splitlines())
 
 
-def test_all_that_is_known_of_a_run_is_shown(book: Book) -> None:
+def test_all_that_is_known_about_a_run_is_shown(book: Book) -> None:
     outer = book.run("nightly.py", "process", ago=90)
     run = book.run(
         "db.migrate",
@@ -27,11 +27,11 @@ def test_all_that_is_known_of_a_run_is_shown(book: Book) -> None:
         parent=outer,
         outcome=failure("exception", exit_code=1, error=ERROR),
     )
-    found = details(run.id)
-    assert re.fullmatch(r"\d\d-\d\d \d\d:\d\d:\d\d", found.pop("started"))
-    assert re.fullmatch(r"\d\d-\d\d \d\d:\d\d:\d\d", found.pop("finished"))
-    del found["pid"], found["host"]
-    assert found == {
+    shown = details(run.id)
+    assert re.fullmatch(r"\d\d-\d\d \d\d:\d\d:\d\d", shown.pop("started"))
+    assert re.fullmatch(r"\d\d-\d\d \d\d:\d\d:\d\d", shown.pop("finished"))
+    del shown["pid"], shown["host"]
+    assert shown == {
         "run": run.id,
         "task": "db.migrate",
         "framework": "invoke",
@@ -74,7 +74,7 @@ def test_a_nested_failure_names_its_cause(book: Book) -> None:
     assert details(outer.id)["caused by"] == f"{inner.id} db.migrate"
 
 
-def test_the_runs_under_it_hang_in_a_tree_oldest_first(book: Book) -> None:
+def test_the_runs_under_it_are_drawn_as_a_tree_oldest_first(book: Book) -> None:
     top = book.run("top", ago=100)
     first = book.run("first", ago=90, parent=top)
     book.run("second", ago=80, parent=top, outcome=failure("exit", exit_code=3))
@@ -114,30 +114,30 @@ def test_runs_that_are_each_others_parents_end_the_tree(book: Book) -> None:
     assert answer("show", one.id).count("other  running") == 1
 
 
-def test_the_first_digits_of_a_run_will_do(book: Book) -> None:
+def test_the_first_digits_of_a_run_are_enough(book: Book) -> None:
     run = book.run()
     for digits in (run.id, run.id[:8], run.id[:4], run.id.upper()):
         assert details(digits)["run"] == run.id
 
 
 @pytest.mark.parametrize(
-    ("wanted", "expected"),
+    ("run", "message"),
     [
         ("0123", "no run begins with 0123"),
-        ("012", "'012' is no run: 4 to 16 hex digits, as in `autotask runs`"),
-        ("nightly", "'nightly' is no run: 4 to 16 hex digits, as in `autotask runs`"),
-        ("0123%", "'0123%' is no run: 4 to 16 hex digits, as in `autotask runs`"),
+        ("012", "'012' is not a run id: 4 to 16 hex digits, as in `autotask runs`"),
+        ("nightly", "'nightly' is not a run id: 4 to 16 hex digits, as in `autotask runs`"),
+        ("0123%", "'0123%' is not a run id: 4 to 16 hex digits, as in `autotask runs`"),
         ("abcd", "abcd is ambiguous: abcd000000000001, abcd000000000002"),
     ],
 )
-def test_what_is_no_run_is_said_in_a_line(book: Book, wanted: str, expected: str) -> None:
+def test_a_wrong_run_id_is_an_error_in_one_line(book: Book, run: str, message: str) -> None:
     for number in (1, 2):
         book.line(
             f'{{"event":"started","run":"abcd00000000000{number}",'
             '"at":"2026-11-25T10:00:00.000000Z"}'
         )
-    ended = autotask("show", wanted)
-    assert (ended.status, ended.stdout, ended.stderr) == (1, "", f"autotask: {expected}\n")
+    ended = autotask("show", run)
+    assert (ended.status, ended.stdout, ended.stderr) == (1, "", f"autotask: {message}\n")
 
 
 def test_before_the_first_run_there_is_a_hint() -> None:

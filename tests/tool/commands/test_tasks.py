@@ -57,7 +57,7 @@ def test_the_success_rate_counts_runs_that_did_something_and_ended(
 @pytest.mark.parametrize(
     ("ago", "expected"), [(30, "30s ago"), (HOUR, "1h ago"), (150, "2m ago"), (90 * DAY, "90d ago")]
 )
-def test_the_last_success_is_told_however_old_it_is(book: Book, ago: float, expected: str) -> None:
+def test_the_last_success_is_shown_however_old_it_is(book: Book, ago: float, expected: str) -> None:
     book.run(ago=ago + 1.5, duration=1.5)
     book.run(ago=ago - 10, outcome=FAILED)
     assert rows()["nightly"][4] == expected
@@ -68,7 +68,7 @@ def test_a_task_that_never_succeeded_says_so(book: Book) -> None:
     assert rows()["nightly"][3:] == ["failure", "never", "-", "-"]
 
 
-def test_the_last_status_tells_of_dead_processes(book: Book) -> None:
+def test_a_dead_process_makes_the_last_status_a_failure(book: Book) -> None:
     pid, identity = dead_process()
     book.run(outcome=None, pid=pid, identity=identity)
     assert rows()["nightly"][1:4] == ["1", "0%", "failure"]
@@ -134,12 +134,12 @@ def test_programs_get_the_numbers(book: Book, form: str) -> None:
     book.run(ago=HOUR)
     book.run(ago=60, outcome=FAILED)
     book.run("other", "doit", outcome=None)
-    found = answer("tasks", "--format", form).splitlines()
+    printed = answer("tasks", "--format", form).splitlines()
     first: dict[str, object]
     if form == "jsonl":
-        first, second = map(json.loads, found)
+        first, second = map(json.loads, printed)
     else:
-        first, second = csv.DictReader(found)
+        first, second = csv.DictReader(printed)
     expected = {
         "task": "nightly",
         "framework": "click",
@@ -156,9 +156,9 @@ def test_programs_get_the_numbers(book: Book, form: str) -> None:
 
 
 @pytest.mark.parametrize("form", ["jsonl", "csv"])
-def test_before_the_first_run_only_people_are_told(form: str) -> None:
-    found = answer("tasks", "--format", form)
-    assert found == ("" if form == "jsonl" else ",".join(Summary._fields) + "\n")
+def test_before_the_first_run_only_people_get_a_hint(form: str) -> None:
+    printed = answer("tasks", "--format", form)
+    assert printed == ("" if form == "jsonl" else ",".join(Summary._fields) + "\n")
 
 
 def test_before_the_first_run_there_is_a_hint() -> None:
