@@ -100,7 +100,7 @@ def few(folder: str) -> Debts | None:
     place, is_owed = None, False
     for name in (journal.segment(now), journal.segment(now - HOUR)):
         try:
-            with journal_lines.opened(os.path.join(folder, name)) as file:
+            with journal_lines.open_owned(os.path.join(folder, name)) as file:
                 begin = max(file.seek(0, os.SEEK_END) - room, 0)
                 file.seek(begin)
                 data = file.read(room)

@@ -33,11 +33,11 @@ from autotask.around import sweeping
 from autotask.marks import leave_mark
 from autotask.run import SKIPPED, SUCCESS, Outcome, failure
 from autotask.settings import Settings
-from autotask.tool.journal import index, retention
+from autotask.tool.journal import daily_prune, index, retention
 from autotask.tool.journal.index import Index
 
 FAILED = failure("exit", exit_code=1)
-CUT = "autotask: a prune was cut off: its unfinished copy of a segment is deleted\n"
+CUT = "autotask: a prune was interrupted: deleted its unfinished copy of a segment\n"
 WHY = "what still runs or was written in the last two hours is left alone"
 
 
@@ -178,13 +178,15 @@ def test_once_a_day_any_command_keeps_the_default_bound(
     for days in range(20, 0, -1):
         book.run(f"s{days}", ago=days * DAY)
     monkeypatch.setattr(retention, "DEFAULT_BOUND", size_of(home) // 2)
-    assert retention.due(str(home)) == f"the journal is larger than {size_of(home) / 2048:.1f} KiB"
-    assert retention.keep_within_default(str(home)) == 10
+    assert (
+        daily_prune.due(str(home)) == f"the journal is larger than {size_of(home) / 2048:.1f} KiB"
+    )
+    assert daily_prune.keep_within_default(str(home)) == 10
     book.run("s30", ago=30 * DAY)
-    assert retention.due(str(home)) is None
+    assert daily_prune.due(str(home)) is None
     os.utime(home / "pruned", (1, 1))
-    assert retention.due(str(home)) is not None
-    assert retention.keep_within_default(str(home)) == 1
+    assert daily_prune.due(str(home)) is not None
+    assert daily_prune.keep_within_default(str(home)) == 1
 
 
 def test_the_days_prune_is_noted_only_by_the_one_that_is_at_work(
@@ -193,14 +195,14 @@ def test_the_days_prune_is_noted_only_by_the_one_that_is_at_work(
     for days in range(20, 0, -1):
         book.run(f"s{days}", ago=days * DAY)
     monkeypatch.setattr(retention, "DEFAULT_BOUND", size_of(home) // 2)
-    why = retention.due(str(home))
+    why = daily_prune.due(str(home))
     assert why
-    assert retention.due(str(home)) == why  # another command, before the first one's prune began
-    with retention._alone(str(home)):
-        assert retention.keep_within_default(str(home)) == 0
-    assert retention.due(str(home)) == why
-    assert retention.keep_within_default(str(home)) == 10
-    assert retention.due(str(home)) is None
+    assert daily_prune.due(str(home)) == why  # another command, before the first one's prune began
+    with retention.alone(str(home)):
+        assert daily_prune.keep_within_default(str(home)) == 0
+    assert daily_prune.due(str(home)) == why
+    assert daily_prune.keep_within_default(str(home)) == 10
+    assert daily_prune.due(str(home)) is None
 
 
 def test_a_command_looks_after_the_bound(book: Book, home: Path) -> None:
@@ -276,7 +278,7 @@ def test_a_segment_that_grows_meanwhile_ends_the_work_and_nothing_is_lost(
         book.run(f"s{days}", ago=days * DAY)
     original = retention._copied
 
-    def grows(index: Index, path: str) -> tuple[str, retention._Left]:
+    def grows(index: Index, path: str) -> tuple[str, retention._Rewritten]:
         if path == str(book.segment(4 * DAY)):
             book.run("late", ago=4 * DAY)
         return original(index, path)
@@ -309,9 +311,9 @@ def test_a_prune_that_is_killed_leaves_whole_runs(book: Book, home: Path) -> Non
 
 def test_two_prunes_at_once_do_not_meet(book: Book, home: Path) -> None:
     book.run(ago=3 * DAY)
-    with retention._alone(str(home)):
+    with retention.alone(str(home)):
         ended = autotask("prune", "--keep", "1d")
-        assert (ended.status, ended.stderr) == (1, "autotask: another prune is at work\n")
+        assert (ended.status, ended.stderr) == (1, "autotask: another prune is running\n")
         assert names() == ["nightly"]
     assert prune("--keep", "1d") == 1
 
@@ -385,7 +387,7 @@ def test_a_segment_that_is_another_one_in_the_middle_of_the_work_keeps_its_lines
     path.write_text(old)
     original = retention._copied
 
-    def copied_over(index: Index, path: str) -> tuple[str, retention._Left]:
+    def copied_over(index: Index, path: str) -> tuple[str, retention._Rewritten]:
         if moment == "before it is copied":
             Path(path).write_text(new)
         copied = original(index, path)

@@ -146,7 +146,7 @@ def test_an_index_of_a_newer_version_is_left_alone(book: Book, home: Path, words
     assert (ended.status, ended.stdout) == (1, "")
     assert ended.stderr == (
         f"autotask: {index_of(home)} was written by a newer autotask: upgrade this one, or "
-        "delete the file (it is built again from the journal)\n"
+        "delete the file (it is rebuilt from the journal)\n"
     )
     assert ask(home, "SELECT count(*) FROM run") == [(1,)]
 
@@ -158,7 +158,7 @@ def overwrite(path: Path, place: float, data: bytes) -> None:
 
 
 def damaged(home: Path) -> str:
-    return f"autotask: {index_of(home)} is damaged: building it anew from the journal\n"
+    return f"autotask: {index_of(home)} is damaged: rebuilding it from the journal\n"
 
 
 DAMAGES: dict[str, Callable[[Path], object]] = {
@@ -221,8 +221,8 @@ def test_a_folder_beside_the_index_stops_nothing(book: Book, home: Path) -> None
     ended = autotask("runs", "--format", "csv")
     assert (ended.status, ended.stdout.count("nightly")) == (0, 1)
     assert ended.stderr == (
-        f"autotask: {index_of(home)}, or a file beside it, is not a regular file of yours: "
-        "it is not used\n"
+        f"autotask: not using {index_of(home)}: it, or a file beside it, is not a regular file of "
+        "this user\n"
     )
 
 
@@ -479,7 +479,7 @@ def refreshed(home: Path, meanwhile: list[Callable[[], object]]) -> list[tuple[o
         return segments.listed(folder, unreadable)
 
     path, folder = str(index_of(home)), str(home / "journal")
-    source = index.Source(folder, listed, list)
+    source = segments.Source(folder, listed, list)
     with contextlib.closing(index.Index(waiting.connect(path), path, source)) as asked:
         asked.refresh()
         return [*asked.rows("SELECT task, status FROM run ORDER BY task")]
@@ -488,7 +488,7 @@ def refreshed(home: Path, meanwhile: list[Callable[[], object]]) -> list[tuple[o
 def test_another_command_may_forget_a_segment_between_two_looks(book: Book, home: Path) -> None:
     book.run()
     with contextlib.closing(index.open_index(str(home))) as other:
-        assert refreshed(home, [lambda: other.forget([1])]) == [("nightly", "success")]
+        assert refreshed(home, [lambda: other.reader.forget([1])]) == [("nightly", "success")]
 
 
 def test_no_run_is_lost_for_one_whose_place_in_the_index_it_has_got(book: Book, home: Path) -> None:
@@ -583,8 +583,8 @@ def test_a_segment_that_takes_long_to_refuse_is_tried_once(book: Book) -> None:
         book.run(f"task{days}", ago=days * DAY)
     book.segment(2 * DAY).chmod(0)
     code = (
-        "from autotask.tool import cli; from autotask.tool.journal import index;"
-        "index._TURN = -1.0; cli.main(['runs'])"
+        "from autotask.tool import cli; from autotask.tool.journal import segment_reader;"
+        "segment_reader._TURN = -1.0; cli.main(['runs'])"
     )
     command = [sys.executable, "-c", code]
     asked = subprocess.run(

@@ -26,7 +26,7 @@ index.execute("BEGIN IMMEDIATE")
 print("locked", flush=True)
 time.sleep(999)
 """
-STALE = "autotask: not waiting any longer: the newest runs and ends are left out\n"
+STALE = "autotask: the index stays locked: the newest runs and ends are missing\n"
 
 
 @pytest.fixture
@@ -61,7 +61,7 @@ def test_who_waits_for_another_command_says_so_and_hears_ctrl_c(holder: int) -> 
         for child in (*readers, *prunes):
             stack.enter_context(child)
         told = {child.stderr.readline() for child in prunes if child.stderr}
-        assert told == {f"autotask: {said}", "autotask: another prune is at work\n"}
+        assert told == {f"autotask: {said}", "autotask: another prune is running\n"}
         for child in prunes:
             child.send_signal(signal.SIGINT)  # one of them has ended
         assert {child.communicate() for child in prunes} == {("", "")}
@@ -97,8 +97,8 @@ def test_who_has_nothing_new_to_read_waits_for_nobody(holder: int, book: Book) -
 BUILDER = """
 import sys, time
 from autotask.tool import cli
-from autotask.tool.journal import index, waiting
-index._TURN, waiting.PAUSE = 0.0, 0.1  # it commits each line, and is slow
+from autotask.tool.journal import segment_reader, waiting
+segment_reader._TURN, waiting.PAUSE = 0.0, 0.1  # it commits each line, and is slow
 sys.exit(cli.main(["runs"]))
 """
 
@@ -141,7 +141,7 @@ def test_a_prune_shuts_nobody_out(book: Book, home: Path, monkeypatch: pytest.Mo
     original = retention._copied
     seen: list[list[str]] = []
 
-    def asks(index: Index, path: str) -> tuple[str, retention._Left]:
+    def asks(index: Index, path: str) -> tuple[str, retention._Rewritten]:
         found = original(index, path)
         book.run(f"new{len(seen)}")
         seen.append(names())
@@ -172,9 +172,9 @@ if sys.argv[2] == "no process":  # as the limit of RLIMIT_NPROC refuses one, but
     os.fork = fork
 sys.exit(cli.main(["runs"]))
 """
-CUT = "autotask: a prune was cut off: its unfinished copy of a segment is deleted\n"
-LARGER = "autotask: the journal is larger than {}{}: its oldest runs go, in the background\n"
-AGAIN = " (the last try was cut off)"
+CUT = "autotask: a prune was interrupted: deleted its unfinished copy of a segment\n"
+LARGER = "autotask: the journal is larger than {}{}: dropping its oldest runs in the background\n"
+AGAIN = " (the last prune was interrupted)"
 
 
 def asked(home: Path, bound: int, how: str) -> tuple[int, str]:
