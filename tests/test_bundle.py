@@ -34,8 +34,8 @@ PARENT = (
     *(
         f"autotask.around.{name}"
         for name in (
-            "closing descriptors elsewhere journal_lines lock marks_left redeliver story supervise"
-            " sweeping tail undelivered"
+            "closing descriptors elsewhere journal_lines late_wire lock marks_left missed_lines"
+            " redeliver story supervise sweeping tail undelivered"
         ).split()
     ),
 )

@@ -666,7 +666,7 @@ def test_an_event_without_its_line_end_counts_and_what_follows_it_does_too(home:
         path.write_text(text[:cut])
         known = story.Story({started.root}, str(path.parent), ("", 0))
         known.know(story.Open(own))
-        owing = undelivered.Debts(str(path.parent), ("", 0))
+        owing = undelivered.Undelivered(str(path.parent), ("", 0))
         stories = [known, story.Story({started.root}, str(path.parent), ("", 0))]
         owing.catch_up()
         for one in stories:

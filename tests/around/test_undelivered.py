@@ -26,7 +26,7 @@ def tell(notes: journal.Journal, event: str, runs: range) -> None:
     notes.append("\n".join(lines))
 
 
-def remembered(owing: undelivered.Debts) -> int:
+def remembered(owing: undelivered.Undelivered) -> int:
     """Return the number of entries in all that is kept between two looks."""
     return sum(len(value) for value in vars(owing).values() if isinstance(value, (dict, set)))
 

@@ -116,7 +116,7 @@ def _ahead_of_monotonic() -> float:
 
 
 def _turn(
-    owing: undelivered.Debts, settings: Settings, ours: _Journal, goes_on: Callable[[], bool]
+    owing: undelivered.Undelivered, settings: Settings, ours: _Journal, goes_on: Callable[[], bool]
 ) -> bool:
     """Close lost runs, and deliver if somebody listens; tell whether more can be delivered."""
     sweeping.sweep(settings)
