@@ -372,6 +372,20 @@ def test_a_line_that_the_index_does_not_know_stays(book: Book, home: Path) -> No
     assert path.read_text() == f'{UNKNOWN}\n{{"event":"counted"}}\n'
 
 
+def test_a_line_of_no_run_stays_whatever_it_is(book: Book) -> None:
+    book.run("gone", ago=3 * DAY)
+    path = book.segment(3 * DAY)
+    lines = [
+        f'{{"event":"{event}"{run},"of":"started"}}'
+        for event in ("counted", "raised", "unsent", "sent", "started", "finished")
+        for run in ("", ',"run":null', ',"run":7')
+    ]
+    for line in lines:
+        book.line(line, 3 * DAY)
+    assert prune("--keep", "1d") == 1
+    assert path.read_text().splitlines() == lines
+
+
 @pytest.mark.parametrize("moment", ["before it is copied", "after it was copied"])
 def test_a_segment_that_is_another_one_in_the_middle_of_the_work_keeps_its_lines(
     moment: str, book: Book, home: Path, monkeypatch: pytest.MonkeyPatch
