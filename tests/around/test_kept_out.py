@@ -26,7 +26,7 @@ def tool(tmp_path_factory: pytest.TempPathFactory) -> Path:
 KEPT_OUT = [
     ("{python} -I {script} secret", "-I on the command line keeps it out (isolated mode)"),
     ("{python} -SE {script}", "-E on the command line keeps it out (it ignores PYTHONPATH)"),
-    ("env -i {python} {script}", "`env` on the command line takes PYTHONPATH away"),
+    ("env -i {python} {script}", "`env` on the command line removes PYTHONPATH"),
     ("timeout 60 {python} -S {script}", "-S on the command line keeps it out (no sitecustomize)"),
     ("{tool} secret", "-I in the first line of {tool} keeps it out (isolated mode)"),
 ]

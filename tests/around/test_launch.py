@@ -142,8 +142,8 @@ def test_tags_are_on_its_run_and_on_all_inside(home: Path, datagrams: Datagrams)
 
 
 MISTAKES = [
-    ((), "which command?"),
-    (("--", ""), "which command?"),
+    ((), "no command given"),
+    (("--", ""), "no command given"),
     (("--nmae", "x", "true"), "no such option: --nmae"),
     (("--nmae=secret", "true"), "no such option: --nmae"),
     (("-x", "true"), "no such option: -x"),
@@ -546,9 +546,9 @@ def test_the_command_runs_where_python_is_too_old(version: str, copied: Path) ->
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ((), "which command?"),
-        (("--", ""), "which command?"),
-        (("--exec",), "which command?"),
+        ((), "no command given"),
+        (("--", ""), "no command given"),
+        (("--exec",), "no command given"),
         (("--name",), "--name needs a value"),
         (("--nmae=secret", "true"), "no such option: --nmae"),
     ],

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from support import write
 
-from autotask.around.leads_to import Command, interpreter_options, read
+from autotask.around.leads_to import Command, follow, interpreter_options
 from autotask.naming import is_python
 
 OURS = "/opt/sitecustomize_template"
@@ -34,7 +34,7 @@ def program(path: Path, text: str) -> Path:
 
 
 def reading(bin_folder: Path, *words: str, **environ: str) -> Command:
-    return read(list(words), {"PATH": str(bin_folder), "PYTHONPATH": OURS, **environ})
+    return follow(list(words), {"PATH": str(bin_folder), "PYTHONPATH": OURS, **environ})
 
 
 LINES = [
@@ -49,7 +49,7 @@ LINES = [
     ("python --check-hash-based-pycs always -c 1", ["--check-hash-based-pycs", "always"], None),
     ("env python -", [], None),
     ("env A=b python nightly.py", [], None),
-    ("env -i python nightly.py", [], "`env` on the command line takes PYTHONPATH away"),
+    ("env -i python nightly.py", [], "`env` on the command line removes PYTHONPATH"),
     ("env - python nightly.py", [], "`env` on the command line"),
     ("env -u PYTHONPATH python nightly.py", [], "`env` on the command line"),
     ("env --unset=PYTHONPATH python nightly.py", [], "`env` on the command line"),
