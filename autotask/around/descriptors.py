@@ -29,7 +29,8 @@ def let_go(kept: Iterable[int]) -> None:
             continue
     null = -1
     try:
-        while null < len(_STDIO):  # the lowest free number is next
+        # open(2) takes the lowest free number: so this fills 0, 1 and 2, and one above them.
+        while null < len(_STDIO):
             null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
         os.close(null)
     except OSError:  # a root folder without /dev

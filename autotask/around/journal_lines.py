@@ -61,6 +61,7 @@ class Reader:
         except OSError:
             return
         now = segment(time.time())
+        # False comes before True: first the segments of the future.
         names.sort(key=lambda name: (name <= now, name))
         known = self._offsets if self._has_begun else {**self._older(names), **self._offsets}
         self._has_begun = True
@@ -80,7 +81,8 @@ class Reader:
         path, offset = os.path.join(self._folder, name), self._offsets[name]
         size = offset if offset == sys.maxsize else _size(path, offset)
         if size <= offset:
-            self._offsets[name] = size  # shorter: rewritten without the lines that are too old
+            # A prune that has rewritten it has dropped only lines that were read long ago.
+            self._offsets[name] = size
             return
         try:
             file = open_owned(path)
@@ -128,6 +130,7 @@ def open_owned(path: str) -> BinaryIO:
         file = open(os.open(name, _READ | os.O_NONBLOCK, dir_fd=folder), "rb")
     finally:
         os.close(folder)
+    # O_NONBLOCK has kept the opening of a pipe from waiting for a writer.
     status = os.fstat(file.fileno())
     if not stat.S_ISREG(status.st_mode) or status.st_uid != owner:
         file.close()
@@ -154,6 +157,7 @@ def near(folder: str, room: int) -> tuple[str, int]:
 
 def is_segment(name: str) -> bool:
     """Tell whether a file is named as a segment: `2026-11-25T03.jsonl`."""
+    # By hand: each launcher comes here, and `re` takes longer to import than all the rest.
     digits = name[:4] + name[5:7] + name[8:10] + name[11:13]
     shape = name[4:5] + name[7:8] + name[10:11] + name[13:]
     return shape == "--T.jsonl" and len(digits) == 10 and not digits.strip("0123456789")
@@ -169,6 +173,7 @@ def read(line: bytes) -> list[Fields]:
 
 def pieces(line: bytes) -> list[tuple[str, Fields]]:
     """Return the whole objects of a line, each with its text: none, or several, in a torn one."""
+    # "replace": a full disk may have cut a character, too.
     text = line.decode("utf-8", "replace").rstrip("\n")
     decode = _decoder or _load_decoder()
     try:
@@ -223,7 +228,8 @@ def parts(lines: Iterable[bytes]) -> Iterator[bytes]:
         if line.rfind(_BEGIN) <= 0:
             yield line
         else:
-            for text, _ in pieces(line):  # a tag may be called event, too: only json can tell
+            # Perhaps only an object in a line: a tag may be called event, too. The decoder knows.
+            for text, _ in pieces(line):
                 yield text.encode()
 
 

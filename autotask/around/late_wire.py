@@ -47,9 +47,10 @@ class LateWire(Wire):
 
     def _send_packet(self, packet: bytes, refused: Callable[[], object]) -> None:
         if self.has_refused:
-            return
+            return  # the rest of these lines, too, is delivered next time
         super()._send_packet(packet, refused)
-        self.give_up()  # if the name of the host is not known
+        # If the host's name is not known, the datagram waits for an address. Here it must not.
+        self.give_up()
         self._taken += not self.has_refused
         if self._patience and self._family == "udp":
             time.sleep(_GAP)

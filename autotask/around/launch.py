@@ -36,7 +36,7 @@ options:
   --tag K:V    a tag for everything that is recorded and sent; can be repeated
   --exec       become the command instead of staying beside it: one process less, and signals
                reach it directly. Only Python programs are recorded then, from inside; other
-               commands are not recorded
+               commands are not
   --help       show this help
   --version    show the version
 
@@ -246,6 +246,7 @@ def _read_trusted(home: str, name: str) -> str:
 
     folder = open_folder(home)
     try:
+        # O_NONBLOCK: to open a pipe of that name would wait for a writer.
         flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
         file = os.open(name, flags, dir_fd=folder)
         folder_mode = os.fstat(folder).st_mode
@@ -270,7 +271,8 @@ def with_agent(path: str | None) -> str:
     """Put the folder of autotask's sitecustomize in front of a PYTHONPATH."""
     site = os.path.dirname(os.path.dirname(os.path.realpath(package_file)))
     folder = os.path.join(site, "sitecustomize_template")
-    if not path:  # without an empty entry, which would be the current folder
+    # Joined to an empty path, it would be followed by an empty entry: the current folder.
+    if not path:
         return folder
     return path if path.split(os.pathsep)[0] == folder else folder + os.pathsep + path
 

@@ -59,6 +59,7 @@ class Command:
 
     def _look(self, name: str) -> list[str]:
         """Return the words of the command that this one leads to, if it is not the last one."""
+        # These may drop the environment, and PYTHONPATH with it.
         if name in _ELSEWHERE and len(self.words) > 1:
             self.elsewhere = name
             return []
@@ -105,6 +106,7 @@ class Command:
                 self.environ[name] = value
             elif not word.startswith("--"):
                 rest = self._env_letters(word[1:], rest)
+        # What was before is the launcher's: the agent's folder, and what the user has set.
         if before and before not in self.environ.get("PYTHONPATH", ""):
             self.barred = f"`env` {self._origin} removes PYTHONPATH"
         return rest
@@ -142,6 +144,7 @@ class Command:
         words = _split(text) if _SYNTAX.isdisjoint(text) else []
         if words and "=" in words[0]:
             words.insert(0, "env")
+        # A builtin of the shell, as `exit`, is not found, and leads to nothing.
         if words and (words[0] in _PREFIXES or self._find(words[0])):
             return words
         self.resets = _resets(text, "the shell's line")
@@ -153,6 +156,7 @@ class Command:
         if not first.startswith("#!"):
             return []
         self._origin = f"in the first line of {file}"
+        # The kernel passes all behind the interpreter as one word: execve(2).
         return [*first[2:].strip().split(None, 1), file, *self.words[1:]]
 
     def _shell_script(self, rest: list[str]) -> list[str]:

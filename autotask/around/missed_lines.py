@@ -97,6 +97,7 @@ def oldest(
     for key, refused_at in new.items():
         seconds[key] = _second(_moment(found.get(key, refused_at), now))
     ordered = sorted((seconds[key], key) for key in missed)
+    # The last second is not split: all of it goes into this slice.
     end = SLICE
     while end < len(ordered) and ordered[end][0] == ordered[end - 1][0]:
         end += 1
@@ -116,6 +117,7 @@ def find_few(undelivered: Undelivered, folder: str, now: float) -> list[MissedLi
         incomplete.add(lines[0].second)  # more lines of it may be before that part
     limit = _second(now)
     lines = [line for line in lines if line.second < limit and line.second not in incomplete]
+    # Nor is it here: all of it is left to the next launcher.
     end = min(_FEW, len(lines))
     while 0 < end < len(lines) and lines[end].second == lines[end - 1].second:
         end -= 1
@@ -133,9 +135,9 @@ def _moment(at: str, now: float) -> float:
 
 
 def _second(at: float) -> int:
-    """Return the second in which a line is counted: not one of the Agent's own counts.
+    """Return the second in which a line is counted: not one in which the Agent itself counts.
 
-    The Agent flushes its own every ten seconds.
+    Both counts would have the same tags and second. The Agent's own are of every tenth second.
     """
     second = int(at)
     return second + (second % 10 == 0)
@@ -158,6 +160,7 @@ def _read(
     runs = {run for run, _ in keys}
     lines: dict[Key, Fields] = {}
     statuses = _Statuses(runs)
+    # All lines of hours come through here. So only those of these runs are decoded.
     for line in journal_lines.parts(journal_lines.Reader(folder, position).lines()):
         kind = raw_field(line, b"event")
         if kind in ("started", "finished"):
@@ -165,8 +168,9 @@ def _read(
             statuses.take(kind, run, line)
             if run in runs:
                 for fields in journal_lines.read(line):
+                    # An end of its own replaces `lost`, which another process wrote.
                     if fields.get("reason") != "lost" or (run, kind) not in lines:
-                        lines[run, kind] = fields  # an end of its own replaces `lost`
+                        lines[run, kind] = fields
     return lines, statuses
 
 

@@ -89,7 +89,8 @@ def _deliver(
 
 def _send(batch: Batch, journal: Journal) -> bool:
     if not journal.append(_notes("sent", batch), keep=False):
-        return False  # a full disk: it would be sent again later, a second time
+        # A full disk: without this note it would be sent a second time later.
+        return False
     if batch.wire.send(batch.lines()):
         return True
     journal.append(_notes("unsent", batch))

@@ -94,6 +94,7 @@ def few(folder: str) -> Undelivered | None:
     """Return what is undelivered by the last lines of this hour and the one before, if any is."""
     now, room = time.time(), _CHEAP
     position, has_unsent = None, False
+    # The hour before, too: else little would be delivered in the first minutes of an hour.
     for name in (journal.segment(now), journal.segment(now - HOUR)):
         try:
             with journal_lines.open_owned(os.path.join(folder, name)) as file:

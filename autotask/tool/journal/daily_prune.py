@@ -26,6 +26,7 @@ def due(home: str) -> str | None:
     try:
         with contextlib.suppress(FileNotFoundError):
             last = os.lstat(os.path.join(home, _STAMP)).st_mtime
+            # A time far in the future, of a clock that was ahead, does not count.
             if abs(time.time() - last) < _DAY:
                 return None
         with retention.alone(home):

@@ -38,6 +38,7 @@ def _is_dead(process: str, pid: int, host: str) -> bool:
     """Tell whether a process is gone. Another user's may be hidden: hidepid in proc(5)."""
     if not is_dead(process, pid, host):
         return False
+    # Its number may be in use again. kill(2) with a number below 1 means a group of processes.
     if os.path.exists(f"/proc/{pid}") or pid <= 0:
         return True
     try:

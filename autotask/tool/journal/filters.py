@@ -48,7 +48,8 @@ def conditions(arguments: argparse.Namespace) -> tuple[str, list[Any]]:
     values: list[Any] = []
     for column, compare in (("task", "GLOB"), ("status", "="), ("framework", "=")):
         accepted = getattr(arguments, column, [])
-        if column == "task":  # SQLite negates a set of characters with ^, a shell with !
+        # SQLite negates a set of characters with ^, a shell with !
+        if column == "task":
             accepted = [pattern.replace("[!", "[^") for pattern in accepted]
         if accepted:
             terms.append("(" + " OR ".join([f"{column} {compare} ?"] * len(accepted)) + ")")

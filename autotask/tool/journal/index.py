@@ -74,8 +74,9 @@ class Index:
                 self.reader.catch_up()
                 with self.connection.transaction():
                     self.connection.executemany(
+                        # Not by rowid: SQLite may have given it to another run meanwhile.
                         "UPDATE run SET status = ?, reason = ? "
-                        "WHERE run = ? AND owner = ? AND finished_at IS NULL",  # a rowid is reused
+                        "WHERE run = ? AND owner = ? AND finished_at IS NULL",
                         ends,
                     )
         except sqlite3.OperationalError as problem:
@@ -101,7 +102,8 @@ class Index:
         columns = ", ".join(f'"{column}"' for column in _START)
         rows = self.connection.execute(
             f"SELECT {columns} FROM run WHERE finished_at IS NULL AND {condition} "
-            "ORDER BY +rowid",  # the plus keeps SQLite from going through all rows
+            # The plus keeps SQLite from going through all rows in their order.
+            "ORDER BY +rowid",
             values,
         )
         starts = []
@@ -184,11 +186,8 @@ def _open_once(path: str, source: Source, to_read: bool = False) -> Index:
 
 
 def _is_safe(path: str) -> bool:
-    """Tell whether SQLite would open, or make, only regular files of this user.
-
-    The index holds messages of exceptions, which no other user may read: it is created here, with
-    mode 0600, because SQLite would create it with the umask's.
-    """
+    """Tell whether SQLite would open, or make, only regular files of this user."""
+    # Made here, because SQLite's mode would let others read the messages of exceptions in it.
     with contextlib.suppress(OSError):
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600))
     for suffix in ("", *_BESIDE):

@@ -55,7 +55,8 @@ def ask(question: Callable[[Index | None], T]) -> T:
         tell_unreadable(index.unreadable)
         if start_time("self") is None and _has_running(index):
             output.notice("no /proc here: cannot tell whether `running` runs have ended")
-        with index.connection.transaction("DEFERRED"):  # a prune may drop what it has just seen
+        # In one transaction: a prune may drop a run between two of its queries.
+        with index.connection.transaction("DEFERRED"):
             return question(index)
 
     try:
@@ -69,7 +70,8 @@ def ask(question: Callable[[Index | None], T]) -> T:
 
 def _opened(home: Home, settings: Settings) -> Index:
     if home.shared:
-        if home.own:  # the shared index writes no ends: lost runs are closed by the user's own
+        if home.own:
+            # Ends are written only into the user's own journal, by their own index.
             own = partial(open_index, home.own, to_read=True)
             answer(own, partial(end_lost, settings, home.own))
         return open_shared(home.path, home.own)
@@ -113,7 +115,8 @@ def end_lost(settings: Settings, home: str, index: Index) -> None:
     old = journal.moment(time.time() - FORGOTTEN)
     running = index.running_since(old)
     lost |= forgotten(home, running) if running else set()
-    if not lost or index.lags or index.unreadable:  # the missing lines may have their ends
+    # If lines are missing, their ends may be among them.
+    if not lost or index.lags or index.unreadable:
         return
     with Alone(home, OPEN) as alone:
         if alone:

@@ -82,13 +82,14 @@ def journals(home: str) -> list[tuple[str, int]]:
 
     A folder is named by its owner's number: `1000`, 1000.
     """
-    found = []
+    users = []
     for name in sorted(os.listdir(home)):
+        # A folder with another owner is not that user's: anyone may have made it.
         owner = int(name) if name.isascii() and name.isdigit() else None
         folders = os.path.join(home, name), os.path.join(home, name, "journal")
         if owner is not None and name == str(owner) and all(_owns(owner, f) for f in folders):
-            found.append((name, owner))
-    return found
+            users.append((name, owner))
+    return users
 
 
 def _owns(user: int, folder: str) -> bool:

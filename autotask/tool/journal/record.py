@@ -38,6 +38,7 @@ def from_row(row: Iterable[Any], shared: bool = False) -> Record:
     record = dict(zip(FIELDS, values))
     if shared:
         record[USER] = ownership.short_name(owner)
+    # A field that is known keeps its value and its place, whatever the unknown ones are called.
     for more in filter(None, (started, finished)):
         record = {**record, **json.loads(more), **record}
     return record

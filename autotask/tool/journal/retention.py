@@ -96,7 +96,8 @@ def prune_alone(home: str, max_size: int, keep: float | None = None) -> Pruned:
         index.reader.forget_gaps()
         index.refresh()
         before = size_of(home)
-        with index.connection.transaction("DEFERRED"):  # others may write while this one chooses
+        # Others may write while this one chooses: what changes meanwhile is left alone later.
+        with index.connection.transaction("DEFERRED"):
             _list_closed(index, home)
             _choose(index, before - max_size, limit)
             affected = _affected(index)
@@ -168,7 +169,8 @@ def _is_open(path: str) -> bool:
     """
     if not hasattr(fcntl, "F_SETLEASE"):
         return False
-    signal.signal(signal.SIGIO, signal.SIG_IGN)  # sent if a process opens the file just now
+    # The kernel sends SIGIO, which would end this process, if another one opens the file just now.
+    signal.signal(signal.SIGIO, signal.SIG_IGN)
     with open_owned(path) as file:
         try:
             fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_RDLCK)
@@ -264,10 +266,12 @@ def _copied(index: Index, path: str) -> tuple[str, _Rewritten]:
     folder, name = os.path.split(path)
     copy, dropped = os.path.join(folder, _COPY), 0
     drop_notes = segments.hour_end(name) + _NOTES_LIVE < time.time()
+    # A killed prune may have left one.
     with contextlib.suppress(FileNotFoundError):
-        os.unlink(copy)  # of a killed prune
+        os.unlink(copy)
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
     with open_owned(path) as source, open(os.open(copy, flags, 0o600), "wb") as target:
+        # Before it is read: what is written to it from here on shows in `_replaced`.
         status = os.fstat(source.fileno())
         os.fchmod(target.fileno(), status.st_mode & 0o777)
         for line in source:

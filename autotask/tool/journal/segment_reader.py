@@ -62,7 +62,8 @@ class SegmentReader:
             more = True
             while more:
                 with self._connection.transaction():
-                    stale, unread = self._pending()  # again: now no other command writes
+                    # Again: another command may have read them. From here on none can.
+                    stale, unread = self._pending()
                     if stale:
                         self.forget(stale)
                         _, unread = self._pending()
@@ -179,6 +180,7 @@ class SegmentReader:
     ) -> bool:
         """Read on in a segment until *end*; False if it is another file now, and is forgotten."""
         segment, segment_id, size, consumed, _ = unread
+        # In a shared home, a user may have replaced their folder since it was listed.
         owner = segments.owner_of(segment.name)
         if owner and os.fstat(file.fileno()).st_uid != owner:
             return True
@@ -197,7 +199,8 @@ class SegmentReader:
         if progress.problem:
             segment = segment._replace(changed=_REFUSED)
         elif segment.changed > time.time_ns() - _TICK:
-            segment = segment._replace(changed=0)  # look again the next time
+            # It may change again without showing: look at its bytes next time.
+            segment = segment._replace(changed=0)
         self.remember(segment_id, segment, file, progress.consumed, progress.halves)
         advance(progress.consumed - consumed)
         if progress.problem:
@@ -218,7 +221,9 @@ class SegmentReader:
                     halves += add_line(rows, fields, segment_id, len(text) + 1)
                 if len(rows) >= _BATCH:
                     self._write(rows, owner)
-                if not line.endswith(b"\n"):  # torn, or still being written: read again later
+                # Torn, or still being written: it is read again next time. A start or an end in it
+                # then counts twice, and the segment seems to have a gap: one reading more at worst.
+                if not line.endswith(b"\n"):
                     break
                 consumed = size
                 if time.monotonic() > end:  # the rest in the next turn

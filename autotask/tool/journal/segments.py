@@ -28,7 +28,8 @@ class Segment(NamedTuple):
 
     @classmethod
     def of(cls, name: str, status: os.stat_result) -> Segment:
-        """Take a file's status; SQLite's largest integer is smaller than an inode's."""
+        """Take a file's status."""
+        # An inode may be larger than SQLite's largest integer.
         inode = status.st_ino & 0x7FFF_FFFF_FFFF_FFFF
         return cls(name, inode, status.st_size, status.st_ctime_ns)
 
@@ -89,19 +90,19 @@ def listed(folder: str, unreadable: dict[str, str] | None = None) -> list[Segmen
         )
     if not stat.S_ISDIR(folder_status.st_mode):
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), folder)
-    found = []
+    regular = []
     with os.scandir(folder) as entries:
         for entry in entries:
             if _NAME.fullmatch(entry.name):
                 try:
                     status = entry.stat(follow_symlinks=False)
                     _check(status, folder_status.st_uid)
-                    found.append(Segment.of(entry.name, status))
+                    regular.append(Segment.of(entry.name, status))
                 except FileNotFoundError:  # just pruned
                     continue
                 except OSError as problem:
                     note_unreadable(unreadable, entry.path, problem)
-    return sorted(found)
+    return sorted(regular)
 
 
 def _check(status: os.stat_result, owner: int) -> None:
@@ -120,13 +121,13 @@ def listed_in(home: str, shared: bool, unreadable: dict[str, str]) -> list[Segme
 
 def listed_in_shared(home: str, unreadable: dict[str, str] | None = None) -> list[Segment]:
     """Return all users' segments in a shared home: `1000/journal/2026-11-25T03.jsonl`."""
-    found = []
+    of_all: list[Segment] = []
     for user, _ in ownership.journals(home):
         with contextlib.suppress(PermissionError):  # not readable for this user
             folder = os.path.join(user, "journal")
             inside = listed(os.path.join(home, folder), unreadable)
-            found += [each._replace(name=os.path.join(folder, each.name)) for each in inside]
-    return found
+            of_all += [each._replace(name=os.path.join(folder, each.name)) for each in inside]
+    return of_all
 
 
 def note_unreadable(unreadable: dict[str, str], path: str, problem: OSError) -> None:

@@ -27,22 +27,21 @@ class Connection(sqlite3.Connection):
     _has_told = False
 
     def execute(self, statement: str, values: Any = ()) -> sqlite3.Cursor:
-        """Execute a statement; raise what `is_locked` knows if no other process commits for long.
-
-        As long as others commit, the work goes on, and it is worth waiting for.
-        """
+        """Execute a statement; raise the error of the lock if others hold it without a commit."""
         begin = last = time.monotonic()
         commits = None
         while True:
             try:
                 return super().execute(statement, values)
             except sqlite3.OperationalError as problem:
+                # As long as others commit, their work goes on, and is worth waiting for.
                 now = time.monotonic()
                 before, commits = commits, self._commits()
                 last = last if commits == before else now
                 if not is_locked(problem) or now - last > self.patience:
                     raise
             if now - begin > _SILENT and not self._has_told:
+                # Once for a connection, however many statements have to wait.
                 self._has_told = True
                 output.notice(f"waiting for {_holder(self.path)}, which is writing the index")
             time.sleep(PAUSE)
