@@ -1,4 +1,4 @@
-"""autotask-run says, where AUTOTASK_DEBUG asks for it, that the agent could not load."""
+"""autotask-run tells, if AUTOTASK_DEBUG is set, that the agent could not load."""
 
 from __future__ import annotations
 

@@ -41,7 +41,9 @@ def notes(home: Path) -> list[str]:
     return [event for _, _, event in deliveries(home)]
 
 
-def test_what_earlier_runs_owe_is_delivered_once_and_late(home: Path, datagrams: Datagrams) -> None:
+def test_what_was_missed_of_earlier_runs_is_delivered_once_and_late(
+    home: Path, datagrams: Datagrams
+) -> None:
     launch("a", NOBODY)
     launch("b", NOBODY)
     time.sleep(WHOLE)

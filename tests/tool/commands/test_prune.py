@@ -82,7 +82,7 @@ def test_runs_that_ended_before_are_dropped(
     assert prune("--keep", keep) == 0
 
 
-def test_what_still_runs_or_ended_lately_stays_whole(book: Book, home: Path) -> None:
+def test_a_run_that_is_running_or_ended_lately_stays_whole(book: Book, home: Path) -> None:
     book.run("runs", ago=50 * DAY, outcome=None)
     book.run("ended", ago=50 * DAY, duration=49 * DAY)
     book.run("gone", ago=50 * DAY)
@@ -152,7 +152,7 @@ def test_over_the_bound_the_oldest_successes_go_first_and_failures_last(
     assert rebuilt(home) == records()
 
 
-def test_a_bound_that_cannot_be_kept_is_said(book: Book) -> None:
+def test_a_bound_that_cannot_be_kept_is_a_notice(book: Book) -> None:
     book.run("runs", ago=3 * DAY, outcome=None)
     book.run("late")
     ended = autotask("prune", "--max-size", "10")
@@ -161,7 +161,7 @@ def test_a_bound_that_cannot_be_kept_is_said(book: Book) -> None:
     assert names() == ["runs", "late"]
 
 
-def test_runs_that_are_left_though_they_ended_before_are_said(book: Book) -> None:
+def test_old_runs_that_cannot_be_dropped_yet_are_a_notice(book: Book) -> None:
     book.run("runs", ago=3 * DAY, outcome=None)
     book.run("gone", ago=3 * DAY)
     for _ in range(2):
@@ -189,7 +189,7 @@ def test_once_a_day_any_command_keeps_the_default_bound(
     assert daily_prune.keep_within_default(str(home)) == 1
 
 
-def test_the_days_prune_is_noted_only_by_the_one_that_is_at_work(
+def test_the_daily_prune_is_noted_only_by_the_command_that_does_it(
     book: Book, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for days in range(20, 0, -1):
@@ -214,7 +214,7 @@ def test_a_command_looks_after_the_bound(book: Book, home: Path) -> None:
 @pytest.mark.parametrize(
     ("place", "oldest"), [("?/?/?", 30), ("far/1/7", 30), ("here", 30), ("here", 2)]
 )
-def test_marks_keep_no_segment_and_the_runs_that_they_tell_of_are_found(
+def test_marks_keep_no_segment_and_their_runs_are_still_found(
     place: str, oldest: int, book: Book, home: Path
 ) -> None:
     """Of a process that cannot be seen a mark stays for days, and of a living one."""
@@ -253,7 +253,7 @@ def held(book: Book) -> Iterator[int]:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="asks the kernel")
-def test_a_segment_that_somebody_may_still_write_to_is_left_alone(book: Book, held: int) -> None:
+def test_a_segment_that_a_process_may_still_write_to_is_left_alone(book: Book, held: int) -> None:
     book.run("older", ago=5 * DAY)
     book.run("newer", ago=2 * DAY)
     across = book.run("across", ago=3 * DAY, outcome=None)
@@ -265,7 +265,7 @@ def test_a_segment_that_somebody_may_still_write_to_is_left_alone(book: Book, he
     assert names() == ["held", "across"]
 
 
-def test_readers_do_not_stand_in_the_way(book: Book) -> None:
+def test_readers_do_not_keep_a_segment(book: Book) -> None:
     book.run(ago=3 * DAY)
     with book.segment(3 * DAY).open():
         assert prune("--keep", "1d") == 1
@@ -309,7 +309,7 @@ def test_a_prune_that_is_killed_leaves_whole_runs(book: Book, home: Path) -> Non
     assert list((home / "journal").iterdir()) == []
 
 
-def test_two_prunes_at_once_do_not_meet(book: Book, home: Path) -> None:
+def test_two_prunes_do_not_run_at_once(book: Book, home: Path) -> None:
     book.run(ago=3 * DAY)
     with retention.alone(str(home)):
         ended = autotask("prune", "--keep", "1d")
@@ -387,7 +387,7 @@ def test_a_line_of_no_run_stays_whatever_it_is(book: Book) -> None:
 
 
 @pytest.mark.parametrize("moment", ["before it is copied", "after it was copied"])
-def test_a_segment_that_is_another_one_in_the_middle_of_the_work_keeps_its_lines(
+def test_a_segment_that_is_replaced_during_a_prune_keeps_its_lines(
     moment: str, book: Book, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for _ in range(3):
