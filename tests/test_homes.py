@@ -569,7 +569,7 @@ def test_a_journal_that_is_a_link_is_refused_in_words(tmp_path: Path, home: Path
     assert (status, out) == (1, "")
     assert err == (
         f"autotask: no run is recorded while {home}/journal is a link: "
-        f"replace it by a folder, or make {home} itself the link\n"
+        f"replace it with a folder, or make {home} itself the link\n"
     )
 
 

@@ -1,6 +1,7 @@
 """Read the journal's lines: follow its segments, decode lines, take fields from them.
 
-Each line is one JSON object, written by `autotask.journal`. All have `event`, `run`, `root`, `at`:
+Each line is one JSON object, written by `autotask.journal`; docs/how-it-works.md shows examples.
+All have `event`, `run`, `root` and `at`. By event they also have:
 
     started       a run starts: parent task framework trigger pid process host python service env
                   version tags entity unsent
@@ -209,14 +210,15 @@ def _recovered(text: str, decode: Callable[..., Any]) -> list[tuple[str, Fields]
 def _is_sound(fields: Fields) -> bool:
     ids = [fields.get(name) for name in ("run", "root", "parent", "caused_by")]
     words = [fields.get(name) for name in ("event", "status", "reason", "of")]
-    return all(value is None or (isinstance(value, str) and is_id(value)) for value in ids) and all(
-        value is None or (isinstance(value, str) and _is_plain(value)) for value in words
+    if not all(value is None or (isinstance(value, str) and is_id(value)) for value in ids):
+        return False
+    # Only words that JSON writes between quotes as they are.
+    return all(
+        value.isascii() and value.isprintable() and '"' not in value and "\\" not in value
+        if isinstance(value, str)
+        else value is None
+        for value in words
     )
-
-
-def _is_plain(text: str) -> bool:
-    """Tell whether JSON writes a text between quotes without escaping anything."""
-    return text.isascii() and text.isprintable() and '"' not in text and "\\" not in text
 
 
 def parts(lines: Iterable[bytes]) -> Iterator[bytes]:

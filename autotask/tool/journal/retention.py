@@ -117,7 +117,7 @@ def prune_alone(home: str, max_size: int, keep: float | None = None) -> Pruned:
 def alone(home: str) -> Iterator[None]:
     """Lock other prunes out."""
     if fcntl is None:
-        raise ToolError("this system has no way to prune a journal that is in use")
+        raise ToolError("cannot prune on this system: it has no file locks")
     descriptor = journal.open_folder(home, "journal")
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -86,7 +86,7 @@ def listed(folder: str, unreadable: dict[str, str] | None = None) -> list[Segmen
         home = os.path.dirname(folder)
         raise ToolError(
             f"no run is recorded while {folder} is a link: "
-            f"replace it by a folder, or make {home} itself the link"
+            f"replace it with a folder, or make {home} itself the link"
         )
     if not stat.S_ISDIR(folder_status.st_mode):
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), folder)
