@@ -52,7 +52,7 @@ _START = re.compile(
 # Why a command may end with 1.
 _PROBLEMS = {
     "show": re.compile(r"autotask: no run begins with \w+"),
-    "prune": re.compile(r"autotask: another prune is at work"),
+    "prune": re.compile(r"autotask: another prune is running"),
     "ship": re.compile(r"autotask: nothing is listening at .*"),
 }
 

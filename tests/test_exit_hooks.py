@@ -177,7 +177,7 @@ def test_nor_is_it_where_the_tool_only_reads(tmp_path: Path, home: Path) -> None
     assert run_program(first, "task", "sh", "-c", "exit 3").status == 3
     home.chmod(0o777)
     done = run_program(Path(PYTHON).parent / "autotask", "runs", "--format", "jsonl", under="bare")
-    assert "only read" in done.stderr
+    assert "read-only" in done.stderr
     shown = [json.loads(line) for line in done.stdout.splitlines()]
     assert [(run["status"], run.get("reason")) for run in shown] == [("success", None)] * 2
 

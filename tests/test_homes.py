@@ -174,7 +174,7 @@ def test_nothing_in_another_users_home_is_a_trap(
     assert (snapshot(home), snapshot(secret.parent)) == before
     if command == "runs" and trap is not _links_as_folders:
         first, *rest = done.stderr.splitlines()
-        assert first == f"autotask: {home} belongs to eve: only read"
+        assert first == f"autotask: {home} belongs to eve: read-only"
         linked = (
             ["autotask: cannot read 2 segments of the journal"] if trap is _links_as_files else []
         )
@@ -574,7 +574,7 @@ def test_a_journal_that_is_a_link_is_refused_in_words(tmp_path: Path, home: Path
     assert (status, out) == (1, "")
     assert err == (
         f"autotask: no run is recorded while {home}/journal is a link: "
-        f"replace it by a folder, or make {home} itself the link\n"
+        f"replace it with a folder, or make {home} itself the link\n"
     )
 
 
@@ -611,7 +611,7 @@ def test_in_a_home_that_others_may_write_the_tool_only_reads(home: Path) -> None
     before = snapshot(home)
     status, out, err = tool("runs", "--format", "jsonl")
     assert (status, json.loads(out)["reason"]) == (0, "lost")
-    assert err == f"autotask: {home} can be written by other users (`chmod go-w` it): only read\n"
+    assert err == f"autotask: {home} can be written by other users (`chmod go-w` it): read-only\n"
     for words in (("prune", "--keep", "1d"), ("ship",)):
         assert tool(*words)[0] == 1
     assert snapshot(home) == before

@@ -485,6 +485,23 @@ def test_lines_are_kept_for_a_full_disk_as_far_as_memory_is_bounded(
     assert len(found) >= min(count, 1000)
 
 
+@pytest.mark.parametrize("kept", ["all", "all but the last", "none"])
+def test_of_several_lines_that_are_cut_anywhere_each_kept_one_is_whole_once(kept: str) -> None:
+    lines = [b"a", b"bb", b"ccc", b"bb"]
+    data = b"".join(line + b"\n" for line in lines)
+    count = {"all": len(lines), "all but the last": len(lines) - 1, "none": 0}[kept]
+    end = sum(len(line) + 1 for line in lines[:count])
+    for written in range(len(data)):
+        rest = journal._rest(data, written, end)
+        *found, nothing = (data[:written] + rest + b"next\n").split(b"\n")
+        *whole, torn = data[:written].split(b"\n")
+        if torn in lines[len(whole) : len(whole) + 1]:  # only its end was cut off
+            whole, torn = [*whole, torn], b""
+        missing = lines[len(whole) : count]
+        assert found == [*whole, *([torn] if torn else []), *missing, b"next"], written
+        assert nothing == b""
+
+
 def test_a_line_that_is_not_to_be_kept_is_not(home: Path) -> None:
     home.mkdir()
     (home / "journal").write_text("a file for now")
@@ -666,7 +683,7 @@ def test_an_event_without_its_line_end_counts_and_what_follows_it_does_too(home:
         path.write_text(text[:cut])
         known = story.Story({started.root}, str(path.parent), ("", 0))
         known.know(story.Open(own))
-        owing = undelivered.Debts(str(path.parent), ("", 0))
+        owing = undelivered.Undelivered(str(path.parent), ("", 0))
         stories = [known, story.Story({started.root}, str(path.parent), ("", 0))]
         owing.catch_up()
         for one in stories:

@@ -615,7 +615,7 @@ ENDS: list[tuple[tuple[str, ...], dict[str, Any], str, bool]] = [
     (("ship", "--follow"), {"struck": _TERM, "status": 1}, _OURS, False),
     (("ship",), {"status": 1, "agent_away": True}, "autotask: nobody listens at a:1\n", True),
     (("ship",), {"status": 1}, "autotask: nobody listens at a:1\n", False),
-    (("prune",), {"status": 1}, "autotask: another prune is at work\n", True),
+    (("prune",), {"status": 1}, "autotask: another prune is running\n", True),
     (("show", "ab"), {"status": 1}, "autotask: no run begins with ab\n", True),
 ]
 

@@ -1,7 +1,7 @@
-"""Let go of what a command's parent inherited: only the command decides when a file is closed.
+"""Close the files that a command's parent inherited: the command alone decides when they close.
 
-A pipe that the parent kept open would show no end, and a lock would not be released, before both
-processes are gone.
+If the parent kept them, the reader of a pipe would see no end, and a lock would not be released,
+until both processes have ended.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ _STDIO = range(3)
 def let_go(kept: Iterable[int]) -> None:
     """Close all descriptors except *kept*; 0, 1 and 2 become /dev/null unless they are kept.
 
-    POSIX record locks (fcntl, lockf) belong to a process and do not pass to a child. If this
-    process got some over exec, it keeps their files: the command runs under these locks.
+    POSIX record locks (fcntl, lockf) belong to a process; a child does not inherit them. If this
+    process kept some over exec, it keeps their files open: the command counts on these locks.
     """
     numbers = _open_numbers()
-    spared = {*kept, *_with_record_locks(numbers)}
-    for number in set(numbers) - spared:
+    for number in set(numbers) - {*kept, *_with_record_locks(numbers)}:
         try:
             os.close(number)
-        except OSError:  # it was the listing's own
+        except OSError:  # of the listing itself, and closed since
             continue
     null = -1
     try:
-        while null < len(_STDIO):  # the lowest free number is next
+        # open(2) takes the lowest free number: so this fills 0, 1 and 2, and one above them.
+        while null < len(_STDIO):
             null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
         os.close(null)
     except OSError:  # a root folder without /dev

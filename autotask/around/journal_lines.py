@@ -1,7 +1,18 @@
-"""The journal's lines, as those around the process read them: new ones, and the fields in them.
+"""Read the journal's lines: follow its segments, decode lines, take fields from them.
 
-Torn and glued lines are to be expected: a disk that is full cuts a line short, and the next
-writer's line is glued to what is left of it.
+Each line is one JSON object, written by `autotask.journal`; docs/how-it-works.md shows examples.
+All have `event`, `run`, `root` and `at`. By event they also have:
+
+    started       a run starts: parent task framework trigger pid process host python service env
+                  version tags entity unsent
+    finished      it ends: status reason caused_by exit_code signal error duration cpu max_rss
+                  unsent
+    raised        what a program died of, for its launcher: reason caused_by exit_code signal error
+    unsent, sent  the Agent did not take a line *of* the run, `started` or `finished`; it was
+                  delivered since: of
+
+Torn and glued lines are normal: a full disk cuts a line short, and the next line is glued to the
+rest of it. A newer autotask may write lines and fields that are not in this table.
 """
 
 from __future__ import annotations
@@ -19,37 +30,39 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from typing import Any, BinaryIO
 
-    Event = dict[str, Any]
+    Fields = dict[str, Any]  # of a decoded line
+    Event = Fields
 
 _LATE = 24  # segments before the first that are watched for late lines
 _READ = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0)
-_decoder: Callable[..., Any] | None = None  # of json, when it is loaded
-_BEGIN_OF_EVENT = '{"event":'
+_decoder: Callable[..., Any] | None = None  # json's, once it is loaded
+_BEGIN_OF_OBJECT = '{"event":'
 _BEGIN = b'{"event":"'  # of every line; inside a JSON string the quotes would have backslashes
 
 
 class Reader:
-    """Reads the lines from a place in the journal on, each once: those with *needle* in them.
+    """Reads the lines behind a position in the journal, each once: those with *needle* in them.
 
-    It goes on with all segments: a process that was stopped for long, or whose clock was set back,
-    may write into an old one. Segments whose hour is still to come are read before the others:
-    a clock was ahead when they were written, and was set right since.
+    It keeps reading all segments: a process that was stopped for long, or whose clock was set back,
+    may write into an old one. Segments of hours still to come are read before the others: they
+    were written while a clock was ahead, and it was set right since.
     """
 
     def __init__(self, folder: str, position: tuple[str, int], needle: bytes = b"") -> None:
         self._folder = folder
         self._first, offset = position
-        self._offsets = {self._first: offset}  # of all segments, where to read on
+        self._offsets = {self._first: offset}  # where to read on, by segment
         self._needle = needle
         self._has_begun = False
 
     def lines(self) -> Iterator[bytes]:
-        """Yield the lines that have come since the last time."""
+        """Yield the lines that were appended since the last time."""
         try:
             names = list(filter(is_segment, os.listdir(self._folder)))
         except OSError:
             return
         now = segment(time.time())
+        # False comes before True: first the segments of the future.
         names.sort(key=lambda name: (name <= now, name))
         known = self._offsets if self._has_begun else {**self._older(names), **self._offsets}
         self._has_begun = True
@@ -69,10 +82,11 @@ class Reader:
         path, offset = os.path.join(self._folder, name), self._offsets[name]
         size = offset if offset == sys.maxsize else _size(path, offset)
         if size <= offset:
-            self._offsets[name] = size  # shorter: written anew, without lines that are too old
+            # A prune that has rewritten it has dropped only lines that were read long ago.
+            self._offsets[name] = size
             return
         try:
-            file = opened(path)
+            file = open_owned(path)
         except OSError:
             return
         with file:
@@ -84,7 +98,7 @@ class Reader:
                     offset += len(whole)
                     if whole and self._needle in whole:
                         yield whole if has_end else whole + b"\n"
-            except OSError:  # a bad disk: the rest is tried again
+            except OSError:  # a bad disk: try the rest again next time
                 pass
         self._offsets[name] = offset
 
@@ -97,12 +111,19 @@ def _size(path: str, unknown: int) -> int:
 
 
 def _whole_part(line: bytes) -> bytes:
-    """Return what is whole of a line without an end: torn by a full disk, or being written."""
-    return line[: taken(line, pieces(line))] if b"}" in line else b""
+    """Return the objects at the start of a line that is torn, or still being written."""
+    if b"}" not in line:
+        return b""
+    objects = pieces(line)
+    last = objects[-1][0].encode() if objects else b""
+    return line[: line.rfind(last) + len(last)] if last and last in line else b""
 
 
-def opened(path: str) -> BinaryIO:
-    """Open a file of a home to read: one of the folder's owner. Links and pipes are refused."""
+def open_owned(path: str) -> BinaryIO:
+    """Open a file of a home to read, if it belongs to the owner of its folder.
+
+    Links and pipes are refused: another user may have put them there.
+    """
     above, name = os.path.split(path)
     folder = os.open(above, _READ | os.O_DIRECTORY)
     try:
@@ -110,6 +131,7 @@ def opened(path: str) -> BinaryIO:
         file = open(os.open(name, _READ | os.O_NONBLOCK, dir_fd=folder), "rb")
     finally:
         os.close(folder)
+    # O_NONBLOCK has kept the opening of a pipe from waiting for a writer.
     status = os.fstat(file.fileno())
     if not stat.S_ISREG(status.st_mode) or status.st_uid != owner:
         file.close()
@@ -118,9 +140,9 @@ def opened(path: str) -> BinaryIO:
 
 
 def near(folder: str, room: int) -> tuple[str, int]:
-    """Return the place in the journal after which there are at most *room* bytes to read.
+    """Return the position in the journal with at most *room* bytes behind it.
 
-    A segment costs a page at least.
+    A segment counts as a page at least: opening it costs as much.
     """
     try:
         names = sorted(filter(is_segment, os.listdir(folder)), reverse=True)
@@ -135,89 +157,90 @@ def near(folder: str, room: int) -> tuple[str, int]:
 
 
 def is_segment(name: str) -> bool:
-    """Tell whether a file's name is a segment's: `2026-11-25T03.jsonl`."""
+    """Tell whether a file is named as a segment: `2026-11-25T03.jsonl`."""
+    # By hand: each launcher comes here, and `re` takes longer to import than all the rest.
     digits = name[:4] + name[5:7] + name[8:10] + name[11:13]
     shape = name[4:5] + name[7:8] + name[10:11] + name[13:]
     return shape == "--T.jsonl" and len(digits) == 10 and not digits.strip("0123456789")
 
 
-def read(line: bytes) -> list[Event]:
-    """Return what a line tells: one event, as a rule; what can be saved of a torn one.
+def read(line: bytes) -> list[Fields]:
+    """Decode a line: one object, as a rule; what can be recovered of a torn one.
 
-    Only events whose ids and words are such: they may be written again, as they are.
+    Objects with odd ids or words are left out: these are written again, without escaping.
     """
-    return [event for _, event in pieces(line) if _is_sound(event)]
+    return [fields for _, fields in pieces(line) if _is_sound(fields)]
 
 
-def pieces(line: bytes) -> list[tuple[str, Event]]:
-    """Return the whole events of a line, each with its text: none, or several, in a torn one."""
+def pieces(line: bytes) -> list[tuple[str, Fields]]:
+    """Return the whole objects of a line, each with its text: none, or several, in a torn one."""
+    # "replace": a full disk may have cut a character, too.
     text = line.decode("utf-8", "replace").rstrip("\n")
     decode = _decoder or _load_decoder()
     try:
-        event, end = decode(text)
-        if end == len(text) and isinstance(event, dict):
-            return [(text, event)]
+        fields, end = decode(text)
+        if end == len(text) and isinstance(fields, dict):
+            return [(text, fields)]
     except (ValueError, RecursionError):
         pass
     return _recovered(text, decode)
 
 
 def _load_decoder() -> Callable[..., Any]:
-    """Import json, which takes 6 ms: not before there is a line to decode."""
     global _decoder
-    from json import JSONDecoder
+    from json import JSONDecoder  # takes 6 ms: not before there is a line to decode
 
     _decoder = JSONDecoder().raw_decode
     return _decoder
 
 
-def taken(line: bytes, found: list[tuple[str, Event]]) -> int:
-    """Return the number of bytes up to the end of a line's last piece: more may be to come."""
-    last = found[-1][0].encode() if found else b""
-    return line.rfind(last) + len(last) if last and last in line else 0
-
-
-def _recovered(text: str, decode: Callable[..., Any]) -> list[tuple[str, Event]]:
-    found = []
-    begin = text.find(_BEGIN_OF_EVENT)
+def _recovered(text: str, decode: Callable[..., Any]) -> list[tuple[str, Fields]]:
+    objects = []
+    begin = text.find(_BEGIN_OF_OBJECT)
     while begin >= 0:
         try:
-            event, end = decode(text, begin)
-            found.append((text[begin:end], event))
+            fields, end = decode(text, begin)
+            objects.append((text[begin:end], fields))
         except (ValueError, RecursionError):
-            end = begin + len(_BEGIN_OF_EVENT)
-        begin = text.find(_BEGIN_OF_EVENT, end)  # behind it: a tag may be called event, too
-    return found
+            end = begin + len(_BEGIN_OF_OBJECT)
+        begin = text.find(_BEGIN_OF_OBJECT, end)  # behind it: a tag may be called event, too
+    return objects
 
 
-def _is_sound(event: Event) -> bool:
-    ids = [event.get(name) for name in ("run", "root", "parent", "caused_by")]
-    words = [event.get(name) for name in ("event", "status", "reason", "of")]
-    return all(value is None or (isinstance(value, str) and is_id(value)) for value in ids) and all(
-        value is None or (isinstance(value, str) and _is_plain(value)) for value in words
+def _is_sound(fields: Fields) -> bool:
+    ids = [fields.get(name) for name in ("run", "root", "parent", "caused_by")]
+    words = [fields.get(name) for name in ("event", "status", "reason", "of")]
+    if not all(value is None or (isinstance(value, str) and is_id(value)) for value in ids):
+        return False
+    # Only words that JSON writes between quotes as they are.
+    return all(
+        value.isascii() and value.isprintable() and '"' not in value and "\\" not in value
+        if isinstance(value, str)
+        else value is None
+        for value in words
     )
 
 
-def _is_plain(text: str) -> bool:
-    """Tell whether a text can stand between quotes as it is."""
-    return text.isascii() and text.isprintable() and '"' not in text and "\\" not in text
-
-
 def parts(lines: Iterable[bytes]) -> Iterator[bytes]:
-    """Yield the events of lines, undecoded, without what a full disk has cut.
+    """Yield the objects of lines, undecoded, without what a full disk has cut off.
 
-    A line has one, as a rule. Behind one that has lost nothing but its line end stands another one.
+    A line has one, as a rule. A second one follows a line that has lost only its line end.
     """
     for line in lines:
         if line.rfind(_BEGIN) <= 0:
             yield line
         else:
-            for text, _ in pieces(line):  # a tag may be called event, too: only json can tell
+            # Perhaps only an object in a line: a tag may be called event, too. The decoder knows.
+            for text, _ in pieces(line):
                 yield text.encode()
 
 
 def raw_field(line: bytes, name: bytes) -> str:
-    """Return a text of a line without decoding it; the first ones are the journal's own."""
+    """Return a text field of a line without decoding the line; empty if it is missing.
+
+    The first such name counts: tags, which may have the same one, come last, and inside a text the
+    quotes have backslashes.
+    """
     mark = b'"' + name + b'":"'
     begin = line.find(mark)
     if begin < 0:
@@ -226,34 +249,34 @@ def raw_field(line: bytes, name: bytes) -> str:
     return line[begin : line.find(b'"', begin)].decode("ascii", "replace")
 
 
-def text_field(event: Event, name: str) -> str:
-    """Return a field that is a text; else nothing."""
-    value = event.get(name)
+def text_field(fields: Fields, name: str) -> str:
+    """Return a field if it is a text; else an empty text."""
+    value = fields.get(name)
     return value if isinstance(value, str) else ""
 
 
-def number_field(event: Event, name: str) -> int | None:
-    """Return a field that is a whole number."""
-    value = event.get(name)
+def number_field(fields: Fields, name: str) -> int | None:
+    """Return a field if it is a whole number that fits 64 bits."""
+    value = fields.get(name)
     if type(value) is not int:  # True is an int, too
         return None
     return value if -(2**63) <= value < 2**63 else None
 
 
 def strings(value: object) -> dict[str, str]:
-    """Return what of an object are texts."""
+    """Return the members of an object that are texts."""
     if not isinstance(value, dict):
         return {}
     return {key: text for key, text in value.items() if isinstance(text, str)}
 
 
-def error_field(event: Event) -> dict[str, str] | None:
+def error_field(fields: Fields) -> dict[str, str] | None:
     """Return the error of an end."""
-    return strings(event.get("error")) or None
+    return strings(fields.get("error")) or None
 
 
 def timestamp(at: str) -> float:
-    """Return the POSIX time of a journal's moment; 0 where it is none."""
+    """Return the POSIX time of a line's `at`; 0 if it is not a time."""
     from datetime import datetime
 
     try:

@@ -1,7 +1,7 @@
 """`autotask-run`: run any command as a task, with the agent on its path.
 
-Started by bin/autotask-run as `python -I -S`. It is paid before each command and stays in memory
-as long as that runs, so that it imports next to nothing.
+Started by bin/autotask-run as `python -I -S`. Each command waits for it to start, and it stays in
+memory as long as the command runs: so it imports next to nothing.
 """
 
 from __future__ import annotations
@@ -33,17 +33,17 @@ ended: same exit status, killed by the same signal.
 
 options:
   --name N     the task's name; by default the script's, the module's or the command's own
-  --tag K:V    a tag on all that is recorded and sent; can be given more than once
+  --tag K:V    a tag for everything that is recorded and sent; can be repeated
   --exec       become the command instead of staying beside it: one process less, and signals
-               reach it directly. Only Python programs are recorded then, from inside; of
-               a command that is none, nothing is
+               reach it directly. Only Python programs are recorded then, from inside; other
+               commands are not
   --help       show this help
   --version    show the version
 
-exit status, where it is not the command's own:
-  125  autotask-run was used wrongly
+exit status, if it is not the command's:
+  125  usage error of autotask-run
   126  the command cannot be executed
-  127  there is no such command
+  127  the command was not found
 
 examples:
   autotask-run inv db.migrate
@@ -77,10 +77,10 @@ class Failure:
 
 
 class Inherited:
-    """What the start of Python has changed of this process, to be undone for the command.
+    """What the start of Python has changed in this process, to undo it for the command.
 
-    *state* comes from bin/autotask-run: `p` and `x` where SIGPIPE and SIGXFSZ were not ignored,
-    then `=` and LC_CTYPE where that was set.
+    *state* comes from bin/autotask-run: `p` and `x` if SIGPIPE and SIGXFSZ were not ignored, then
+    `=` and LC_CTYPE if that was set.
     """
 
     def __init__(self, state: str) -> None:
@@ -88,10 +88,11 @@ class Inherited:
         self._signals = [_signal.SIGPIPE] if "p" in defaults else []
         self._signals += [_signal.SIGXFSZ] if "x" in defaults else []
         if _signal.getsignal(_signal.SIGINT) is _signal.default_int_handler:
-            _signal.signal(_signal.SIGINT, _signal.SIG_DFL)  # now: no traceback at Ctrl-C
+            # At once: from here on Ctrl-C must not show a traceback.
+            _signal.signal(_signal.SIGINT, _signal.SIG_DFL)
 
     def environ(self) -> dict[str, str]:
-        """Return the environment as it was."""
+        """Return the environment as it was before Python started."""
         environ = dict(os.environ)
         environ.pop("LC_CTYPE", None)
         if self._has_locale:
@@ -99,7 +100,7 @@ class Inherited:
         return environ
 
     def restore(self) -> None:
-        """Give the signals their dispositions back."""
+        """Let SIGPIPE and SIGXFSZ end the command, if they were not ignored before."""
         for number in self._signals:
             _signal.signal(number, _signal.SIG_DFL)
 
@@ -139,7 +140,7 @@ def main() -> NoReturn:
 
 
 def parse(words: list[str]) -> Options:
-    """Read the command line; say what is wrong with it in one line and exit with 125."""
+    """Parse the command line; if it is wrong, print one line and exit with 125."""
     options = Options()
     while words and words[0].startswith("-"):
         word = words.pop(0)
@@ -153,7 +154,7 @@ def parse(words: list[str]) -> Options:
         else:
             _answer(word)
     if not words or not words[0]:
-        _refuse("which command?")
+        _refuse("no command given")
     options.command = words
     return options
 
@@ -171,13 +172,13 @@ def _take_value(options: Options, name: str, value: str) -> None:
 
 
 def _answer(word: str) -> NoReturn:
-    """Do what an option asks for that runs nothing."""
+    """Print the help or the version and exit; refuse other options."""
     if word not in ("--help", "-h", "--version"):
         _refuse(f"no such option: {word.partition('=')[0]}")
     try:
         sys.stdout.write(_HELP if word != "--version" else f"autotask-run {__version__}\n")
         sys.stdout.flush()
-    except (AttributeError, OSError):  # closed: nobody wants to know
+    except (AttributeError, OSError):  # standard output is closed
         pass
     os._exit(0)
 
@@ -197,17 +198,17 @@ def complain(text: str) -> None:
 
 
 def equip(environ: dict[str, str], settings: Settings, command: list[str]) -> None:
-    """Put the agent on a command's path, and name the plugins that its environment is known for.
+    """Put the agent on a command's PYTHONPATH, and set the plugins known of its environment.
 
-    They are found by `autotask frameworks` and `autotask doctor`, for it takes 50 ms.
+    `autotask frameworks` and `autotask doctor` find them: that takes 50 ms, too long for here.
     """
     environ["PYTHONPATH"] = with_agent(environ.get("PYTHONPATH"))
     if settings.home and environ.get("AUTOTASK_HOME"):
-        environ["AUTOTASK_HOME"] = settings.home  # absolute, wherever the command goes from here
+        environ["AUTOTASK_HOME"] = settings.home  # absolute: the command may change its directory
     if settings.home and "AUTOTASK_PLUGINS" not in environ:
-        found = _plugins(settings.home, command, environ)
-        if found:
-            environ["AUTOTASK_PLUGINS"] = found
+        plugins = _plugins(settings.home, command, environ)
+        if plugins:
+            environ["AUTOTASK_PLUGINS"] = plugins
 
 
 @guarded
@@ -219,55 +220,59 @@ def _plugins(home: str, command: list[str], environ: dict[str, str]) -> str | No
     known = known_plugins(home)
     if not known:
         return None
-    from autotask.around.leads_to import read
+    from autotask.around.leads_to import follow
 
-    python = read(command, environ).python
+    python = follow(command, environ).python
     return known.get(environment_of(python)) if python else None
 
 
 def known_plugins(home: str) -> dict[str, str]:
-    """Return what AUTOTASK_PLUGINS is to be in each environment that was ever looked into.
+    """Return the value of AUTOTASK_PLUGINS for each environment that was ever searched.
 
-    A line each, with a tab between the two: to read JSON would cost half of all that we do.
+    The file has a line for each, with a tab between the two: to parse JSON would double the cost
+    of a launch.
     """
     try:
-        lines = _own_text(home, PLUGINS).split("\n")
+        lines = _read_trusted(home, PLUGINS).split("\n")
     except OSError:
         return {}
     pairs = [line.partition("\t") for line in lines]
     return {folder: plugins for folder, _, plugins in pairs if plugins}
 
 
-def _own_text(home: str, name: str) -> str:
-    """Read a file that nobody but this user can have written, for it says what is executed."""
+def _read_trusted(home: str, name: str) -> str:
+    """Read a file that no other user can have written, because it names code to execute."""
     from autotask.journal import open_folder
 
     folder = open_folder(home)
     try:
+        # O_NONBLOCK: to open a pipe of that name would wait for a writer.
         flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
         file = os.open(name, flags, dir_fd=folder)
-        by_others = os.fstat(folder).st_mode & 0o022
+        folder_mode = os.fstat(folder).st_mode
     finally:
         os.close(folder)
     try:
         status = os.fstat(file)
-        if by_others or status.st_uid != os.geteuid() or status.st_mode & 0o170022 != 0o100000:
-            return ""  # others may write it, or it is not a file
+        is_safe = not folder_mode & 0o022 and status.st_mode & 0o170022 == 0o100000
+        if not is_safe or status.st_uid != os.geteuid():
+            return ""  # others may write it, or it is not a regular file
         return os.read(file, 1 << 20).decode("utf-8", "surrogateescape")
     finally:
         os.close(file)
 
 
 def environment_of(python: str) -> str:
-    """Return what an environment is known by: the folder of its `python` and its scripts."""
+    """Return the folder of an environment's `python` and scripts, by which it is known."""
     return os.path.dirname(os.path.abspath(python))
 
 
 def with_agent(path: str | None) -> str:
-    """Put the folder of our sitecustomize in front of a PYTHONPATH, without an empty entry."""
+    """Put the folder of autotask's sitecustomize in front of a PYTHONPATH."""
     site = os.path.dirname(os.path.dirname(os.path.realpath(package_file)))
     folder = os.path.join(site, "sitecustomize_template")
-    if not path:  # empty is unset to Python, while an empty entry is the current folder
+    # Joined to an empty path, it would be followed by an empty entry: the current folder.
+    if not path:
         return folder
     return path if path.split(os.pathsep)[0] == folder else folder + os.pathsep + path
 

@@ -1,7 +1,7 @@
-"""What a command line starts, as far as reading it tells: nothing is run here.
+"""Find out by reading what a command line starts, without running anything.
 
-A command leads to another one (`env`, a first line `#!`, a shell's `-c`) until there is a Python,
-something else, or a program that starts the next one in an environment of its own.
+A command leads to another one (`env`, a first line `#!`, a shell's `-c`), until one is a Python,
+another program, or a program that starts the next one in an environment of its own.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_DEEPEST = 12  # commands that lead to one another
+_LONGEST = 12  # commands in a chain: a script may lead to itself
 _BARS = {"I": "isolated mode", "E": "it ignores PYTHONPATH", "S": "no sitecustomize"}
-# Wrappers that hand on the environment, and need not be there to be looked through.
+# Wrappers that keep the environment. They are followed even if they are not installed here.
 _PREFIXES = frozenset(
     "exec nohup setsid nice ionice chrt taskset stdbuf unbuffer time timeout flock chronic cronic"
     " run-one xvfb-run dbus-run-session tini dumb-init ddtrace-run opentelemetry-instrument"
@@ -39,18 +39,18 @@ class Command:
     def __init__(self, words: list[str], environ: Mapping[str, str]) -> None:
         self.words = list(words)
         self.environ = dict(environ)
-        self.files: list[str] = []  # found on the way, the last one is what runs
+        self.files: list[str] = []  # of the commands in the chain; the last one runs
         self.python: str | None = None
         self.options: list[str] = []  # of the interpreter
-        self.barred: str | None = None  # what keeps the agent out, as it stands written
-        self.missing: str | None = None  # there is no such command
+        self.barred: str | None = None  # why the agent cannot load
+        self.missing: str | None = None  # a command that was not found
         self.elsewhere: str | None = None  # a program that starts the rest in another environment
         self.runner: str | None = None  # a program that chooses the Python
         self.resets: list[str] = []  # lines of a shell script that may keep the agent out
-        self._where = "on the command line"
+        self._origin = "on the command line"  # where the words come from
 
-    def follow(self) -> bool:
-        """Take one step; False at the end."""
+    def step(self) -> bool:
+        """Go on to the command that this one leads to; False if it is the last one."""
         name = os.path.basename(self.words[0])
         following = after_wrapper(self.words) if name in _PREFIXES else []
         following = following or self._look(name)
@@ -58,13 +58,14 @@ class Command:
         return bool(following)
 
     def _look(self, name: str) -> list[str]:
-        """Return the words of the command that this one leads to, none at the end."""
+        """Return the words of the command that this one leads to, if it is not the last one."""
+        # These may drop the environment, and PYTHONPATH with it.
         if name in _ELSEWHERE and len(self.words) > 1:
             self.elsewhere = name
             return []
         file = self._find(self.words[0])
         if file is None:
-            self.missing = f"{self.words[0]}, {self._where}" if self.files else self.words[0]
+            self.missing = f"{self.words[0]}, {self._origin}" if self.files else self.words[0]
             return []
         self.files.append(file)
         if name == "env":
@@ -105,14 +106,15 @@ class Command:
                 self.environ[name] = value
             elif not word.startswith("--"):
                 rest = self._env_letters(word[1:], rest)
+        # What was before is the launcher's: the agent's folder, and what the user has set.
         if before and before not in self.environ.get("PYTHONPATH", ""):
-            self.barred = f"`env` {self._where} takes PYTHONPATH away"
+            self.barred = f"`env` {self._origin} removes PYTHONPATH"
         return rest
 
     def _env_letters(self, letters: str, rest: list[str]) -> list[str]:
-        for place, letter in enumerate(letters, 1):
+        for end, letter in enumerate(letters, 1):
             if letter in "uCS":
-                value = letters[place:] or (rest.pop(0) if rest else "")
+                value = letters[end:] or (rest.pop(0) if rest else "")
                 return self._env_option(letter.upper(), value, rest)
             if letter == "i":
                 self.environ.clear()
@@ -129,10 +131,10 @@ class Command:
         letters = "".join(map(_flags, self.options))
         for letter, why in _BARS.items():
             if letter in letters and not self.barred:
-                self.barred = f"-{letter} {self._where} keeps it out ({why})"
+                self.barred = f"-{letter} {self._origin} keeps it out ({why})"
 
     def _shell(self, rest: list[str]) -> list[str]:
-        """Follow a shell's `-c` where it is no more than words; else look into its script."""
+        """Follow a shell's `-c` if it is only words; else search the line or the script."""
         while rest and rest[0].startswith(("-", "+")) and not _has_command(rest[0]):
             if rest.pop(0) in ("-o", "-O"):
                 del rest[:1]
@@ -142,6 +144,7 @@ class Command:
         words = _split(text) if _SYNTAX.isdisjoint(text) else []
         if words and "=" in words[0]:
             words.insert(0, "env")
+        # A builtin of the shell, as `exit`, is not found, and leads to nothing.
         if words and (words[0] in _PREFIXES or self._find(words[0])):
             return words
         self.resets = _resets(text, "the shell's line")
@@ -152,7 +155,8 @@ class Command:
         first = _beginning(file).partition("\n")[0]
         if not first.startswith("#!"):
             return []
-        self._where = f"in the first line of {file}"
+        self._origin = f"in the first line of {file}"
+        # The kernel passes all behind the interpreter as one word: execve(2).
         return [*first[2:].strip().split(None, 1), file, *self.words[1:]]
 
     def _shell_script(self, rest: list[str]) -> list[str]:
@@ -163,33 +167,33 @@ class Command:
         if not words:
             self.resets = _resets(text, rest[0])
             return []
-        self._where = f"at the top of {rest[0]}"
+        self._origin = f"at the top of {rest[0]}"
         return [*words, *rest]
 
 
-def read(words: list[str], environ: Mapping[str, str]) -> Command:
-    """Follow a command line to its end."""
+def follow(words: list[str], environ: Mapping[str, str]) -> Command:
+    """Follow a command line to the last command that it leads to."""
     command = Command(words, environ)
-    for _ in range(_DEEPEST):
-        if not (command.words and command.follow()):
+    for _ in range(_LONGEST):
+        if not (command.words and command.step()):
             break
     return command
 
 
 def interpreter_options(words: list[str]) -> list[str]:
-    """Return the interpreter's own options, which stand before a script, `-c` or `-m`."""
-    found: list[str] = []
+    """Return the interpreter's own options, which come before a script, `-c` or `-m`."""
+    options: list[str] = []
     rest = iter(words)
     for word in rest:
         if not word.startswith("-") or word in ("-", "--"):
             break
         option, value = ("", "") if word.startswith("--") else split_option(word)
         if option in ("c", "m") and option:
-            return [*found, "-" + _flags(word)] if _flags(word) else found
-        found.append(word + ("" if value or not option else next(rest, "")))
+            return [*options, "-" + _flags(word)] if _flags(word) else options
+        options.append(word + ("" if value or not option else next(rest, "")))
         if word == "--check-hash-based-pycs":
-            found.append(next(rest, "default"))
-    return found
+            options.append(next(rest, "default"))
+    return options
 
 
 def _flags(word: str) -> str:
@@ -207,8 +211,8 @@ def _has_command(word: str) -> bool:
 
 def _beginning(file: str) -> str:
     try:
-        with open(file, "rb") as opened:
-            return opened.read(1 << 16).decode("utf-8", "replace")
+        with open(file, "rb") as script:
+            return script.read(1 << 16).decode("utf-8", "replace")
     except OSError:
         return ""
 
@@ -223,21 +227,21 @@ def _split(text: str) -> list[str]:
 
 
 def _polyglot(text: str) -> list[str]:
-    """Return the interpreter that a script of both shell and Python hands itself to.
+    """Return the interpreter to which a script hands itself that is both shell and Python.
 
-    pip and uv write `'''exec' /long/path/python "$0" "$@"` where a first line would be too long.
+    pip and uv write `'''exec' /long/path/python "$0" "$@"` if a first line would be too long.
     """
     import re
 
     for line in text.split("\n")[1:6]:
-        found = re.match(r"""[\s"':]*exec["']*\s+(.*?)\s+"?\$0""", line)
-        if found:
-            return _split(found[1])
+        match = re.match(r"""[\s"':]*exec["']*\s+(.*?)\s+"?\$0""", line)
+        if match:
+            return _split(match[1])
     return []
 
 
 def _resets(text: str, name: str) -> list[str]:
-    """Name the lines of a shell script that may keep the agent out of what they start."""
+    """Name the lines of a shell script that may keep the agent out of programs it starts."""
     import re
 
     bars = re.compile(
@@ -248,14 +252,14 @@ def _resets(text: str, name: str) -> list[str]:
         r"|\b(?:sudo|doas|su)\s"
     )
     lines = [line.partition("#")[0] for line in text.splitlines()]
-    found = [number for number, line in enumerate(lines, 1) if bars.search(line)]
-    return [f"line {number} of {name}" if len(lines) > 1 else name for number in found]
+    numbers = [number for number, line in enumerate(lines, 1) if bars.search(line)]
+    return [f"line {number} of {name}" if len(lines) > 1 else name for number in numbers]
 
 
 @guarded
 def tell_if_barred(words: list[str], environ: Mapping[str, str], seen: bool = False) -> None:
-    """Say in the debug log where the agent can't load in a command; *seen*: it has not loaded."""
-    command = read(words, environ)
+    """Write to the debug log if the agent cannot load in a command; *seen*: it has not loaded."""
+    command = follow(words, environ)
     why = command.barred or ("it has not announced itself" if seen else None)
     if command.python and why:
         debug(f"the agent could not load in {words[0]}: {why}; see `autotask doctor -- COMMAND`")

@@ -142,7 +142,7 @@ def has_all_lines(home: str, key: tuple[str, int]) -> bool:
 def read_mark(path: str) -> Mark | None:
     """Read a mark; None if it is gone, or unreadable and of no living launcher."""
     try:
-        with journal_lines.opened(path) as file:
+        with journal_lines.open_owned(path) as file:
             data, status = file.read(4096), os.fstat(file.fileno())
             for fields in journal_lines.read(data):
                 if text_field(fields, "root"):

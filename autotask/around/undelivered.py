@@ -1,7 +1,7 @@
-"""What the journal says that Datadog's Agent did not take, and has not got since.
+"""Which lines of runs the Datadog Agent did not take, and has not got since: by the journal.
 
-Lines of a run are owed by an `unsent` in them, or in a line after them, until a line says `sent`.
-Here nothing is decoded and next to nothing imported: a launcher looks at it on its way out.
+A line is undelivered if it, or a line after it, has `unsent`, until a line has `sent`. Nothing is
+decoded here and next to nothing imported, because a launcher looks at it on its way out.
 """
 
 from __future__ import annotations
@@ -19,27 +19,27 @@ if TYPE_CHECKING:
     Key = tuple[str, str]  # a run's id, and its line: `started` or `finished`
 
 HOUR = 3600.0
-COUNTED = HOUR - 60.0  # seconds for which an Agent counts something back
-TOLD = 18 * HOUR - 600.0  # seconds for which Datadog takes an event of it
-_CHEAP = 1 << 19  # bytes at the end of a journal that a launcher looks at
+COUNTED = HOUR - 60.0  # seconds for which an Agent takes the time of a count
+TOLD = 18 * HOUR - 600.0  # seconds for which Datadog takes an event
+_CHEAP = 1 << 19  # bytes at the end of a journal that a launcher reads
 _NEEDLE = b'sent"'
 
 
-class Debts:
-    """What is owed by the lines of a journal from a place on, as far as it can be delivered."""
+class Undelivered:
+    """The undelivered lines behind a position in the journal that can still be delivered."""
 
-    def __init__(self, folder: str, place: tuple[str, int]) -> None:
-        self.place = place
-        self._reader = journal_lines.Reader(folder, place, _NEEDLE)
-        # By line how often it was refused less how often it was sent, in whatever order the
-        # journal has it; and since when.
+    def __init__(self, folder: str, position: tuple[str, int]) -> None:
+        self.position = position
+        self._reader = journal_lines.Reader(folder, position, _NEEDLE)
+        # How often each line was refused, less how often it was sent: the journal may have these
+        # in any order.
         self._counts: dict[Key, int] = {}
         self._since: dict[Key, str] = {}
-        self._lines: set[Key] = set()  # lines that say so themselves; of two ends one counts
+        self._marked: set[Key] = set()  # lines with `unsent` in themselves; of two ends one counts
         self._given_up: set[Key] = set()
 
     def catch_up(self) -> dict[Key, str]:
-        """Read what has been appended; return which lines are owed, and the moment since when."""
+        """Read what was appended; return the undelivered lines, each with when it was refused."""
         for line in journal_lines.parts(self._reader.lines()):
             self._take(line)
         now = time.time()
@@ -51,7 +51,7 @@ class Debts:
         for key in [*old, *(key for key, count in self._counts.items() if not count)]:
             self._since.pop(key, None)
             self._counts.pop(key, None)
-            self._lines.discard(key)
+            self._marked.discard(key)
         self._given_up &= self._since.keys()
         return {
             key: at
@@ -60,7 +60,7 @@ class Debts:
         }
 
     def give_up(self, keys: set[Key]) -> None:
-        """Take some as never to be delivered."""
+        """Leave some lines out from here on, because they cannot be delivered."""
         self._given_up |= keys
 
     def hopeless(self) -> int:
@@ -68,18 +68,14 @@ class Debts:
         return len(self._given_up)
 
     def _take(self, line: bytes) -> None:
-        kind, run, of = (
-            raw_field(line, b"event"),
-            raw_field(line, b"run"),
-            raw_field(line, b"of"),
-        )
+        kind, run, of = (raw_field(line, name) for name in (b"event", b"run", b"of"))
         if kind in ("started", "finished"):
-            if b',"unsent":true' not in line:  # in no text: its quotes would have backslashes
+            if b',"unsent":true' not in line:  # not in a text: its quotes would have backslashes
                 return
             of = kind
-            if (run, of) in self._lines:  # told as `lost` by mistake: see tool/index.py
+            if (run, of) in self._marked:  # another end, wrongly `lost`: see tool/journal/schema.py
                 return
-            self._lines.add((run, of))
+            self._marked.add((run, of))
         elif kind not in ("unsent", "sent") or of not in ("started", "finished"):
             return
         if not is_id(run):
@@ -89,35 +85,37 @@ class Debts:
         self._since[key] = min(at, self._since.get(key, at))
 
 
-def recent(home: str) -> Debts:
-    """Return what a home's journal owes that can still be told."""
-    return Debts(os.path.join(home, "journal"), (journal.segment(time.time() - TOLD), 0))
+def recent(home: str) -> Undelivered:
+    """Return the undelivered lines of a home that Datadog still takes."""
+    return Undelivered(os.path.join(home, "journal"), (journal.segment(time.time() - TOLD), 0))
 
 
-def few(folder: str) -> Debts | None:
-    """Return what the last lines of this hour and the one before owe, if it is something."""
+def few(folder: str) -> Undelivered | None:
+    """Return what is undelivered by the last lines of this hour and the one before, if any is."""
     now, room = time.time(), _CHEAP
-    place, is_owed = None, False
+    position, has_unsent = None, False
+    # The hour before, too: else little would be delivered in the first minutes of an hour.
     for name in (journal.segment(now), journal.segment(now - HOUR)):
         try:
-            with journal_lines.opened(os.path.join(folder, name)) as file:
+            with journal_lines.open_owned(os.path.join(folder, name)) as file:
                 begin = max(file.seek(0, os.SEEK_END) - room, 0)
                 file.seek(begin)
                 data = file.read(room)
         except OSError:
             continue
-        place, is_owed = (name, begin), is_owed or b'"unsent"' in data
+        position, has_unsent = (name, begin), has_unsent or b'"unsent"' in data
         room -= len(data)
         if not room:
             break
-    if place is None or not is_owed:
+    if position is None or not has_unsent:
         return None
+    # Segments of the future, of a clock that was ahead, would be read as well.
     if journal_lines.near(folder, _CHEAP)[0] > journal.segment(now):
-        return None  # a clock was ahead: what it has dated would be read, too
-    debts = Debts(folder, place)
-    return debts if debts.catch_up() else None
+        return None
+    undelivered = Undelivered(folder, position)
+    return undelivered if undelivered.catch_up() else None
 
 
 def text(number: int) -> str:
-    """Name so many debts."""
+    """Name a number of undelivered lines."""
     return f"{number} start or end" if number == 1 else f"{number} starts and ends"

@@ -53,7 +53,7 @@ LATE: dict[str, tuple[list[str], str, list[tuple[str, str]]]] = {
 
 
 @pytest.mark.parametrize(("there", "first", "coming"), LATE.values(), ids=LATE)
-def test_a_line_is_read_whenever_it_comes_to_whatever_segment(
+def test_a_line_is_read_whenever_and_to_whichever_segment_it_is_appended(
     there: list[str], first: str, coming: list[tuple[str, str]], folder: Path
 ) -> None:
     for name in there:
@@ -73,7 +73,7 @@ def test_what_was_in_an_older_segment_before_is_not_read(folder: Path) -> None:
     assert new_in(reader) == ["wanted"]
 
 
-def test_a_segment_that_was_written_anew_is_not_read_again(folder: Path) -> None:
+def test_a_rewritten_segment_is_not_read_again(folder: Path) -> None:
     add(folder / OLD, *["early"] * 9)
     reader = journal_lines.Reader(str(folder), (OLD, 0))
     assert len(new_in(reader)) == 9
@@ -114,7 +114,7 @@ def line(event: str, run: str, **fields: object) -> str:
     return json.dumps({"event": event, "run": run, "root": ROOT, **fields}, separators=(",", ":"))
 
 
-def test_a_tag_called_event_hides_no_line_and_none_that_is_glued_to_it(folder: Path) -> None:
+def test_a_tag_called_event_hides_neither_its_line_nor_one_glued_to_it(folder: Path) -> None:
     runs = [Run(name, "click") for name in ("first", "second", "third")]
     place = process_fields(7, "p", "vm", None, None, None, None, {"event": "deploy"})
     first, second, third = (started_line(run, place) for run in runs)
@@ -133,7 +133,7 @@ def test_a_run_that_ended_by_a_clock_set_back_is_not_open(folder: Path) -> None:
     assert story.open == {}
 
 
-def test_a_command_has_begun_whose_clock_was_set_back_since(home: Path) -> None:
+def test_a_command_has_begun_even_if_the_clock_was_set_back_since(home: Path) -> None:
     notes, command = Journal(str(home)), Run("command", "process")
     command.pid = os.getpid()
     place = process_fields(command.pid, "p", "vm", None, None, None, None, {})
@@ -148,7 +148,7 @@ def test_a_command_has_begun_whose_clock_was_set_back_since(home: Path) -> None:
 AHEAD = "2999-01-01T00.jsonl"
 
 
-def test_what_a_clock_that_was_ahead_has_dated_is_read_first(folder: Path) -> None:
+def test_lines_dated_by_a_clock_that_was_ahead_are_read_first(folder: Path) -> None:
     reader = journal_lines.Reader(str(folder), (OLD, 0))
     for name in (OLD, NEW, AHEAD):
         add(folder / name, name)

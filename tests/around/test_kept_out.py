@@ -1,4 +1,4 @@
-"""autotask-run says, where AUTOTASK_DEBUG asks for it, that the agent could not load."""
+"""autotask-run tells, if AUTOTASK_DEBUG is set, that the agent could not load."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def tool(tmp_path_factory: pytest.TempPathFactory) -> Path:
 KEPT_OUT = [
     ("{python} -I {script} secret", "-I on the command line keeps it out (isolated mode)"),
     ("{python} -SE {script}", "-E on the command line keeps it out (it ignores PYTHONPATH)"),
-    ("env -i {python} {script}", "`env` on the command line takes PYTHONPATH away"),
+    ("env -i {python} {script}", "`env` on the command line removes PYTHONPATH"),
     ("timeout 60 {python} -S {script}", "-S on the command line keeps it out (no sitecustomize)"),
     ("{tool} secret", "-I in the first line of {tool} keeps it out (isolated mode)"),
 ]

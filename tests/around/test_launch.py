@@ -1,4 +1,4 @@
-"""autotask-run: its command line, and that the command gets all just as it would without it."""
+"""autotask-run: its command line, and that the command gets everything as it would without it."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ ONE_WORD = [
 
 
 @pytest.mark.parametrize(("command", "name", "advice"), ONE_WORD)
-def test_what_a_line_in_one_word_holds_is_said_but_not_kept(
+def test_a_command_line_in_one_word_is_printed_but_not_recorded(
     command: list[str],
     name: str,
     advice: str,
@@ -142,8 +142,8 @@ def test_tags_are_on_its_run_and_on_all_inside(home: Path, datagrams: Datagrams)
 
 
 MISTAKES = [
-    ((), "which command?"),
-    (("--", ""), "which command?"),
+    ((), "no command given"),
+    (("--", ""), "no command given"),
     (("--nmae", "x", "true"), "no such option: --nmae"),
     (("--nmae=secret", "true"), "no such option: --nmae"),
     (("-x", "true"), "no such option: -x"),
@@ -157,7 +157,7 @@ MISTAKES = [
 
 
 @pytest.mark.parametrize(("words", "said"), MISTAKES, ids=[said for _, said in MISTAKES])
-def test_a_mistake_is_one_line_and_status_125(
+def test_a_usage_error_is_one_line_and_status_125(
     words: tuple[str, ...], said: str, home: Path
 ) -> None:
     done = run_program(LAUNCHER, *words, under="bare")
@@ -173,7 +173,7 @@ def test_help_shows_the_usage_and_examples() -> None:
     assert "examples:\n  autotask-run inv db.migrate\n" in done.stdout
 
 
-def test_version_is_told() -> None:
+def test_version_is_printed() -> None:
     done = run_program(LAUNCHER, "--version", under="bare")
     assert (done.status, done.stderr) == (0, "")
     assert done.stdout == f"autotask-run {autotask.__version__}\n"
@@ -248,7 +248,7 @@ PATHS = [
 
 @pytest.mark.parametrize("options", [(), ("--exec",)], ids=["beside", "exec"])
 @pytest.mark.parametrize(("before", "after"), PATHS, ids=[str(before) for before, _ in PATHS])
-def test_pythonpath_gets_our_folder_in_front_and_nothing_else(
+def test_pythonpath_gets_the_agents_folder_in_front_and_nothing_else(
     before: str | None, after: str, options: tuple[str, ...]
 ) -> None:
     before = before and before.replace("{ours}", str(TEMPLATE))
@@ -469,7 +469,7 @@ NOTHING_LEFT = {
 
 @pytest.fixture
 def unaided(tmp_path: Path) -> Path:
-    """Copy the launcher to a folder where nothing else of us is, and no Python."""
+    """Copy the launcher to a folder without the rest of autotask, and without a Python."""
     folder = tmp_path / "alone" / "bin"
     folder.mkdir(parents=True)
     return Path(shutil.copy(TEMPLATE.parent / "bin" / "autotask-run", folder))
@@ -477,7 +477,7 @@ def unaided(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def copied(tmp_path: Path) -> Path:
-    """Install a copy of all that we are, to be broken, beside this Python."""
+    """Install a copy of autotask, to be broken, beside this Python."""
     prefix = tmp_path / "copied"
     site = prefix / "lib" / f"python3.{sys.version_info.minor}" / "site-packages"
     for part in (TEMPLATE, TEMPLATE.parent / "autotask"):
@@ -513,7 +513,7 @@ WAYS_TO_ASK = [
 @pytest.mark.checkout
 @pytest.mark.parametrize("options", WAYS_TO_ASK, ids=" ".join)
 @pytest.mark.parametrize(("said", "python"), NOTHING_LEFT.values(), ids=NOTHING_LEFT)
-def test_the_command_runs_where_nothing_is_left_of_us(
+def test_the_command_runs_if_autotask_is_gone(
     said: str, python: str | None, options: tuple[str, ...], unaided: Path
 ) -> None:
     if python is not None:
@@ -532,7 +532,7 @@ def test_the_command_runs_where_nothing_is_left_of_us(
 
 @pytest.mark.checkout
 @pytest.mark.parametrize("version", ["3.6", "3.7", "3.8"])
-def test_the_command_runs_where_python_is_too_old(version: str, copied: Path) -> None:
+def test_the_command_runs_if_python_is_too_old(version: str, copied: Path) -> None:
     (copied / "bin" / "python3").unlink()
     (copied / "bin" / "python3").symlink_to(pythons(version))
     launcher = copied / "bin" / "autotask-run"
@@ -546,21 +546,21 @@ def test_the_command_runs_where_python_is_too_old(version: str, copied: Path) ->
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ((), "which command?"),
-        (("--", ""), "which command?"),
-        (("--exec",), "which command?"),
+        ((), "no command given"),
+        (("--", ""), "no command given"),
+        (("--exec",), "no command given"),
         (("--name",), "--name needs a value"),
         (("--nmae=secret", "true"), "no such option: --nmae"),
     ],
 )
-def test_a_mistake_stays_one(words: tuple[str, ...], said: str, unaided: Path) -> None:
+def test_a_usage_error_stays_one(words: tuple[str, ...], said: str, unaided: Path) -> None:
     done = run_program("/bin/sh", unaided, *words, under="bare", env={"PATH": ""})
     expected = f"autotask-run: {said} (see `autotask-run --help`)\n"
     assert (done.status, done.stdout, done.stderr) == (125, "", expected)
 
 
 @pytest.mark.checkout
-def test_a_command_that_is_not_there_is_still_none(unaided: Path) -> None:
+def test_a_command_that_does_not_exist_is_still_not_found(unaided: Path) -> None:
     done = run_program("/bin/sh", unaided, "no-such-command", under="bare", env={"PATH": ""})
     assert (done.status, "no-such-command" in done.stderr) == (127, True)
 
@@ -583,7 +583,7 @@ MAYBE_USED = sorted(
 @pytest.mark.checkout
 @pytest.mark.swallows
 @pytest.mark.parametrize("how", BREAKS)
-def test_the_command_runs_once_whichever_module_of_ours_is_broken(how: str, copied: Path) -> None:
+def test_the_command_runs_once_whichever_of_its_modules_is_broken(how: str, copied: Path) -> None:
     script = 'echo ran "${LC_CTYPE-unset}"; kill -s PIPE $$'
     locale = {"LC_CTYPE": None, "LC_ALL": None, "LANG": None}
     bare = run_program("sh", "-c", script, under="bare", env=locale)

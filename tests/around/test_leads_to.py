@@ -1,4 +1,4 @@
-"""What a command line starts, as far as reading tells."""
+"""What a command line starts, as far as reading it can tell."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from support import write
 
-from autotask.around.leads_to import Command, interpreter_options, read
+from autotask.around.leads_to import Command, follow, interpreter_options
 from autotask.naming import is_python
 
 OURS = "/opt/sitecustomize_template"
@@ -34,7 +34,7 @@ def program(path: Path, text: str) -> Path:
 
 
 def reading(bin_folder: Path, *words: str, **environ: str) -> Command:
-    return read(list(words), {"PATH": str(bin_folder), "PYTHONPATH": OURS, **environ})
+    return follow(list(words), {"PATH": str(bin_folder), "PYTHONPATH": OURS, **environ})
 
 
 LINES = [
@@ -49,7 +49,7 @@ LINES = [
     ("python --check-hash-based-pycs always -c 1", ["--check-hash-based-pycs", "always"], None),
     ("env python -", [], None),
     ("env A=b python nightly.py", [], None),
-    ("env -i python nightly.py", [], "`env` on the command line takes PYTHONPATH away"),
+    ("env -i python nightly.py", [], "`env` on the command line removes PYTHONPATH"),
     ("env - python nightly.py", [], "`env` on the command line"),
     ("env -u PYTHONPATH python nightly.py", [], "`env` on the command line"),
     ("env --unset=PYTHONPATH python nightly.py", [], "`env` on the command line"),
@@ -133,19 +133,19 @@ def test_names_the_line_of_a_shell_script_that_keeps_the_agent_out(
         assert found.resets == ([f"line 3 of {script}"] if resets else [])
 
 
-def test_a_line_for_a_shell_is_read_no_further_than_words(bin_folder: Path) -> None:
+def test_a_shell_line_is_followed_only_if_it_is_plain_words(bin_folder: Path) -> None:
     found = reading(bin_folder, "sh", "-c", "cd /srv && env -i python nightly.py")
     assert (found.python, found.resets) == (None, ["the shell's line"])
     assert reading(bin_folder, "sh", "-c", "exit 3").resets == []
 
 
-def test_tells_what_reading_cannot(bin_folder: Path) -> None:
+def test_names_the_programs_behind_which_reading_cannot_follow(bin_folder: Path) -> None:
     assert reading(bin_folder, "sudo", "-u", "shop", "python", "x.py").elsewhere == "sudo"
     assert reading(bin_folder, "uv", "run", "x.py").runner == "uv"
     assert reading(bin_folder, "nice", "sudo", "python").elsewhere == "sudo"
 
 
-def test_a_command_that_is_not_there_is_named(bin_folder: Path) -> None:
+def test_a_missing_command_is_named(bin_folder: Path) -> None:
     assert reading(bin_folder, "no-such").missing == "no-such"
     assert reading(bin_folder, "env", "no-such").missing == "no-such, on the command line"
     write(bin_folder / "pypy3", "not executable")
@@ -161,7 +161,7 @@ def test_a_script_that_leads_to_itself_ends(bin_folder: Path) -> None:
 
 
 @pytest.mark.parametrize("words", [[], ["env"], ["env", "-i"], ["sh"], ["sh", "-c"], ["nice"]])
-def test_a_command_line_that_is_cut_off_is_no_python(bin_folder: Path, words: list[str]) -> None:
+def test_an_incomplete_command_line_has_no_python(bin_folder: Path, words: list[str]) -> None:
     assert reading(bin_folder, *words).python is None
 
 

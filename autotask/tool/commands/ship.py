@@ -111,7 +111,10 @@ def _ahead_of_monotonic() -> float:
 
 
 def _sweep_and_deliver(
-    missed: undelivered.Debts, settings: Settings, notes: _Notes, goes_on: Callable[[], bool]
+    missed: undelivered.Undelivered,
+    settings: Settings,
+    notes: _Notes,
+    goes_on: Callable[[], bool],
 ) -> bool:
     """Close lost runs, and deliver if an Agent is listening; tell whether there is more."""
     sweeping.sweep(settings)

@@ -16,7 +16,7 @@ import tempfile
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from autotask.around import launch
-from autotask.around.leads_to import Command, read
+from autotask.around.leads_to import Command, follow
 from autotask.homes import make_folder
 from autotask.naming import is_pex, python_program
 from autotask.settings import Settings
@@ -128,7 +128,7 @@ class Environment:
         launch.equip(environ, launcher, words)
         self._launcher = launcher
         self.remembered = None if _SETTING in os.environ else environ.get(_SETTING)
-        self.command: Command = read(words, environ)
+        self.command: Command = follow(words, environ)
         self.settings = Settings(self.command.environ)
         self.answer: dict[str, Any] = {}  # what the interpreter says about itself
         self.problem = ""  # why it did not answer
@@ -256,6 +256,6 @@ def _remember(home: str, folder: str, setting: str) -> None:
 def default_command() -> list[str]:
     """Return `python3` or `python`, the first that is a Python."""
     for name in ("python3", "python"):
-        if read([name], os.environ).python:
+        if follow([name], os.environ).python:
             return [name]
     raise ToolError("no python3 on the PATH: name a command after `--`")

@@ -1,4 +1,4 @@
-"""The options that `runs` and `tasks` share: of which runs, and in which form."""
+"""The options that commands share: which runs to list, and in which format."""
 
 from __future__ import annotations
 
@@ -23,37 +23,38 @@ def add_filters(parser: argparse.ArgumentParser) -> None:
 
 
 def add_filter(parser: argparse.ArgumentParser, name: str, metavar: str, text: str) -> None:
-    """Declare an option that may be given several times: a run that matches one is shown."""
+    """Declare an option that may be repeated: a run is listed if it matches one of the values."""
     parser.add_argument(name, metavar=metavar, action="append", default=[], help=text)
 
 
 def add_format(parser: argparse.ArgumentParser) -> None:
-    """Declare the option that chooses a form of a list."""
+    """Declare the option that chooses the format of a list."""
     parser.add_argument(
         "--format",
         choices=("table", "json", "jsonl", "csv"),
         default="table",
-        help="default: table; jsonl is a line of JSON for each, json is one array",
+        help="default: table; jsonl: one JSON object per line, json: one array",
     )
 
 
 def one_document(text: str) -> str:
-    """Take `jsonl` for `json`: of one document there are no lines."""
+    """Accept `jsonl` as `json` for output that is a single document."""
     return "json" if text == "jsonl" else text
 
 
 def conditions(arguments: argparse.Namespace) -> tuple[str, list[Any]]:
-    """Write what the filters ask for in SQL, with its values."""
-    where = ["started_at IS NOT NULL"]
+    """Return the filters as an SQL condition, and its values."""
+    terms = ["started_at IS NOT NULL"]
     values: list[Any] = []
     for column, compare in (("task", "GLOB"), ("status", "="), ("framework", "=")):
-        wanted = getattr(arguments, column, [])
+        accepted = getattr(arguments, column, [])
+        # SQLite negates a set of characters with ^, a shell with !
         if column == "task":
-            wanted = [pattern.replace("[!", "[^") for pattern in wanted]  # as SQLite says: none of
-        if wanted:
-            where.append("(" + " OR ".join([f"{column} {compare} ?"] * len(wanted)) + ")")
-            values += wanted
+            accepted = [pattern.replace("[!", "[^") for pattern in accepted]
+        if accepted:
+            terms.append("(" + " OR ".join([f"{column} {compare} ?"] * len(accepted)) + ")")
+            values += accepted
     if arguments.since is not None:
-        where.append("started_at >= ?")
+        terms.append("started_at >= ?")
         values.append(journal.moment(time.time() - arguments.since))
-    return " AND ".join(where), values
+    return " AND ".join(terms), values

@@ -1,4 +1,4 @@
-"""The door of the views: runs of dead processes closed, the disk bounded, the index up to date."""
+"""Open the index for a command, after closing lost runs; keep the journal within its bound."""
 
 from __future__ import annotations
 
@@ -17,7 +17,14 @@ from autotask.marks import OPEN
 from autotask.procfs import start_time
 from autotask.settings import Settings
 from autotask.tool import background, output
-from autotask.tool.journal import index, ownership, retention, segments
+from autotask.tool.journal import daily_prune, ownership, segments
+from autotask.tool.journal.index import (
+    Index,
+    answer,
+    open_index,
+    open_shared,
+    open_temporary,
+)
 from autotask.tool.journal.ownership import Home
 
 T = TypeVar("T")
@@ -25,8 +32,8 @@ T = TypeVar("T")
 NO_RUNS = "no runs yet: try `autotask-run python script.py`"
 
 
-def ask(question: Callable[[index.Index | None], T]) -> T:
-    """Answer a question from the index of the user's home; None before the first run.
+def ask(question: Callable[[Index | None], T]) -> T:
+    """Answer a question from the index of the user's home; it gets None before the first run.
 
     It is asked twice if the index turns out to be damaged on the way.
     """
@@ -37,51 +44,53 @@ def ask(question: Callable[[index.Index | None], T]) -> T:
         tell_unreadable(unreadable)
         return question(None)
     if home.why:
-        output.notice(f"{home.why}: only read")
+        output.notice(f"{home.why}: read-only")
     if home.own:
         settings.home = home.own
         sweep(settings)
 
-    def answered(history: index.Index) -> T:
-        if home.own and not history.shared:
-            end_lost(settings, home.own, history)
-        tell_unreadable(history.unreadable)
-        if start_time("self") is None and _has_running(history):
+    def answered(index: Index) -> T:
+        if home.own and not index.shared:
+            end_lost(settings, home.own, index)
+        tell_unreadable(index.unreadable)
+        if start_time("self") is None and _has_running(index):
             output.notice("no /proc here: cannot tell whether `running` runs have ended")
-        with history.transaction("DEFERRED"):  # what a prune drops meanwhile is still there
-            return question(history)
+        # In one transaction: a prune may drop a run between two of its queries.
+        with index.connection.transaction("DEFERRED"):
+            return question(index)
 
     try:
-        answer = index.answer(partial(_opened, home, settings), answered)
+        result = answer(partial(_opened, home, settings), answered)
     except BrokenPipeError:  # `autotask runs | head` has its answer, too
         _keep_bound(home)
         raise
     _keep_bound(home)
-    return answer
+    return result
 
 
-def _opened(home: Home, settings: Settings) -> index.Index:
+def _opened(home: Home, settings: Settings) -> Index:
     if home.shared:
         if home.own:
-            own = partial(index.open_index, home.own, to_read=True)
-            index.answer(own, partial(end_lost, settings, home.own))  # closes what is lost
-        return index.open_shared(home.path, home.own)
+            # Ends are written only into the user's own journal, by their own index.
+            own = partial(open_index, home.own, to_read=True)
+            answer(own, partial(end_lost, settings, home.own))
+        return open_shared(home.path, home.own)
     if home.own:
-        return index.open_index(home.own, to_read=True)
-    return index.open_temporary(home.path)
+        return open_index(home.own, to_read=True)
+    return open_temporary(home.path)
 
 
 def tell_unreadable(unreadable: dict[str, str]) -> None:
-    """Say in a line which segments cannot be read, if any; *unreadable* has the reasons."""
+    """Print a notice about segments that cannot be read; *unreadable* has the reasons by path."""
     if unreadable:
         path, why = min(unreadable.items())
         several = f"{len(unreadable)} segments of the journal, one of them "
         output.notice(f"cannot read {several if len(unreadable) > 1 else ''}{path}: {why}")
 
 
-def _has_running(history: index.Index) -> bool:
+def _has_running(index: Index) -> bool:
     statement = "SELECT 1 FROM run WHERE finished_at IS NULL AND status = 'running' LIMIT 1"
-    return any(history.rows(statement))
+    return any(index.rows(statement))
 
 
 def _keep_bound(home: Home) -> None:
@@ -89,31 +98,32 @@ def _keep_bound(home: Home) -> None:
     own = home.own
     if own is None:
         return
-    if retention.tidy(own):
-        output.notice("a prune was cut off: its unfinished copy of a segment is deleted")
-    why = retention.due(own)
+    if daily_prune.tidy(own):
+        output.notice("a prune was interrupted: deleted its unfinished copy of a segment")
+    why = daily_prune.due(own)
     if why:
-        output.notice(f"{why}: its oldest runs go, in the background")
-        background.run(lambda: retention.keep_within_default(own))
+        output.notice(f"{why}: dropping its oldest runs in the background")
+        background.run(lambda: daily_prune.keep_within_default(own))
 
 
-def end_lost(settings: Settings, home: str, history: index.Index) -> None:
-    """Let the journal say of lost runs, too, that they have ended.
+def end_lost(settings: Settings, home: str, index: Index) -> None:
+    """Write an end into the journal for lost runs that have none.
 
-    So have old ones of processes of which nothing is left to judge them by.
+    Also for old runs if nothing is left that tells whether their process lives.
     """
-    lost = {start["run"] for start in history.lost_unended()}
+    lost = {start["run"] for start in index.lost_unended()}
     old = journal.moment(time.time() - FORGOTTEN)
-    running = history.running_since(old)
+    running = index.running_since(old)
     lost |= forgotten(home, running) if running else set()
-    if not lost or history.lags or history.unreadable:  # their ends may be there
+    # If lines are missing, their ends may be among them.
+    if not lost or index.lags or index.unreadable:
         return
     with Alone(home, OPEN) as alone:
         if alone:
             living = under_launchers(home)
-            if not history.refresh():  # with what was closed meanwhile, by launchers and others
+            if not index.refresh():  # with what launchers and others have closed meanwhile
                 return
-            starts = [*history.lost_unended(), *history.running_since(old)]
+            starts = [*index.lost_unended(), *index.running_since(old)]
             starts = [start for start in starts if start["run"] in lost]
             close_unmarked(settings, home, starts, living)
-            history.refresh()
+            index.refresh()

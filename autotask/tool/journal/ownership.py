@@ -1,4 +1,4 @@
-"""Whose a home is: where this user may write in it, and why only read elsewhere."""
+"""Who owns a home: where this user may write in it, or why it is read-only for them."""
 
 from __future__ import annotations
 
@@ -13,17 +13,19 @@ from autotask.tool.errors import ToolError
 
 
 class Home(NamedTuple):
-    """The home that the settings name, as this user finds it."""
+    """The home that the settings name, as this user may use it."""
 
     path: str
-    own: str | None  # where this user may write: *path*, or a folder of their own in a shared home
+    own: str | None  # where this user may write: *path*, or their own folder in a shared home
     shared: bool
-    why: str  # this user may only read, if so
+    why: str  # it is read-only for this user, if so
 
     def to_write(self) -> str:
-        """Return where this user may write; else say why not."""
+        """Return where this user may write; else raise an error that tells why not."""
         if self.own is None:
-            raise ToolError(f"{self.why or f'no run of yours is in {self.path}'}: nothing to write")
+            raise ToolError(
+                f"cannot write: {self.why or f'you have no runs in the shared home {self.path}'}"
+            )
         return self.own
 
 
@@ -34,30 +36,26 @@ def find(settings: Settings) -> Home:
         raise ToolError("no home folder is known: set AUTOTASK_HOME")
     if homes.shared_modes(path):
         own = homes.users_folder(path)
-        there = os.path.lexists(own)
-        why = _why_foreign(own) if there else ""
-        return Home(path, own if there and not why else None, True, why)
-    why = _why_foreign(path)
+        exists = os.path.lexists(own)
+        why = _why_read_only(own) if exists else ""
+        return Home(path, own if exists and not why else None, True, why)
+    why = _why_read_only(path)
     return Home(path, None if why else path, False, why)
 
 
-def _why_foreign(path: str) -> str:
-    """Say why this user must not write into a folder; nothing if they may."""
+def _why_read_only(path: str) -> str:
+    """Tell why this user must not write into a folder; nothing if they may."""
     if not hasattr(os, "geteuid"):
         return ""
-    place = homes.stranger(path, keep_out=True)
-    if place is None:
-        return _why_roots(path)
-    status = os.lstat(place)
-    if status.st_uid not in (0, os.geteuid()):
-        return f"{place} belongs to {user_name(status.st_uid)}"
-    return f"{place} can be written by other users (`chmod go-w` it)"
-
-
-def _why_roots(path: str) -> str:
+    unsafe = homes.stranger(path, keep_out=True)
+    if unsafe is not None:
+        owner = os.lstat(unsafe).st_uid
+        if owner not in (0, os.geteuid()):
+            return f"{unsafe} belongs to {user_name(owner)}"
+        return f"{unsafe} can be written by other users (`chmod go-w` it)"
     try:
         owner = os.stat(path).st_uid
-    except OSError:  # not there yet: nobody's
+    except OSError:  # it does not exist yet
         return ""
     return "" if owner == os.geteuid() else f"{path} belongs to {user_name(owner)}"
 
@@ -80,19 +78,23 @@ def short_name(uid: int) -> str:
 
 
 def journals(home: str) -> list[tuple[str, int]]:
-    """Return the users' folders in a shared home, each with its owner: `1000`, 1000."""
-    found = []
+    """Return the users' folders in a shared home that have a journal, each with its owner.
+
+    A folder is named by its owner's number: `1000`, 1000.
+    """
+    users = []
     for name in sorted(os.listdir(home)):
+        # A folder with another owner is not that user's: anyone may have made it.
         owner = int(name) if name.isascii() and name.isdigit() else None
-        places = os.path.join(home, name), os.path.join(home, name, "journal")
-        if owner is not None and name == str(owner) and all(_is_of(p, owner) for p in places):
-            found.append((name, owner))
-    return found
+        folders = os.path.join(home, name), os.path.join(home, name, "journal")
+        if owner is not None and name == str(owner) and all(_owns(owner, f) for f in folders):
+            users.append((name, owner))
+    return users
 
 
-def _is_of(folder: str, owner: int) -> bool:
+def _owns(user: int, folder: str) -> bool:
     try:
         status = os.lstat(folder)
     except OSError:
         return False
-    return stat.S_ISDIR(status.st_mode) and status.st_uid == owner
+    return stat.S_ISDIR(status.st_mode) and status.st_uid == user

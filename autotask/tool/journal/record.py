@@ -1,4 +1,4 @@
-"""One run as people and programs get it: the record of `autotask runs --format jsonl`."""
+"""The record of a run, as in `autotask runs --format jsonl`, and its fields as text for people."""
 
 from __future__ import annotations
 
@@ -10,26 +10,24 @@ from typing import Any
 from autotask.tool import quantities
 from autotask.tool.journal import ownership
 
-# The contract's fields in its order, which are columns of the index.
+# The fields in the order in which they are documented; all are columns of the index.
 FIELDS = (
     *("run", "parent", "root", "task", "framework", "status", "reason", "caused_by"),
     *("exit_code", "signal", "error", "started_at", "finished_at", "duration", "cpu", "max_rss"),
     *("pid", "host", "python", "service", "env", "version", "tags", "trigger"),
 )
 _MORE = ("started_more", "finished_more")  # fields that this version does not know
-USER = "user"  # a field more in a shared home
-COLUMNS = ", ".join(
-    f'"{field}"' for field in (*FIELDS, "owner", *_MORE)
-)  # quoted: trigger is a word of SQL
+USER = "user"  # another field, in a shared home
+# Quoted, because trigger is a keyword of SQL.
+COLUMNS = ", ".join(f'"{field}"' for field in (*FIELDS, "owner", *_MORE))
 _ERROR, _TAGS = FIELDS.index("error"), FIELDS.index("tags")
 
 Record = dict[str, Any]
 
 
 def from_row(row: Iterable[Any], shared: bool = False) -> Record:
-    """Make the record from a row of the index that holds COLUMNS.
+    """Make the record from a row of the index that has COLUMNS; in a *shared* home with its user.
 
-    That of a *shared* home says whose run it is.
     Fields that this version does not know follow the others, as the journal has them.
     """
     *values, owner, started, finished = row
@@ -40,13 +38,14 @@ def from_row(row: Iterable[Any], shared: bool = False) -> Record:
     record = dict(zip(FIELDS, values))
     if shared:
         record[USER] = ownership.short_name(owner)
+    # A field that is known keeps its value and its place, whatever the unknown ones are called.
     for more in filter(None, (started, finished)):
         record = {**record, **json.loads(more), **record}
     return record
 
 
 def reason_text(record: Record) -> str:
-    """Say in one line why a run failed: `exit 3`, `signal SIGKILL`, `exception Error: text`."""
+    """Return in one line why a run failed: `exit 3`, `signal SIGKILL`, `exception Error: text`."""
     reason = record["reason"] or ""
     words = [reason]
     if reason == "exit" and record["exit_code"] is not None:
@@ -54,12 +53,12 @@ def reason_text(record: Record) -> str:
     elif reason in ("signal", "oom") and record["signal"]:
         words.append(record["signal"])
     if record["error"] and reason != "nested":
-        words.append(error_text(_telling(record["error"])))
+        words.append(error_text(_informative(record["error"])))
     return " ".join(" ".join(words).split())
 
 
-def _telling(error: dict[str, Any]) -> dict[str, Any]:
-    """Of Invoke's error for a command that failed, keep the command: the status is said already."""
+def _informative(error: dict[str, Any]) -> dict[str, Any]:
+    """Reduce Invoke's error for a failed command to that command: the reason has the status."""
     if error["type"] == "UnexpectedExit":
         command = re.search(r"^Command: (.+)", str(error["message"]), re.MULTILINE)
         if command:
@@ -68,13 +67,13 @@ def _telling(error: dict[str, Any]) -> dict[str, Any]:
 
 
 def error_text(error: dict[str, Any]) -> str:
-    """Write an error's type and message: `ValueError: text`."""
+    """Return an error's type and message: `ValueError: text`."""
     kind, message = str(error["type"] or "error"), str(error["message"] or "")
     return f"{kind}: {message}" if message else kind
 
 
 def duration_text(record: Record, now: float) -> str:
-    """Write how long a run took; of one that still runs, how long by now, with a plus sign."""
+    """Return how long a run took, or how long it has been running, with a plus sign."""
     if record["status"] != "running":
         return quantities.duration_text(record["duration"])
     started = quantities.timestamp(record["started_at"])

@@ -1,4 +1,4 @@
-"""The journal's files as they lie in a home."""
+"""The segments, the journal's files, as they are in a home or in a shared home."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ import errno
 import os
 import re
 import stat
+from collections.abc import Callable
 from datetime import datetime
 from typing import NamedTuple
 
+from autotask.marks import marks_folder
 from autotask.tool.errors import ToolError
 from autotask.tool.journal import ownership
 
@@ -17,7 +19,7 @@ _NAME = re.compile(r"\d{4}-\d\d-\d\dT\d\d\.jsonl", re.ASCII)
 
 
 class Segment(NamedTuple):
-    """A file of the journal as it lies on disk."""
+    """A segment as it is on the disk."""
 
     name: str
     inode: int
@@ -26,88 +28,121 @@ class Segment(NamedTuple):
 
     @classmethod
     def of(cls, name: str, status: os.stat_result) -> Segment:
-        """Take what the system says of a file; SQLite's numbers are smaller than an inode's."""
+        """Take a file's status."""
+        # An inode may be larger than SQLite's largest integer.
         inode = status.st_ino & 0x7FFF_FFFF_FFFF_FFFF
         return cls(name, inode, status.st_size, status.st_ctime_ns)
 
 
+class Source(NamedTuple):
+    """Where an index gets its runs from."""
+
+    folder: str  # the names of segments begin in it
+    listed: Callable[[dict[str, str]], list[Segment]]
+    marks: Callable[[], list[tuple[str, int]]]  # folders, each with the owner of the runs
+    shared: bool = False
+
+
+def source_of(home: str) -> Source:
+    """Return the source of a home of one user."""
+    folder = journal_folder(home)
+    return Source(
+        folder,
+        lambda unreadable: listed(folder, unreadable),
+        lambda: [(marks_folder(home), 0)],
+    )
+
+
+def source_of_shared(home: str) -> Source:
+    """Return the source of all users' runs in a shared home."""
+    return Source(
+        home,
+        lambda unreadable: listed_in_shared(home, unreadable),
+        lambda: [
+            (marks_folder(os.path.join(home, name)), owner)
+            for name, owner in ownership.journals(home)
+        ],
+        shared=True,
+    )
+
+
 def journal_folder(home: str) -> str:
-    """Return where the segments lie."""
+    """Return the folder of the segments."""
     return os.path.join(home, "journal")
 
 
 def listed(folder: str, unreadable: dict[str, str] | None = None) -> list[Segment]:
-    """Return the segments in the order of their hours; none where there is no folder.
+    """Return the segments in the order of their hours; none if the folder is missing.
 
-    Anything else that is named like one (a folder, a pipe, a link, a file of another user than
-    the folder's owner) is left out, and named in *unreadable* with the reason.
+    Anything else with such a name (a folder, a pipe, a link, a file of another user than the
+    folder's owner) is left out, and added to *unreadable* with the reason.
     """
     unreadable = {} if unreadable is None else unreadable
     try:
-        above = os.lstat(folder)
+        folder_status = os.lstat(folder)
     except FileNotFoundError:
         return []
-    if stat.S_ISLNK(above.st_mode):
+    if stat.S_ISLNK(folder_status.st_mode):
         home = os.path.dirname(folder)
         raise ToolError(
             f"no run is recorded while {folder} is a link: "
-            f"replace it by a folder, or make {home} itself the link"
+            f"replace it with a folder, or make {home} itself the link"
         )
-    if not stat.S_ISDIR(above.st_mode):
+    if not stat.S_ISDIR(folder_status.st_mode):
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), folder)
-    found = []
+    regular = []
     with os.scandir(folder) as entries:
         for entry in entries:
             if _NAME.fullmatch(entry.name):
                 try:
                     status = entry.stat(follow_symlinks=False)
-                    _check(status, above.st_uid)
-                    found.append(Segment.of(entry.name, status))
-                except FileNotFoundError:  # pruned at this moment
+                    _check(status, folder_status.st_uid)
+                    regular.append(Segment.of(entry.name, status))
+                except FileNotFoundError:  # just pruned
                     continue
                 except OSError as problem:
-                    refused(unreadable, entry.path, problem)
-    return sorted(found)
+                    note_unreadable(unreadable, entry.path, problem)
+    return sorted(regular)
 
 
 def _check(status: os.stat_result, owner: int) -> None:
     if not stat.S_ISREG(status.st_mode):
         raise OSError("not a regular file")
     if status.st_uid != owner:
-        raise OSError("not of the same user as its folder")
+        raise OSError("owned by another user than its folder")
 
 
 def listed_in(home: str, shared: bool, unreadable: dict[str, str]) -> list[Segment]:
-    """Return the segments of a home, those of all users if several share it."""
+    """Return the segments of a home; those of all users if it is shared."""
     if shared:
         return listed_in_shared(home, unreadable)
     return listed(journal_folder(home), unreadable)
 
 
-def refused(unreadable: dict[str, str], path: str, problem: OSError) -> None:
-    """Note that a segment cannot be read."""
+def listed_in_shared(home: str, unreadable: dict[str, str] | None = None) -> list[Segment]:
+    """Return all users' segments in a shared home: `1000/journal/2026-11-25T03.jsonl`."""
+    of_all: list[Segment] = []
+    for user, _ in ownership.journals(home):
+        with contextlib.suppress(PermissionError):  # not readable for this user
+            folder = os.path.join(user, "journal")
+            inside = listed(os.path.join(home, folder), unreadable)
+            of_all += [each._replace(name=os.path.join(folder, each.name)) for each in inside]
+    return of_all
+
+
+def note_unreadable(unreadable: dict[str, str], path: str, problem: OSError) -> None:
+    """Note why a segment cannot be read."""
     unreadable[path] = problem.strerror or str(problem)
 
 
-def listed_in_shared(home: str, unreadable: dict[str, str] | None = None) -> list[Segment]:
-    """Return all users' segments in a shared home: `1000/journal/2026-11-25T03.jsonl`."""
-    found = []
-    for name, _ in ownership.journals(home):
-        with contextlib.suppress(PermissionError):  # not for us to read
-            folder = os.path.join(name, "journal")
-            inside = listed(os.path.join(home, folder), unreadable)
-            found += [one._replace(name=os.path.join(folder, one.name)) for one in inside]
-    return found
-
-
 def owner_of(name: str) -> int:
-    """Return whose a segment of a shared home is; 0 for the segments of a home of one user."""
+    """Return the owner of a segment in a shared home; 0 in a home of one user."""
     user = name.partition("/")[0]
     return int(user) if user.isdigit() else 0
 
 
 def hour_end(name: str) -> float:
-    """Return the POSIX time at which the hour of a segment ends; infinity where it is none."""
+    """Return the POSIX time at which a segment's hour ends; infinity if the name has none."""
     try:
         return datetime.strptime(name[:13] + "+0000", "%Y-%m-%dT%H%z").timestamp() + 3600
     except ValueError:

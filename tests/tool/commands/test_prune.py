@@ -33,11 +33,11 @@ from autotask.around import sweeping
 from autotask.marks import leave_mark
 from autotask.run import SKIPPED, SUCCESS, Outcome, failure
 from autotask.settings import Settings
-from autotask.tool.journal import index, retention
+from autotask.tool.journal import daily_prune, index, retention
 from autotask.tool.journal.index import Index
 
 FAILED = failure("exit", exit_code=1)
-CUT = "autotask: a prune was cut off: its unfinished copy of a segment is deleted\n"
+CUT = "autotask: a prune was interrupted: deleted its unfinished copy of a segment\n"
 WHY = "unfinished runs, and those written in the last two hours, stay"
 
 
@@ -82,7 +82,7 @@ def test_runs_that_ended_before_are_dropped(
     assert prune("--keep", keep) == 0
 
 
-def test_what_still_runs_or_ended_lately_stays_whole(book: Book, home: Path) -> None:
+def test_a_run_that_is_running_or_ended_lately_stays_whole(book: Book, home: Path) -> None:
     book.run("runs", ago=50 * DAY, outcome=None)
     book.run("ended", ago=50 * DAY, duration=49 * DAY)
     book.run("gone", ago=50 * DAY)
@@ -152,7 +152,7 @@ def test_over_the_bound_the_oldest_successes_go_first_and_failures_last(
     assert rebuilt(home) == records()
 
 
-def test_a_bound_that_cannot_be_kept_is_said(book: Book) -> None:
+def test_a_bound_that_cannot_be_kept_is_a_notice(book: Book) -> None:
     book.run("runs", ago=3 * DAY, outcome=None)
     book.run("late")
     ended = autotask("prune", "--max-size", "10")
@@ -161,7 +161,7 @@ def test_a_bound_that_cannot_be_kept_is_said(book: Book) -> None:
     assert names() == ["runs", "late"]
 
 
-def test_runs_that_are_left_though_they_ended_before_are_said(book: Book) -> None:
+def test_old_runs_that_cannot_be_dropped_yet_are_a_notice(book: Book) -> None:
     book.run("runs", ago=3 * DAY, outcome=None)
     book.run("gone", ago=3 * DAY)
     for _ in range(2):
@@ -178,29 +178,31 @@ def test_once_a_day_any_command_keeps_the_default_bound(
     for days in range(20, 0, -1):
         book.run(f"s{days}", ago=days * DAY)
     monkeypatch.setattr(retention, "DEFAULT_BOUND", size_of(home) // 2)
-    assert retention.due(str(home)) == f"the journal is larger than {size_of(home) / 2048:.1f} KiB"
-    assert retention.keep_within_default(str(home)) == 10
+    assert (
+        daily_prune.due(str(home)) == f"the journal is larger than {size_of(home) / 2048:.1f} KiB"
+    )
+    assert daily_prune.keep_within_default(str(home)) == 10
     book.run("s30", ago=30 * DAY)
-    assert retention.due(str(home)) is None
+    assert daily_prune.due(str(home)) is None
     os.utime(home / "pruned", (1, 1))
-    assert retention.due(str(home)) is not None
-    assert retention.keep_within_default(str(home)) == 1
+    assert daily_prune.due(str(home)) is not None
+    assert daily_prune.keep_within_default(str(home)) == 1
 
 
-def test_the_days_prune_is_noted_only_by_the_one_that_is_at_work(
+def test_the_daily_prune_is_noted_only_by_the_command_that_does_it(
     book: Book, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for days in range(20, 0, -1):
         book.run(f"s{days}", ago=days * DAY)
     monkeypatch.setattr(retention, "DEFAULT_BOUND", size_of(home) // 2)
-    why = retention.due(str(home))
+    why = daily_prune.due(str(home))
     assert why
-    assert retention.due(str(home)) == why  # another command, before the first one's prune began
-    with retention._alone(str(home)):
-        assert retention.keep_within_default(str(home)) == 0
-    assert retention.due(str(home)) == why
-    assert retention.keep_within_default(str(home)) == 10
-    assert retention.due(str(home)) is None
+    assert daily_prune.due(str(home)) == why  # another command, before the first one's prune began
+    with retention.alone(str(home)):
+        assert daily_prune.keep_within_default(str(home)) == 0
+    assert daily_prune.due(str(home)) == why
+    assert daily_prune.keep_within_default(str(home)) == 10
+    assert daily_prune.due(str(home)) is None
 
 
 def test_a_command_looks_after_the_bound(book: Book, home: Path) -> None:
@@ -212,7 +214,7 @@ def test_a_command_looks_after_the_bound(book: Book, home: Path) -> None:
 @pytest.mark.parametrize(
     ("place", "oldest"), [("?/?/?", 30), ("far/1/7", 30), ("here", 30), ("here", 2)]
 )
-def test_marks_keep_no_segment_and_the_runs_that_they_tell_of_are_found(
+def test_marks_keep_no_segment_and_their_runs_are_still_found(
     place: str, oldest: int, book: Book, home: Path
 ) -> None:
     """Of a process that cannot be seen a mark stays for days, and of a living one."""
@@ -251,7 +253,7 @@ def held(book: Book) -> Iterator[int]:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="asks the kernel")
-def test_a_segment_that_somebody_may_still_write_to_is_left_alone(book: Book, held: int) -> None:
+def test_a_segment_that_a_process_may_still_write_to_is_left_alone(book: Book, held: int) -> None:
     book.run("older", ago=5 * DAY)
     book.run("newer", ago=2 * DAY)
     across = book.run("across", ago=3 * DAY, outcome=None)
@@ -263,7 +265,7 @@ def test_a_segment_that_somebody_may_still_write_to_is_left_alone(book: Book, he
     assert names() == ["held", "across"]
 
 
-def test_readers_do_not_stand_in_the_way(book: Book) -> None:
+def test_readers_do_not_keep_a_segment(book: Book) -> None:
     book.run(ago=3 * DAY)
     with book.segment(3 * DAY).open():
         assert prune("--keep", "1d") == 1
@@ -276,7 +278,7 @@ def test_a_segment_that_grows_meanwhile_ends_the_work_and_nothing_is_lost(
         book.run(f"s{days}", ago=days * DAY)
     original = retention._copied
 
-    def grows(index: Index, path: str) -> tuple[str, retention._Left]:
+    def grows(index: Index, path: str) -> tuple[str, retention._Rewritten]:
         if path == str(book.segment(4 * DAY)):
             book.run("late", ago=4 * DAY)
         return original(index, path)
@@ -307,11 +309,11 @@ def test_a_prune_that_is_killed_leaves_whole_runs(book: Book, home: Path) -> Non
     assert list((home / "journal").iterdir()) == []
 
 
-def test_two_prunes_at_once_do_not_meet(book: Book, home: Path) -> None:
+def test_two_prunes_do_not_run_at_once(book: Book, home: Path) -> None:
     book.run(ago=3 * DAY)
-    with retention._alone(str(home)):
+    with retention.alone(str(home)):
         ended = autotask("prune", "--keep", "1d")
-        assert (ended.status, ended.stderr) == (1, "autotask: another prune is at work\n")
+        assert (ended.status, ended.stderr) == (1, "autotask: another prune is running\n")
         assert names() == ["nightly"]
     assert prune("--keep", "1d") == 1
 
@@ -370,8 +372,22 @@ def test_a_line_that_the_index_does_not_know_stays(book: Book, home: Path) -> No
     assert path.read_text() == f'{UNKNOWN}\n{{"event":"counted"}}\n'
 
 
+def test_a_line_of_no_run_stays_whatever_it_is(book: Book) -> None:
+    book.run("gone", ago=3 * DAY)
+    path = book.segment(3 * DAY)
+    lines = [
+        f'{{"event":"{event}"{run},"of":"started"}}'
+        for event in ("counted", "raised", "unsent", "sent", "started", "finished")
+        for run in ("", ',"run":null', ',"run":7')
+    ]
+    for line in lines:
+        book.line(line, 3 * DAY)
+    assert prune("--keep", "1d") == 1
+    assert path.read_text().splitlines() == lines
+
+
 @pytest.mark.parametrize("moment", ["before it is copied", "after it was copied"])
-def test_a_segment_that_is_another_one_in_the_middle_of_the_work_keeps_its_lines(
+def test_a_segment_that_is_replaced_during_a_prune_keeps_its_lines(
     moment: str, book: Book, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for _ in range(3):
@@ -385,7 +401,7 @@ def test_a_segment_that_is_another_one_in_the_middle_of_the_work_keeps_its_lines
     path.write_text(old)
     original = retention._copied
 
-    def copied_over(index: Index, path: str) -> tuple[str, retention._Left]:
+    def copied_over(index: Index, path: str) -> tuple[str, retention._Rewritten]:
         if moment == "before it is copied":
             Path(path).write_text(new)
         copied = original(index, path)

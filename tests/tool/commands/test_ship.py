@@ -32,7 +32,7 @@ from test_wire import Line, UnixAgent, read, skip_without_a_name
 from tool.journals import COMMAND, DAY, HOUR, Book, answer, autotask, obey_modes
 
 from autotask import journal
-from autotask.around import journal_lines, redeliver, undelivered
+from autotask.around import journal_lines, missed_lines, redeliver, undelivered
 from autotask.run import SKIPPED, SUCCESS, Outcome, Run, failure
 from autotask.settings import Settings
 
@@ -188,7 +188,7 @@ def test_a_check_that_is_too_old_for_a_time_of_its_own_goes_without(
     assert check.fields.get("d") == (moment(run) if has_time else None)
 
 
-def test_checks_of_old_runs_go_though_events_are_turned_off(
+def test_checks_of_old_runs_are_sent_even_if_events_are_off(
     book: Book, datagrams: Datagrams
 ) -> None:
     for number, outcome in enumerate([FAILURE, SUCCESS, FAILURE]):
@@ -200,7 +200,7 @@ def test_checks_of_old_runs_go_though_events_are_turned_off(
 
 
 @pytest.mark.parametrize("status", ["retried", "frobnicated", "Early|er, {1}"])
-def test_a_status_that_is_not_known_is_counted_as_it_stands(
+def test_an_unknown_status_is_counted_as_it_is(
     status: str, book: Book, datagrams: Datagrams
 ) -> None:
     run = book.run(outcome=None, ago=60)
@@ -215,15 +215,13 @@ def test_a_status_that_is_not_known_is_counted_as_it_stands(
     assert answer("ship") == NOTHING
 
 
-def test_a_status_that_is_not_known_is_told_late_as_it_stands(
-    book: Book, datagrams: Datagrams
-) -> None:
+def test_an_unknown_status_is_in_a_late_event_as_it_is(book: Book, datagrams: Datagrams) -> None:
     book.run(outcome=Outcome("frobnicated|x"), ago=5 * HOUR, unsent=True)
     (event,) = shipped(datagrams)
     assert event.value.startswith("1 frobnicated_x; ")
 
 
-def test_a_status_that_is_not_known_has_no_check_that_another_would_wait_for(
+def test_an_unknown_status_has_no_service_check_and_hides_no_other(
     book: Book, datagrams: Datagrams
 ) -> None:
     book.run(outcome=SUCCESS, ago=60, unsent=True)
@@ -231,7 +229,7 @@ def test_a_status_that_is_not_known_has_no_check_that_another_would_wait_for(
     assert kinds(shipped(datagrams)) == ["count", "count", "distribution", "check"]
 
 
-def test_what_datadog_takes_in_no_form_is_owed_no_more(book: Book, datagrams: Datagrams) -> None:
+def test_what_datadog_takes_in_no_form_is_given_up(book: Book, datagrams: Datagrams) -> None:
     book.run(outcome=FAILURE, ago=19 * HOUR, unsent=True)
     book.run(outcome=None, ago=2 * HOUR, unsent=True)  # a start: there is no event of one
     assert answer("ship") == NOTHING
@@ -257,7 +255,7 @@ def test_old_successes_are_one_event_for_a_task_and_failures_one_each(
     assert "task:nightly" in summary.tags
 
 
-def test_without_events_nothing_is_told_by_them(book: Book, datagrams: Datagrams) -> None:
+def test_without_events_none_is_sent(book: Book, datagrams: Datagrams) -> None:
     book.run(outcome=NESTED, ago=2 * HOUR, unsent=True)
     said = answer("ship", env={"AUTOTASK_EVENTS": "0"})
     assert said == "delivered 0 starts and ends; 1 can no longer be delivered\n"
@@ -306,7 +304,7 @@ def test_the_start_of_a_run_is_found_however_long_ago_it_was(
     assert kinds(shipped(datagrams)) == ["count", "distribution", "check"]
 
 
-def test_a_line_that_was_refused_after_it_was_written_is_owed(
+def test_a_line_that_was_refused_after_it_was_written_is_delivered(
     book: Book, datagrams: Datagrams
 ) -> None:
     run = book.run()
@@ -372,9 +370,7 @@ def test_what_a_full_disk_keeps_from_being_sent_comes_once_when_there_is_room(
     assert len(datagrams.lines("autotask.task.started:1|", wait=5)) == 1
 
 
-def test_what_is_owed_of_a_run_that_nobody_knows_is_given_up(
-    book: Book, datagrams: Datagrams
-) -> None:
+def test_a_missed_line_of_an_unknown_run_is_given_up(book: Book, datagrams: Datagrams) -> None:
     line = journal.delivery_line("unsent", "0" * 16, "0" * 16, "finished")
     book.line(line.replace(journal.moment(time.time())[:16], journal.moment(time.time() - 60)[:16]))
     said = answer("ship")
@@ -403,8 +399,8 @@ def test_no_two_counts_have_the_same_tags_and_the_same_second(
 ENDED = [(9.2, 9.9), (9.95, 10.0), (10.4, 10.9), (10.6, 11.2), (11.3, 11.9), (11.8, 13.0)]
 ENDED += [(19.1, 20.0), (19.9, 20.3), (19.7, 21.4), (20.9, 21.9), (22.0, 29.9), (30.0, 30.1)]
 DELIVER = {
-    **{f"ship, {some} at a time": (redeliver, "_SLICE", some) for some in (1, 2, 3, 5, 20_000)},
-    **{f"few, {some} at a time": (redeliver, "_FEW", some) for some in (1, 2, 3, 5, 100)},
+    **{f"ship, {some} at a time": (missed_lines, "SLICE", some) for some in (1, 2, 3, 5, 20_000)},
+    **{f"few, {some} at a time": (missed_lines, "_FEW", some) for some in (1, 2, 3, 5, 100)},
     **{
         f"few of {size} bytes": (undelivered, "_CHEAP", size) for size in (500, 1_000, 2_000, 3_000)
     },
@@ -458,7 +454,9 @@ def _deliver(case: str, book: Book, settings: Settings, ours: journal.Journal) -
         redeliver.ship_few(owing, settings, ours)
 
 
-def test_runs_whose_tags_are_one_to_datadog_are_one_count(book: Book, datagrams: Datagrams) -> None:
+def test_runs_with_tags_that_datadog_does_not_tell_apart_are_one_count(
+    book: Book, datagrams: Datagrams
+) -> None:
     second = int(time.time()) - 605
     for env in ("Prod", "prod", "pr od"):
         run = book.run(outcome=None, ago=time.time() - second - 0.5)
@@ -469,7 +467,7 @@ def test_runs_whose_tags_are_one_to_datadog_are_one_count(book: Book, datagrams:
     assert [value for value, *_ in found] == ["1", "2"]
 
 
-def test_what_is_more_than_a_datagram_of_one_second_is_left_to_who_waits(
+def test_a_launcher_leaves_more_than_a_datagram_of_one_second_to_ship(
     book: Book, unix_agent: UnixAgent
 ) -> None:
     at = time.time() - 605
@@ -574,7 +572,7 @@ def test_as_a_service_it_goes_on_if_what_it_says_cannot_be_written(
             assert service.wait(PATIENCE) == 0
 
 
-def test_what_has_lost_its_line_end_is_owed_as_well_as_what_is_glued_to_it(
+def test_a_line_without_its_end_and_one_glued_to_it_are_both_delivered(
     book: Book, datagrams: Datagrams
 ) -> None:
     book.run("one", outcome=FAILURE, ago=600, unsent=True)
@@ -586,7 +584,7 @@ def test_what_has_lost_its_line_end_is_owed_as_well_as_what_is_glued_to_it(
     assert answer("ship") == NOTHING
 
 
-def test_torn_lines_are_passed_over(book: Book, datagrams: Datagrams) -> None:
+def test_torn_lines_are_skipped(book: Book, datagrams: Datagrams) -> None:
     book.line('{"event":"started","run":"0000', end="\n")
     book.line('{"event":"unsent","run":7,"of":[]}')
     book.line('{"event":"unsent","run":"00000000000000aa","at":"soon","of":"finished"}')
@@ -594,7 +592,7 @@ def test_torn_lines_are_passed_over(book: Book, datagrams: Datagrams) -> None:
     assert kinds(shipped(datagrams)) == ["count", "count", "distribution", "check"]
 
 
-def test_what_is_glued_to_a_torn_line_is_found(book: Book, datagrams: Datagrams) -> None:
+def test_a_line_glued_to_a_torn_one_is_delivered(book: Book, datagrams: Datagrams) -> None:
     book.line('{"event":"started","run":"00000000000000aa","ro', end="")
     book.run("whole", unsent=True)
     found = shipped(datagrams)
@@ -602,7 +600,7 @@ def test_what_is_glued_to_a_torn_line_is_found(book: Book, datagrams: Datagrams)
     assert all("task:whole" in line.tags for line in found)
 
 
-def test_it_says_who_does_not_listen_and_keeps_all(book: Book) -> None:
+def test_it_says_where_nothing_is_listening_and_keeps_all(book: Book) -> None:
     book.run(unsent=True)
     before = lines(book.home)
     said = autotask("ship")
@@ -643,7 +641,7 @@ def unix_agent(tmp_path: Path) -> Iterator[UnixAgent]:
     agent.close()
 
 
-def test_a_full_buffer_ends_it_and_the_rest_stays_owed(book: Book, unix_agent: UnixAgent) -> None:
+def test_a_full_buffer_ends_it_and_the_rest_is_kept(book: Book, unix_agent: UnixAgent) -> None:
     runs = [book.run(f"task{number}", outcome=None, unsent=True) for number in range(1500)]
     settings = Settings({"DD_DOGSTATSD_URL": unix_agent.url})
     received: list[str] = []
@@ -687,7 +685,7 @@ def test_many_at_once_deliver_each_line_once(book: Book, datagrams: Datagrams) -
     assert sorted(tasks) == sorted(f"task:task{number}" for number in range(300))
 
 
-def test_as_a_service_it_waits_for_the_agent_and_for_what_is_owed(
+def test_as_a_service_it_waits_for_the_agent_and_for_missed_lines(
     book: Book, tmp_path: Path
 ) -> None:
     path = tmp_path / "dsd.socket"
@@ -752,7 +750,7 @@ def test_as_a_service_it_closes_what_died_just_before_it_was_stopped(
     assert "task:nap.py,framework:process,status:failure,reason:lost," in count
 
 
-def test_as_a_service_it_closes_lost_runs_where_datagrams_are_turned_off(
+def test_as_a_service_it_closes_lost_runs_even_if_datagrams_are_off(
     book: Book, tmp_path: Path
 ) -> None:
     script = write(tmp_path / "killed.py", "import os; os.kill(os.getpid(), 9)")
@@ -816,7 +814,7 @@ def test_a_service_that_is_stopped_while_it_delivers_loses_nothing(
 
 
 @pytest.mark.parametrize("order", ["ahead", "set right in the middle"])
-def test_what_a_clock_that_was_ahead_has_dated_is_delivered_as_of_now(
+def test_lines_dated_by_a_clock_that_was_ahead_are_delivered_as_of_now(
     order: str, book: Book, datagrams: Datagrams
 ) -> None:
     before = time.time()
@@ -830,7 +828,7 @@ def test_what_a_clock_that_was_ahead_has_dated_is_delivered_as_of_now(
     assert answer("ship") == NOTHING
 
 
-def test_a_launcher_reads_nothing_long_that_a_clock_that_was_ahead_has_dated(book: Book) -> None:
+def test_a_launcher_reads_no_long_segment_of_the_future(book: Book) -> None:
     book.run(unsent=True)
     book.run(ago=-30 * DAY)
     folder = str(book.home / "journal")
@@ -840,7 +838,7 @@ def test_a_launcher_reads_nothing_long_that_a_clock_that_was_ahead_has_dated(boo
     assert undelivered.few(folder) is None
 
 
-def test_what_a_clock_that_was_ahead_has_dated_has_not_the_last_word(
+def test_a_failure_dated_by_a_clock_that_was_ahead_is_not_the_last_status(
     book: Book, datagrams: Datagrams
 ) -> None:
     book.run(outcome=FAILURE, ago=-5 * HOUR, unsent=True)
@@ -857,7 +855,7 @@ sys.exit(cli.main(["ship", "--follow"]))
 """
 
 
-def test_a_service_delivers_though_its_clock_was_ahead_when_it_began(
+def test_a_service_delivers_even_if_its_clock_was_ahead_when_it_began(
     book: Book, datagrams: Datagrams, tmp_path: Path
 ) -> None:
     book.run(ago=600, unsent=True)

@@ -70,7 +70,7 @@ def test_a_run_that_was_running_ends_in_a_later_reading(book: Book) -> None:
     assert [(record["status"], record["exit_code"]) for record in records()] == [("failure", 3)]
 
 
-def test_an_end_may_stand_before_its_start(book: Book) -> None:
+def test_an_end_may_come_before_its_start(book: Book) -> None:
     run = book.run(ago=100, outcome=None)
     path = book.segment(100)
     started = path.read_text()
@@ -118,7 +118,7 @@ def test_the_index_can_be_deleted_at_any_time(book: Book, home: Path, when: str)
         assert answer("runs", "--format", "jsonl") == before
 
 
-def test_the_index_can_be_deleted_while_it_is_read_and_built(book: Book, home: Path) -> None:
+def test_the_index_can_be_deleted_while_it_is_read_and_rebuilt(book: Book, home: Path) -> None:
     for number in range(2000):
         book.run(f"task{number}", ago=DAY)
     with ThreadPoolExecutor(6) as pool:
@@ -129,7 +129,7 @@ def test_the_index_can_be_deleted_while_it_is_read_and_built(book: Book, home: P
     assert {len(one.result()) for one in asked} == {2000}
 
 
-def test_an_index_of_an_older_version_is_built_anew(book: Book, home: Path) -> None:
+def test_an_index_of_an_older_version_is_rebuilt(book: Book, home: Path) -> None:
     book.run()
     with contextlib.closing(sqlite3.connect(index_of(home))) as connection:
         connection.executescript("CREATE TABLE run (old TEXT); CREATE INDEX other ON run (old);")
@@ -146,7 +146,7 @@ def test_an_index_of_a_newer_version_is_left_alone(book: Book, home: Path, words
     assert (ended.status, ended.stdout) == (1, "")
     assert ended.stderr == (
         f"autotask: {index_of(home)} was written by a newer autotask: upgrade this one, or "
-        "delete the file (it is built again from the journal)\n"
+        "delete the file (it is rebuilt from the journal)\n"
     )
     assert ask(home, "SELECT count(*) FROM run") == [(1,)]
 
@@ -158,7 +158,7 @@ def overwrite(path: Path, place: float, data: bytes) -> None:
 
 
 def damaged(home: Path) -> str:
-    return f"autotask: {index_of(home)} is damaged: building it anew from the journal\n"
+    return f"autotask: {index_of(home)} is damaged: rebuilding it from the journal\n"
 
 
 DAMAGES: dict[str, Callable[[Path], object]] = {
@@ -181,7 +181,7 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_a_damaged_index_is_built_anew(book: Book, home: Path, damage: str) -> None:
+def test_a_damaged_index_is_rebuilt(book: Book, home: Path, damage: str) -> None:
     for number in range(100):
         book.run(f"task{number}", ago=200 - number)
     before = answer("runs", "--format", "jsonl")
@@ -198,7 +198,7 @@ QUESTIONS = ["runs --format jsonl", "runs --format csv", "runs", "tasks", "prune
 
 
 @pytest.mark.parametrize("words", QUESTIONS)
-def test_damage_found_on_the_way_is_said_in_a_line_and_the_answer_is_whole(
+def test_damage_found_during_a_query_is_one_notice_and_the_answer_is_complete(
     words: str, book: Book, home: Path
 ) -> None:
     for number in range(600):
@@ -221,8 +221,8 @@ def test_a_folder_beside_the_index_stops_nothing(book: Book, home: Path) -> None
     ended = autotask("runs", "--format", "csv")
     assert (ended.status, ended.stdout.count("nightly")) == (0, 1)
     assert ended.stderr == (
-        f"autotask: {index_of(home)}, or a file beside it, is not a regular file of yours: "
-        "it is not used\n"
+        f"autotask: not using {index_of(home)}: it, or a file beside it, is not a regular file of "
+        "this user\n"
     )
 
 
@@ -245,7 +245,7 @@ ODD_LINES = [
 
 
 @pytest.mark.parametrize("line", ODD_LINES)
-def test_a_line_that_says_nothing_known_harms_no_other(book: Book, line: str) -> None:
+def test_a_line_with_nothing_known_harms_no_other(book: Book, line: str) -> None:
     book.run("before", ago=10)
     book.line(line)
     book.run("after", ago=5)
@@ -271,7 +271,7 @@ def test_values_of_other_kinds_and_unknown_fields_harm_nothing(book: Book) -> No
 
 
 @pytest.mark.parametrize("status", ["retried", "frobnicated"])
-def test_a_status_and_fields_that_are_not_known_are_shown_as_they_stand(
+def test_an_unknown_status_and_unknown_fields_are_shown_as_they_are(
     status: str, book: Book
 ) -> None:
     pid, identity = dead_process()
@@ -304,7 +304,7 @@ def test_a_run_under_another_one_may_have_any_status(book: Book) -> None:
 
 
 @pytest.mark.parametrize("status", ["", "running", 3, None])
-def test_an_end_without_a_status_is_none(status: object, book: Book) -> None:
+def test_an_end_without_a_status_does_not_count(status: object, book: Book) -> None:
     run = book.run("mail", outcome=None, ago=60)
     at = "2026-11-25T10:00:00.000000Z"
     end = {"event": "finished", "run": run.id, "root": run.root, "at": at, "status": status}
@@ -312,7 +312,7 @@ def test_an_end_without_a_status_is_none(status: object, book: Book) -> None:
     assert [record["status"] for record in records()] == ["running"]
 
 
-def test_what_is_glued_to_a_torn_line_counts(book: Book) -> None:
+def test_a_line_glued_to_a_torn_one_counts(book: Book) -> None:
     book.line('{"event":"started","run":"00000000000000aa","root":"0000', end="")
     book.run("after", ago=5)
     assert names() == ["after"]
@@ -339,9 +339,7 @@ def test_a_line_that_is_being_written_behind_another_one_is_read_to_its_end(book
 
 
 @pytest.mark.parametrize("kind", ["a pipe", "a folder", "a link", "a link to itself"])
-def test_what_is_named_like_a_segment_and_is_none_is_passed_over(
-    book: Book, home: Path, kind: str
-) -> None:
+def test_what_only_has_the_name_of_a_segment_is_skipped(book: Book, home: Path, kind: str) -> None:
     run = book.run(ago=3 * DAY)
     odd = home / "journal" / "2020-01-01T00.jsonl"
     if kind == "a pipe":
@@ -400,7 +398,7 @@ def test_the_index_follows_a_journal_that_others_change(
 
 
 def both(home: Path) -> tuple[list[tuple[object, ...]], list[tuple[object, ...]]]:
-    """Return the runs of the index as it has grown, and of one that is built anew."""
+    """Return the runs of the index as it has grown, and of a rebuilt one."""
     statement = f"SELECT {COLUMNS} FROM run WHERE started_at IS NOT NULL ORDER BY run"
     grown, built = index.open_index(str(home)), index.open_temporary(str(home))
     with contextlib.closing(grown), contextlib.closing(built):
@@ -431,7 +429,7 @@ REPLACED: dict[str, Callable[[list[str]], list[str]]] = {
 
 
 @pytest.mark.parametrize("change", REPLACED)
-def test_a_segment_that_was_written_over_is_read_anew(change: str, book: Book, home: Path) -> None:
+def test_an_overwritten_segment_is_read_again(change: str, book: Book, home: Path) -> None:
     for number in range(6):
         book.run("old", ago=5 * HOUR - number / 9)
     book.run("other", ago=HOUR)
@@ -479,7 +477,7 @@ def refreshed(home: Path, meanwhile: list[Callable[[], object]]) -> list[tuple[o
         return segments.listed(folder, unreadable)
 
     path, folder = str(index_of(home)), str(home / "journal")
-    source = index.Source(folder, listed, list)
+    source = segments.Source(folder, listed, list)
     with contextlib.closing(index.Index(waiting.connect(path), path, source)) as asked:
         asked.refresh()
         return [*asked.rows("SELECT task, status FROM run ORDER BY task")]
@@ -488,10 +486,10 @@ def refreshed(home: Path, meanwhile: list[Callable[[], object]]) -> list[tuple[o
 def test_another_command_may_forget_a_segment_between_two_looks(book: Book, home: Path) -> None:
     book.run()
     with contextlib.closing(index.open_index(str(home))) as other:
-        assert refreshed(home, [lambda: other.forget([1])]) == [("nightly", "success")]
+        assert refreshed(home, [lambda: other.reader.forget([1])]) == [("nightly", "success")]
 
 
-def test_no_run_is_lost_for_one_whose_place_in_the_index_it_has_got(book: Book, home: Path) -> None:
+def test_no_run_is_lost_because_it_got_the_rowid_of_a_dead_one(book: Book, home: Path) -> None:
     book.line("")
     index.open_index(str(home)).close()
     pid, identity = dead_process()
@@ -533,7 +531,7 @@ NOT_READ = {
 
 
 @pytest.mark.parametrize("kind", NOT_READ)
-def test_a_segment_that_cannot_be_read_is_said_in_a_line_and_stops_nothing(
+def test_an_unreadable_segment_is_one_notice_and_stops_nothing(
     kind: str, book: Book, home: Path
 ) -> None:
     kept = book.run("kept", ago=3 * DAY, outcome=failure("exit", exit_code=1))
@@ -583,8 +581,8 @@ def test_a_segment_that_takes_long_to_refuse_is_tried_once(book: Book) -> None:
         book.run(f"task{days}", ago=days * DAY)
     book.segment(2 * DAY).chmod(0)
     code = (
-        "from autotask.tool import cli; from autotask.tool.journal import index;"
-        "index._TURN = -1.0; cli.main(['runs'])"
+        "from autotask.tool import cli; from autotask.tool.journal import segment_reader;"
+        "segment_reader._TURN = -1.0; cli.main(['runs'])"
     )
     command = [sys.executable, "-c", code]
     asked = subprocess.run(
@@ -595,7 +593,7 @@ def test_a_segment_that_takes_long_to_refuse_is_tried_once(book: Book) -> None:
 
 
 @pytest.mark.parametrize("before", ["no index", "an index"])
-def test_a_read_only_home_is_read_all_the_same(book: Book, home: Path, before: str) -> None:
+def test_a_read_only_home_can_be_read(book: Book, home: Path, before: str) -> None:
     book.run("first", ago=100)
     if before == "an index":
         assert names() == ["first"]
@@ -618,7 +616,7 @@ def test_a_read_only_home_is_read_all_the_same(book: Book, home: Path, before: s
     assert sorted(home.iterdir()) == known
 
 
-def test_nobody_else_can_read_the_index(book: Book, home: Path) -> None:
+def test_no_other_user_can_read_the_index(book: Book, home: Path) -> None:
     book.run()
     home.chmod(0o755)
     names()
@@ -645,7 +643,7 @@ for number in range(300):
 """
 
 
-def test_what_is_appended_while_it_is_read_is_not_missed(book: Book, home: Path) -> None:
+def test_lines_appended_during_a_reading_are_not_missed(book: Book, home: Path) -> None:
     paths = [path for path in sys.path if path]
     with subprocess.Popen([sys.executable, "-c", WRITER, str(home), *paths]) as writer:
         wait_until(lambda: bool(list(home.glob("journal/*.jsonl"))))

@@ -1,4 +1,4 @@
-"""Commands beside each other: who waits says so, and no long work shuts the others out."""
+"""Commands beside each other: one that waits says so, and no long work locks the others out."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ index.execute("BEGIN IMMEDIATE")
 print("locked", flush=True)
 time.sleep(999)
 """
-STALE = "autotask: not waiting any longer: the newest runs and ends are left out\n"
+STALE = "autotask: the index stays locked: the newest runs and ends are missing\n"
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ def started(*words: str, before: tuple[str, ...] = ()) -> subprocess.Popen[str]:
     )
 
 
-def test_who_waits_for_another_command_says_so_and_hears_ctrl_c(holder: int) -> None:
+def test_a_command_that_waits_says_so_and_ends_on_ctrl_c(holder: int) -> None:
     said = f"waiting for `autotask prune` (process {holder}), which is writing the index\n"
     readers = [started(*words.split()) for words in ("runs", "runs --format jsonl", "tasks")]
     prunes = [started("prune", "--keep", "1d") for _ in range(2)]
@@ -61,7 +61,7 @@ def test_who_waits_for_another_command_says_so_and_hears_ctrl_c(holder: int) -> 
         for child in (*readers, *prunes):
             stack.enter_context(child)
         told = {child.stderr.readline() for child in prunes if child.stderr}
-        assert told == {f"autotask: {said}", "autotask: another prune is at work\n"}
+        assert told == {f"autotask: {said}", "autotask: another prune is running\n"}
         for child in prunes:
             child.send_signal(signal.SIGINT)  # one of them has ended
         assert {child.communicate() for child in prunes} == {("", "")}
@@ -73,7 +73,7 @@ def test_who_waits_for_another_command_says_so_and_hears_ctrl_c(holder: int) -> 
             assert "new" not in out
 
 
-def test_as_process_1_of_a_container_it_hears_ctrl_c_too(
+def test_as_process_1_of_a_container_it_ends_on_ctrl_c_too(
     holder: int, as_process_1: list[str]
 ) -> None:
     with started("prune", before=tuple(as_process_1)) as outer:
@@ -87,7 +87,7 @@ def test_as_process_1_of_a_container_it_hears_ctrl_c_too(
         assert (*outer.communicate(), outer.returncode) == ("", "", 130)
 
 
-def test_who_has_nothing_new_to_read_waits_for_nobody(holder: int, book: Book) -> None:
+def test_a_command_with_nothing_new_to_read_does_not_wait(holder: int, book: Book) -> None:
     book.segment().unlink()
     ended = autotask("runs")
     assert (ended.status, ended.stderr) == (0, "")
@@ -97,8 +97,8 @@ def test_who_has_nothing_new_to_read_waits_for_nobody(holder: int, book: Book) -
 BUILDER = """
 import sys, time
 from autotask.tool import cli
-from autotask.tool.journal import index, waiting
-index._TURN, waiting.PAUSE = 0.0, 0.1  # it commits each line, and is slow
+from autotask.tool.journal import segment_reader, waiting
+segment_reader._TURN, waiting.PAUSE = 0.0, 0.1  # it commits each line, and is slow
 sys.exit(cli.main(["runs"]))
 """
 
@@ -116,7 +116,7 @@ def lines_read(home: Path) -> int:
     return 0
 
 
-def test_a_long_reading_goes_on_where_it_was_cut_off_and_others_come_between(
+def test_a_long_reading_resumes_after_an_interruption_and_lets_others_in(
     book: Book, home: Path
 ) -> None:
     for number in range(100):
@@ -133,7 +133,9 @@ def test_a_long_reading_goes_on_where_it_was_cut_off_and_others_come_between(
         assert builder.wait(PATIENCE) == 0
 
 
-def test_a_prune_shuts_nobody_out(book: Book, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_prune_locks_no_other_command_out(
+    book: Book, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for days in (5, 4, 3):
         book.run(f"s{days}", ago=days * DAY)
     across = book.run("across", ago=5 * DAY, outcome=None)
@@ -141,7 +143,7 @@ def test_a_prune_shuts_nobody_out(book: Book, home: Path, monkeypatch: pytest.Mo
     original = retention._copied
     seen: list[list[str]] = []
 
-    def asks(index: Index, path: str) -> tuple[str, retention._Left]:
+    def asks(index: Index, path: str) -> tuple[str, retention._Rewritten]:
         found = original(index, path)
         book.run(f"new{len(seen)}")
         seen.append(names())
@@ -172,9 +174,9 @@ if sys.argv[2] == "no process":  # as the limit of RLIMIT_NPROC refuses one, but
     os.fork = fork
 sys.exit(cli.main(["runs"]))
 """
-CUT = "autotask: a prune was cut off: its unfinished copy of a segment is deleted\n"
-LARGER = "autotask: the journal is larger than {}{}: its oldest runs go, in the background\n"
-AGAIN = " (the last try was cut off)"
+CUT = "autotask: a prune was interrupted: deleted its unfinished copy of a segment\n"
+LARGER = "autotask: the journal is larger than {}{}: dropping its oldest runs in the background\n"
+AGAIN = " (the last prune was interrupted)"
 
 
 def asked(home: Path, bound: int, how: str) -> tuple[int, str]:
@@ -193,7 +195,7 @@ def size_of(home: Path) -> int:
     return sum(path.stat().st_size for path in (home / "journal").glob("*.jsonl"))
 
 
-def test_the_days_prune_keeps_nobody_and_is_tried_again_if_it_was_cut_off(
+def test_the_daily_prune_delays_no_command_and_is_tried_again_if_interrupted(
     book: Book, home: Path
 ) -> None:
     for days in range(20, 0, -1):
