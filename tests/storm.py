@@ -138,15 +138,15 @@ Short programs in many processes at once, one after the other: functions, Click,
 scripts of Python and of the shell, with forked children and launchers inside; on PYTHONPATH alone,
 under `autotask-run`, with a parent of their own. SIGKILL is aimed at two thirds of them at random
 moments, and at `autotask runs`, which is called among them. *plain*: the programs, their children
-and the launchers inside; *launcher*: who stands beside a program, alone or together with it;
+and the launchers inside; *launcher*: the parent beside a program, alone or together with it;
 *disk*: as plain, on a small disk that is full for each third part of the time; *containers*: each
 program in a pid namespace of its own and on one volume, a third of them with the same host name;
 process 1 is killed, and the whole container with it. Each task notes its
-start and its end outside of the journal. Afterwards the raw lines are held against these notes, and
-the index against the lines, as it has grown and built anew (`tests/aftermath.py` says what such
-notes can prove). *torn lines* are what a full disk leaves, or SIGKILL where a page of the file
-ends; what was whole in them counts.
-`make storm` does it again and writes this table; it fails where one of the other columns is not 0.
+start and its end outside of the journal. Afterwards the raw lines are compared with these notes,
+and the index with the lines, as it has grown and rebuilt (`tests/aftermath.py` says what such notes
+can prove). *torn lines* are what a full disk leaves, or SIGKILL at the end of a page of the file;
+what was whole in them counts.
+`make storm` repeats it and writes this table; it fails if one of the other columns is not 0.
 """
 _TOOL_TEXT = """
 ## A storm over the commands
@@ -158,7 +158,7 @@ moment, some prunes just while they rewrite a segment. Meanwhile programs write 
 an Agent on loopback goes and comes back, the index is damaged (random bytes, a truncated file, an
 old copy, missing or unreadable rows), `cp` overwrites old segments with others, and in each fifth
 round the disk is small, and full at times. Then `ship`, `runs`, `prune` and `runs` run undisturbed,
-and `runs` once more without an index. `tests/aftermath_commands.py` checks what must be so
+and `runs` once more without an index. `tests/aftermath_commands.py` checks what must be true
 afterwards: the raw lines, the grown index and the rebuilt index agree; no run is missing that a
 prune had to keep, and no failure went while a success could go; the Agent was told nothing twice;
 no command printed a traceback or ended against its own rules; no temporary file is left. The number

@@ -549,7 +549,7 @@ def test_without_a_volume_standard_error_has_the_records(images: dict[str, Image
     found = [json.loads(line) for line in done.stderr.splitlines() if line[:8] == '{"run":"']
     page = (ROOT / "docs" / "containers.md").read_text()
     for run in found:
-        assert f"    {run['task']} {run['status']} {run['reason']}\n" in page
+        assert f"\n{run['task']} {run['status']} {run['reason']}\n" in page
     assert [run["task"] for run in found] == ["nightly.report", "nightly.py"]
 
 

@@ -1,4 +1,4 @@
-"""The README's lines for a crontab, as cron runs them."""
+"""The lines for a crontab that the pages show, as cron runs them."""
 
 from __future__ import annotations
 
@@ -7,21 +7,29 @@ import shlex
 import subprocess
 from pathlib import Path
 
+import pages
 import pytest
 from support import LAUNCHER, PYTHON, runs, write
 
 pytestmark = pytest.mark.checkout
 
-README = Path(__file__).resolve().parent.parent / "README.md"
+PAGES = ("README.md", "docs/cron-and-systemd.md")
 CRONS_PATH = "/usr/bin:/bin"  # crontab(5)
 TASKS = "import invoke\n@invoke.task\ndef send(c): print('sent')\n"
 COLLECTION = "import invoke, mail\nns = invoke.Collection(mail)\n"
 INV = f"#!{PYTHON}\nfrom invoke.main import program\nprogram.run()\n"
 
 
-def lines_for_a_crontab() -> list[str]:
-    block = README.read_text().partition("In a crontab:\n\n")[2].partition("\n\n")[0]
-    return re.findall(r"^    (?:\S+\s+){5}(.+)$", block, re.MULTILINE)
+def lines_for_a_crontab() -> dict[str, str]:
+    """Return the commands of the pages' crontabs, each once, with the PATH of its crontab."""
+    found: dict[str, str] = {}
+    for page in PAGES:
+        for _, kind, block in pages.blocks(page):
+            if kind == "crontab":
+                path = re.findall(r"^PATH=(.+)$", block, re.MULTILINE)
+                for line in re.findall(r"^(?:[\d*/]+\s+){5}(.+)$", block, re.MULTILINE):
+                    found[line] = path[0] if path else CRONS_PATH
+    return found
 
 
 def test_the_lines_for_a_crontab_work_as_cron_runs_them(tmp_path: Path) -> None:
@@ -40,15 +48,14 @@ def test_the_lines_for_a_crontab_work_as_cron_runs_them(tmp_path: Path) -> None:
         "HOME": str(person),
         "LOGNAME": "person",
         "SHELL": "/bin/sh",
-        "PATH": CRONS_PATH,
         "AUTOTASK_DOGSTATSD": "0",  # whoever listens on this machine
     }
     lines = lines_for_a_crontab()
-    assert len(lines) == 2
-    for line in lines:
+    assert len(lines) == 3
+    for line, path in lines.items():
         ended = subprocess.run(
             ("/bin/sh", "-c", line.replace("/srv/shop", shlex.quote(str(shop)))),
-            env=environ,
+            env={**environ, "PATH": path.replace("/home/ann", str(person))},
             cwd=person,
             capture_output=True,
             text=True,

@@ -1,45 +1,86 @@
-"""The README says what the code does: its tables name just what there is."""
+"""The pages say what the code does: their tables name what exists, their commands work."""
 
 from __future__ import annotations
 
+import argparse
+import inspect
+import os
 import re
+import sys
+import types
 from pathlib import Path
 
+import environments
+import pages
 import pytest
 import secrets_table
+from pages import PAGES, ROOT, Command
+from support import LAUNCHER, Datagrams, run_program, runs, write
+from tool.datadog import server
+from tool.journals import COMMAND, DAY, HOUR, Book, autotask
 
 from autotask import agent, settings
-from autotask.tool import supported
+from autotask.tool import command_line, supported
 from autotask.tool.doctor import checks
 
 pytestmark = pytest.mark.checkout
 
-ROOT = Path(__file__).resolve().parent.parent
-README = (ROOT / "README.md").read_text()
+README = pages.text("README.md")
+CONTRIBUTING = pages.text("CONTRIBUTING.md")
 _VARIABLE = re.compile(r"\b(?:AUTOTASK|DD)_[A-Z_]+\b")
 
 
-def _first_column(table: str) -> list[str]:
-    rows = README.partition(f"<!-- {table} -->\n")[2].partition("\n\n")[0].splitlines()[2:]
-    return [name for row in rows for name in re.findall(r"`([^`]+)`", row.split("|")[1])]
+# --- tables --------------------------------------------------------------------------------------
+
+
+def _first_column(page: str, table: str) -> list[str]:
+    rows = pages.text(page).partition(f"<!-- {table} -->\n")[2].partition("\n\n")[0]
+    return [
+        name
+        for row in rows.splitlines()[2:]
+        for name in re.findall(r"`([^`]+)`", row.split("|")[1])
+    ]
 
 
 def test_the_table_of_settings_names_all_that_are_read() -> None:
     between_our_own_processes = {settings.PARENT, settings.PROCESS_RUN}
     source = Path(settings.__file__).read_text()
-    assert sorted(_first_column("settings")) == sorted(
+    assert sorted(_first_column("docs/settings.md", "settings")) == sorted(
         set(_VARIABLE.findall(source)) - between_our_own_processes
     )
 
 
+def test_the_table_of_settings_has_the_defaults_of_the_switches() -> None:
+    unset = settings.Settings({})
+    text = pages.text("docs/settings.md")
+    rows = re.findall(r"^\| `AUTOTASK_(\w+)` \|.*\| (on|off|auto) \|$", text, re.MULTILINE)
+    assert len(rows) == 8
+    for name, default in rows:
+        value = getattr(unset, name.lower())
+        assert (value if default == "auto" else "on" if value else "off") == default, name
+
+
 def test_doctor_knows_the_settings_of_the_table() -> None:
-    names = [name for name in _first_column("settings") if not name.startswith("DD_")]
-    assert sorted(checks.SETTINGS) == sorted(names)
+    names = _first_column("docs/settings.md", "settings")
+    assert sorted(checks.SETTINGS) == sorted(name for name in names if not name.startswith("DD_"))
+
+
+@pytest.mark.parametrize("page", [*PAGES, "CONTRIBUTING.md", "SECURITY.md"])
+def test_a_page_names_no_setting_that_does_not_exist(page: str) -> None:
+    of_the_api = {"DD_API_KEY", "DD_APP_KEY", "DD_SITE", "DD_HOST"}
+    known = {*_VARIABLE.findall(Path(settings.__file__).read_text()), *of_the_api}
+    named = {name for name in _VARIABLE.findall(pages.text(page)) if not name.endswith("_")}
+    assert {name for name in named if name not in known and name not in _OF_THE_AGENT} == set()
+
+
+_OF_THE_AGENT = {"DD_DOGSTATSD_NON_LOCAL_TRAFFIC"}  # in the example for Compose
 
 
 def test_the_table_of_frameworks_names_all_that_are_supported() -> None:
     served = {name for names, _, _ in agent.TABLE.values() for name in names.split()}
-    assert sorted(_first_column("frameworks")) == sorted(served | {"function", "process"})
+    assert sorted(_first_column("README.md", "frameworks")) == sorted(
+        served | {"function", "process"}
+    )
 
 
 def test_the_table_of_frameworks_has_the_versions_that_are_tested() -> None:
@@ -55,27 +96,342 @@ def test_the_table_of_secrets_is_that_of_the_rows() -> None:
     assert secrets_table.PAGE.read_text() == secrets_table.page()
 
 
-def test_the_readme_opens_with_the_two_commands() -> None:
-    opening = README.split("```")[1]
-    assert re.findall(r"\$ (make \w+)", opening) == ["make demo", "make test"]
+def test_contributing_names_each_module_exactly_once() -> None:
+    text = CONTRIBUTING.partition("<!-- modules -->")[2].partition("<!-- /modules -->")[0]
+    named = []
+    for section in re.split(r"^### ", text, flags=re.MULTILINE)[1:]:
+        folder = re.findall(r"`(autotask/\S*)`", section.splitlines()[0])
+        assert len(folder) == 1, section.splitlines()[0]
+        named += [f"{folder[0]}{name}.py" for name in re.findall(r"^\| `(\w+)` \|", section, re.M)]
+    tree = [str(path.relative_to(ROOT)) for path in (ROOT / "autotask").rglob("*.py")]
+    assert sorted(named) == sorted(path for path in tree if not path.endswith("__init__.py"))
 
 
-PAGES = [
-    "README.md",
-    "CONTRIBUTING.md",
-    *sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md")),
-]
+def test_the_page_of_commands_has_each_subcommand_with_its_options(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Compared with what `--help` says, that of the actions of `monitors` and `dashboard` too."""
+    sections = {
+        section.splitlines()[0]: section
+        for section in re.split(r"^## ", pages.text("docs/commands.md"), flags=re.MULTILINE)[1:]
+    }
+    top = _help(capsys)
+    names = re.findall(r"^ {2,4}([a-z][a-z-]+)(?: {2,}|$)", top, re.MULTILINE)
+    assert set(sections) == {"autotask-run", *(f"autotask {name}" for name in names)}
+    for name in names:
+        section = sections[f"autotask {name}"]
+        if "ACTION" not in (said := _help(capsys, name)):
+            assert _options(said) == _options(section), name
+            continue
+        rows = re.findall(r"^\| `(\w+)(?: \w+)?` \|.*\| (.*) \|$", section, re.MULTILINE)
+        actions = re.findall(r"^ {2,4}([a-z]+) {2,}", said, re.MULTILINE)
+        assert sorted(action for action, _ in rows) == sorted(actions)
+        for action, options in rows:
+            assert _options(options) == _options(_help(capsys, name, action)), (name, action)
+    launcher = run_program(sys.executable, "--help", under="launcher", options=("--help",)).stdout
+    assert _options(launcher) == _options(sections["autotask-run"]) | {"--version"}
+
+
+def _help(capsys: pytest.CaptureFixture[str], *words: str) -> str:
+    with pytest.raises(SystemExit):
+        command_line.run([*words, "--help"])
+    return capsys.readouterr().out
+
+
+def _options(text: str) -> set[str]:
+    """Return the options in a help or a section, apart from `--help`."""
+    told = text.partition("\nexamples:")[0]
+    return {*re.findall(r"(?<![\w-])--[a-z][a-z-]+|(?<![\w-])-o\b", told)} - {"--help"}
+
+
+# What changes something of the program that it runs in.
+_CHANGES = re.compile(
+    r"^\s+(?:setattr\(|replace\(|BaseException\.with_traceback\()|StandIn\(|meta_path\.insert\("
+    r"|atexit(?:\"\))?\.register\(|environ\[[^]]+\] = |\.putenv\(|addaudithook\(|f_trace = "
+    r"|exec_module = |\.start = |sys\.path\.remove\(|Finalize\(|start_new_thread\("
+    r"|sys\.modules\[[^]]+\] = |sys\.modules\.pop\(|ContextVar\(",
+    re.MULTILINE,
+)
+
+
+def test_the_list_of_what_is_changed_in_a_process_names_each_module_that_does() -> None:
+    text = pages.text("docs/how-it-works.md").partition("## What autotask changes")[2]
+    rows = [line.split("|") for line in text.partition("\n## ")[0].splitlines() if "|" in line]
+    named = {name.rstrip("/") for row in rows[2:] for name in re.findall(r"`([\w/]+)`", row[3])}
+    in_process = [
+        *(ROOT / "sitecustomize_template").glob("sitecustomize.py"),
+        *(ROOT / "autotask").glob("*.py"),
+        *(ROOT / "autotask" / "frameworks").glob("*.py"),
+    ]
+    changing = {_short_name(path) for path in in_process if _CHANGES.search(path.read_text())}
+    assert changing - named == set()
+    known = {_short_name(path) for path in (*in_process, *(ROOT / "autotask").rglob("*.py"))}
+    assert named - known - {"replace"} == set()
+
+
+def _short_name(path: Path) -> str:
+    """Return `recorder`, `frameworks/click`, `frameworks`: as the pages name modules."""
+    name = path.relative_to(ROOT).with_suffix("").as_posix().removeprefix("autotask/")
+    return name.removesuffix("/__init__").removesuffix("/sitecustomize")
+
+
+# --- commands ------------------------------------------------------------------------------------
+
+# Commands that no test of this file runs, and why.
+NOT_RUN = {
+    "README.md": {
+        "pipx install .    # in a checkout; once it is released: pipx install autotask-agent": (
+            "installs: test_anywhere.py installs the wheel"
+        ),
+        "make demo     # set up .venv, then show autotask at work": "test_packaging.py runs it",
+        "make test     # the same, then run the tests": "runs this test",
+        "autotask ship --follow    # a small service that keeps delivering, and closes lost runs": (
+            "does not end: tool/commands/test_ship.py"
+        ),
+        "export DD_API_KEY=... DD_APP_KEY=... DD_SITE=datadoghq.eu": "the stand-in has other keys",
+    },
+    "docs/commands.md": {
+        "autotask ship --follow": "does not end: tool/commands/test_ship.py",
+        "sudo autotask init-home /var/lib/autotask": "needs root: test_homes.py",
+        "sudo autotask init-home --group ops /var/lib/autotask": "needs root: test_homes.py",
+    },
+    "docs/containers.md": {
+        "kubectl exec POD -c autotask -- autotask runs": "a cluster: test_containers.py",
+        "kubectl logs job/nightly | grep '^{\"run\":\"' | jq -r '[.task, .status, .reason]"
+        ' | join(" ")\'': "a cluster: test_containers.py has its lines",
+    },
+    "docs/datadog.md": {
+        "export DD_API_KEY=... DD_APP_KEY=... DD_SITE=datadoghq.eu": "the stand-in has other keys",
+    },
+    "docs/platforms.md": {
+        pages.commands("docs/platforms.md")[0].text: "systemd-nspawn is nowhere in a container",
+    },
+    "docs/users.md": {
+        "sudo autotask init-home /var/lib/autotask              # for all users of the machine": (
+            "needs root: test_homes.py"
+        ),
+        "sudo autotask init-home --group ops /var/lib/autotask  # for the members of a group": (
+            "needs root: test_homes.py"
+        ),
+        "sudo -E autotask runs    # your runs": "needs root: test_homes.py",
+        "sudo -i autotask runs    # root's runs": "needs root: test_homes.py",
+    },
+}
+RUN = {
+    page: [one for one in pages.commands(page) if one.text not in NOT_RUN.get(page, {})]
+    for page in PAGES
+}
+# Commands that end with another status than 0.
+STATUSES = {
+    "README.md": {
+        "autotask-run python shop.py orders ship": 1,
+        "autotask doctor -- ./nightly.py": 1,
+    },
+    "docs/commands.md": {"autotask-run nigthly.py": 127},
+    "docs/secrets.md": {"AUTOTASK_MESSAGES=0 autotask-run python refused.py": 1},
+    "docs/supervision.md": {
+        "PYTHONPATH=/opt/autotask AUTOTASK_SUPERVISE=1 python killed.py": 137,
+    },
+}
+DEMO = {
+    path.name: path.read_text()
+    for path in (ROOT / "demo").iterdir()
+    if path.is_file() and path.name != "demo.py"
+}
+NIGHTLY = {"nightly.py": "print('done')\n"}
+# Files that a page does not show, in `/srv/shop`.
+FILES = {
+    "README.md": {
+        **DEMO,
+        "nightly.py": "#!/srv/shop/.venv/bin/python -I\nprint('done')\n",
+        "jobs.py": "class Mailer:\n    def send(self): print('2 mails sent')\n"
+        "def nightly(): Mailer().send()\n",
+        "main.py": "import jobs\njobs.nightly()\n",
+    },
+    "docs/beside-others.md": {
+        **NIGHTLY,
+        "scheduler.py": "import subprocess, sys\nsubprocess.run([sys.executable, 'nightly.py'])\n",
+    },
+    "docs/commands.md": DEMO,
+    "docs/containers.md": {
+        "nightly.py": (ROOT / "examples" / "containers" / "nightly.py").read_text()
+    },
+    "docs/cron-and-systemd.md": {**DEMO, **NIGHTLY},
+    "docs/plugins.md": {
+        "console.py": "#!/srv/shop/.venv/bin/python\nimport cmd\n"
+        "class Console(cmd.Cmd):\n    def do_greet(self, line): print('hello')\n"
+        "Console().onecmd('greet')\n"
+    },
+    "docs/secrets.md": {"refused.py": "raise RuntimeError('hunter2 was refused')\n"},
+    "docs/settings.md": {**DEMO, **NIGHTLY},
+    "docs/supervision.md": {"killed.py": "import os\nos.kill(os.getpid(), 9)\n"},
+}
+# What has to be done before the commands of a page.
+BUNDLED = {"docs/beside-others.md", "docs/supervision.md"}
+WITH_DATADOG = {"README.md", "docs/commands.md", "docs/datadog.md"}
+
+
+def test_what_is_said_of_a_command_concerns_one_that_a_page_shows() -> None:
+    assert set(NOT_RUN) <= set(PAGES)
+    assert all(RUN[page] for page in (*STATUSES, *FILES))
+    reasons = [why for told in NOT_RUN.values() for why in told.values()]
+    for test in re.findall(r"[\w/]*test_\w+\.py", " ".join(reasons)):
+        assert (ROOT / "tests" / test).exists(), test
+    for page in PAGES:
+        told = {*NOT_RUN.get(page, {}), *STATUSES.get(page, {})}
+        assert told <= {command.text for command in pages.commands(page)}, page
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_links_lead_to_pages_that_are_there(page: str) -> None:
-    text = (ROOT / page).read_text()
-    for link in re.findall(r"\]\((?!https?:)([^)#]+)", text):
-        assert (ROOT / page).parent.joinpath(link).exists(), link
+def test_a_page_shows_commands_only_in_blocks_that_are_run(page: str) -> None:
+    kinds = {kind for _, kind, _ in pages.blocks(page)}
+    known = {"console", "crontab", "ini", "json", "python", "toml", "yaml", "dockerfile", ""}
+    assert kinds <= known
+    outside = re.sub(r"^```.*?^```$", "", pages.text(page), flags=re.MULTILINE | re.DOTALL)
+    assert re.findall(r"^    \S.*", outside, re.MULTILINE) == []
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if RUN[page]])
+def test_the_commands_of_a_page_do_what_it_says(
+    page: str, tmp_path: Path, datagrams: Datagrams
+) -> None:
+    pages.lay(page, tmp_path, FILES.get(page, {}))
+    env = _environment(page, tmp_path)
+    told = STATUSES.get(page, {})
+    for command, outcome in zip(RUN[page], pages.run(RUN[page], tmp_path, env)):
+        said = "\n".join(outcome.printed)
+        assert outcome.status == told.get(command.text, 0), f"{command.text}\n{said}"
+        assert _is_as_shown(command, outcome.printed, tmp_path), f"{command.text}\n{said}"
+
+
+def _is_as_shown(command: Command, printed: list[str], place: Path) -> bool:
+    return not command.shown or pages.is_shown(printed, command.shown, place)
+
+
+def _environment(page: str, place: Path) -> dict[str, str]:
+    """Prepare what a page takes for granted; return the variables of its shell."""
+    shop, home = place / "shop", place / "ann"
+    commands = home / ".local" / "bin"
+    commands.mkdir(parents=True)
+    (commands / "autotask").symlink_to(COMMAND[0])
+    (commands / "autotask-run").symlink_to(LAUNCHER)
+    path = [str(commands), str(shop / ".venv" / "bin"), os.environ.get("PATH", os.defpath)]
+    env = {"HOME": str(home), "PATH": ":".join(path), "AUTOTASK_HOME": "", "XDG_STATE_HOME": ""}
+    if page in BUNDLED:
+        assert (
+            pages.run([Command("autotask bundle --force /opt/autotask")], place, env)[0].status == 0
+        )
+    if page == "docs/plugins.md":
+        environments.install_example(shop)
+        env["PYTHONPATH"] = str(shop)
+    if page == "docs/datadog.md":
+        book = Book(home / ".local" / "state" / "autotask")
+        for night in range(10):
+            book.run("nightly.py", ago=(night + 1) * DAY, duration=600)
+        for hour in range(24):
+            book.run("mail", ago=(hour + 1) * HOUR, duration=5)
+    if page in WITH_DATADOG:
+        datadog, _ = server.start()
+        env |= {
+            "DATADOG_HOST": datadog.url,
+            "DD_API_KEY": server.API_KEY,
+            "DD_APP_KEY": server.APP_KEY,
+        }
+    return env
+
+
+# --- examples in code ----------------------------------------------------------------------------
+
+JOBS = """
+class Job:
+    def __init__(self, name): self.name = name
+    def run(self): print(f"{1 // (self.name != 'broken')} sent")
+Task = Job
+"""
+
+
+def _code(page: str, word: str) -> str:
+    """Return the example of Python on a page that has a word in it; in a list, it is indented."""
+    examples = re.findall(r"^( *)```python\n(.*?)^ *```$", pages.text(page), re.M | re.DOTALL)
+    (example,) = [inspect.cleandoc(f"\n{code}") for _, code in examples if word in code]
+    return example
+
+
+@pytest.mark.parametrize(
+    ("page", "word"), [("CONTRIBUTING.md", "import replace"), ("docs/plugins.md", "plugin.replace")]
+)
+def test_the_example_of_a_framework_makes_runs_of_its_tasks(
+    page: str, word: str, tmp_path: Path, home: Path
+) -> None:
+    if "plugin" in word:
+        pytest.importorskip("autotask.plugin")
+    write(tmp_path / "jobs.py", JOBS)
+    write(tmp_path / "example.py", _code(page, word))
+    source = "import jobs\nfor name in 'mail', 'broken': jobs.Job(name).run()\n"
+    script = write(tmp_path / "main.py", source)
+    env = {"AUTOTASK_PLUGINS": "jobs=example:instrument", "AUTOTASK_PROCESS": "0"}
+    ended = run_program(script, env=env)
+    assert (ended.status, ended.stdout) == (1, "1 sent\n")
+    ends = [(run["task"], run["status"]) for run in runs(home)]
+    assert ends == [("mail", "success"), ("broken", "failure")]
+    assert "autotask_run" not in ended.stderr or sys.version_info < (3, 11)
+
+
+def test_the_example_of_a_subcommand_works(capsys: pytest.CaptureFixture[str], home: Path) -> None:
+    Book(home).run("mail", ago=HOUR, duration=5)
+    module = types.ModuleType("count")
+    exec(_code("CONTRIBUTING.md", "count the runs"), module.__dict__)
+    parser = argparse.ArgumentParser()
+    module.add_arguments(parser)
+    module.run(parser.parse_args([]))
+    assert capsys.readouterr().out == "1\n"
+
+
+def test_the_example_of_a_configuration_file_is_taken(tmp_path: Path) -> None:
+    (example,) = [text for _, kind, text in pages.blocks("docs/datadog.md") if kind == "toml"]
+    file = write(tmp_path / "page.toml", example)
+    ended = autotask("monitors", "export", "--config", str(file))
+    assert ended.status == 0
+    assert "nightly.py" in ended.stdout
+
+
+# --- links and targets ---------------------------------------------------------------------------
+
+
+def test_the_readme_tells_what_it_is_then_how_to_install_use_and_develop_it() -> None:
+    install, use, develop, *_ = (text for _, kind, text in pages.blocks("README.md"))
+    assert README.index("## Install") < README.index(install)
+    assert len(re.findall(r"[.] |[.]\n", README.partition("## Install")[0])) == 3
+    assert install.startswith("$ pipx install ")
+    assert use.startswith("$ autotask-run ")
+    assert "$ autotask runs\n" in use
+    assert re.findall(r"\$ (make \w+)", develop) == ["make demo", "make test"]
+
+
+@pytest.mark.parametrize("page", [*PAGES, "CONTRIBUTING.md", "SECURITY.md"])
+def test_links_lead_to_pages_and_sections_that_exist(page: str) -> None:
+    text = pages.text(page)
+    for link, section in re.findall(r"\]\((?!https?:)([^)#\s]*)(#[^)]+)?\)", text):
+        target = (ROOT / page).parent.joinpath(link) if link else ROOT / page
+        assert target.exists(), link
+        if section:
+            assert section[1:] in _sections(target.read_text()), (link, section)
+
+
+def _sections(text: str) -> set[str]:
+    """Return the names of a page's sections, as a forge makes them from the headings."""
+    text = re.sub(r"^```.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL)
+    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_each_page_is_named_in_the_readme() -> None:
+    linked = set(re.findall(r"\]\((docs/[\w-]+\.md)", README))
+    assert linked == {page for page in PAGES if page != "README.md"}
 
 
 @pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md"])
-def test_what_make_is_asked_for_is_there(page: str) -> None:
+def test_what_make_is_asked_for_exists(page: str) -> None:
     makefile = (ROOT / "Makefile").read_text()
-    for target in re.findall(r"^(?:    |\$ )make (\w+)", (ROOT / page).read_text(), re.MULTILINE):
+    for target in re.findall(r"(?:`|\$ )make ([\w-]+)", pages.text(page)):
         assert re.search(rf"^{target}:", makefile, re.MULTILINE), target

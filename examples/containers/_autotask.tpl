@@ -28,7 +28,7 @@ values.yaml: {autotask: {image: "registry.example.com/autotask:0.1.0"}}
 - name: autotask
   image: {{ .Values.autotask.image }}
   command: [autotask, ship, --follow]
-  restartPolicy: Always  # a sidecar: starts first, stops last, keeps no Job from ending
+  restartPolicy: Always  # a sidecar: starts first, stops last, does not keep a Job from ending
   env:
     - {name: AUTOTASK_HOME, value: /var/lib/autotask}
     - {name: DD_AGENT_HOST, valueFrom: {fieldRef: {fieldPath: status.hostIP}}}

@@ -1,4 +1,4 @@
-"""An application that knows nothing of autotask."""
+"""An application that knows nothing about autotask."""
 
 import click
 
