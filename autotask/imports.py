@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 # What a run needs, each after what it imports itself.
 _LOADED = (
-    *("guard", "stdlib", "settings", "run", "journal", "procfs", "marks"),
-    *("trigger", "threads", "exit_hooks", "dogstatsd", "recorder"),
+    *("guard", "stdlib", "settings", "run", "journal", "procfs"),
+    *("trigger", "threads", "exit_hooks", "dogstatsd", "telling", "recorder"),
 )
 
 _PACKAGES = ("autotask.frameworks", "autotask.around")
@@ -92,6 +92,7 @@ def tell_launcher(run: str) -> None:
         ours.position()  # finds out which home is ours to write
         if ours.is_open():
             ours.close()
+            load("marks")
             sys.modules["autotask.marks"].sign_mark(ours.home, f"launcher-{run}-")
 
 

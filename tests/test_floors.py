@@ -21,13 +21,15 @@ UNSEEN = frozenset(  # by `standard`
     "_contextvars _interpreters _socket _xxsubinterpreters atexit fcntl pwd resource select".split()
 )
 RARE = frozenset(  # modules of ours
-    "boot_id command_name debuglog exec_handover failures functions homes masking putenv shell_line"
-    " stderr_journal wrapper wrapper_commands wrapt".split()
+    "boot_id command_name debuglog exec_handover failures functions homes marks masking messages"
+    " protocols putenv shell_line stderr_journal wrapper wrapper_commands wrapt".split()
 )
 OF_ONE = {
     # themselves imported only when something failed
     "autotask.failures": frozenset(("re",)),
     "autotask.masking": frozenset(("re",)),
+    # for the type checker alone
+    "autotask.protocols": frozenset(("typing",)),
     # and this one when asked for
     "autotask.functions": frozenset(("autotask.wrapt.wrappers", "copy", "inspect", "types")),
 }

@@ -24,7 +24,7 @@ from autotask.around.marks_left import (
 )
 from autotask.around.story import Story
 from autotask.guard import guarded
-from autotask.marks import OPEN
+from autotask.telling import OPEN
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
