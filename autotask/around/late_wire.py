@@ -67,13 +67,11 @@ class LateWire(Wire):
 
     def lines(self, missed: MissedLine) -> list[str]:
         """Write what would have been sent at the time; the count is the first."""
-        trigger = text_field(missed.started, "trigger")
+        names = missed.task, missed.framework, missed.trigger
         if not missed.ended:
-            return [self.start_line(missed.task, missed.framework, trigger)]
+            return [self.start_line(*names)]
         host = text_field(missed.started, "host")
-        return self.end_lines(
-            missed.task, missed.framework, trigger, missed.outcome(), missed.duration(), host
-        )
+        return self.end_lines(*names, missed.outcome(), missed.duration(), host)
 
     def summary(self, several: list[MissedLine]) -> str:
         """Write the event that tells of runs of a task that ended too long ago to be counted."""
@@ -139,7 +137,7 @@ def batches(lines: list[MissedLine], settings: Settings, patience: float) -> Ite
             is_summed = bool(missed.ended) and settings.events and not has_event
             if not rest and not is_summed:
                 continue
-            key = wire.tags(missed) if is_summed else missed.run
+            key = wire.tags(missed) if is_summed else missed.id
         batch = by_key.setdefault(key, Batch(wire))
         batch.count, batch.is_summed = count, is_summed
         batch.missed.append(missed)
