@@ -63,7 +63,7 @@ class Undelivered:
         """Leave some lines out from here on, because they cannot be delivered."""
         self._given_up |= keys
 
-    def hopeless(self) -> int:
+    def given_up(self) -> int:
         """Return how many were given up."""
         return len(self._given_up)
 

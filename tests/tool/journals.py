@@ -30,7 +30,7 @@ _DAC_OVERRIDE, _DAC_READ_SEARCH, _PR_CAPBSET_DROP = 1, 2, 24
 
 
 def obey_modes() -> None:
-    """Let root, too, be held by the modes of files in the program that is started next."""
+    """In the program that is started next, let file modes hold for root, too."""
     for capability in (_DAC_OVERRIDE, _DAC_READ_SEARCH):
         ctypes.CDLL(None).prctl(_PR_CAPBSET_DROP, capability, 0, 0, 0)
 
@@ -41,8 +41,8 @@ def autotask(
     timeout: float = PATIENCE,
     **options: Any,
 ) -> Ended:
-    """Run the command with nothing but pipes around it."""
-    done = subprocess.run(
+    """Run the command with pipes for its output, and no terminal."""
+    completed = subprocess.run(
         [*COMMAND, *words],
         env=environment(env=env),
         stdin=subprocess.DEVNULL,
@@ -52,13 +52,13 @@ def autotask(
         check=False,
         **options,
     )
-    return Ended(done.returncode, done.stdout, done.stderr)
+    return Ended(completed.returncode, completed.stdout, completed.stderr)
 
 
 def answer(*words: str, **options: Any) -> str:
-    """Run the command, which has nothing to complain about, and return what it says.
+    """Run the command, which must succeed without a notice, and return its output.
 
-    Beside other commands on a busy machine it may have to wait for one of them.
+    Beside other commands on a busy machine it may wait for one of them, and say so.
     """
     ended = autotask(*words, **options)
     assert ended.status == 0, ended.stderr
@@ -69,32 +69,32 @@ def answer(*words: str, **options: Any) -> str:
 def on_terminal(
     *words: str, columns: int = 80, status: int = 0, types: str = "", **env: str
 ) -> str:
-    """Return what the command writes to a terminal, on which somebody types."""
+    """Return what the command writes to a terminal into which *types* is typed."""
     return in_terminal(*COMMAND, *words, columns=columns, status=status, types=types, **env)
 
 
 def in_terminal(
     *command: str, columns: int = 80, status: int = 0, types: str = "", **env: str
 ) -> str:
-    """Return what a program writes to a terminal, on which somebody types."""
-    ours, theirs = pty.openpty()
+    """Return what a program writes to a terminal into which *types* is typed."""
+    outer, inner = pty.openpty()
     set_for = {"TERM": "xterm-256color", "COLUMNS": str(columns), **env}
     with subprocess.Popen(
-        command, stdin=theirs, stdout=theirs, stderr=theirs, env=environment(env=set_for)
+        command, stdin=inner, stdout=inner, stderr=inner, env=environment(env=set_for)
     ) as child:
-        os.close(theirs)
-        os.write(ours, types.encode())
-        found = b""
-        with contextlib.suppress(OSError):  # the other end is closed
-            while data := os.read(ours, 4096):
-                found += data
-    os.close(ours)
+        os.close(inner)
+        os.write(outer, types.encode())
+        shown = b""
+        with contextlib.suppress(OSError):  # raised once the child has closed the other end
+            while data := os.read(outer, 4096):
+                shown += data
+    os.close(outer)
     assert child.returncode == status
-    return found.decode().replace("\r\n", "\n")
+    return shown.decode().replace("\r\n", "\n")
 
 
 def records(*words: str) -> list[Record]:
-    """Ask for runs as a program does."""
+    """Return the records of runs, as a program asks for them."""
     return [json.loads(line) for line in answer("runs", "--format", "jsonl", *words).splitlines()]
 
 
@@ -104,7 +104,7 @@ def names(*words: str) -> list[str]:
 
 
 def dead_process() -> tuple[int, str]:
-    """Return the id and the identity of a process that is no more."""
+    """Return the id and the identity of a process that has ended."""
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
         return child.pid, procfs.identity(child.pid)
 

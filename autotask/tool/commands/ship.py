@@ -65,7 +65,7 @@ def run(arguments: argparse.Namespace) -> None:
     if missed.catch_up():
         time.sleep(redeliver.SETTLED)
         delivered += redeliver.ship(missed, settings, notes, _PATIENCE)
-    left, given_up = len(missed.catch_up()), missed.hopeless()
+    left, given_up = len(missed.catch_up()), missed.given_up()
     if left and notes.refusal and not delivered:
         raise ToolError(f"{notes.refusal}: {undelivered.text(left)} still to deliver")
     rest = f"; {left} still to deliver" if left else ""
