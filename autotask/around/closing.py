@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from typing import TypeVar
 
-    from autotask.around.journal_lines import Event
+    from autotask.around.journal_lines import Fields
     from autotask.around.marks_left import Mark
     from autotask.around.story import Open, Story
     from autotask.dogstatsd import Wire
@@ -105,7 +105,7 @@ class Closer:
                 elif owner in who and os.path.basename(path).startswith(TOLD):  # it may be empty
                     self._told.add(owner)
 
-    def _wire(self, event: Event) -> Wire:
+    def _wire(self, event: Fields) -> Wire:
         """Return the wire for runs with the tags of a started line."""
         from autotask.dogstatsd import Wire
 
@@ -123,7 +123,7 @@ class LineTags:
     They are never the tags of the process that reads it, nor is the pod.
     """
 
-    def __init__(self, event: Event) -> None:
+    def __init__(self, event: Fields) -> None:
         self.service = text_field(event, "service") or None
         self.env = text_field(event, "env") or None
         self.version = text_field(event, "version") or None
@@ -131,7 +131,7 @@ class LineTags:
         self.entity_id = Settings({"DD_ENTITY_ID": text_field(event, "entity")}).entity_id
 
 
-def wire_for(event: Event, wires: dict[str, W], make: Callable[[Tagged], W]) -> W:
+def wire_for(event: Fields, wires: dict[str, W], make: Callable[[Tagged], W]) -> W:
     """Return which of *wires* carries the tags of a started line; if none does, *make* it."""
     key = repr([event.get(name) for name in _TAGGED])
     if key not in wires:
@@ -174,7 +174,7 @@ def explained(run: Open, outcome: Outcome) -> Outcome:
     return outcome
 
 
-def _agrees(event: Event, outcome: Outcome, reasons: tuple[str, ...]) -> bool:
+def _agrees(event: Fields, outcome: Outcome, reasons: tuple[str, ...]) -> bool:
     """Tell whether a failure that was seen inside can be why the program has ended so."""
     if outcome.reason in reasons:
         code = number_field(event, "exit_code")

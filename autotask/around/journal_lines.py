@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from typing import Any, BinaryIO
 
     Fields = dict[str, Any]  # of a decoded line
-    Event = Fields
 
 _LATE = 24  # segments before the first that are watched for late lines
 _READ = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0)
@@ -164,7 +163,7 @@ def is_segment(name: str) -> bool:
     return shape == "--T.jsonl" and len(digits) == 10 and not digits.strip("0123456789")
 
 
-def read(line: bytes) -> list[Fields]:
+def decode(line: bytes) -> list[Fields]:
     """Decode a line: one object, as a rule; what can be recovered of a torn one.
 
     Objects with odd ids or words are left out: these are written again, without escaping.
@@ -176,14 +175,14 @@ def pieces(line: bytes) -> list[tuple[str, Fields]]:
     """Return the whole objects of a line, each with its text: none, or several, in a torn one."""
     # "replace": a full disk may have cut a character, too.
     text = line.decode("utf-8", "replace").rstrip("\n")
-    decode = _decoder or _load_decoder()
+    raw_decode = _decoder or _load_decoder()
     try:
-        fields, end = decode(text)
+        fields, end = raw_decode(text)
         if end == len(text) and isinstance(fields, dict):
             return [(text, fields)]
     except (ValueError, RecursionError):
         pass
-    return _recovered(text, decode)
+    return _recovered(text, raw_decode)
 
 
 def _load_decoder() -> Callable[..., Any]:
@@ -194,12 +193,12 @@ def _load_decoder() -> Callable[..., Any]:
     return _decoder
 
 
-def _recovered(text: str, decode: Callable[..., Any]) -> list[tuple[str, Fields]]:
+def _recovered(text: str, raw_decode: Callable[..., Any]) -> list[tuple[str, Fields]]:
     objects = []
     begin = text.find(_BEGIN_OF_OBJECT)
     while begin >= 0:
         try:
-            fields, end = decode(text, begin)
+            fields, end = raw_decode(text, begin)
             objects.append((text[begin:end], fields))
         except (ValueError, RecursionError):
             end = begin + len(_BEGIN_OF_OBJECT)

@@ -18,7 +18,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from autotask.around.journal_lines import Event
+    from autotask.around.journal_lines import Fields
     from autotask.around.story import Story
 
 # Seconds from the beginning of a segment after which offsets in it are not used any more:
@@ -32,7 +32,7 @@ _TORN_KEPT = 24 * 3600.0  # seconds for which a mark that cannot be read may be 
 class Mark:
     """A mark as it lies in the folder: which process, and where its runs begin."""
 
-    def __init__(self, path: str, fields: Event) -> None:
+    def __init__(self, path: str, fields: Fields) -> None:
         self.path = path
         self.root = text_field(fields, "root")
         segment, offset = (
@@ -145,7 +145,7 @@ def read_mark(path: str) -> Mark | None:
     try:
         with journal_lines.open_owned(path) as file:
             data, status = file.read(4096), os.fstat(file.fileno())
-            for fields in journal_lines.read(data):
+            for fields in journal_lines.decode(data):
                 if text_field(fields, "root"):
                     mark = Mark(path, fields)
                     if mark.unseen:
@@ -171,7 +171,7 @@ def under_launchers(home: str) -> set[str]:
     return {run for mark in launchers(mark_paths(home)) for run in (mark.launched, mark.root)}
 
 
-def forgotten(home: str, starts: Iterable[Event]) -> set[str]:
+def forgotten(home: str, starts: Iterable[Fields]) -> set[str]:
     """Return which old runs count as ended: they have no mark, and their process cannot be seen.
 
     *starts* are their first lines.

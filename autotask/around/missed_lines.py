@@ -168,7 +168,7 @@ def _read(
             run = raw_field(line, b"run")
             statuses.take(kind, run, line)
             if run in runs:
-                for fields in journal_lines.read(line):
+                for fields in journal_lines.decode(line):
                     # An end of its own replaces `lost`, which another process wrote.
                     if fields.get("reason") != "lost" or (run, kind) not in lines:
                         lines[run, kind] = fields

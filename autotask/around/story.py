@@ -10,14 +10,14 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from autotask.around.journal_lines import Event
+    from autotask.around.journal_lines import Fields
     from autotask.run import Outcome
 
 
 class Open:
     """A run whose start is in the journal, and whose end is not."""
 
-    def __init__(self, event: Event) -> None:
+    def __init__(self, event: Fields) -> None:
         self.id = text_field(event, "run")
         self.root = text_field(event, "root")
         self.parent = text_field(event, "parent")
@@ -32,8 +32,8 @@ class Open:
         self.started = journal_lines.timestamp(text_field(event, "at"))
         self.event = event
         self.programs: tuple[str, ...] = ()  # the process runs around it, outermost first
-        self.failed: Event | None = None  # the end of the last run directly under it that failed
-        self.raised: Event | None = None  # the exception that ended the program, as it told
+        self.failed: Fields | None = None  # the end of the last run directly under it that failed
+        self.raised: Fields | None = None  # the exception that ended the program, as it told
 
     def is_dead(self) -> bool:
         """Tell whether the run's process is known to be gone."""
@@ -70,11 +70,11 @@ class Story:
             if line.startswith(self._known):
                 self.begun = True
             elif raw_field(line, b"root") in self._roots:
-                for event in journal_lines.read(line):
+                for event in journal_lines.decode(line):
                     self.add(event)
         self._ended.clear()
 
-    def add(self, event: Event) -> None:
+    def add(self, event: Fields) -> None:
         """Take the next line."""
         run = event.get("run")
         if not isinstance(run, str) or event.get("root") not in self._roots:
@@ -104,7 +104,7 @@ class Story:
         if self.open.setdefault(run.id, run) is not run:
             self.begun = True  # known, but its line was glued to another
 
-    def _end(self, run: str, event: Event) -> None:
+    def _end(self, run: str, event: Fields) -> None:
         ended = self.open.pop(run, None) or self._lost.pop(run, None)
         if ended is None:
             self._ended.add(run)

@@ -30,7 +30,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from autotask.around.journal_lines import Event
+    from autotask.around.journal_lines import Fields
     from autotask.around.marks_left import Mark
     from autotask.settings import Settings
 
@@ -125,7 +125,7 @@ def _sweep(
 
 @guarded
 def close_unmarked(
-    settings: Settings, home: str, starts: Iterable[Event], living: set[str]
+    settings: Settings, home: str, starts: Iterable[Fields], living: set[str]
 ) -> None:
     """Close runs that no mark tells of, because a full disk has taken none.
 
@@ -133,7 +133,7 @@ def close_unmarked(
     for *living* launchers (`under_launchers`) before it read their lines, and is `Alone`.
     """
     notes = Journal(home)
-    by_root: dict[str, list[Event]] = {}
+    by_root: dict[str, list[Fields]] = {}
     for event in starts:
         by_root.setdefault(text_field(event, "root"), []).append(event)
     closer, story = Closer(settings, notes), Story(set(by_root), notes.folder, ("", 0))
@@ -160,7 +160,7 @@ def _open_roots(folder: str, position: tuple[str, int], dead: list[Mark]) -> set
         if line.startswith(_FINISHED):
             roots.pop(raw_field(line, b"run"), None)
         elif raw_field(line, b"process") in texts:
-            for event in journal_lines.read(line):
+            for event in journal_lines.decode(line):
                 if text_field(event, "process") in processes:
                     roots[text_field(event, "run")] = text_field(event, "root")
     return set(roots.values())

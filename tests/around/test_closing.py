@@ -758,7 +758,7 @@ def test_what_is_no_file_among_segments_and_marks_is_passed_over(
 
 def whole_lines(segment: Path) -> list[dict[str, Any]]:
     return [
-        event for line in segment.read_bytes().splitlines() for event in journal_lines.read(line)
+        event for line in segment.read_bytes().splitlines() for event in journal_lines.decode(line)
     ]
 
 
@@ -896,7 +896,7 @@ def test_a_start_that_the_disk_did_not_take_is_written_with_the_end(tmp_path: Pa
 
 def closed_runs(text: str) -> list[dict[str, Any]]:
     """Return the started lines of the runs in a journal that have ended."""
-    told = [event for line in text.encode().splitlines() for event in journal_lines.read(line)]
+    told = [event for line in text.encode().splitlines() for event in journal_lines.decode(line)]
     ended = {event["run"] for event in told if event["event"] == "finished"}
     return [event for event in told if event["event"] == "started" and event["run"] in ended]
 

@@ -32,7 +32,7 @@ def add(segment: Path, *texts: str, end: str = "\n") -> None:
 
 
 def new_in(reader: journal_lines.Reader) -> list[str]:
-    return [event["event"] for line in reader.lines() for event in journal_lines.read(line)]
+    return [event["event"] for line in reader.lines() for event in journal_lines.decode(line)]
 
 
 # Segments as they lie there when the reading begins, where it begins, and what comes then: a line
