@@ -39,6 +39,15 @@ test-all: test test-busy matrix upstream storm  ## run the tests with all kinds 
 test-busy: $(VENV)/.ready  ## run the tests of signals and ends beside a busy loop on each core
 	$(BIN)/python tests/busy.py $(BIN)/pytest -n auto $(TIMED) $(ARGS)
 
+# The tests of the tool alone. What runs in a task, or beside one, is measured by its instructions.
+.PHONY: coverage
+coverage: $(VENV)/.ready  ## measure how much of the commands' code the tests reach; fail if it is less than before
+	@rm -rf build/coverage
+	@mkdir -p build/coverage
+	$(BIN)/coverage run -m pytest -n auto tests/tool tests/test_bundle.py tests/test_homes.py $(ARGS)
+	@$(BIN)/coverage combine -q
+	$(BIN)/coverage report
+
 .PHONY: lint
 lint: $(VENV)/.ready  ## check style and types
 	$(BIN)/ruff check .
