@@ -56,7 +56,7 @@ def test_a_usage_error_is_one_line_and_status_2(words: str, named: str) -> None:
 
 @pytest.mark.parametrize("command", ["", *SUBCOMMANDS])
 def test_the_help_has_examples(command: str) -> None:
-    printed = answer(*command.split(), "--help")
+    printed = answer(*command.split(), "--help", fresh=True)
     assert f"usage: autotask {command}" in printed
     examples = printed.partition("examples:\n")[2].splitlines()
     assert examples
@@ -109,7 +109,7 @@ def test_the_examples_of_the_help_work(
         words = [word.replace("/opt", str(tmp_path)) for word in words]
         # One stays, one is for root, and one needs a home that several users share.
         if "--follow" not in words and words[1] != "init-home" and "@ann" not in line:
-            assert answer(*words[1:])
+            assert answer(*words[1:], fresh=True)
         if words[-1] == "init":  # else the next ones say that nobody would be notified
             write(tmp_path / "autotask.toml", '[datadog]\nnotify = ["@ops"]\n')
 
