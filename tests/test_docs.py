@@ -380,7 +380,7 @@ def test_the_example_of_a_framework_makes_runs_of_its_tasks(
 def test_the_example_of_a_subcommand_works(capsys: pytest.CaptureFixture[str], home: Path) -> None:
     Book(home).run("mail", ago=HOUR, duration=5)
     module = types.ModuleType("count")
-    exec(_code("CONTRIBUTING.md", "count the runs"), module.__dict__)
+    exec(_code("CONTRIBUTING.md", "DESCRIPTION ="), module.__dict__)
     parser = argparse.ArgumentParser()
     module.add_arguments(parser)
     module.run(parser.parse_args([]))
