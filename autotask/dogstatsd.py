@@ -10,7 +10,7 @@ import os
 import time
 from _thread import RLock, get_ident, start_new_thread
 
-from autotask.guard import from_signal_handler, guarded
+from autotask.guard import guarded, raised_here
 from autotask.journal import above_stdio
 from autotask.stdlib import standard
 
@@ -193,9 +193,7 @@ class Wire:
             self._write(packet)
         except BlockingIOError:  # its buffer is full: the next one may find room
             return False
-        except OSError as problem:
-            if from_signal_handler(problem):  # a TimeoutError of the program's
-                raise
+        except raised_here(OSError):
             self._paused = time.monotonic() + _PAUSE
             self.close_alone()
             return False
@@ -244,9 +242,7 @@ class Wire:
         """Tell whether our descriptor is: a program that closes them all may have reused it."""
         try:
             status = os.fstat(self._socket.fileno())
-        except OSError as problem:
-            if from_signal_handler(problem):
-                raise
+        except raised_here(OSError):
             status = None
         if status is not None and (status.st_dev, status.st_ino) == self._identity:
             return True

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 
 from autotask.agent import TABLE
-from autotask.guard import from_signal_handler
+from autotask.guard import raised_here
 from autotask.run import Run
 from autotask.settings import Settings
 
@@ -59,9 +59,7 @@ def keeps_messages() -> bool:
 def _message(exc: BaseException) -> str:
     try:
         message = str(exc)
-    except Exception as problem:  # the application's own __str__
-        if from_signal_handler(problem):
-            raise
+    except raised_here(Exception):  # the application's own __str__
         return ""
     if type(exc).__name__ == "UnexpectedExit":  # Invoke adds the command's output
         return message.partition("\n\nStdout:")[0]

@@ -7,6 +7,7 @@ happen to be running belong to the application and pass.
 from __future__ import annotations
 
 import os
+import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
     P = ParamSpec("P")
     T = TypeVar("T")
+    E = TypeVar("E", bound=BaseException)
 
 
 OURS = ("autotask", "autotask.frameworks")
@@ -65,6 +67,19 @@ def debug(text: str, swallowed: BaseException | None = None) -> None:
         from autotask import debuglog
 
         debuglog.write(wanted, text if swallowed is None else debuglog.told(swallowed, text))
+
+
+def raised_here(kind: type[E]) -> tuple[type[E], ...]:
+    """Make an `except` clause catch *kind*, unless a signal handler has raised it.
+
+    For each system call of ours: `except raised_here(OSError):`. A handler of the program's may
+    raise a TimeoutError, which is an OSError, while the call waits. The program waits for that one,
+    so that it must not end here. Python evaluates the expression only once an exception has come
+    this far: until then the clause costs nothing.
+    """
+    problem = sys.exc_info()[1]
+    is_theirs = isinstance(problem, kind) and from_signal_handler(problem)
+    return () if is_theirs else (kind,)
 
 
 def from_signal_handler(problem: BaseException) -> bool:

@@ -10,7 +10,7 @@ import os
 import time
 from _thread import RLock, get_ident
 
-from autotask.guard import debug, from_signal_handler
+from autotask.guard import debug, raised_here
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -138,10 +138,8 @@ class Journal:
         self.mark = mark + OWED if owes else mark[: -len(OWED)]
         try:
             os.rename(mark, self.mark)
-        except OSError as problem:
+        except raised_here(OSError):
             self.mark = mark
-            if from_signal_handler(problem):
-                raise
 
     def _is_ready(self) -> bool:
         """Tell whether the segment of this hour is open, or could be opened."""
@@ -149,7 +147,7 @@ class Journal:
             begin, end = self._hour
             if not (self._names() and begin <= time.time() < end):
                 self._open_segment()
-        except OSError as problem:
+        except raised_here(OSError) as problem:
             self._refuse(problem)
             return False
         return True
@@ -158,15 +156,13 @@ class Journal:
         """Write as much as the disk takes; return how many bytes."""
         try:
             written = os.write(self._file, data)
-        except OSError as problem:
+        except raised_here(OSError) as problem:
             self._refuse(problem)
             return 0
         self._is_refused = False
         return written
 
     def _refuse(self, problem: OSError) -> None:
-        if from_signal_handler(problem):  # a TimeoutError of the program's
-            raise problem
         if not self._is_refused:  # say it once
             debug(f"the journal does not take a line: {problem}")
         self._is_refused = True
@@ -213,9 +209,7 @@ class Journal:
             return None
         try:
             status = os.fstat(self._file)
-        except OSError as problem:
-            if from_signal_handler(problem):
-                raise
+        except raised_here(OSError):
             return None
         return status.st_nlink if (status.st_dev, status.st_ino) == self._identity else None
 
@@ -223,9 +217,7 @@ class Journal:
         """Open the journal's folder; if it is not there or not ours, find out where to write."""
         try:
             return open_folder(self.home, "journal")
-        except OSError as problem:
-            if from_signal_handler(problem):
-                raise
+        except raised_here(OSError) as problem:
             number, until = self._hopeless
             if problem.errno == number and time.monotonic() < until:
                 raise  # to look again would take a hundred system calls
@@ -248,9 +240,7 @@ def open_folder(home: str, name: str = ".") -> int:
         above = os.open(home, HOME)
     except FileNotFoundError:
         raise
-    except OSError as problem:
-        if from_signal_handler(problem):
-            raise
+    except raised_here(OSError):
         from autotask.homes import followed
 
         above = os.open(followed(home), HOME)
@@ -277,10 +267,11 @@ def _opened(name: str, folder: int, mode: int) -> int:
             continue
         try:
             os.fchmod(file, mode)  # an odd umask may have kept that from us
-        except BaseException as problem:
-            if not isinstance(problem, OSError) or from_signal_handler(problem):
-                os.close(file)
-                raise
+        except raised_here(OSError):
+            pass
+        except BaseException:
+            os.close(file)
+            raise
         return file
 
 

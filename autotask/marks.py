@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 
-from autotask.guard import from_signal_handler
+from autotask.guard import raised_here
 from autotask.journal import NEW, Journal, above_stdio, open_folder, quoted
 
 TYPE_CHECKING = False
@@ -52,9 +52,7 @@ def leave_mark(
         file = _new(name, journal.home)
     except FileExistsError:  # left by our launcher, of which we could not know
         return path
-    except OSError as problem:
-        if from_signal_handler(problem):  # a TimeoutError of the program's
-            raise
+    except raised_here(OSError):
         return None
     try:
         line = (
@@ -62,9 +60,8 @@ def leave_mark(
             f'"segment":"{segment}","offset":{offset}{lock(file) if lock else ""}}}\n'
         )
         os.write(file, line.encode("ascii"))
-    except OSError as problem:
-        if from_signal_handler(problem):
-            raise
+    except raised_here(OSError):
+        pass
     finally:
         os.close(file)
     return path

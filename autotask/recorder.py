@@ -13,7 +13,7 @@ from _thread import get_ident
 
 from autotask import exit_hooks, journal, threads
 from autotask.dogstatsd import Wire
-from autotask.guard import OURS, debug, from_signal_handler, guarded, swallow
+from autotask.guard import OURS, debug, guarded, raised_here, swallow
 from autotask.marks import leave_mark, take_back
 from autotask.procfs import identity, largest_memory
 from autotask.run import SUCCESS, Outcome, Run, failure, passed_on, raised
@@ -164,7 +164,7 @@ def begin(task: str, framework: str, key: object = None, began: float | None = N
     try:
         _tell_start(run, here, began)
     except BaseException as problem:
-        if run.clock and isinstance(problem, Exception) and not from_signal_handler(problem):
+        if run.clock and isinstance(problem, raised_here(Exception)):
             swallow("begin", problem)  # the wire's trouble: the line stands, the task goes on
             return run
         if run.clock:  # of a signal handler of the program's: the task will never begin
@@ -275,12 +275,13 @@ def fail(
             from autotask import failures  # on the failing path only
 
             failures.note(exc, run, caught)
-    except Exception as problem:  # an interpreter that can't import any more: no less a failure
+    except raised_here(Exception) as problem:
+        # An interpreter that ends cannot import any more; the task has failed all the same.
         outcome = failure("exception")
-        if from_signal_handler(problem):
-            end(run, outcome)
-            raise
         swallow("fail", problem)
+    except Exception:  # of a signal handler of the program's
+        end(run, failure("exception"))
+        raise
     end(run, outcome)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from _thread import get_ident
 
+from autotask.guard import raised_here
 from autotask.journal import Journal
 from autotask.stdlib import standard
 
@@ -71,7 +72,7 @@ class StderrJournal(Journal):
         """
         try:
             return os.get_inheritable(_STDERR) and self._has_room()
-        except OSError as problem:
+        except raised_here(OSError) as problem:
             self._refuse(problem)
             return False
 

@@ -517,6 +517,7 @@ INEVITABLE: dict[str, tuple[str, str]] = {
     "autotask.guard:guarded.guard": ("raises returns", _GUARD),
     "autotask.guard:swallow": ("raises", _GUARD),
     "autotask.guard:from_signal_handler": ("raises returns", _GUARD),
+    "autotask.guard:raised_here": ("raises returns", _GUARD),
     "autotask.exit_hooks:StandIn.__init__": ("returns", "leaves an object half made"),
     "autotask.exit_hooks:StandIn.__getattribute__": ("raises returns", _VALUE),
     "autotask.exit_hooks:StandIn.__repr__": ("raises returns", _VALUE),

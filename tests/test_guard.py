@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from support import Ended, lines, run_program, runs, write
 
-from autotask.guard import debug, guarded, swallow
+from autotask.guard import debug, guarded, raised_here, swallow
 from autotask.journal import Journal
 
 
@@ -276,6 +276,33 @@ def test_a_timeout_that_a_handler_raises_is_no_error_of_the_disk(
     try:
         with pytest.raises(TimeoutError, match="late"):
             notes.append("two")
+    finally:
+        signal.signal(signal.SIGALRM, before)
+
+
+def test_raised_here_catches_our_errors_and_no_handlers() -> None:
+    def late(number: int, frame: object) -> None:
+        raise TimeoutError("late")
+
+    def ring() -> None:
+        os.kill(os.getpid(), signal.SIGALRM)
+
+    def attempt(function: Callable[..., Any], *args: Any) -> str:
+        try:
+            function(*args)
+        except raised_here(OSError) as problem:
+            return f"caught {type(problem).__name__}"
+        return "nothing was raised"
+
+    assert attempt(os.stat, "/no/such/file") == "caught FileNotFoundError"
+    assert attempt(throw, TimeoutError()) == "caught TimeoutError"
+    assert attempt(os.getpid) == "nothing was raised"
+    with pytest.raises(LookupError):
+        attempt(throw, LookupError())
+    before = signal.signal(signal.SIGALRM, late)
+    try:
+        with pytest.raises(TimeoutError, match="late"):
+            attempt(ring)
     finally:
         signal.signal(signal.SIGALRM, before)
 
