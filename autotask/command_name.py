@@ -1,9 +1,10 @@
-"""The name of a command that starts another one, or is one of many: see `naming.name_of`."""
+"""The name of a command that starts another one, or is one of many."""
 
 from __future__ import annotations
 
 import os
 
+from autotask import naming
 from autotask.naming import is_line, is_python, program_words
 from autotask.shell_line import commands, is_assignment
 from autotask.wrapper_commands import after_options, after_wrapper, key_of
@@ -42,6 +43,11 @@ _ASIDES = frozenset(
     "sleep echo printf date cat yes tee logger mail mailx sendmail curl wget mkdir touch rm chmod"
     " chown which ts".split()
 )
+
+
+def name_of(command: list[str]) -> str:
+    """Name any command: as `naming.name_of` does, which loads this module only if it has to."""
+    return naming.name_of(command, innermost_name)
 
 
 def innermost_name(command: list[str]) -> str:

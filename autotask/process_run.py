@@ -13,9 +13,9 @@ import sys
 from _thread import get_ident
 
 from autotask import recorder
-from autotask.exit_hooks import StandIn
 from autotask.guard import guarded
 from autotask.naming import is_pex, is_tool, process_name
+from autotask.patches import StandIn
 from autotask.run import Outcome, exited, passed_on, raised
 from autotask.settings import PARENT
 from autotask.stdlib import standard
@@ -30,12 +30,19 @@ if TYPE_CHECKING:
 _exit_code: list[object] = []
 
 
+def _innermost_name(command: list[str]) -> str:
+    """Name what a command leads to: see `naming.name_of`."""
+    from autotask import command_name
+
+    return command_name.innermost_name(command)
+
+
 def begin() -> None:
     """Open this process's own run, if it is one: a root process with a script or a module."""
     wanted = recorder.settings()
     if os.environ.get(PARENT) and (wanted.process == "auto" or not _is_main_interpreter()):
         return  # it is inside another one
-    task = process_name(wanted)
+    task = process_name(wanted, _innermost_name)
     if task is None and is_tool():
         os.environ["AUTOTASK_PROCESS"] = "0"  # what pip starts to build a package is no task
     if task is None or is_pex(sys.argv[0]):  # it will drop us before the end

@@ -11,7 +11,7 @@ import sys
 import time
 from _thread import get_ident
 
-from autotask import exit_hooks, journal, threads
+from autotask import journal, patches
 from autotask.dogstatsd import Wire
 from autotask.guard import OURS, debug, guarded, raised_here, swallow
 from autotask.marks import leave_mark, take_back
@@ -121,7 +121,7 @@ def current() -> Run | None:
     """Return the innermost open run of this thread or asyncio task, else of who started it."""
     run = _current.get()
     if run is None:
-        run = threads.starter() or _program
+        run = patches.starter() or _program
     while run is not None and run.ended is not None:
         run = run.outer
     return run
@@ -383,8 +383,8 @@ def _take_over(here: _Process, before: _Process | None) -> None:
         _explain(here)
     if before is None:
         atexit.register(_finish)
-        threads.follow(current, hide_frame)
-        exit_hooks.follow(_leaves_something)
+        patches.follow_threads(current, hide_frame)
+        patches.follow_exits(_leaves_something)
     else:
         _made.pop(before.pid, None)
         _telling.clear()

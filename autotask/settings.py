@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 
-from autotask.agent import TABLE
 from autotask.stdlib import standard
 
 TYPE_CHECKING = False
@@ -131,9 +130,12 @@ class Settings:
 
     def _frameworks(self) -> tuple[frozenset[str], frozenset[str]]:
         """Return the frameworks asked for (empty: all) and those excluded."""
-        known = {"function", "process", "all"}
-        known.update(*[names.split() for names, _, _ in TABLE.values()])
         items = [item.lower() for item in self._list("AUTOTASK_FRAMEWORKS")]
+        if not items:
+            return frozenset(), frozenset()
+        from autotask.frameworks import SUPPORTED
+
+        known = {"function", "process", "all", *SUPPORTED.split()[::3]}
         for item in items:
             if item.removeprefix("-") not in known and not self.plugins:  # it may be a plugin's
                 self.problems.append(f"AUTOTASK_FRAMEWORKS: {item!r} is no framework")

@@ -42,7 +42,8 @@ def _start(folder, name):
         if "autotask.agent" not in sys.modules:
             _load(folder + "/autotask.d" if _BUNDLED else folder.rpartition("/")[0] + "/autotask")
         if name != "agent":
-            __import__("autotask.imports").imports.load("naming", "around", name)
+            load = __import__("autotask.imports").imports.load
+            load("naming", "around", name)
         sys.modules["autotask." + name].start()
     except Exception:  # noqa: S110  a broken installation of ours is no trouble of the program's
         pass

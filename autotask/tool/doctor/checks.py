@@ -12,7 +12,8 @@ import time
 import autotask
 from autotask import homes, journal
 from autotask.around import launch, marks_left, undelivered
-from autotask.naming import is_line, is_scheduler, name_of, python_program
+from autotask.command_name import name_of
+from autotask.naming import is_line, is_scheduler, python_program
 from autotask.procfs import start_time
 from autotask.settings import PARENT, PROCESS_RUN, Settings
 from autotask.tool import quantities, supported
