@@ -55,7 +55,7 @@ def _function_hook(load: "Callable[..., None]", qualname: str, task: str) -> "Ho
 
 def _plugin_hook(load: "Callable[..., None]", plugin: str, function: str) -> "Hook":
     def call_plugin(module: "ModuleType") -> None:
-        load("frameworks")
+        load("frameworks", "plugin")
         try:
             __import__(plugin)
             getattr(sys.modules[plugin], function)(module)
