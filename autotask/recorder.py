@@ -11,7 +11,7 @@ import sys
 import time
 from _thread import get_ident
 
-from autotask import journal, patches
+from autotask import journal, loading, patches
 from autotask.dogstatsd import Wire
 from autotask.guard import OURS, debug, guarded, raised_here, swallow
 from autotask.marks import leave_mark, take_back
@@ -335,8 +335,9 @@ def failed_inside(run: Run, exit_code: int | None) -> str | None:
     if run.failed is None:
         return None
     framework, its_code, cause = run.failed
-    # doit has statuses of its own, whatever its command's was.
-    return cause if framework == "doit" or its_code in (None, exit_code) else None
+    from autotask.frameworks import HAS_OWN_STATUSES
+
+    return cause if framework in HAS_OWN_STATUSES or its_code in (None, exit_code) else None
 
 
 def start_program(task: str) -> Run | None:
@@ -475,8 +476,8 @@ def _name_late(value: str, here: _Process) -> None:
     global _inheriting, _is_loading
     if _inheriting is None:
         _is_loading = True
-        from autotask import putenv
-
+        loading.load("putenv")  # importlib would ignore what a signal handler may raise meanwhile
+        putenv = sys.modules["autotask.putenv"]
         around = _program if _program and _program.ended is None else None
         putenv.begin(_parent_of_next(around, here))
         _inheriting = putenv
