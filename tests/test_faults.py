@@ -549,7 +549,7 @@ ELSEWHERE = {
         for name in (
             "command_name:_has_assignments command_name:_after_shell command_name:_of_line"
             " command_name:_is_known wrapper_commands:_line_of_su shell_line:commands"
-            " shell_line:is_assignment shell_line:_simple shell_line:_Reader.__init__"
+            " shell_line:is_assignment shell_line:_simple_command shell_line:_Reader.__init__"
             " shell_line:_Reader.parts shell_line:_Reader._step shell_line:_Reader._end_word"
             " shell_line:_Reader._operator shell_line:_Reader._redirect shell_line:_Reader._piece"
             " shell_line:_Reader._quoted shell_line:_Reader._dollar shell_line:_Reader._nested"
@@ -559,6 +559,7 @@ ELSEWHERE = {
     "autotask.dogstatsd:Wire.close",
     "autotask.process_run:_is_main_interpreter",
     "autotask.dogstatsd:Wire.running",
+    "autotask.command_name:name_of",
     "autotask.boot_id:_read",  # where /proc/sys is hidden: tests/around/test_process_one.py
     "autotask.boot_id:guess",
     "autotask.exec_handover:_end",  # where very many runs are open: tests/test_exit_hooks.py

@@ -394,7 +394,7 @@ TOLD = [
     ({}, ["instruments click.core of .*core.py", "run [0-9a-f]{16} ended: success"]),
     ({"AUTOTASK_FRAMEWORKS": "-click,-typer"}, ["excluded: click.core"]),
     ({"AUTOTASK_IGNORE": "sh*"}, ["no run: click task 'shop' is excluded or ignored"]),
-    ({"AUTOTASK_FRAMEWORKS": "cllick"}, ["counts as unset: .*'cllick' is no framework"]),
+    ({"AUTOTASK_FRAMEWORKS": "cllick"}, ["counts as unset: .*'cllick' is not a framework"]),
     ({"AUTOTASK_HOME": "/dev/null"}, ["the journal does not take a line: .*Not a directory"]),
     ({"AUTOTASK_JOURNAL": "0", "AUTOTASK_DOGSTATSD": "0"}, ["journalled nowhere, sent nowhere"]),
 ]

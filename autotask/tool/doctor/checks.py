@@ -272,7 +272,7 @@ def _owners(home: str) -> Findings:
 
 def _users_home(home: str) -> str:
     """Return the home where this user's runs are recorded, or would be; see `homes.settle`."""
-    for path, _ in homes.places(home):
+    for path, _ in homes.candidates(home):
         if homes.has_journal(path):
             return path
         exists = os.path.lexists(os.path.join(path, "journal"))
