@@ -62,11 +62,16 @@ def debug(text: str, swallowed: BaseException | None = None) -> None:
     """
     from autotask.settings import Settings  # not earlier: few processes need it here
 
-    wanted = Settings(os.environ).debug
-    if wanted is not None:
+    settings = Settings(os.environ)
+    if settings.debug is not None:
         from autotask import debuglog
 
-        debuglog.write(wanted, text if swallowed is None else debuglog.told(swallowed, text))
+        if swallowed is not None:
+            text = debuglog.describe(swallowed, text, settings.messages)
+        try:
+            debuglog.write(settings.debug, text)
+        except raised_here(OSError):  # the log is not worth an error
+            pass
 
 
 def raised_here(kind: type[E]) -> tuple[type[E], ...]:

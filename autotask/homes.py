@@ -9,8 +9,6 @@ from __future__ import annotations
 import os
 
 from autotask.guard import raised_here
-from autotask.journal import HOME as _PATH
-from autotask.journal import open_folder
 from autotask.stdlib import standard
 
 TYPE_CHECKING = False
@@ -18,6 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 SHARED = "shared"  # a file of root's in a home that `autotask init-home` has made
+_FOLDER_FLAGS = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_NOFOLLOW", 0)
+_FOLDER_FLAGS |= getattr(os, "O_CLOEXEC", 0)
+_PATH = _FOLDER_FLAGS | getattr(os, "O_PATH", 0)  # to open what need not be readable
 _NO_ACCESS = 13  # EACCES
 _TYPE, _FOLDER, _FILE, _LINK = 0o170000, 0o040000, 0o100000, 0o120000  # of a mode
 _MOST_LINKS = 40  # as many as Linux follows
@@ -76,10 +77,26 @@ def may_make(home: str) -> bool:
 def has_journal(home: str) -> bool:
     """Tell whether a home has a journal that belongs to this user."""
     try:
-        os.close(open_folder(home, "journal"))
+        os.close(_own_folder(home, "journal"))
     except raised_here(OSError):
         return False
     return True
+
+
+def _own_folder(home: str, name: str = ".") -> int:
+    """Open a home or a folder in it, which must be this user's own.
+
+    As `journal.open_folder` does, which each task loads, and which comes here only for a link.
+    """
+    above = os.open(followed(home), _PATH)
+    try:
+        folder = os.open(name, _FOLDER_FLAGS, dir_fd=above)
+    finally:
+        os.close(above)
+    if os.fstat(folder).st_uid != os.geteuid():
+        os.close(folder)
+        raise PermissionError(_NO_ACCESS, "belongs to another user", name)
+    return folder
 
 
 def candidates(home: str) -> Iterator[tuple[str, tuple[int, int]]]:
@@ -185,7 +202,7 @@ def make_folder(path: str, mode: int = 0o700) -> None:
 def make_in(home: str, name: str, mode: int = 0o700) -> None:
     """Likewise make a folder in a home; a home that this user owns may be below another user's."""
     try:
-        above = open_folder(home)
+        above = _own_folder(home)
     except raised_here(OSError):
         above = _walked(home, mode)
     try:

@@ -40,9 +40,17 @@ def start(imports: "Any", run: str, became: "Optional[str]") -> bool:
     if not became:
         return False
     imports.load("naming", "process_run")
-    from autotask import exec_handover
+    return _take_over(f"{run}:{became}")
 
-    return bool(exec_handover.take_over(f"{run}:{became}"))
+
+def _take_over(handed_over: str) -> bool:
+    """Go on with the runs that this process had open before exec, if they can be read."""
+    from autotask import exec_handover, guard, process_run, recorder
+
+    runs = exec_handover.take_over(handed_over, recorder)
+    if runs:
+        guard.guarded(process_run.follow)(runs)
+    return bool(runs)
 
 
 def _function_hook(load: "Callable[..., None]", qualname: str, task: str) -> "Hook":

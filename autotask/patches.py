@@ -90,7 +90,7 @@ class StandIn:
 StandIn.__name__ = "builtin_function_or_method"  # in the texts of errors
 
 
-def follow_exits(leaves_something: Callable[[], bool]) -> None:
+def follow_exits(leaves_something: Callable[[], bool], recorder: ModuleType) -> None:
     """From now on, end or hand over what the program leaves behind: open runs, a mark."""
 
     def leave(original: Any, *args: Any, **kwargs: Any) -> None:
@@ -98,7 +98,7 @@ def follow_exits(leaves_something: Callable[[], bool]) -> None:
             if leaves_something():
                 from autotask import exec_handover
 
-                original = exec_handover.prepared(original)
+                original = exec_handover.prepared(original, recorder)
         except raised_here(Exception) as problem:
             swallow("leave", problem)
         original(*args, **kwargs)

@@ -385,7 +385,7 @@ def _take_over(here: _Process, before: _Process | None) -> None:
     if before is None:
         atexit.register(_finish)
         patches.follow_threads(current, hide_frame)
-        patches.follow_exits(_leaves_something)
+        patches.follow_exits(_leaves_something, sys.modules[__name__])
     else:
         _made.pop(before.pid, None)
         _telling.clear()
