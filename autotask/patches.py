@@ -1,6 +1,7 @@
 """Functions of the standard library that a task's process has replaced."""
 
-# All that autotask changes in the host's process is listed here:
+# All that autotask changes in the host's process is listed here; docs/how-it-works.md has the same
+# with what a program could notice, and when it is undone.
 #
 # - `sys.meta_path`: the agent is the first finder, to hear of a framework's import (`agent`). For
 #   the time of one import, the loader of a watched module has an `exec_module` of ours
