@@ -7,6 +7,12 @@ from __future__ import annotations
 
 import os
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from autotask.recorder import Process
+
 _FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_CLOEXEC", 0)
 _FLAGS |= getattr(os, "O_NONBLOCK", 0)  # the log may be a FIFO without a reader
 _LONGEST_MESSAGE = 500  # characters
@@ -48,6 +54,21 @@ def _message(problem: BaseException) -> str:
         return hide(str(problem))[:_LONGEST_MESSAGE]
     except Exception:
         return ""
+
+
+def explain(here: Process, debug: Callable[[str], None]) -> None:
+    """Log where the runs of this process go, and which settings have no valid value."""
+    settings, notes = here.settings, here.journal
+    journaled = "nowhere"
+    if notes and not notes.home:
+        journaled = "on standard error"
+    elif notes and notes.is_open():
+        journaled = f"in {notes.folder}"
+    agent = "to {} {}:{}".format(*settings.destination).removesuffix(":0")
+    sent = agent if here.wire else "nowhere"
+    debug(f"process {here.pid}: runs are journalled {journaled}, sent {sent}")
+    for problem in settings.problems:
+        debug(f"counts as unset: {problem}")
 
 
 def _clean(text: str) -> str:

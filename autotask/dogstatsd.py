@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    from autotask.run import Outcome
-    from autotask.settings import Settings
+    from autotask.protocols import AnyRun, Tagged
+    from autotask.run import End
 
 _UDP_SIZE = 1432  # bytes of a datagram that fit an Ethernet frame
 _BUFFER = 8192  # bytes that the Agent reads at once, by both ways in
@@ -32,31 +32,40 @@ _UNKNOWN = 10.0  # seconds after which a host name that was not known is looked 
 _TAG_MARKS = frozenset("_-:./")
 
 
-def _ignore() -> None:
-    """Take no note of a refusal."""
-
-
 def tag(key: str, value: str) -> str:
     """Write a tag as Datadog keeps it: lower case, odd characters as `_`, 200 characters."""
     text = f"{key}:{value}".lower()
     if not (text.isascii() and text.replace("_", "").replace(":", "").isalnum()):
-        text = "".join([c if c.isalnum() or c in _TAG_MARKS else "_" for c in text])
+        for letter in set(text):
+            if not (letter.isalnum() or letter in _TAG_MARKS):
+                text = text.replace(letter, "_")
     return text[:_TAG_LENGTH].rstrip(":")
 
 
 class Wire:
-    """The way to the Datadog Agent that the settings name."""
+    """The way to a Datadog Agent, for runs that have the same tags.
 
-    def __init__(self, settings: Settings) -> None:
-        self._family, self._host, self._port = settings.destination
+    *refused* is called, at once or later, with each run of which `started` or `finished` is known
+    to be lost, and with which of the two it is.
+    """
+
+    def __init__(
+        self,
+        destination: tuple[str, str, int],
+        tagged: Tagged,
+        events: bool = True,
+        refused: Callable[[AnyRun, str], object] | None = None,
+    ) -> None:
+        self._family, self._host, self._port = destination
         is_here = self._host in ("localhost", "::1") or self._host.startswith("127.")
         self._size = _BUFFER if is_here or self._family == "unix" else _UDP_SIZE
-        self._events = settings.events
+        self._events = events
+        self._refused = refused
         self._lock = RLock()  # threads share the socket; a signal handler's task may come between
         self._only = 0  # the one thread that may still send
         self._address: Any = None  # what connect takes
         self._resolving = False
-        self._waiting: list[tuple[bytes, Callable[[], object]]] = []
+        self._waiting: list[tuple[bytes, tuple[AnyRun, str] | None]] = []
         self._paused = 0.0  # until then, time.monotonic()
         self.was_taken = False  # the last datagram, for certain
         self.has_refused = False  # any one
@@ -66,11 +75,15 @@ class Wire:
         self._identity: tuple[int, int] | None = None
         # Task, framework, their tags: one value, for threads.
         self._last: tuple[str | None, str, str] = (None, "", "")
-        said = {"env": settings.env, "service": settings.service, "version": settings.version}
-        tags = "".join([f",{tag(key, value)}" for key, value in said.items() if value])
-        if settings.entity_id:
-            tags += f",dd.internal.entity_id:{settings.entity_id}"
-        tags += "".join([f",{tag(key, value)}" for key, value in settings.tags.items()])
+        tags = f",{tag('env', tagged.env)}" if tagged.env else ""
+        if tagged.service:
+            tags += f",{tag('service', tagged.service)}"
+        if tagged.version:
+            tags += f",{tag('version', tagged.version)}"
+        if tagged.entity_id:
+            tags += f",dd.internal.entity_id:{tagged.entity_id}"
+        for key, value in tagged.tags.items():
+            tags += f",{tag(key, value)}"
         if len(tags) * 4 > _MOST_TAGS and len(tags.encode()) > _MOST_TAGS:
             tags = tags.encode()[:_MOST_TAGS].decode("utf-8", "ignore").rpartition(",")[0]
         self._tags = tags  # of each line, after its own: with a comma before each
@@ -79,46 +92,28 @@ class Wire:
         """Tell whether the Agent was away a moment ago, and nothing is to be sent."""
         return self._paused > 0.0 and time.monotonic() < self._paused
 
-    def started(
-        self, task: str, framework: str, trigger: str, refused: Callable[[], object] = _ignore
-    ) -> None:
-        """Count a start; *refused* is called, at once or later, where it is known to be lost."""
-        self._send([self.start_line(task, framework, trigger)], refused)
+    def started(self, run: AnyRun) -> None:
+        """Count a start."""
+        self._send([self.start_line(run)], (run, "started"))
 
-    def running(self, task: str, framework: str, trigger: str, seconds: float) -> None:
-        """Say for how long a run has been running by now."""
-        tags = f"{self._task_tags(task, framework)},trigger:{trigger}{self._tags}"
+    def running(self, run: AnyRun, seconds: float) -> None:
+        """Send for how long a run has been running."""
+        tags = f"{self._task_tags(run.task, run.framework)},trigger:{run.trigger}{self._tags}"
         self._send([f"autotask.task.running_seconds:{seconds:.3f}|g|#{tags}"])
 
-    def finished(
-        self,
-        task: str,
-        framework: str,
-        trigger: str,
-        outcome: Outcome,
-        duration: float | None,
-        host: str,
-        refused: Callable[[], object] = _ignore,
-    ) -> None:
-        """Send all lines of one ending; *refused* as in `started`."""
-        self._send(self.end_lines(task, framework, trigger, outcome, duration, host), refused)
+    def finished(self, run: AnyRun, end: End, host: str) -> None:
+        """Send all lines of one end."""
+        self._send(self.end_lines(run, end, host), (run, "finished"))
 
-    def start_line(self, task: str, framework: str, trigger: str) -> str:
+    def start_line(self, run: AnyRun) -> str:
         """Write the line that counts a start."""
-        tags = f"{self._task_tags(task, framework)},trigger:{trigger}"
+        tags = f"{self._task_tags(run.task, run.framework)},trigger:{run.trigger}"
         return f"autotask.task.started:1|c|#{tags}{self._tags}"
 
-    def end_lines(
-        self,
-        task: str,
-        framework: str,
-        trigger: str,
-        outcome: Outcome,
-        duration: float | None,
-        host: str,
-    ) -> list[str]:
-        """Write the lines of one ending: the count is the first."""
-        of_task = self._task_tags(task, framework)
+    def end_lines(self, run: AnyRun, end: End, host: str) -> list[str]:
+        """Write the lines of one end: the count is the first."""
+        of_task, trigger = self._task_tags(run.task, run.framework), run.trigger
+        outcome, duration = end.outcome, end.duration
         status, reason = outcome.status, outcome.reason or "none"
         rest = self._tags
         tags = f"{of_task},status:{status},reason:{reason},trigger:{trigger}{rest}"
@@ -130,14 +125,13 @@ class Wire:
         if status == "success":
             lines.append(f"_sc|autotask.task.status|0|#{of_task},trigger:{trigger}{rest}")
         elif status == "failure" and reason != "nested":
-            from autotask import failures
+            from autotask import messages
 
             check = f"_sc|autotask.task.status|2|#{of_task},trigger:{trigger}{rest}|m:"
-            said = failures.one_line(failures.summary(outcome))
-            lines.append(check + failures.cut(said, self._size - len(check.encode()) - 1))
+            lines.append(check + messages.check(outcome, self._size - len(check.encode()) - 1))
             if self._events:
                 tags = f"{of_task},reason:{reason}{rest}"
-                lines.append(failures.event(task, tags, outcome, duration, host, self._size))
+                lines.append(messages.event(run.task, tags, end, host, self._size))
         return lines
 
     def _task_tags(self, task: str, framework: str) -> str:
@@ -148,44 +142,47 @@ class Wire:
             self._last = last = task, framework, tags
         return last[2]
 
-    def _send(self, lines: list[str], refused: Callable[[], object] = _ignore) -> None:
-        """Send lines in as few datagrams as hold them; the first one stands for all.
+    def _send(self, lines: list[str], about: tuple[AnyRun, str] | None = None) -> None:
+        """Send lines in as few datagrams as hold them; if the first one is lost, all count so.
 
         Each line has an end: with `dogstatsd_eol_required` the Agent drops one that has none.
         """
         whole = ("\n".join(lines) + "\n").encode("utf-8", "replace")
         if len(whole) <= self._size:
-            self._send_packet(whole, refused)
+            self._send_packet(whole, about)
             return
         packet = b""
         for line in lines:
             data = f"{line}\n".encode("utf-8", "replace")
             if packet and len(packet) + len(data) > self._size:
-                self._send_packet(packet, refused)
-                packet, refused = b"", _ignore
+                self._send_packet(packet, about)
+                packet, about = b"", None
             packet += data
-        self._send_packet(packet, refused)
+        self._send_packet(packet, about)
 
-    def _send_packet(self, packet: bytes, refused: Callable[[], object]) -> None:
+    def _send_packet(self, packet: bytes, about: tuple[AnyRun, str] | None) -> None:
         if self._only:
-            if self._only != get_ident() or self._send_alone(packet, refused):
+            if self._only != get_ident() or self._send_alone(packet, about):
                 return
         else:
-            with self._lock:
-                if self._only or self._send_alone(packet, refused):  # by now
+            with self._lock:  # another thread may have set _only while this one waited for it
+                if self._only or self._send_alone(packet, about):
                     return
-        self._lose(refused)
+        self._lose(about)
 
     def keep_to_this_thread(self) -> None:
-        """Take no more from other threads, as the journal does at the interpreter's end."""
+        """Send nothing more for other threads, as the journal does at the interpreter's end."""
         with self._lock:
             self._only = get_ident()
 
-    def _send_alone(self, packet: bytes, refused: Callable[[], object]) -> bool:
-        """Send a datagram, or let it wait for an address; False where it is known to be lost."""
+    def _send_alone(self, packet: bytes, about: tuple[AnyRun, str] | None) -> bool:
+        """Send a datagram, or keep it until there is an address; False if it is known to be lost.
+
+        The caller holds the lock, or is the only thread.
+        """
         if self._address is None and not self._find_address():
             if len(self._waiting) < _WAITING:
-                self._waiting.append((packet, refused))
+                self._waiting.append((packet, about))
                 return True
             return False
         self.was_taken = False
@@ -209,8 +206,8 @@ class Wire:
         except ConnectionRefusedError:
             if not kept:
                 raise
-            # An Agent that was restarted has made another socket file; over UDP it is the answer
-            # to an earlier datagram.
+            # An Agent that was restarted has made another socket file. Over UDP the kernel gives
+            # the answer to an earlier datagram.
             self.close_alone()
             self._open()
             self._socket.send(packet)
@@ -239,42 +236,43 @@ class Wire:
             self._answers = _socket.SOL_SOCKET, _socket.SO_ERROR
 
     def _still_ours(self) -> bool:
-        """Tell whether our descriptor is: a program that closes them all may have reused it."""
+        """Tell whether the descriptor is the socket: the program may have closed and reused it."""
         try:
             status = os.fstat(self._socket.fileno())
         except raised_here(OSError):
             status = None
         if status is not None and (status.st_dev, status.st_ino) == self._identity:
             return True
-        self._socket.detach()  # not ours to close any more
+        self._socket.detach()  # closing it would close a file of the program's
         self._socket = None
         return False
 
     def close(self) -> None:
-        """Give the socket up, and what waits for an address; the next line opens another one."""
+        """Close the socket, and give up what waits for an address; a further line opens another."""
         with self._lock:
             self.close_alone()
         self.give_up()
 
     def close_alone(self) -> None:
-        """Give the socket up where nobody else is: in a forked child nobody gives the lock back."""
+        """Close the socket without the lock, which a forked child may have inherited locked."""
         if self._socket is not None and self._still_ours():
             self._socket.close()
         self._socket = None
 
     def give_up(self) -> None:
-        """Say of what still waits for an address that it will not be sent."""
+        """Count as lost what still waits for an address."""
         waiting, self._waiting = self._waiting, []
-        for _, refused in waiting:
-            self._lose(refused)
+        for _, about in waiting:
+            self._lose(about)
 
-    def _lose(self, refused: Callable[[], object]) -> None:
-        """Say of a datagram that it is lost; without our lock, for that wants the journal's."""
+    def _lose(self, about: tuple[AnyRun, str] | None) -> None:
+        """Note that a datagram is lost; without the lock, because noting it takes the journal's."""
         self.has_refused = True
-        refused()
+        if about is not None and self._refused is not None:
+            self._refused(*about)
 
     def _find_address(self) -> bool:
-        """Find where to send; a name of a host is resolved beside the task, by a thread."""
+        """Find where to send; a thread resolves the name of a host, so that no task waits."""
         if self._family == "unix":
             self._address = self._host
         elif self._host == "localhost":
@@ -289,14 +287,14 @@ class Wire:
     def _look_up(self) -> None:
         try:
             start_new_thread(self._resolve, ())
-        except RuntimeError:  # no thread to be had: as with a name that nobody knows
+        except RuntimeError:  # no more threads are allowed: as with a name that does not resolve
             pass
 
     @guarded
     def _resolve(self) -> None:
         _socket = standard("_socket")
         try:
-            found = _socket.getaddrinfo(self._host, self._port, 0, _socket.SOCK_DGRAM)
+            addresses = _socket.getaddrinfo(self._host, self._port, 0, _socket.SOCK_DGRAM)
         except (OSError, UnicodeError):
             with self._lock:
                 self._resolving = False
@@ -305,10 +303,10 @@ class Wire:
             return
         lost = []
         with self._lock:
-            self._address = found[0][4][:2]
+            self._address = addresses[0][4][:2]
             while self._waiting:
-                packet, refused = self._waiting.pop(0)
-                if not self._send_alone(packet, refused):
-                    lost.append(refused)
-        for refused in lost:
-            self._lose(refused)
+                packet, about = self._waiting.pop(0)
+                if not self._send_alone(packet, about):
+                    lost.append(about)
+        for about in lost:
+            self._lose(about)

@@ -5,7 +5,7 @@ environment which runs it has to go on with, and ends them as its own. How any o
 only its parent knows. Until the runs are taken over, the process's mark is called `became-...`: if
 the process is found dead, its runs are closed as a success, because no more could be seen.
 
-This is a part of the recorder that few processes need, and it uses what is private there.
+This is a part of the recorder that few processes need, and it works on the recorder's state.
 """
 
 from __future__ import annotations
@@ -93,13 +93,13 @@ def _cut_off(*args: object, **kwargs: object) -> None:
     given = (*args, *kwargs.values())
     if len(given) != 1 or not isinstance(given[0], int):  # it will refuse that
         return
-    here = recorder._process
+    here = recorder.state.process
     lock = here.journal._lock if here and here.journal and not here.journal._only else None
     if lock and not lock.acquire(timeout=_PATIENCE):
         return  # the mark stays
     try:
         _end_all(exited(given[0]))
-        if here and not recorder._has_open():
+        if here and not _has_open():
             here.take_mark_back()
     finally:
         if lock:
@@ -124,8 +124,8 @@ def _mark_as_become(path: Any) -> str | None:
 
     Nothing is done for what does not exist: os.execvp tries each folder of the PATH.
     """
-    here = recorder._process
-    if here is None or not recorder._has_open() or not _is_executable(path):
+    here = recorder.state.process
+    if here is None or not _has_open() or not _is_executable(path):
         return None
     launched = os.environ.get(PROCESS_RUN, "").partition(":")[2] == str(here.pid)
     mark = ""
@@ -142,10 +142,16 @@ def _mark_as_become(path: Any) -> str | None:
     return ":".join([*words, *map(_written, runs)])
 
 
+def _has_open() -> bool:
+    """Tell whether runs of this very process are open; a fork also knows those of its parent."""
+    pid = os.getpid()
+    return any(run.pid == pid for run in list(recorder.state.open.values()))
+
+
 def _runs() -> list[Run]:
     """Return the open runs of this very process, outer ones first."""
     pid = os.getpid()
-    return [run for run in list(recorder._open.values()) if run.pid == pid and run.clock]
+    return [run for run in list(recorder.state.open.values()) if run.pid == pid and run.clock]
 
 
 def _that_fit(runs: list[Run]) -> list[Run]:
@@ -186,7 +192,7 @@ def _is_executable(path: Any) -> bool:
 
 @guarded
 def _take_mark_back() -> None:
-    ours = recorder._process.journal if recorder._process else None
+    ours = recorder.state.process.journal if recorder.state.process else None
     if ours and ours.mark:
         name = os.path.basename(ours.mark)
         if name.startswith(BECAME):
@@ -247,7 +253,7 @@ def take_over(word: str, used_recorder: ModuleType) -> list[Run]:
     if process != identity():
         return []
     runs = list(map(_read, texts))
-    here = recorder._here(runs[0].id)
+    here = recorder.process(runs[0].id)
     if here is None:
         return []
     _take_mark_over(here.journal, mark)
@@ -257,12 +263,12 @@ def take_over(word: str, used_recorder: ModuleType) -> list[Run]:
         run.pid, run.outer = here.pid, known.get(run.parent or "")
         if run.outer:
             run.outer.crowd += 1
-    recorder._open.update(known)
+    recorder.state.open.update(known)
     current = known.get(parent_of(os.environ)[0] or "", runs[-1])
-    recorder._current.set(current)
+    recorder.state.current.set(current)
     here.handed_on = current
     if runs[0].framework == "process":
-        recorder._program = runs[0]
+        recorder.state.program = runs[0]
     return runs
 
 

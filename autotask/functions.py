@@ -179,12 +179,14 @@ class _Span:
         self._run = run
         self._around: Run | None = None
         if run is not None:
-            recorder.step_out(run.outer)
+            recorder.state.current.set(run.outer)
 
     @guarded
     def step_in(self) -> Run | None:
-        """Make the run the current one; open it at the first step."""
-        self._around = recorder.step_in(self._run)
+        """Make the run current again, for one step; open it before the first one."""
+        self._around = recorder.state.current.get()
+        if self._run is not None and self._run.ended is None:
+            recorder.state.current.set(self._run)
         if self._name is not None:
             self._run, self._name = recorder.start(self._name, "function"), None
         return self._run
@@ -192,7 +194,7 @@ class _Span:
     @guarded
     def step_out(self) -> None:
         """Make the run around it the current one until the next step."""
-        recorder.step_out(self._around)
+        recorder.state.current.set(self._around)
 
     @guarded
     def close(self) -> None:

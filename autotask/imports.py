@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 # What every run needs, each after what it imports itself.
 _NEEDED = (
-    *("guard", "stdlib", "settings", "run", "journal", "procfs", "marks"),
-    *("trigger", "patches", "dogstatsd", "recorder"),
+    *("guard", "stdlib", "settings", "run", "journal", "procfs"),
+    *("trigger", "patches", "dogstatsd", "telling", "recorder"),
 )
 _FINDERS = ("autotask.agent", "autotask.imports")  # whose frames `hide` takes away
 

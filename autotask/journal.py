@@ -1,4 +1,4 @@
-"""The journal: append one line; the line stands whatever kills the process afterwards.
+"""The journal: append one line, which is there whatever kills the process afterwards.
 
 A segment is the file of one UTC hour. A line is one write(2) with O_APPEND: no lock, no fsync,
 safe with a thousand writers.
@@ -16,14 +16,16 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from autotask.run import Outcome, Run
+    from autotask.protocols import AnyRun, Tagged
+    from autotask.run import End, Outcome, Run
+
 
 _NO_LINK = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
 _FOLDER = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | _NO_LINK
-HOME = getattr(os, "O_PATH", os.O_RDONLY) | _FOLDER  # to open what need not be readable
-_RETRY = 60.0  # seconds before another look for a home, if this one fails as before
+HOME = getattr(os, "O_PATH", os.O_RDONLY) | _FOLDER  # opens a folder that is not readable, too
+_RETRY = 60.0  # seconds before another search for a home, if this one fails as before
 _FLAGS = os.O_WRONLY | os.O_APPEND | _NO_LINK
-_FLAGS |= getattr(os, "O_NONBLOCK", 0)  # a FIFO of that name would keep us until it is read
+_FLAGS |= getattr(os, "O_NONBLOCK", 0)  # else a FIFO of that name would block us until it is read
 NEW = _FLAGS | os.O_CREAT | os.O_EXCL
 _KIND, _FILE = 0o170000, 0o100000  # of a mode; the module `stat` has these
 OWED = "-owed"  # at the end of the name of a mark
@@ -32,42 +34,47 @@ _UNSENT = ',"unsent":true'
 _ESCAPED = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
 
+def always() -> bool:
+    """Write a line without a claim to it: nothing else could write the same."""
+    return True
+
+
 class Journal:
     """The segments of one home, open for appending."""
 
     def __init__(self, home: str) -> None:
-        self.home = home  # another one once we have found out that it is not ours to write
+        self.home = home  # becomes another one if this one cannot be written
         self.folder = os.path.join(home, "journal")
         self.mark: str | None = None  # the path of our process's mark, see `autotask.marks`
         self._mode = 0o600
-        # Against another thread's closing of our file between our look at it and our writing. A
-        # signal handler's task may come between, too: its thread has the lock already.
+        # Guards against another thread closing the file between the check and the write. A task in
+        # a signal handler may come between, too: its thread has the lock already.
         self._lock = RLock()
         self._only = 0  # the one thread that may still write
         self._file = -1
         self._hour = (0.0, 0.0)  # of our file: POSIX seconds of its begin and end
-        self._identity: tuple[int, int] | None = None  # what our descriptor must still lead to
+        self._identity: tuple[int, int] | None = None  # of the file that our descriptor must have
         self._owed = b""  # what the disk did not take, for the next write
-        self._late: list[bytes] = []  # lines that were not to be written at once
-        self._dropped = False  # more was refused than is kept
+        self._late: list[bytes] = []  # lines that were to be left to another call
+        self._dropped = False  # the disk has refused more than is kept
         self._is_refused = False  # the last write was
         self._hopeless: tuple[int | None, float] = (0, 0.0)  # see _opened_folder
 
     def append(
         self,
         line: str,
-        claim: Callable[[], object] = lambda: True,
+        claim: Callable[[], object] = always,
         keep: bool = True,
         later: bool = False,
     ) -> bool | None:
-        """Write one line (ASCII, without its end); False where the disk does not take it.
+        """Write one line (ASCII, without its end); False if the disk does not take it.
 
-        It is kept then, if it is to be, and written with the next one. None where we take no more
-        from this thread, or *claim* gives nothing: it is called at once before, when no other
-        thread can come between.
+        With *keep* the line is then kept, and written with the next one. None if this thread may no
+        longer write, or if *claim* returns a false value: that is called immediately before, when
+        no other thread can come between.
 
         *later* leaves the line to the call that a signal handler has interrupted, or to the next
-        one: it neither waits for the lock nor for the disk.
+        one, and waits neither for the lock nor for the disk.
         """
         if later:
             if not claim():
@@ -80,20 +87,20 @@ class Journal:
             return None if self._only else self._append(line, claim, keep)
 
     def keep_to_this_thread(self) -> None:
-        """Take no more lines from others: the interpreter's end may cut them off anywhere.
+        """Take no more lines from other threads: the interpreter's end may stop them anywhere.
 
-        One that has the lock then never gives it back, so that we go on without it.
+        A thread that has the lock then never releases it, so that this one goes on without it.
         """
         with self._lock:
             self._only = get_ident()
 
-    def tell_unsent(self, run_id: str, root: str, of: str) -> None:
-        """Note that the Agent has not taken what was sent of a line: `started` or `finished`."""
-        self.append(delivery_line("unsent", run_id, root, of))
+    def tell_unsent(self, run: AnyRun, of: str) -> None:
+        """Journal that the Agent has not taken what was sent of a run: `started` or `finished`."""
+        self.append(delivery_line("unsent", run.id, run.root, of))
 
     def settle(self) -> bool:
-        """Write what is kept, where we are alone by now; tell whether nothing is owed."""
-        while self._late:  # one by one: a signal handler may leave another one meanwhile
+        """Write what is kept; tell whether nothing is owed. The caller is the only writer."""
+        while self._late:  # one by one: a signal handler may add another one meanwhile
             self._owed += self._late.pop(0)
         if self._owed and self._is_ready():
             data, self._owed = self._owed, b""
@@ -109,7 +116,7 @@ class Journal:
         ready = self._is_ready()
         if not claim():
             return None
-        # Out of reach of a signal handler's task, which may write before we have.
+        # A task in a signal handler may write before this call does: it must not write these, too.
         owed, self._owed = self._owed, b""
         data = owed + data
         try:
@@ -130,7 +137,7 @@ class Journal:
         return written == len(data) - 1
 
     def _rename_mark(self) -> None:
-        """Show in our mark's name whether lines are missing, in case this process is killed."""
+        """Show in our mark's name whether lines are missing, for when this process is killed."""
         mark = self.mark
         owes = self._dropped or self._owed not in (b"", b"\n")
         if mark is None or owes == mark.endswith(OWED):
@@ -163,21 +170,21 @@ class Journal:
         return written
 
     def _refuse(self, problem: OSError) -> None:
-        if not self._is_refused:  # say it once
+        if not self._is_refused:  # log it once
             debug(f"the journal does not take a line: {problem}")
         self._is_refused = True
 
     def position(self) -> tuple[str, int]:
-        """Return the segment and the size from which on the next line will stand."""
+        """Return the segment and the offset at which the next line will be."""
         size = os.fstat(self._file).st_size if self._is_ready() else 0
         return segment(time.time()), size
 
     def is_open(self) -> bool:
-        """Tell whether lines can be written, as far as is known."""
+        """Tell whether the segment is open, so that lines can be written."""
         return self._identity is not None
 
     def close(self) -> None:
-        """Let go of the file; the next line would open it again."""
+        """Close the file; the next line opens it again."""
         if self._names() is not None:
             os.close(self._file)
         self._identity = None
@@ -203,7 +210,7 @@ class Journal:
     def _names(self) -> int | None:
         """Return how many names our file has; 0 if it was removed.
 
-        None where the descriptor is not ours: a program that closes them all may have reused it.
+        None if the descriptor is another file's: a program that closes them all may have reused it.
         """
         if self._identity is None:
             return None
@@ -214,17 +221,17 @@ class Journal:
         return status.st_nlink if (status.st_dev, status.st_ino) == self._identity else None
 
     def _opened_folder(self) -> int:
-        """Open the journal's folder; if it is not there or not ours, find out where to write."""
+        """Open the journal's folder; if that is not possible, find out where to write instead."""
         try:
             return open_folder(self.home, "journal")
         except raised_here(OSError) as problem:
             number, until = self._hopeless
             if problem.errno == number and time.monotonic() < until:
-                raise  # to look again would take a hundred system calls
+                raise  # another search would take a hundred system calls
             self._hopeless = problem.errno, time.monotonic() + _RETRY
         from autotask import homes
 
-        # Once a line stands, no other home will do: whoever reads it looks for the end beside it.
+        # After the first line no other home will do: its reader looks for the end beside it.
         self.home, self._mode = homes.settle(self.home, stay=self._hour[1] > 0)
         self._hopeless = (0, 0.0)
         self.folder = os.path.join(self.home, "journal")
@@ -234,7 +241,7 @@ class Journal:
 def open_folder(home: str, name: str = ".") -> int:
     """Open a home or a folder in it, which must be this user's own.
 
-    The home may be a link of this user's or root's. A folder in it may not: that could be swapped.
+    The home may be a link of this user's or root's. A folder in it may not: it could be replaced.
     """
     try:
         above = os.open(home, HOME)
@@ -255,7 +262,7 @@ def open_folder(home: str, name: str = ".") -> int:
 
 
 def _opened(name: str, folder: int, mode: int) -> int:
-    """Open a segment to append, or make it; never one that a link leads to."""
+    """Open a segment to append, or make it; refuse a link."""
     while True:
         try:
             return os.open(name, _FLAGS, dir_fd=folder)
@@ -276,17 +283,17 @@ def _opened(name: str, folder: int, mode: int) -> int:
 
 
 def _rest(data: bytes, written: int, end: int) -> bytes:
-    """Return the lines up to *end* that were not written whole; what was cut gets an end."""
+    """Return the lines up to *end* that were not written whole, after an end for what was cut."""
     begin = data.rfind(b"\n", 0, written) + 1
     if begin == written:
         return data[begin:end]
-    if data[written : written + 1] == b"\n":  # all but that
+    if data[written : written + 1] == b"\n":  # the line was written, and only its end was not
         begin = written + 1
     return b"\n" + data[begin:end]
 
 
 def above_stdio(file: int) -> int:
-    """Move a descriptor off 0, 1 and 2: where they are closed, they are still not ours to take."""
+    """Move a descriptor off 0, 1 and 2: if they are closed, they are still the program's."""
     if file > 2:
         return file
     low = [file]
@@ -304,7 +311,7 @@ def segment(timestamp: float) -> str:
     return time.strftime("%Y-%m-%dT%H.jsonl", time.gmtime(timestamp))
 
 
-_last_second = (-1, "")  # and how it is written: what follows falls into it mostly
+_last_second = (-1, "")  # and its text: most moments fall into the same second as the last one
 
 
 def moment(timestamp: float) -> str:
@@ -322,7 +329,7 @@ def quoted(text: str) -> str:
     """Write a JSON string in ASCII."""
     if text.isascii() and text.isprintable() and '"' not in text and "\\" not in text:
         return f'"{text}"'
-    return '"' + "".join([_escaped(letter) for letter in text]) + '"'
+    return '"' + "".join(map(_escaped, text)) + '"'
 
 
 def _escaped(letter: str) -> str:
@@ -346,10 +353,10 @@ def mapping(pairs: dict[str, str]) -> str:
 _last_task: tuple[str | None, str, str, str] = (None, "", "", "")
 
 
-def started_line(run: Run, place: str, unsent: bool = False) -> str:
-    """Write a run's first line; *place* are the `process_fields` of its process.
+def started_line(run: Run, process: str, unsent: bool = False) -> str:
+    """Write a run's first line; *process* are the `process_fields` of its process.
 
-    *unsent*: Datadog's Agent is away, and has not been told.
+    *unsent*: Datadog's Agent was away a moment ago, and nothing is sent to it.
     """
     global _last_task
     parent = f'"{run.parent}"' if run.parent else "null"
@@ -362,7 +369,7 @@ def started_line(run: Run, place: str, unsent: bool = False) -> str:
         _last_task = last = task, framework, trigger, fields
     return (
         f'{{"event":"started","run":"{run.id}","root":"{run.root}","parent":{parent},'
-        f'"at":"{moment(run.started)}",{last[3]},{place}{_UNSENT if unsent else ""}}}'
+        f'"at":"{moment(run.started)}",{last[3]},{process}{_UNSENT if unsent else ""}}}'
     )
 
 
@@ -370,53 +377,45 @@ def process_fields(
     pid: int,
     process: str,
     host: str,
-    python: str | None,
-    service: str | None,
-    env: str | None,
-    version: str | None,
-    tags: dict[str, str],
-    entity: str | None = None,
+    python: str | None = None,
+    tagged: Tagged | None = None,
 ) -> str:
     """Write the fields of a started line that are the same for all runs of a process.
 
-    *entity* is the pod in which the process runs, from DD_ENTITY_ID.
+    *process* is its `procfs.identity`, *python* the version of Python that it runs.
     """
-    pod = f'"entity":{quoted(entity)},' if entity else ""
-    fields = [f'"pid":{pid},{pod}"process":{quoted(process)},"host":{quoted(host)}']
-    named = (("python", python), ("service", service), ("env", env), ("version", version))
-    fields += [f'"{name}":{quoted(value)}' for name, value in named if value]
-    if tags:
-        fields.append(f'"tags":{mapping(tags)}')
-    return ",".join(fields)
+    pod = f'"entity":{quoted(tagged.entity_id)},' if tagged and tagged.entity_id else ""
+    fields = f'"pid":{pid},{pod}"process":{quoted(process)},"host":{quoted(host)}'
+    if python:
+        fields += f',"python":{quoted(python)}'
+    if tagged is not None:
+        if tagged.service:
+            fields += f',"service":{quoted(tagged.service)}'
+        if tagged.env:
+            fields += f',"env":{quoted(tagged.env)}'
+        if tagged.version:
+            fields += f',"version":{quoted(tagged.version)}'
+        if tagged.tags:
+            fields += f',"tags":{mapping(tagged.tags)}'
+    return fields
 
 
-def finished_line(
-    run_id: str,
-    root: str,
-    at: float,
-    outcome: Outcome,
-    duration: float | None,
-    cpu: float | None,
-    max_rss: int | None,
-    unsent: bool = False,
-) -> str:
-    """Write a run's last line; duration and cpu in seconds, max_rss in bytes.
-
-    *unsent* as in `started_line`.
-    """
+def finished_line(run: AnyRun, end: End, unsent: bool = False) -> str:
+    """Write a run's last line; *unsent* as in `started_line`."""
+    outcome = end.outcome
     return (
-        f'{{"event":"finished","run":"{run_id}","root":"{root}","at":"{moment(at)}",'
+        f'{{"event":"finished","run":"{run.id}","root":"{run.root}","at":"{moment(end.at)}",'
         f'"status":"{outcome.status}"{_outcome_fields(outcome)}'
-        + (f',"duration":{duration:.6f}' if duration is not None else "")
-        + (f',"cpu":{cpu:.6f}' if cpu is not None else "")
-        + (f',"max_rss":{max_rss}' if max_rss is not None else "")
+        + (f',"duration":{end.duration:.6f}' if end.duration is not None else "")
+        + (f',"cpu":{end.cpu:.6f}' if end.cpu is not None else "")
+        + (f',"max_rss":{end.max_rss}' if end.max_rss is not None else "")
         + (_UNSENT if unsent else "")
         + "}"
     )
 
 
 def raised_line(run_id: str, root: str, at: float, outcome: Outcome) -> str:
-    """Write what a program died of, for the launcher that will close its process run."""
+    """Write which exception has ended a program, for the launcher that closes its process run."""
     return (
         f'{{"event":"raised","run":"{run_id}","root":"{root}","at":"{moment(at)}"'
         f"{_outcome_fields(outcome)}}}"
@@ -424,7 +423,7 @@ def raised_line(run_id: str, root: str, at: float, outcome: Outcome) -> str:
 
 
 def delivery_line(event: str, run_id: str, root: str, of: str) -> str:
-    """Write that a line of a run, its `started` or `finished`, was `unsent`, or `sent` since."""
+    """Write that a run's `started` or `finished` was `unsent`, or has been `sent` since."""
     return (
         f'{{"event":"{event}","run":"{run_id}","root":"{root}","at":"{moment(time.time())}",'
         f'"of":"{of}"}}'

@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from _thread import get_ident
 
 from autotask import recorder
 from autotask.guard import guarded
+from autotask.journal import raised_line
 from autotask.naming import is_pex, is_tool, process_name
 from autotask.patches import StandIn
 from autotask.run import Outcome, exited, passed_on, raised
@@ -47,7 +49,7 @@ def begin() -> None:
         os.environ["AUTOTASK_PROCESS"] = "0"  # what pip starts to build a package is not a task
     if task is None or is_pex(sys.argv[0]):  # a PEX drops us before its end
         return
-    run = recorder.start_program(task)
+    run = recorder.state.program = recorder.start(task, "process")
     if run is not None:
         follow([run])
 
@@ -73,10 +75,16 @@ def _is_main_interpreter() -> bool:
 
 @guarded
 def explain(run_id: str) -> None:
-    """Leave word of the exception that this process dies of: the launcher sees only its status."""
+    """Journal the exception that ends this process: the launcher sees only its status."""
     exc = last_exception()
-    if exc is not None and not _was_caught(exc):
-        recorder.journal_raised(run_id, exc)
+    if exc is None or _was_caught(exc):
+        return
+    here = recorder.state.process
+    if here is None or here.pid != os.getpid():
+        here = recorder.Process(recorder.settings())
+    if here.journal:
+        outcome, root = recorder.judged(exc), here.root or run_id
+        here.journal.append(raised_line(run_id, root, time.time(), outcome))
 
 
 def last_exception() -> BaseException | None:
@@ -156,11 +164,21 @@ def _outcome(run: Run, script: ModuleType | None) -> Outcome:
     status = _status(script)
     if isinstance(status, (int, type(None))):
         outcome = exited(status)
-        cause = recorder.failed_inside(run, outcome.exit_code)
+        cause = _failed_inside(run, outcome.exit_code)
     else:  # a text: only a task that has given one can be the cause
         outcome = raised(SystemExit(status))
-        cause = recorder.failed_inside(run, 1) if run.failed and run.failed[1] == 1 else None
+        cause = _failed_inside(run, 1) if run.failed and run.failed[1] == 1 else None
     return passed_on(outcome, cause) if outcome.status == "failure" and cause else outcome
+
+
+def _failed_inside(run: Run, exit_code: int | None) -> str | None:
+    """Return the id of the failed run inside *run* that may be why it ends with an exit code."""
+    if run.failed is None:
+        return None
+    framework, its_code, cause = run.failed
+    from autotask.frameworks import HAS_OWN_STATUSES
+
+    return cause if framework in HAS_OWN_STATUSES or its_code in (None, exit_code) else None
 
 
 def _status(script: ModuleType | None) -> object:

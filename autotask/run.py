@@ -1,10 +1,8 @@
-"""What one run was, and how it ended: status and reason from an exception, a code, a signal."""
+"""What one run was, and how it ended: status and reason from an exception or an exit code."""
 
 from __future__ import annotations
 
 import os
-
-_OLD_NAMES = ("SIGCLD", "SIGPOLL", "SIGIOT")  # of SIGCHLD, SIGIO, SIGABRT
 
 
 class Run:
@@ -23,15 +21,15 @@ class Run:
         self.started = 0.0  # POSIX seconds
         self.clock = 0.0  # seconds, monotonic, at its start
         self.left = 0.0  # and at its end
-        self.cpu = 0.0  # seconds of the process by then
+        self.cpu = 0.0  # seconds of CPU that the process had used at its start
         self.ended: Outcome | None = None
         self.crowd = 0  # open runs directly under it, in this process
-        # Of the last run directly under it that failed: framework, exit code, and which run is why.
+        # Of the last run directly under it that failed: framework, exit code, id of the cause.
         self.failed: tuple[str, int | None, str] | None = None
 
 
 class Outcome:
-    """How a run ended: the contract's status, reason and what goes with it."""
+    """How a run ended: the contract's status and reason, and what belongs to them."""
 
     def __init__(
         self,
@@ -48,6 +46,24 @@ class Outcome:
         self.signal = signal
         self.error = error
         self.caused_by = caused_by
+
+
+class End:
+    """An end: its outcome, when it was (POSIX seconds), and what the run took (seconds, bytes)."""
+
+    def __init__(
+        self,
+        outcome: Outcome,
+        at: float,
+        duration: float | None = None,
+        cpu: float | None = None,
+        max_rss: int | None = None,
+    ) -> None:
+        self.outcome = outcome
+        self.at = at
+        self.duration = duration
+        self.cpu = cpu
+        self.max_rss = max_rss
 
 
 SUCCESS = Outcome("success")
@@ -67,7 +83,7 @@ def failure(
 
 
 def passed_on(seen: Outcome, cause: str) -> Outcome:
-    """Make the outcome of a run whose only trouble is the failure of the run *cause* inside it."""
+    """Make the outcome of a run that failed only because the run *cause* inside it did."""
     return failure(
         "nested",
         exit_code=seen.exit_code,
@@ -78,16 +94,16 @@ def passed_on(seen: Outcome, cause: str) -> Outcome:
 
 
 def exited(code: object, error: dict[str, str] | None = None) -> Outcome:
-    """Judge what `sys.exit(code)` means: None and 0 are success, a text is status 1."""
+    """Return what `sys.exit(code)` means: None and 0 are success, a text is exit status 1."""
     if code is None:
         return SUCCESS
-    # 256 is 0 to whoever waits; a class of the program's own may have another `&`.
+    # A waiting process sees 256 as 0. Not `code & 0xFF`: a class of the program's may redefine it.
     status = int.__and__(code, 0xFF) if isinstance(code, int) else 1
     return failure("exit", exit_code=status, error=error) if status else SUCCESS
 
 
 def raised(exc: BaseException) -> Outcome:
-    """Judge an exception that left a task."""
+    """Return what an exception that has left a task means."""
     if isinstance(exc, SystemExit):
         code = exc.code
         text = None if code is None or isinstance(code, int) else describe(exc)
@@ -95,28 +111,6 @@ def raised(exc: BaseException) -> Outcome:
     if isinstance(exc, KeyboardInterrupt):
         return failure("interrupted")
     return failure("exception", error=describe(exc))
-
-
-def from_status(status: int) -> Outcome:
-    """Judge a wait status (os.waitpid): an exit code or the signal that killed the process."""
-    if os.WIFSIGNALED(status):
-        number = os.WTERMSIG(status)
-        name = signal_name(number)
-        return failure("interrupted" if name == "SIGINT" else "signal", signal=name)
-    return exited(os.WEXITSTATUS(status))
-
-
-def signal_name(number: int) -> str:
-    """Name a signal as `kill -l` does: 15 is SIGTERM."""
-    import _signal  # type: ignore[import-not-found]
-
-    first_real_time: int = getattr(_signal, "SIGRTMIN", 65)
-    if number >= first_real_time:
-        return "SIGRTMIN" + (f"+{number - first_real_time}" if number > first_real_time else "")
-    for name, value in vars(_signal).items():
-        if value == number and name[:3] == "SIG" and name[3] != "_" and name not in _OLD_NAMES:
-            return str(name)
-    return f"SIG{number}"
 
 
 def describe(exc: BaseException) -> dict[str, str]:

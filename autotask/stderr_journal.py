@@ -1,6 +1,6 @@
-"""AUTOTASK_JOURNAL=stderr: no file, but a JSON line on standard error for each run that ended.
+"""AUTOTASK_JOURNAL=stderr: no file, but a JSON line on standard error for each run that has ended.
 
-For containers without a volume, whose standard error `kubectl logs` and log pipelines read. The
+For containers without a volume: `kubectl logs` and log pipelines read their standard error. The
 line is the record that `autotask runs --format jsonl` would print.
 """
 
@@ -10,7 +10,7 @@ import os
 from _thread import get_ident
 
 from autotask.guard import raised_here
-from autotask.journal import Journal
+from autotask.journal import Journal, always
 from autotask.stdlib import standard
 
 TYPE_CHECKING = False
@@ -21,7 +21,7 @@ else:
     select = standard("select")
 
 _STDERR = 2
-_ATOMIC = 4096  # bytes that a pipe takes whole, if it takes any (PIPE_BUF)
+_ATOMIC = 4096  # bytes that a pipe takes as a whole or not at all (PIPE_BUF)
 _STARTED, _FINISHED = '{"event":"started","run":"', '{"event":"finished","run":"'
 _ID = 16  # letters
 _UNSENT, _HOST = ',"unsent":true', '"host":'
@@ -44,11 +44,11 @@ class StderrJournal(Journal):
     def append(
         self,
         line: str,
-        claim: Callable[[], object] = lambda: True,
+        claim: Callable[[], object] = always,
         keep: bool = True,
         later: bool = False,
     ) -> bool | None:
-        """Remember the start of a run, and write the record at its end; nothing else is told."""
+        """Remember the start of a run, and write the record at its end; drop all other lines."""
         if line.startswith(_FINISHED):
             run = line[len(_FINISHED) :][:_ID]
             start = self._starts.get(run)
@@ -67,8 +67,8 @@ class StderrJournal(Journal):
     def _is_ready(self) -> bool:
         """Tell whether standard error takes a line at once.
 
-        A file or socket of the program's that got the number 2, because standard error is closed,
-        does not pass to the programs that it starts: this is how Python opens them.
+        If standard error is closed, a file or socket of the program may have got its number. Python
+        opens those so that they are not inherited, which shows the difference.
         """
         try:
             return os.get_inheritable(_STDERR) and self._has_room()
@@ -92,7 +92,7 @@ class StderrJournal(Journal):
 def record(started: str, finished: str) -> str:
     """Join the two lines of a run to its record.
 
-    They are not decoded. A quote inside a JSON string has a backslash before it, so that what
+    They are not decoded. A quote inside a JSON string has a backslash before it, so that all that
     looks like a field's name is one.
     """
     start, end = (line[1:-1].removesuffix(_UNSENT) for line in (started, finished))

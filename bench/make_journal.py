@@ -15,7 +15,8 @@ from collections.abc import Iterator
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from autotask import homes, journal
-from autotask.run import SKIPPED, SUCCESS, Outcome, Run, failure
+from autotask.run import SKIPPED, SUCCESS, End, Outcome, Run, failure
+from autotask.settings import Settings
 
 DAYS = 90
 _DUE = (  # name, framework, usual seconds, share of failures
@@ -26,6 +27,7 @@ _DUE = (  # name, framework, usual seconds, share of failures
     ("clearsessions", "django", 11.0, 0.0),
     ("backup.sh", "process", 950.0, 0.1),
 )
+_SETTINGS = {"DD_SERVICE": "shop", "DD_ENV": "prod", "DD_VERSION": "1.4.2"}
 _SHOPS = ("north", "east", "south", "west", "web")
 _ENDS = (
     failure("exit", exit_code=3),
@@ -64,7 +66,7 @@ def lines(count: int, now: float, chance: random.Random) -> Iterator[tuple[float
             yield (
                 at,
                 journal.finished_line(
-                    run.id, run.root, at + duration, outcome, duration, duration / 3, 48 << 20
+                    run, End(outcome, at + duration, duration, duration / 3, 48 << 20)
                 ),
             )
 
@@ -78,7 +80,7 @@ def _outcome(framework: str, bad: float, chance: random.Random) -> Outcome:
 def _place(pid: int, shop: str) -> str:
     process = f"0c8f1f9e-3f0b-4d43-9a3c-2d9f5e7a1b20/4026531836/{pid * 31}"
     return journal.process_fields(
-        pid, process, "worker-1", "3.12.1", "shop", "prod", "1.4.2", {"team": shop}
+        pid, process, "worker-1", "3.12.1", Settings({**_SETTINGS, "AUTOTASK_TAGS": f"team:{shop}"})
     )
 
 

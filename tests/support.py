@@ -21,13 +21,16 @@ import textwrap
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 import pytest
 
 import autotask
+from autotask.dogstatsd import Wire
+from autotask.run import Run
+from autotask.settings import Settings
 from autotask.tool.supported import PYTHONS
 
 # Where autotask is installed from: a checkout, an editable install of it, or the wheel.
@@ -57,6 +60,36 @@ UNKNOWN = "container" if os.path.exists("/.dockerenv") else "unknown"
 OLD = ("2.7", "3.6", "3.7", "3.8")
 SUPPORTED = PYTHONS["cpython"]
 PATIENCE = 180.0  # seconds after which a program hangs: no test waits so long on a busy machine
+
+
+@dataclass
+class Tags:
+    """The tags of a process, for lines that a test writes itself."""
+
+    service: str | None = None
+    env: str | None = None
+    version: str | None = None
+    tags: dict[str, str] = field(default_factory=dict)
+    entity_id: str | None = None
+
+
+def a_run(
+    task: str = "nightly", framework: str = "click", run_id: str | None = None, root: str = ""
+) -> Run:
+    """Make a run for lines that a test writes itself."""
+    run = Run(task, framework)
+    run.trigger = "cron"
+    run.id = run_id or run.id
+    run.root = root or run.id
+    return run
+
+
+def wire_of(environ: Mapping[str, str], refused: Callable[..., object] | None = None) -> Wire:
+    """Make the wire that an environment asks for."""
+    settings = Settings(environ)
+    return Wire(settings.destination, settings, settings.events, refused)
+
+
 # A frame of ours in a traceback, with its lines of code; that of an import has another name.
 _OUR_FRAME = re.compile(
     r'  File "[^"]*/autotask/[^"]*", line \d+, in (?:autotask_\w+|find_spec)\n(?:    .*\n)+|'

@@ -9,8 +9,9 @@ import pytest
 from support import Datagrams, Record, Under, run_program, runs, write
 
 from autotask import journal
-from autotask.failures import LONGEST_MESSAGE, describe, masked, one_line, summary
+from autotask.failures import LONGEST_MESSAGE, describe, masked
 from autotask.masking import ROWS
+from autotask.messages import one_line, summary
 from autotask.run import failure
 
 SECRET = "hunter2"
@@ -321,11 +322,11 @@ def test_it_is_loaded_only_where_something_failed(tmp_path: Path) -> None:
     source = """
         import click, sys
         click.command()(lambda: None).main([], standalone_mode=False)
-        names = ("failures", "masking", "recorder")
+        names = ("failures", "masking", "messages", "recorder")
         print([name for name in names if "autotask." + name in sys.modules])
     """
     assert run_program(write(tmp_path / "shop.py", source)).stdout == "['recorder']\n"
-    assert sys.modules["autotask.failures"]
+    assert {"autotask.failures", "autotask.messages"} <= {*sys.modules}
 
 
 # --- without messages ----------------------------------------------------------------------------

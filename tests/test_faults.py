@@ -568,11 +568,8 @@ ELSEWHERE = {
     "autotask.homes:_is_others",
     "autotask.homes:users_folder",
     "autotask.homes:usual_home",
-    "autotask.marks:is_signed",
     "autotask.procfs:is_dead",
-    "autotask.run:from_status",
     "autotask.trigger:_is_console",  # of a pod's terminal: tests/test_procfs.py
-    "autotask.run:signal_name",
 }
 
 pytestmark = pytest.mark.checkout

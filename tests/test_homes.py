@@ -17,15 +17,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support import LAUNCHER, PYTHON, Ended, run_program, runs, write
+from support import LAUNCHER, PYTHON, Ended, a_run, run_program, runs, write
 from tool.journals import COMMAND, HOST, Book, dead_process
 
 from autotask import homes, journal, procfs
 from autotask.around.launch import known_plugins
 from autotask.journal import Journal
-from autotask.marks import leave_mark
-from autotask.run import SUCCESS, Run
+from autotask.run import SUCCESS, End, Run
 from autotask.settings import Settings
+from autotask.telling import leave_mark
 from autotask.tool import cli
 from autotask.tool.command_line import SUBCOMMANDS
 
@@ -245,7 +245,7 @@ def record(task: str, ended: bool = True, by: tuple[int, str] | None = None) -> 
     run.started = time.time()
     pid, identity = by or LIVING
     leave_mark(notes, f"{pid}-{run.id}", identity, pid, HOST, run.id)
-    fields = journal.process_fields(pid, identity, HOST, None, None, None, None, {})
+    fields = journal.process_fields(pid, identity, HOST)
     assert notes.append(journal.started_line(run, fields))
     if ended:
         assert notes.append(_end(run.id))
@@ -256,7 +256,7 @@ LIVING = os.getpid(), procfs.identity()
 
 
 def _end(run: str) -> str:
-    return journal.finished_line(run, run, time.time(), SUCCESS, 1.0, None, None)
+    return journal.finished_line(a_run(run_id=run), End(SUCCESS, time.time(), 1.0))
 
 
 def seen() -> dict[str, str]:

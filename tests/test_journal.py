@@ -14,6 +14,8 @@ from support import (
     PATIENCE,
     PYTHON,
     Ended,
+    Tags,
+    a_run,
     lines,
     run_program,
     runs,
@@ -26,7 +28,7 @@ from support import (
 from autotask import journal
 from autotask.around import story, undelivered
 from autotask.journal import Journal
-from autotask.run import SUCCESS, Outcome, Run, failure
+from autotask.run import SUCCESS, End, Outcome, Run, failure
 
 CLICK = """
 import click
@@ -82,13 +84,13 @@ def test_so_is_each_character() -> None:
 @pytest.mark.parametrize("text", TEXTS.values(), ids=TEXTS)
 def test_every_line_is_one_line_of_json_whatever_the_names(text: str) -> None:
     run = Run(text, "click")
-    place = journal.process_fields(7, text, text, text, text, text, text, {text: text})
+    place = journal.process_fields(7, text, text, text, Tags(text, text, text, {text: text}))
     started = json.loads(journal.started_line(run, place))
     assert (started["task"], started["process"], started["host"]) == (text, text, text)
     assert started["tags"] == {text: text}
     outcome = failure("exception", error={"type": text, "message": text}, signal=text)
     for line in (
-        journal.finished_line("1", "2", 0.0, outcome, 1.0, 1.0, 1),
+        journal.finished_line(run, End(outcome, 0.0, 1.0, 1.0, 1)),
         journal.raised_line("1", "2", 0.0, outcome),
     ):
         assert "\n" not in line
@@ -98,7 +100,9 @@ def test_every_line_is_one_line_of_json_whatever_the_names(text: str) -> None:
 def test_a_started_line_says_all_that_is_known_at_the_start() -> None:
     run = Run("nightly", "click")
     run.started, run.trigger = NOON + 0.000001, "cron"
-    place = journal.process_fields(7, "b/n/1", "vm", "3.12.1", "shop", "prod", "7", {"a": "1"})
+    place = journal.process_fields(
+        7, "b/n/1", "vm", "3.12.1", Tags("shop", "prod", "7", {"a": "1"})
+    )
     assert json.loads(journal.started_line(run, place)) == {
         "event": "started",
         "run": run.id,
@@ -120,18 +124,18 @@ def test_a_started_line_says_all_that_is_known_at_the_start() -> None:
 
 
 def test_a_started_line_names_the_pod_if_it_is_known() -> None:
-    place = journal.process_fields(7, "b/n/1", "vm", None, None, None, None, {}, "5a1f")
+    place = journal.process_fields(7, "b/n/1", "vm", None, Tags(entity_id="5a1f"))
     assert json.loads(journal.started_line(Run("nightly", "click"), place))["entity"] == "5a1f"
 
 
 def test_what_is_not_known_is_left_out_but_for_the_parent() -> None:
-    place = journal.process_fields(7, "?", "vm", None, None, None, None, {})
+    place = journal.process_fields(7, "?", "vm")
     fields = json.loads(journal.started_line(Run("nightly", "click"), place))
     assert set(fields) == {
         *("event", "run", "root", "parent", "at", "task", "framework", "trigger"),
         *("pid", "process", "host"),
     }
-    line = journal.finished_line("1", "2", NOON, SUCCESS, None, None, None)
+    line = journal.finished_line(a_run(run_id="1", root="2"), End(SUCCESS, NOON))
     assert json.loads(line) == {
         "event": "finished",
         "run": "1",
@@ -152,7 +156,7 @@ OUTCOMES: list[tuple[Outcome, dict[str, object]]] = [
 
 @pytest.mark.parametrize(("outcome", "fields"), OUTCOMES)
 def test_a_finished_line_says_how_it_ended(outcome: Outcome, fields: dict[str, object]) -> None:
-    line = journal.finished_line("1", "2", NOON, outcome, 0.5, 0.25, 4096)
+    line = journal.finished_line(a_run(run_id="1", root="2"), End(outcome, NOON, 0.5, 0.25, 4096))
     usual = {"event": "finished", "run": "1", "root": "2", "at": "2025-11-25T12:00:00.000000Z"}
     cost = {"duration": 0.5, "cpu": 0.25, "max_rss": 4096}
     assert json.loads(line) == {**usual, "status": "failure", **fields, **cost}
@@ -668,11 +672,11 @@ def test_an_event_without_its_line_end_counts_and_what_follows_it_does_too(home:
     """Whatever part of the next one stands behind it when somebody looks."""
     started, run = Run("nightly", "click"), Run("later", "click")
     started.started = run.started = time.time()
-    place = journal.process_fields(7, "1-2/3", "here", None, None, None, None, {"team": "north"})
+    place = journal.process_fields(7, "1-2/3", "here", None, Tags(tags={"team": "north"}))
     text = "".join(
         [
             journal.started_line(started, place, unsent=True),
-            journal.finished_line(started.id, started.root, time.time(), SUCCESS, 1, 1, 1, True),
+            journal.finished_line(started, End(SUCCESS, time.time(), 1, 1, 1), True),
             journal.started_line(run, place, unsent=True),
         ]
     )

@@ -31,8 +31,9 @@ from support import (
     write,
 )
 
-from autotask import marks, procfs
+from autotask import procfs
 from autotask.journal import Journal
+from autotask.telling import leave_mark
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs Linux's /proc")
 
@@ -187,7 +188,7 @@ def the_mark(home: Path) -> Path:
 def test_a_mark_says_whose_it_is_and_where_the_runs_begin(home: Path) -> None:
     notes = Journal(str(home))
     notes.append("of somebody else")
-    path = marks.leave_mark(notes, "7-ab", 'b/"n"/1', 7, "vm\n", "root")
+    path = leave_mark(notes, "7-ab", 'b/"n"/1', 7, "vm\n", "root")
     assert path == str(home / "open" / "7-ab") == str(the_mark(home))
     segment, offset = notes.position()
     assert json.loads(the_mark(home).read_text()) == {
@@ -205,7 +206,7 @@ def test_a_mark_says_whose_it_is_and_where_the_runs_begin(home: Path) -> None:
 
 @pytest.mark.parametrize("place", ["/proc/nowhere", "/dev/null", "/dev/null/home"])
 def test_where_no_mark_can_be_left_none_is(place: str) -> None:
-    assert marks.leave_mark(Journal(place), "7-ab", "b/n/1", 7, "vm", "root") is None
+    assert leave_mark(Journal(place), "7-ab", "b/n/1", 7, "vm", "root") is None
 
 
 def test_a_process_has_one_mark_from_its_first_run_to_its_end(tmp_path: Path, home: Path) -> None:

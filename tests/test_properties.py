@@ -14,6 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support import Tags, a_run, wire_of
+
+from autotask.run import End
 
 pytest.importorskip("hypothesis")
 
@@ -22,7 +25,7 @@ from hypothesis import strategies as st
 from support import Datagrams
 from test_wire import read
 
-from autotask import command_name, dogstatsd, failures, homes, journal, masking, naming
+from autotask import command_name, failures, homes, journal, masking, naming
 from autotask.around import redeliver, sweeping, undelivered
 from autotask.guard import guarded
 from autotask.run import Outcome, Run, exited, failure, raised
@@ -81,7 +84,7 @@ def test_a_start_is_one_line_that_says_what_was_given(
 ) -> None:
     run = Run(task, framework)
     run.trigger, run.started = trigger, at
-    place = journal.process_fields(1, host, host, "3.12.1", env, env, env, tags)
+    place = journal.process_fields(1, host, host, "3.12.1", Tags(env, env, env, tags))
     found = only_line(journal.started_line(run, place))
     assert found["event"] == "started"
     told = [found[name] for name in ("task", "framework", "trigger", "host", "process")]
@@ -94,7 +97,9 @@ def test_a_start_is_one_line_that_says_what_was_given(
 def test_an_end_is_one_line_that_says_what_was_given(
     outcome: Outcome, at: float, duration: float | None, cpu: float | None, max_rss: int | None
 ) -> None:
-    line = journal.finished_line("0" * 16, "1" * 16, at, outcome, duration, cpu, max_rss)
+    line = journal.finished_line(
+        a_run(run_id="0" * 16, root="1" * 16), End(outcome, at, duration, cpu, max_rss)
+    )
     for found in (only_line(line), only_line(journal.raised_line("0" * 16, "1" * 16, at, outcome))):
         told = {name: found.get(name) for name in ("reason", "exit_code", "signal")}
         signal = whole(outcome.signal) if outcome.signal else None
@@ -114,7 +119,7 @@ def test_as_many_lines_are_read_as_were_written(runs: list[tuple[str, Outcome]])
         for task, outcome in runs:
             run = Run(task, "click")
             assert notes.append(journal.started_line(run, '"pid":1'))
-            line = journal.finished_line(run.id, run.root, 0, outcome, None, None, None)
+            line = journal.finished_line(run, End(outcome, 0))
             assert notes.append(line)
         notes.close()
         found = b"".join(path.read_bytes() for path in sorted(Path(notes.folder).glob("*")))
@@ -149,7 +154,7 @@ class Odd(int):
 @example(256)
 def test_whatever_is_given_to_an_exit_its_line_has_a_status_of_the_system(code: Any) -> None:
     outcome = exited(code)
-    line = journal.finished_line("0" * 16, "1" * 16, 0, outcome, None, None, None)
+    line = journal.finished_line(a_run(), End(outcome, 0))
     found = only_line(line)
     assert found["status"] == outcome.status
     assert found.get("exit_code") in (None, *range(1, 256))
@@ -389,13 +394,14 @@ def test_an_ending_is_sent_in_lines_of_its_kinds_and_no_others(
     outcome: Outcome,
     duration: float,
 ) -> None:
-    wanted = Settings({**environ, "DD_DOGSTATSD_URL": datagrams.url, "AUTOTASK_EVENTS": "1"})
-    wire = dogstatsd.Wire(wanted)
+    url = datagrams.url
+    wire = wire_of({**environ, "DD_DOGSTATSD_URL": url, "AUTOTASK_EVENTS": "1"})
+    run = a_run(task, framework)
     datagrams.forget()
     try:
-        wire.started(task, framework, "cron")
-        wire.running(task, framework, "cron", duration)
-        wire.finished(task, framework, "cron", outcome, duration, host)
+        wire.started(run)
+        wire.running(run, duration)
+        wire.finished(run, End(outcome, 0.0, duration), host)
     finally:
         wire.close()
     packets = datagrams.received()

@@ -13,6 +13,7 @@ from support import (
     PYTHON,
     Ended,
     Record,
+    Tags,
     Under,
     run_program,
     start_program,
@@ -21,7 +22,7 @@ from support import (
 from tool.journals import Book, records
 
 from autotask import journal
-from autotask.run import SKIPPED, SUCCESS, Outcome, Run, failure
+from autotask.run import SKIPPED, SUCCESS, End, Outcome, Run, failure
 from autotask.settings import Settings
 from autotask.stderr_journal import record
 
@@ -71,12 +72,11 @@ def told(
     run.parent = "00000000000000bb" if named else None
     word = text if named else None
     tags = {text: text, "host": "tag", "python": "tag", "status": "tag"} if named else {}
-    place = journal.process_fields(7, text, text, word, word, word, word, tags, word)
+    place = journal.process_fields(7, text, text, word, Tags(word, word, word, tags, word))
     start = journal.started_line(run, place, unsent)
     duration, cpu, max_rss = (1.5, 0.25, 48 << 20) if named else (None, None, None)
-    end = journal.finished_line(
-        run.id, run.root, 1764000001.75, outcome, duration, cpu, max_rss, unsent
-    )
+    ended = End(outcome, 1764000001.75, duration, cpu, max_rss)
+    end = journal.finished_line(run, ended, unsent)
     book.line(start)
     book.line(end)
     (read,) = [found for found in records() if found["run"] == run.id]

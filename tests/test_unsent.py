@@ -4,15 +4,25 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support import Datagrams, Ended, deliveries, only_run, run_program, runs, write
+from support import (
+    Datagrams,
+    Ended,
+    a_run,
+    deliveries,
+    only_run,
+    run_program,
+    runs,
+    wire_of,
+    write,
+)
 from test_wire import UnixAgent
 
 from autotask.dogstatsd import Wire
-from autotask.settings import Settings
+from autotask.run import SUCCESS, End
 
 PROGRAM = """
 import autotask, time
@@ -177,90 +187,89 @@ def test_a_refusal_is_noted_while_nothing_is_locked(tmp_path: Path) -> None:
 # --- the wire itself -----------------------------------------------------------------------------
 
 
-def wire_to(url: str) -> Wire:
-    return Wire(Settings({"DD_DOGSTATSD_URL": url}))
+@pytest.fixture
+def refusals() -> list[int]:
+    """Return a list to which a wire of `wire_to` adds each refusal."""
+    return []
 
 
-def counted() -> tuple[list[int], Callable[[], object]]:
-    refusals: list[int] = []
-    return refusals, lambda: refusals.append(1)
+def wire_to(url: str, refusals: list[int] | None = None, **environ: str) -> Wire:
+    environ = {"DD_DOGSTATSD_URL": url, **environ}
+    return wire_of(environ, None if refusals is None else lambda *_: refusals.append(1))
 
 
 def test_after_a_refusal_nothing_is_tried_for_a_moment(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, refusals: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = 1000.0
     monkeypatch.setattr(time, "monotonic", lambda: now)
-    wire = wire_to(f"unix://{tmp_path}/dsd.socket")
-    refusals, refused = counted()
+    wire = wire_to(f"unix://{tmp_path}/dsd.socket", refusals)
     assert not wire.is_paused()
-    wire.started("a", "click", "cron", refused)
+    wire.started(a_run())
     assert wire.is_paused()
     assert refusals == [1]
     now += 1
     assert not wire.is_paused()
 
 
-def test_a_slow_agent_is_tried_again_at_once(unix_agent: UnixAgent) -> None:
-    wire = wire_to(unix_agent.url)
-    refusals, refused = counted()
+def test_a_slow_agent_is_tried_again_at_once(unix_agent: UnixAgent, refusals: list[int]) -> None:
+    wire = wire_to(unix_agent.url, refusals)
     while not refusals:
-        wire.started("a", "click", "cron", refused)
+        wire.started(a_run())
     assert not wire.is_paused()
     unix_agent.received()
-    wire.started("b", "click", "cron", refused)
+    wire.started(a_run())
     assert refusals == [1]
     wire.close()
 
 
-def test_a_restarted_agent_is_no_refusal(tmp_path: Path) -> None:
+def test_a_restarted_agent_is_no_refusal(tmp_path: Path, refusals: list[int]) -> None:
     path = tmp_path / "dsd.socket"
-    wire = wire_to(f"unix://{path}")
-    refusals, refused = counted()
+    wire = wire_to(f"unix://{path}", refusals)
     for _ in range(3):
         agent = UnixAgent(path)
-        wire.started("a", "click", "cron", refused)
+        wire.started(a_run())
         agent.close()
     assert refusals == []
     wire.close()
 
 
+def test_a_refusal_names_the_run_and_what_was_sent_of_it(tmp_path: Path) -> None:
+    named: list[object] = []
+    environ = {"DD_DOGSTATSD_URL": f"unix://{tmp_path}/dsd.socket"}
+    wire, run = wire_of(environ, lambda *about: named.append(about)), a_run()
+    wire.started(run)
+    wire.running(run, 60.0)  # of which nothing is journalled
+    wire.finished(run, End(SUCCESS, 0.0, 1.0), "vm")
+    assert named == [(run, "started"), (run, "finished")]
+
+
 def test_what_still_waits_for_an_address_at_the_end_was_not_told() -> None:
     wire = wire_to("udp://LOCALHOST:9")
     wire._resolving = True  # by a thread that never comes back
-    wire.started("a", "click", "cron")
+    wire.started(a_run())
     assert not wire.has_refused
     wire.close()
     assert wire.has_refused
 
 
-def test_what_waits_for_an_address_is_refused_when_the_wire_is_closed() -> None:
-    wire = wire_to("udp://LOCALHOST:9")
+def test_what_waits_for_an_address_is_refused_when_the_wire_is_closed(refusals: list[int]) -> None:
+    wire = wire_to("udp://LOCALHOST:9", refusals)
     wire._resolving = True  # by a thread that never comes back
-    refusals, refused = counted()
     for _ in range(1005):
-        wire.started("a", "click", "cron", refused)
+        wire.started(a_run())
     assert len(refusals) == 5  # more than are kept
     wire.close()
     assert len(refusals) == 1005
 
 
-def test_several_datagrams_of_one_end_are_refused_as_one() -> None:
+def test_several_datagrams_of_one_end_are_refused_as_one(refusals: list[int]) -> None:
     taken = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     taken.bind(("127.0.0.1", 0))
     port = taken.getsockname()[1]
     taken.close()
-    wire = Wire(
-        Settings(
-            {
-                "DD_DOGSTATSD_URL": f"udp://127.0.0.1:{port}",
-                "AUTOTASK_TAGS": ",".join(f"tag{n}:{'x' * 180}" for n in range(30)),
-            }
-        )
-    )
-    refusals, refused = counted()
-    from autotask.run import SUCCESS
-
-    wire.finished("a", "click", "cron", SUCCESS, 1.0, "vm", refused)
+    tags = ",".join(f"tag{n}:{'x' * 180}" for n in range(30))
+    wire = wire_to(f"udp://127.0.0.1:{port}", refusals, AUTOTASK_TAGS=tags)
+    wire.finished(a_run(), End(SUCCESS, 0.0, 1.0), "vm")
     assert refusals == [1]
     wire.close()

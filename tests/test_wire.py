@@ -11,11 +11,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from support import Datagrams, Ended, run_program, runs, wait_until, write
+from support import Datagrams, Ended, a_run, run_program, runs, wait_until, wire_of, write
 
 from autotask.dogstatsd import Wire, tag
-from autotask.run import SKIPPED, SUCCESS, Outcome, failure
-from autotask.settings import Settings
+from autotask.run import SKIPPED, SUCCESS, End, Outcome, failure
 
 FAILURE = failure("exception", error={"type": "ValueError", "message": "boom", "where": "a.py:1"})
 UDP_SIZE, UNIX_SIZE = 1432, 8192
@@ -121,7 +120,7 @@ def closed() -> Iterator[None]:
 
 
 def wire_to(url: str, **environ: str) -> Wire:
-    wire = Wire(Settings({"DD_DOGSTATSD_URL": url, **environ}))
+    wire = wire_of({"DD_DOGSTATSD_URL": url, **environ})
     _made.append(wire)
     return wire
 
@@ -158,7 +157,7 @@ def tasks(packets: list[bytes]) -> list[str]:
 def finish(
     outcome: Outcome, duration: float | None = 1.5, task: str = "nightly", host: str = "vm"
 ) -> Callable[[Wire], None]:
-    return lambda wire: wire.finished(task, "click", "cron", outcome, duration, host)
+    return lambda wire: wire.finished(a_run(task), End(outcome, 0.0, duration), host)
 
 
 # --- as Datadog's own client sends ---------------------------------------------------------------
@@ -189,13 +188,13 @@ STATUS = [*OF_TASK, "status:failure"]
 EVENT_TEXT = "reason: exception ValueError: boom\nwhere: a.py:1\nduration: 1.500 s\nhost: vm"
 PAIRS: dict[str, tuple[Callable[[Wire], None], str, tuple[object, ...], dict[str, object]]] = {
     "started": (
-        lambda wire: wire.started("nightly", "click", "cron"),
+        lambda wire: wire.started(a_run()),
         "increment",
         ("autotask.task.started",),
         {"tags": [*OF_TASK, "trigger:cron"]},
     ),
     "running": (
-        lambda wire: wire.running("nightly", "click", "cron", 60.5),
+        lambda wire: wire.running(a_run(), 60.5),
         "gauge",
         ("autotask.task.running_seconds", 60.5),
         {"tags": [*OF_TASK, "trigger:cron"]},
@@ -278,9 +277,9 @@ EVENT = ("event task failed: nightly", {"task", "framework", "reason"})
 NESTED = failure("nested", caused_by="0123456789abcdef", exit_code=1)
 
 ENDINGS: dict[str, tuple[Callable[[Wire], None], list[tuple[str, set[str]]]]] = {
-    "a start": (lambda wire: wire.started("nightly", "click", "cron"), [STARTED]),
+    "a start": (lambda wire: wire.started(a_run()), [STARTED]),
     "a long run": (
-        lambda wire: wire.running("nightly", "click", "cron", 60),
+        lambda wire: wire.running(a_run(), 60),
         [("gauge autotask.task.running_seconds 60.000", {"task", "framework", "trigger"})],
     ),
     "a success": (finish(SUCCESS), [RUNS, DURATION, GOOD]),
@@ -340,7 +339,7 @@ def test_every_line_carries_the_tags_of_the_settings(
 
 def test_no_line_says_env_twice(datagrams: Datagrams) -> None:
     wire = wire_to(datagrams.url, DD_ENV="prod", DD_TAGS="env:staging")
-    (line,) = sent(wire, datagrams, lambda wire: wire.started("nightly", "click", "cron"))
+    (line,) = sent(wire, datagrams, lambda wire: wire.started(a_run()))
     assert [tag for tag in line.tags if tag.startswith("env:")] == ["env:prod"]
 
 
@@ -370,7 +369,7 @@ def test_switches_turn_off_what_they_name(
 def test_each_line_has_the_tags_of_its_own_task(datagrams: Datagrams) -> None:
     wire = wire_to(datagrams.url)
     for task in ("a", "b", "b", "a", "a"):
-        wire.started(task, "click", "cron")
+        wire.started(a_run(task))
     assert tasks(datagrams.received(5)) == list("abbaa")
 
 
@@ -383,13 +382,13 @@ def test_so_it_does_where_threads_send_at_once(datagrams: Datagrams) -> None:
         __slots__ = ()
 
         def __format__(self, spec: str) -> str:
-            other = threading.Thread(target=wire.started, args=("b", "click", "cron"))
+            other = threading.Thread(target=wire.started, args=(a_run("b"),))
             other.start()
             other.join()
             return str(self)
 
-    wire.started(Interrupted("a"), "click", "cron")
-    wire.started("b", "click", "cron")
+    wire.started(a_run(Interrupted("a")))
+    wire.started(a_run("b"))
     assert tasks(datagrams.received(5)) == ["b", "a", "b"]
 
 
@@ -449,7 +448,7 @@ def test_no_text_breaks_the_lines(text: str, unix_agent: UnixAgent) -> None:
     wire = wire_to(unix_agent.url, **environ)
     error = {"type": text, "message": text, "where": text}
     finish(failure("exception", error=error), task=text, host=text)(wire)
-    wire.started(text, text, "cron")
+    wire.started(a_run(text, text))
     found = read_all(unix_agent.received())
     kinds = ["count", "distribution", "check", "event", "count"]
     assert [line.kind for line in found] == kinds
@@ -460,7 +459,7 @@ def test_no_text_breaks_the_lines(text: str, unix_agent: UnixAgent) -> None:
 @pytest.mark.parametrize("value", ["a\nb", "a|b", "a,b"])
 def test_nor_does_an_odd_entity(value: str, datagrams: Datagrams) -> None:
     wire = wire_to(datagrams.url, DD_ENTITY_ID=value)
-    wire.started("nightly", "click", "cron")
+    wire.started(a_run())
     (line,) = [read(line) for line in datagrams.lines(wait=5)]
     assert len(line.tags) == 3  # it counts as unset
 
@@ -609,9 +608,9 @@ def test_however_many_tags_there_are_the_text_of_a_failure_keeps_200_bytes(
 def test_a_socket_file_that_is_absent_is_found_once_it_is_there(tmp_path: Path) -> None:
     path = tmp_path / "dsd.socket"
     wire = wire_to(f"unix://{path}")
-    wire.started("a", "click", "cron")
+    wire.started(a_run("a"))
     agent = UnixAgent(path)
-    wire.started("b", "click", "cron")
+    wire.started(a_run("b"))
     assert tasks(agent.received()) == ["b"]
     agent.close()
 
@@ -621,10 +620,10 @@ def test_an_agent_that_was_restarted_hears_the_first_line_after_that(tmp_path: P
     wire = wire_to(f"unix://{path}")
     for task in ("a", "b", "c"):
         agent = UnixAgent(path)
-        wire.started(task, "click", "cron")
+        wire.started(a_run(task))
         assert tasks(agent.received()) == [task]
         agent.close()
-        wire.started("lost", "click", "cron")
+        wire.started(a_run("lost"))
 
 
 def test_an_agent_that_starts_late_hears_the_next_line_once() -> None:
@@ -633,11 +632,11 @@ def test_an_agent_that_starts_late_hears_the_next_line_once() -> None:
     agent.close()
     wire = wire_to(f"udp://127.0.0.1:{port}")
     for task in ("a", "b", "c"):
-        wire.started(task, "click", "cron")  # refused
+        wire.started(a_run(task))  # refused
     late = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     late.bind(("127.0.0.1", port))
     late.settimeout(5)
-    wire.started("d", "click", "cron")
+    wire.started(a_run("d"))
     assert tasks([late.recv(1 << 16)]) == ["d"]
     late.setblocking(False)
     with pytest.raises(BlockingIOError):
@@ -650,14 +649,14 @@ def test_an_agent_that_hangs_is_not_waited_for(unix_agent: UnixAgent) -> None:
 
     def send() -> None:
         for _ in range(3000):  # far more than its buffer holds
-            wire.started("a", "click", "cron")
+            wire.started(a_run("a"))
 
     sender = threading.Thread(target=send, daemon=True)  # that one which waits fails alone
     sender.start()
     sender.join(30)
     assert not sender.is_alive()
     assert 0 < len(unix_agent.received()) < 3000
-    wire.started("b", "click", "cron")
+    wire.started(a_run("b"))
     assert tasks(unix_agent.received()) == ["b"]
 
 
@@ -667,7 +666,7 @@ def test_a_name_is_resolved_beside_the_task_and_nothing_is_lost_meanwhile(
     skip_without_a_name()
     wire = wire_to(f"udp://LOCALHOST:{datagrams.port}")
     for number in range(20):
-        wire.started(f"t{number}", "click", "cron")
+        wire.started(a_run(f"t{number}"))
     wait_until(lambda: len(datagrams.received()) >= 20)
     assert sorted(tasks(datagrams.received())) == sorted(f"t{n}" for n in range(20))
 
@@ -679,7 +678,7 @@ def test_an_address_of_the_newer_kind_is_reached() -> None:
     except OSError:
         pytest.skip("no IPv6 here")
     agent.settimeout(5)
-    wire_to(f"udp://[::1]:{agent.getsockname()[1]}").started("a", "click", "cron")
+    wire_to(f"udp://[::1]:{agent.getsockname()[1]}").started(a_run("a"))
     assert tasks([agent.recv(1 << 16)]) == ["a"]
     agent.close()
 
@@ -730,11 +729,11 @@ def test_a_program_ends_though_its_agent_hangs(tmp_path: Path, unix_agent: UnixA
 def test_a_socket_that_the_program_closed_is_opened_again(datagrams: Datagrams) -> None:
     wire = wire_to(datagrams.url)
     before = _sockets()
-    wire.started("a", "click", "cron")
+    wire.started(a_run("a"))
     (made,) = _sockets() - before
     taken = socket.socketpair()
     os.dup2(taken[0].fileno(), int(made))  # closed, and taken by a socket of the program's
-    wire.started("b", "click", "cron")
+    wire.started(a_run("b"))
     taken[1].setblocking(False)
     with pytest.raises(BlockingIOError):
         taken[1].recv(1)
@@ -772,7 +771,7 @@ def test_a_wire_that_was_closed_opens_again(datagrams: Datagrams) -> None:
     wire = wire_to(datagrams.url)
     before = len(os.listdir("/proc/self/fd"))
     for task in ("a", "b"):
-        wire.started(task, "click", "cron")
+        wire.started(a_run(task))
         wire.close()
         wire.close()
     assert len(os.listdir("/proc/self/fd")) == before

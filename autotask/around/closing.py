@@ -1,16 +1,17 @@
-"""Close the runs that a dead process has left open, as truthfully as can be known."""
+"""Close the runs that a dead process has left open, with the end that is known to be true."""
 
 from __future__ import annotations
 
 import os
 import time
 
-from autotask import journal
 from autotask.around import elsewhere, journal_lines
 from autotask.around.journal_lines import error_field, number_field, text_field
 from autotask.around.marks_left import LAUNCHER, mark_paths, owner_of, read_mark
-from autotask.marks import BECAME, TOLD
-from autotask.run import SUCCESS, failure, passed_on
+from autotask.marks import BECAME
+from autotask.run import SUCCESS, End, failure, passed_on
+from autotask.settings import Settings
+from autotask.telling import TOLD, Teller
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,8 +22,9 @@ if TYPE_CHECKING:
     from autotask.around.marks_left import Mark
     from autotask.around.story import Open, Story
     from autotask.dogstatsd import Wire
+    from autotask.journal import Journal
+    from autotask.protocols import Tagged
     from autotask.run import Outcome
-    from autotask.settings import Settings
 
     W = TypeVar("W", bound=Wire)
 
@@ -32,31 +34,22 @@ _TAGGED = ("service", "env", "version", "tags", "entity")
 
 
 class Closer:
-    """Writes the ends of runs that can't write them any more, and sends them."""
+    """Journals the ends of runs whose processes cannot, and sends them."""
 
-    def __init__(self, settings: Settings, ours: journal.Journal) -> None:
+    def __init__(self, settings: Settings, journal: Journal) -> None:
         self._settings = settings
-        self._journal = ours
+        self._journal = journal
         self._wires: dict[str, Wire] = {}
-        self._told: set[object] = set()  # processes by key or, of an empty mark, id; launched runs
+        # Processes by key or, if the mark is empty, by id; and runs of launched commands.
+        self._told: set[object] = set()
         self._became: set[object] = set()  # processes by key
 
     def close(self, story: Story, run: Open, outcome: Outcome, duration: float | None) -> None:
-        """Close a run. Where the journal does not take it, it stays open, for another to close."""
-        wire = self._wire(run.event) if self._settings.dogstatsd and not self.is_told(run) else None
-        unsent = wire is not None and wire.is_paused()
-        line = journal.finished_line(
-            run.id, run.root, time.time(), outcome, duration, None, None, unsent
-        )
-        if not self._journal.append(line, keep=False):
-            return
-        for event in journal_lines.read(line.encode()):
-            story.add(event)
-        if wire and not unsent:
-            wire.finished(
-                *(run.task, run.framework, run.trigger, outcome, duration, run.host),
-                lambda: self._journal.tell_unsent(run.id, run.root, "finished"),
-            )
+        """Close a run. If the journal does not take the line, it stays open for another closer."""
+        is_sent = self._settings.dogstatsd and not self.is_told(run)
+        teller = Teller(run.host, self._journal, self._wire(run.event) if is_sent else None)
+        if teller.end(run, End(outcome, time.time(), duration), keep=False):
+            story.end(run, outcome)
 
     def close_lost(self, story: Story, runs: Iterable[Open], unseen: Iterable[Mark] = ()) -> None:
         """Close those of some runs whose processes are dead; when they died is not known.
@@ -64,38 +57,39 @@ class Closer:
         *unseen* are the marks of the dead that cannot be seen from here.
         """
         ended = elsewhere.ended_with(unseen)
-        some = list(runs)
-        gone = {key for key, run in {run.key: run for run in some}.items() if run.is_dead()}
+        runs = list(runs)
+        gone = {key for key, run in {run.key: run for run in runs}.items() if run.is_dead()}
         dead = dict.fromkeys(
-            run.key for run in some if run.key in gone or elsewhere.has_ended(run, ended)
+            run.key for run in runs if run.key in gone or elsewhere.has_ended(run, ended)
         )
         if dead:
-            story.catch_up()  # with what they wrote between our reading and their end
+            story.catch_up()  # they may have written lines since the last reading
             self.close_dead(story, dead)
 
     def close_dead(
         self, story: Story, keys: Iterable[tuple[str, int]], parent: bool = False
     ) -> None:
-        """Close the runs of processes that are dead, and all of whose lines were read."""
+        """Close the runs of dead processes; the story must have all of their lines."""
         processes = story.of(keys)
         self.look_for_told(run for runs in processes.values() for run in runs)
         for key, runs in processes.items():
-            # One that became another program with no *parent*: its end is unknown.
+            # A process that became another program, without a *parent* that saw how that ended: all
+            # that is known is that nothing had failed.
             outcome = SUCCESS if key in self._became and not parent else _LOST
             for run, ended in list(endings(runs, outcome)):
                 self.close(story, run, ended, None)
 
     def finish(self) -> None:
-        """Let go of the sockets."""
+        """Close the sockets."""
         for wire in self._wires.values():
             wire.close()
 
     def is_told(self, run: Open) -> bool:
-        """Tell whether its process has sent the end itself, and could only not write it down."""
+        """Tell whether its process has sent the end itself, and only could not journal it."""
         return not self._told.isdisjoint((run.key, run.id, str(run.pid)))
 
     def look_for_told(self, runs: Iterable[Open]) -> None:
-        """Look which processes of some runs have sent ends that they could not write down.
+        """Find which processes of some runs have sent ends that they could not journal.
 
         And which have become other programs.
         """
@@ -112,33 +106,41 @@ class Closer:
                     self._told.add(owner)
 
     def _wire(self, event: Event) -> Wire:
-        """Return the wire that carries the tags of the process that ran it."""
+        """Return the wire for runs with the tags of a started line."""
         from autotask.dogstatsd import Wire
 
-        return wire_for(event, self._wires, self._settings, Wire)
+        settings, refused = self._settings, self._journal.tell_unsent
+        return wire_for(
+            event,
+            self._wires,
+            lambda tagged: Wire(settings.destination, tagged, settings.events, refused),
+        )
 
 
-def wire_for(event: Event, wires: dict[str, W], ours: Settings, make: Callable[[Settings], W]) -> W:
-    """Return which of *wires* carries the tags of the process that wrote a started line.
+class LineTags:
+    """The tags of the process that has written a started line.
 
-    If there is none yet, it is made, with our settings apart from these. The pod is the one that
-    the line names, or none: it is never ours.
+    They are never the tags of the process that reads it, nor is the pod.
     """
+
+    def __init__(self, event: Event) -> None:
+        self.service = text_field(event, "service") or None
+        self.env = text_field(event, "env") or None
+        self.version = text_field(event, "version") or None
+        self.tags = journal_lines.strings(event.get("tags"))
+        self.entity_id = Settings({"DD_ENTITY_ID": text_field(event, "entity")}).entity_id
+
+
+def wire_for(event: Event, wires: dict[str, W], make: Callable[[Tagged], W]) -> W:
+    """Return which of *wires* carries the tags of a started line; if none does, *make* it."""
     key = repr([event.get(name) for name in _TAGGED])
     if key not in wires:
-        settings = object.__new__(type(ours))
-        settings.__dict__.update(ours.__dict__)
-        settings.service, settings.env, settings.version = (
-            text_field(event, name) or None for name in _TAGGED[:3]
-        )
-        settings.tags = journal_lines.strings(event.get("tags"))
-        settings.entity_id = type(ours)({"DD_ENTITY_ID": text_field(event, "entity")}).entity_id
-        wires[key] = make(settings)
+        wires[key] = make(LineTags(event))
     return wires[key]
 
 
 def endings(runs: list[Open], outcome: Outcome) -> Iterator[tuple[Open, Outcome]]:
-    """Yield the end of each open run of a process that has ended so, inner ones first.
+    """Yield the ends of the open runs of a process that has ended with *outcome*, inner ones first.
 
     What killed the process hit the innermost run; those around it are `nested`.
     """
@@ -152,9 +154,9 @@ def endings(runs: list[Open], outcome: Outcome) -> Iterator[tuple[Open, Outcome]
 
 
 def explained(run: Open, outcome: Outcome) -> Outcome:
-    """Let what the journal knows of a program's failure explain the status it has ended with.
+    """Return a program's outcome with what the journal knows of its failure.
 
-    Any run that is still open then ends as the program: one that became another program by exec.
+    Without such a line, a run that is still open ends as the program does: after exec, for example.
     """
     if outcome.status != "failure":
         return outcome
@@ -173,7 +175,7 @@ def explained(run: Open, outcome: Outcome) -> Outcome:
 
 
 def _agrees(event: Event, outcome: Outcome, reasons: tuple[str, ...]) -> bool:
-    """Tell whether a failure that was seen inside can be what a program's status tells of."""
+    """Tell whether a failure that was seen inside can be why the program has ended so."""
     if outcome.reason in reasons:
         code = number_field(event, "exit_code")
         return outcome.exit_code is None or code is None or code == outcome.exit_code

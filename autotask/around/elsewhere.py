@@ -1,4 +1,4 @@
-"""Judge processes that cannot be seen from here: those of other containers and other machines.
+"""Judge processes that cannot be seen from here, in other containers or on other machines.
 
 A launcher holds a lock on its mark, which the kernel releases when the launcher dies. If it was
 process 1 of its pid namespace, no process of that namespace outlives it. If the lock proves
@@ -50,7 +50,7 @@ def is_held(file: int, launcher: str) -> bool | None:
 
 
 def judge(marks: list[Mark]) -> None:
-    """Set `dead` of those marks whose processes cannot be seen, but must have ended."""
+    """Set `dead` on the marks of processes that cannot be seen, but must have ended."""
     unseen = [mark for mark in marks if mark.unseen]
     if not unseen:
         return
@@ -60,7 +60,7 @@ def judge(marks: list[Mark]) -> None:
     ended.add([mark for mark in launchers if not mark.held and ended.has_under(mark)])
     living = {(mark.place, mark.root) for mark in launchers if mark not in ended.launchers}
     for mark in unseen:
-        # is_over: it was about to take its mark back, but a full disk refused its last lines.
+        # is_over: the process has ended, but the disk did not take its last lines.
         mark.dead = mark.is_over or mark in ended.launchers
         if not mark.dead and not mark.launched:
             mark.dead = ended.has_under(mark)
@@ -83,11 +83,11 @@ class _Ended:
     def __init__(self, launchers: list[Mark]) -> None:
         self.launchers: set[Mark] = set()
         self._roots: set[tuple[str, str]] = set()  # each with its place
-        self._last: dict[str, float] = {}  # sign of life of a place's process 1
+        self._last: dict[str, float] = {}  # POSIX time of the last change by a place's process 1
         self.add(launchers)
 
     def add(self, launchers: list[Mark]) -> None:
-        """Take more of them."""
+        """Add launchers."""
         self.launchers.update(launchers)
         for launcher in launchers:
             place, changed = launcher.place, launcher.changed
@@ -107,21 +107,21 @@ class _Ended:
 
 
 def ended_with(dead: Iterable[Mark]) -> dict[object, bool]:
-    """Return what tells the runs of processes that cannot be seen, and are dead.
+    """Return names by which to know the runs of dead processes that cannot be seen.
 
-    A launcher's are its command's and all others of its place and root. With each, whether the
-    process counts as dead only because nothing was heard of it for days.
+    A launcher's mark names its command's run, and its place and root: all runs there. The value is
+    True if the process counts as dead only because nothing was heard of it for days.
     """
-    found: dict[object, bool] = {}
+    ended: dict[object, bool] = {}
     for mark in dead:
         names = [mark.launched, (mark.place, mark.root)] if mark.launched else [mark.key]
         for name in names:
-            found[name] = mark.forgotten and found.get(name, True)
-    return found
+            ended[name] = mark.forgotten and ended.get(name, True)
+    return ended
 
 
 def has_ended(run: Open, ended: dict[object, bool]) -> bool:
-    """Tell whether the process of a run is one of those dead: see `ended_with`."""
+    """Tell whether the process of a run is one of the dead that `ended_with` names."""
     names = (run.id, run.key, (run.place, run.root))
     is_old = time.time() - run.started >= FORGOTTEN
     return any(is_old or not ended[name] for name in names if name in ended)

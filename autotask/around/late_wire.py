@@ -16,12 +16,14 @@ from autotask.around.closing import wire_for
 from autotask.around.journal_lines import text_field
 from autotask.around.undelivered import COUNTED
 from autotask.dogstatsd import Wire
+from autotask.run import End
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
 
     from autotask.around.missed_lines import MissedLine
+    from autotask.protocols import AnyRun, Tagged
     from autotask.settings import Settings
 
 _ROOM = 16  # bytes that a time takes in a line
@@ -32,8 +34,8 @@ _GAP = 0.001  # seconds between two datagrams to a port, which cannot signal tha
 class LateWire(Wire):
     """The way to the Agent for lines with a time of their own."""
 
-    def __init__(self, settings: Settings, patience: float) -> None:
-        super().__init__(settings)
+    def __init__(self, settings: Settings, tagged: Tagged, patience: float) -> None:
+        super().__init__(settings.destination, tagged, settings.events)
         self._size -= _ROOM
         self._patience = patience
         self._taken = 0  # datagrams of the lines that are being sent
@@ -45,10 +47,10 @@ class LateWire(Wire):
     def _look_up(self) -> None:
         self._resolve()  # at once and not in a thread: this process may wait
 
-    def _send_packet(self, packet: bytes, refused: Callable[[], object]) -> None:
+    def _send_packet(self, packet: bytes, about: tuple[AnyRun, str] | None) -> None:
         if self.has_refused:
             return  # the rest of these lines, too, is delivered next time
-        super()._send_packet(packet, refused)
+        super()._send_packet(packet, about)
         # If the host's name is not known, the datagram waits for an address. Here it must not.
         self.give_up()
         self._taken += not self.has_refused
@@ -67,17 +69,14 @@ class LateWire(Wire):
 
     def lines(self, missed: MissedLine) -> list[str]:
         """Write what would have been sent at the time; the count is the first."""
-        trigger = text_field(missed.started, "trigger")
         if not missed.ended:
-            return [self.start_line(missed.task, missed.framework, trigger)]
-        host = text_field(missed.started, "host")
-        return self.end_lines(
-            missed.task, missed.framework, trigger, missed.outcome(), missed.duration(), host
-        )
+            return [self.start_line(missed)]
+        end = End(missed.outcome(), missed.at, missed.duration())
+        return self.end_lines(missed, end, text_field(missed.started, "host"))
 
     def summary(self, several: list[MissedLine]) -> str:
         """Write the event that tells of runs of a task that ended too long ago to be counted."""
-        from autotask.failures import one_line
+        from autotask.messages import one_line
 
         first, last = several[0], several[-1]
         statuses = [missed.outcome().status for missed in several]
@@ -127,7 +126,7 @@ def batches(lines: list[MissedLine], settings: Settings, patience: float) -> Ite
             # The Agent soon forgets a pod that has ended. Counts that differ only in the pod would
             # then have the same tags and second.
             started = {**started, "entity": None}
-        wire = wire_for(started, wires, settings, lambda tagged: LateWire(tagged, patience))
+        wire = wire_for(started, wires, lambda tagged: LateWire(settings, tagged, patience))
         count, *rest = wire.lines(missed)
         rest = [line for line in rest if missed.is_last or not line.startswith("_sc|")]
         is_summed = False
@@ -139,7 +138,7 @@ def batches(lines: list[MissedLine], settings: Settings, patience: float) -> Ite
             is_summed = bool(missed.ended) and settings.events and not has_event
             if not rest and not is_summed:
                 continue
-            key = wire.tags(missed) if is_summed else missed.run
+            key = wire.tags(missed) if is_summed else missed.id
         batch = by_key.setdefault(key, Batch(wire))
         batch.count, batch.is_summed = count, is_summed
         batch.missed.append(missed)

@@ -11,14 +11,14 @@ import sys
 
 from autotask import __file__ as package_file
 from autotask import __version__
+from autotask.around.execute import Failure, complain, execute
 from autotask.guard import guarded
-from autotask.naming import is_line, name_of
+from autotask.naming import name_of
 from autotask.settings import Settings
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import signal as _signal
-    from collections.abc import Iterator
     from typing import NoReturn
 else:
     import _signal  # what is in C of it; the rest costs 5 ms
@@ -50,7 +50,7 @@ examples:
   autotask-run python nightly.py --verbose
   autotask-run --name backup --tag team:data ./backup.sh
 """
-_USAGE_ERROR, _NOT_EXECUTABLE, _NOT_FOUND = 125, 126, 127
+_USAGE_ERROR = 125
 PLUGINS = "plugins"  # a file of the home
 
 
@@ -62,18 +62,6 @@ class Options:
         self.tags: list[str] = []
         self.replace = False  # --exec
         self.command: list[str] = []
-
-
-class Failure:
-    """Why a command could not be executed: the exit status, what to say, and what to record."""
-
-    def __init__(self, code: int, command: list[str], why: str) -> None:
-        self.code = code
-        if is_line(command[0]):  # what it holds is said, but not kept
-            self.text = f'"{command[0]}": {why}'
-            self.recorded = why.partition(";")[0]
-        else:
-            self.text = self.recorded = f"{command[0]}: {why}"
 
 
 class Inherited:
@@ -136,14 +124,21 @@ def main() -> NoReturn:
 
             if is_wanted(settings, task):
                 environ.pop("AUTOTASK_NAME", None)
-                supervise(settings, task, environ, become, options.command)
+                supervise(
+                    *(settings, task, environ, become),
+                    lambda is_silent: _diagnose(options.command, environ, is_silent),
+                )
         if settings.debug:
-            from autotask.around.leads_to import tell_if_barred
-
-            tell_if_barred(options.command, environ)
+            _diagnose(options.command, environ)
     failure = become(environ)
     complain(failure.text)
     os._exit(failure.code)
+
+
+def _diagnose(command: list[str], environ: dict[str, str], is_silent: bool = False) -> None:
+    from autotask.around.leads_to import tell_if_barred
+
+    tell_if_barred(command, environ, is_silent)
 
 
 def parse(words: list[str]) -> Options:
@@ -193,15 +188,6 @@ def _answer(word: str) -> NoReturn:
 def _refuse(text: str) -> NoReturn:
     complain(f"{text} (see `autotask-run --help`)")
     os._exit(_USAGE_ERROR)
-
-
-def complain(text: str) -> None:
-    """Say in one line on standard error what is wrong."""
-    line = "".join([c if c.isprintable() else repr(c)[1:-1] for c in text])
-    try:
-        os.write(2, f"autotask-run: {line}\n".encode("utf-8", "surrogateescape"))
-    except OSError:
-        return
 
 
 def equip(environ: dict[str, str], settings: Settings, command: list[str]) -> None:
@@ -282,54 +268,3 @@ def with_agent(path: str | None) -> str:
     if not path:
         return folder
     return path if path.split(os.pathsep)[0] == folder else folder + os.pathsep + path
-
-
-def execute(command: list[str], environ: dict[str, str]) -> Failure:
-    """Become a command, found as execvp(3) finds it; return only where that fails."""
-    name, denied = command[0], None
-    for file in candidates(name, environ.get("PATH", os.defpath)):
-        try:
-            os.execve(file, command, environ)  # noqa: S606  what we are for
-        except (FileNotFoundError, NotADirectoryError):
-            if os.path.exists(file):
-                return Failure(_NOT_EXECUTABLE, command, "its interpreter is missing")
-        except PermissionError:
-            why = "Is a directory" if os.path.isdir(file) else "Permission denied"
-            denied = denied or Failure(_NOT_EXECUTABLE, command, why)
-        except OSError as problem:
-            if _is_shell_script(problem, file):
-                os.execve("/bin/sh", ["sh", file, *command[1:]], environ)  # noqa: S606
-            if not is_line(name):  # which is too long for a file
-                return Failure(_NOT_EXECUTABLE, command, str(problem.strerror))
-    return denied or Failure(_NOT_FOUND, command, _what_is_missing(command))
-
-
-def _what_is_missing(command: list[str]) -> str:
-    name = command[0]
-    if not is_line(name):
-        return "No such file or directory" if "/" in name else "command not found"
-    if len(command) > 1 and name.partition("=")[0].isidentifier():
-        return "no such command; write `env` in front of it"
-    return "no such command; write it without the quotes, or sh -c '...'"
-
-
-def candidates(name: str, path: str) -> Iterator[str]:
-    """Yield the files that may be a command, as execvp(3) looks for it."""
-    if "/" in name:
-        yield name
-        return
-    for folder in path.split(os.pathsep):
-        yield os.path.join(folder, name)
-
-
-def _is_shell_script(problem: OSError, file: str) -> bool:
-    """Tell a script without a first line `#!`, which a shell would run, from a foreign binary."""
-    from errno import ENOEXEC
-
-    if problem.errno != ENOEXEC:
-        return False
-    try:
-        with open(file, "rb", buffering=0) as script:
-            return b"\0" not in script.read(80).partition(b"\n")[0]
-    except OSError:
-        return False

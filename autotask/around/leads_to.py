@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 
-from autotask.around.launch import candidates
+from autotask.around.execute import candidates
 from autotask.command_name import SHELLS
 from autotask.guard import debug, guarded
 from autotask.naming import is_python, split_option

@@ -8,7 +8,7 @@ from autotask import journal
 
 
 class Alone:
-    """A lock on a home or a folder in it, never waited for: the holder does the work."""
+    """A lock on a home or a folder in it. It is not waited for: its holder does the work."""
 
     def __init__(self, home: str, folder: str = ".") -> None:
         self._home, self._folder = home, folder

@@ -10,8 +10,9 @@ from autotask.around import elsewhere, journal_lines
 from autotask.around.journal_lines import number_field, text_field
 from autotask.around.story import Open
 from autotask.journal import OWED
-from autotask.marks import BECAME, ENDED, TOLD, marks_folder
+from autotask.marks import BECAME, marks_folder
 from autotask.procfs import is_dead, start_time
+from autotask.telling import ENDED, TOLD
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,10 +21,10 @@ if TYPE_CHECKING:
     from autotask.around.journal_lines import Event
     from autotask.around.story import Story
 
-# Seconds from the begin of a segment after which `autotask prune` may have written it anew, which
-# it does after two hours: an offset of before is read well before that, or not at all.
+# Seconds from the beginning of a segment after which offsets in it are not used any more:
+# `autotask prune` may write a segment anew after two hours, and then they lead nowhere.
 _SETTLED = 1.5 * 3600.0
-_MANY = 1000  # marks in a home: a launcher leaves it to `autotask` to go through more
+_MANY = 1000  # marks in a home: a launcher leaves more of them to `autotask`
 LAUNCHER = "launcher"  # begins the name of a launcher's mark
 _TORN_KEPT = 24 * 3600.0  # seconds for which a mark that cannot be read may be one being written
 
@@ -70,7 +71,7 @@ class Mark:
             self.held = elsewhere.is_held(file, self.key[0])
 
     def remove(self) -> None:
-        """Take the mark away for good."""
+        """Remove the mark."""
         try:
             os.unlink(self.path)
         except OSError:
@@ -78,18 +79,18 @@ class Mark:
 
 
 def marks(home: str) -> list[Mark]:
-    """Return the marks of a home. Of those that nobody can read, living launchers' count.
+    """Return the marks of a home, and of those that cannot be read the living launchers'.
 
-    A full disk has taken their names only. Old ones are removed by `sweep`.
+    A full disk has taken only their names. `sweep` removes old ones.
     """
     return read_marks(mark_paths(home))
 
 
 def read_marks(paths: Iterable[str]) -> list[Mark]:
     """Return the marks at some paths, judged together, but not old unreadable ones."""
-    found = [mark for mark in map(read_mark, paths) if mark is not None and not mark.old]
-    elsewhere.judge(found)
-    return found
+    read = [mark for mark in map(read_mark, paths) if mark is not None and not mark.old]
+    elsewhere.judge(read)
+    return read
 
 
 def mark_paths(home: str) -> list[str]:
@@ -103,22 +104,22 @@ def mark_paths(home: str) -> list[str]:
 
 def few_mark_paths(home: str) -> list[str]:
     """Return the marks of a home; none if they are so many that it takes long to read them."""
-    found: list[str] = []
+    paths: list[str] = []
     try:
         with os.scandir(marks_folder(home)) as entries:
             for entry in entries:
-                if len(found) == _MANY:
+                if len(paths) == _MANY:
                     return []
-                found.append(entry.path)
+                paths.append(entry.path)
     except OSError:
         return []
-    return found
+    return paths
 
 
 def owner_of(path: str) -> list[str]:
-    """Return what a mark's name says of its process, whatever has become of that.
+    """Return the words of a mark's name, without what has become of its process.
 
-    Its id and its first run; of a launcher that it is one, its run, and its id.
+    They are the process id and the first run; or `launcher`, the run, and the process id.
     """
     name = path.rpartition("/")[2]
     return name.removeprefix(TOLD).removeprefix(ENDED).removeprefix(BECAME).split("-")
@@ -127,8 +128,8 @@ def owner_of(path: str) -> list[str]:
 def has_all_lines(home: str, key: tuple[str, int]) -> bool:
     """Tell whether the journal has every line of a dead process, as its mark shows.
 
-    A process that has got past its end, or that was refused a line by a full disk, has its mark
-    under another name, or none.
+    A process that has come to its own end has removed or renamed its mark; one that a full disk has
+    refused a line has renamed it.
     """
     changed = set()
     for path in mark_paths(home):
@@ -158,7 +159,7 @@ def read_mark(path: str) -> Mark | None:
 
 
 def launched_by(home: str, of: set[str]) -> set[str]:
-    """Return which of some runs have a launcher that lives: it will close what is under them."""
+    """Return which of some runs have a living launcher: it will close what is under them."""
     return {
         mark.launched
         for mark in launchers(p for p in mark_paths(home) if not of.isdisjoint(owner_of(p)))
@@ -171,7 +172,7 @@ def under_launchers(home: str) -> set[str]:
 
 
 def forgotten(home: str, starts: Iterable[Event]) -> set[str]:
-    """Return which old runs count as ended: no mark tells of them, and no process can be seen.
+    """Return which old runs count as ended: they have no mark, and their process cannot be seen.
 
     *starts* are their first lines.
     """
@@ -188,17 +189,17 @@ def forgotten(home: str, starts: Iterable[Event]) -> set[str]:
 
 
 def launchers(paths: Iterable[str]) -> list[Mark]:
-    """Return which marks are of launchers that live, and have not done their work yet."""
+    """Return the marks at some paths that are of living launchers with an open run."""
     return living_launchers(read_marks(path for path in paths if owner_of(path)[0] == LAUNCHER))
 
 
-def living_launchers(found: list[Mark]) -> list[Mark]:
-    """Return the marks of launchers that live and have not ended their run."""
-    return [mark for mark in found if mark.launched and not (mark.dead or mark.is_over)]
+def living_launchers(marks: list[Mark]) -> list[Mark]:
+    """Return the marks of living launchers which have not ended their run."""
+    return [mark for mark in marks if mark.launched and not (mark.dead or mark.is_over)]
 
 
 def remove_done(dead: list[Mark], story: Story) -> None:
-    """Remove the marks of dead processes none of whose runs is open any more."""
+    """Remove the marks of dead processes whose runs have all ended."""
     still_open = {name for run in story.open.values() for name in (run.id, run.key)}
     for mark in dead:
         if (mark.launched or mark.key) not in still_open:
@@ -211,10 +212,11 @@ def beginning_of(mark: Mark) -> tuple[str, int]:
 
 
 def unmoved(position: tuple[str, int], age: float | None = None) -> tuple[str, int]:
-    """Return a place in the journal; a segment's begin where it may have been written anew since.
+    """Return a position in the journal that still holds.
 
-    If the clock was set back since that, *age* seconds ago, it is the begin of what was that hour
-    by the clock of now. The begin of the journal if the age is not known.
+    In a segment that may have been written anew, that is its beginning. If the clock was set back
+    since then, *age* seconds ago, it is the beginning of the segment that had that time by today's
+    clock; of the journal if the age is not known.
     """
     name, offset = position
     now = time.time()

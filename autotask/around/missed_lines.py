@@ -33,9 +33,10 @@ class MissedLine:
         self.ended = ended or {}  # empty if the start is the missed line
         self.of = "finished" if ended else "started"
         self.is_last = is_last  # no later run of its task and tags has ended since
-        self.run, self.root = text_field(started, "run"), text_field(started, "root")
+        self.id, self.root = text_field(started, "run"), text_field(started, "root")
         self.task = text_field(started, "task")
         self.framework = text_field(started, "framework")
+        self.trigger = text_field(started, "trigger")
         self.at = _moment(text_field(self.ended or started, "at"), now)
         self.second = _second(self.at)
 
@@ -111,7 +112,7 @@ def find_few(undelivered: Undelivered, folder: str, now: float) -> list[MissedLi
     lines = _lines(missed, fields, statuses, now)
     incomplete = {  # seconds of lines whose run began before that part
         _second(_moment(text_field(fields[key], "at"), now))
-        for key in fields.keys() & missed.keys() - {(line.run, line.of) for line in lines}
+        for key in fields.keys() & missed.keys() - {(line.id, line.of) for line in lines}
     }
     if position[1] and lines:
         incomplete.add(lines[0].second)  # more lines of it may be before that part

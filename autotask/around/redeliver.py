@@ -99,5 +99,5 @@ def _send(batch: Batch, journal: Journal) -> bool:
 
 def _notes(event: str, batch: Batch) -> str:
     return "\n".join(
-        [delivery_line(event, missed.run, missed.root, missed.of) for missed in batch.missed]
+        [delivery_line(event, missed.id, missed.root, missed.of) for missed in batch.missed]
     )

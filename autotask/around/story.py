@@ -1,4 +1,4 @@
-"""The open runs of some roots, as the journal tells of them."""
+"""The open runs of some roots, as the journal shows them."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from autotask.around.journal_lines import Event
+    from autotask.run import Outcome
 
 
 class Open:
-    """A run that the journal has seen start, and not end."""
+    """A run whose start is in the journal, and whose end is not."""
 
     def __init__(self, event: Event) -> None:
         self.id = text_field(event, "run")
@@ -32,19 +33,19 @@ class Open:
         self.event = event
         self.programs: tuple[str, ...] = ()  # the process runs around it, outermost first
         self.failed: Event | None = None  # the end of the last run directly under it that failed
-        self.raised: Event | None = None  # what the program itself said it died of
+        self.raised: Event | None = None  # the exception that ended the program, as it told
 
     def is_dead(self) -> bool:
         """Tell whether the run's process is known to be gone."""
         return bool(self.process) and is_dead(self.process, self.pid, self.host) is True
 
     def is_under(self, commands: set[str]) -> bool:
-        """Tell whether one of these runs is around it, or is it; its first line may be to come."""
+        """Tell whether it is one of these runs, or under one, whose start may be missing."""
         return not commands.isdisjoint((*self.programs, self.id, self.parent, self.root))
 
 
 class Story:
-    """The open runs of some roots, as the journal's lines tell it one after the other."""
+    """The open runs of some roots, kept up to date line by line."""
 
     def __init__(self, roots: set[str], folder: str, position: tuple[str, int]) -> None:
         self.open: dict[str, Open] = {}
@@ -54,11 +55,11 @@ class Story:
         self._known: tuple[bytes, ...] = ()
         self.begun = False  # its first line was there
         self.pids: set[int] = set()  # of the processes whose runs it has
-        self._ended: set[str] = set()  # whose end stands before their start: a clock was set back
+        self._ended: set[str] = set()  # runs whose end is before their start: a clock was set back
         self._lost: dict[str, Open] = {}  # ended as `lost`, which their own end replaces
 
     def know(self, run: Open) -> None:
-        """Take a run whose first line need not be read: it is mostly the only one."""
+        """Take a run that is known already: its first line is not decoded, mostly the only one."""
         self.open[run.id] = run
         self.pids.add(run.pid)
         self._known = (f'{{"event":"started","run":"{run.id}"'.encode(),)
@@ -85,6 +86,10 @@ class Story:
             self._end(run, event)
         elif kind == "raised" and run in self.open:
             self.open[run].raised = event
+
+    def end(self, run: Open, outcome: Outcome) -> None:
+        """Take an end that this process has journalled itself."""
+        self._end(run.id, {"run": run.id, **vars(outcome)})
 
     def _begin(self, run: Open) -> None:
         self.pids.add(run.pid)
@@ -116,8 +121,8 @@ class Story:
 
     def of(self, keys: Iterable[tuple[str, int]]) -> dict[tuple[str, int], list[Open]]:
         """Return the open runs of some processes, outer ones first."""
-        found: dict[tuple[str, int], list[Open]] = {key: [] for key in keys}
+        runs: dict[tuple[str, int], list[Open]] = {key: [] for key in keys}
         for run in self.open.values():
-            if run.key in found:
-                found[run.key].append(run)
-        return found
+            if run.key in runs:
+                runs[run.key].append(run)
+        return runs

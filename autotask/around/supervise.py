@@ -1,8 +1,8 @@
-"""Stay beside a command as its small parent: signals, stops, its end, and what that was.
+"""Stay beside a command as its small parent: pass on signals, stop with it, end as it ends.
 
-Seen from outside, we are the command: we stop, die and, as process 1, hear signals as it does. It
-stays in our process group, so that a terminal reaches both of us. Behind an init that signals whole
-groups it gets a group of its own, or it would get each signal twice.
+Seen from outside, the parent is the command: it stops, dies and, as process 1, takes signals as the
+command does. Both are in one process group, so that a terminal reaches both. Behind an init that
+signals whole groups the command gets a group of its own, or it would get each signal twice.
 
 The command is what autotask-run becomes or, with AUTOTASK_SUPERVISE, the very Python program that
 has just begun (`start`).
@@ -18,11 +18,12 @@ from _thread import allocate_lock, start_new_thread
 from autotask import journal, procfs
 from autotask.agent import EXEC_LAUNCHERS
 from autotask.guard import debug, guarded, swallow
-from autotask.marks import leave_mark, marks_folder, take_back
+from autotask.marks import marks_folder
 from autotask.naming import process_name
-from autotask.run import SUCCESS, Outcome, Run, failure, from_status
+from autotask.run import SUCCESS, End, Outcome, Run, exited, failure
 from autotask.settings import PARENT, PROCESS_RUN, Settings, parent_of, parent_value
 from autotask.stdlib import standard
+from autotask.telling import Teller
 from autotask.trigger import find_trigger
 
 TYPE_CHECKING = False
@@ -33,37 +34,38 @@ if TYPE_CHECKING:
     from resource import struct_rusage
     from typing import NoReturn
 
-    from autotask.around.launch import Failure
+    from autotask.around.execute import Failure
     from autotask.around.tail import Tail
-    from autotask.dogstatsd import Wire
 
     GoOn = Callable[[dict[str, str]], Failure | None]
+    Diagnose = Callable[[bool], None]
 else:
     import _signal  # what is in C of it; the rest costs 5 ms
 
-TICK = 60.0  # seconds between two words that a run is still running
+TICK = 60.0  # seconds between two heartbeats
 LOOK = 5.0  # seconds between two looks at how many processes the kernel has killed
-_GRACE = 5.0  # seconds for the record of a run's end once a signal has told us to go
+_GRACE = 5.0  # seconds to record a run's end after a signal that asks us to end
 _OOM_KILL = "oom_kill "
-_NOT_BEGUN = b"\0"  # what the child says first: the disk did not take its started line
+_OLD_NAMES = ("SIGCLD", "SIGPOLL", "SIGIOT")  # of SIGCHLD, SIGIO, SIGABRT
+_NOT_BEGUN = b"\0"  # from the child, first of all: the disk did not take its started line
 _TO_GO = (_signal.SIGHUP, _signal.SIGINT, _signal.SIGQUIT, _signal.SIGTERM)
 _STOPS = (_signal.SIGTSTP, _signal.SIGTTIN, _signal.SIGTTOU)  # by job control
-# What the kernel sends to us because of a child, or because of a terminal to its whole foreground
-# group, the command included.
+# What the kernel sends because of a child, or because of a terminal to its whole foreground group,
+# which includes the command.
 _BY_KERNEL = (
     *_STOPS,
     *(_signal.SIGCHLD, _signal.SIGINT, _signal.SIGQUIT, _signal.SIGWINCH, _signal.SIGCONT),
 )
 
 
-# A service manager names the process that it starts in these; see sd_listen_fds(3). The last one is
-# optional, and its number is not the process id.
+# Variables in which a service manager names the process that it starts; see sd_listen_fds(3). The
+# last one is optional, and its number is not the process id.
 _ADDRESSES = ("LISTEN_PID", "WATCHDOG_PID", "SYSTEMD_EXEC_PID")
 _ADDRESS_ID = "LISTEN_PIDFDID"
 
 
 def is_wanted(settings: Settings, task: str) -> bool:
-    """Tell whether there is to be a run of the command itself, and can be (not on macOS)."""
+    """Tell whether the command's own run is to be recorded, and can be (not on macOS)."""
     if settings.ignores(task) or not settings.uses("process"):
         return False
     return hasattr(_signal, "sigtimedwait")
@@ -77,10 +79,10 @@ def _innermost_name(command: list[str]) -> str:
 
 
 def start() -> None:
-    """Leave a parent behind, where this Python program asks for one and can have it.
+    """Leave a parent behind, if this Python program asks for one and can have it.
 
-    Called by sitecustomize: the program goes on as the child, and all that it sees of that are
-    its process ids.
+    Called by sitecustomize. The program goes on as the child; its process ids are all that changes
+    for it.
     """
     if sys.argv[0].rpartition("/")[2] in EXEC_LAUNCHERS:
         return
@@ -129,36 +131,37 @@ def supervise(
     task: str,
     environ: dict[str, str],
     go_on: GoOn,
-    command: list[str] | None = None,
+    diagnose: Diagnose | None = None,
 ) -> None:
     """Go on in a child, and stay as its parent, which ends as the child ends.
 
-    *go_on* makes the child the *command*, and returns only why it cannot. Without a command it is
-    this very Python program that goes on: *go_on* returns None, and so does this, in the child.
+    *go_on* makes the child a command, and returns only why it cannot; or it returns None, and this
+    very Python program goes on in the child, where this function returns, too. *diagnose*, given
+    for a command alone, logs why the agent has not loaded in it, if it has not.
     """
     reading, writing = map(journal.above_stdio, os.pipe())
-    program = Program(settings, task, command)
-    inside = program.prepare(environ) or environ
+    run = CommandRun(settings, task, diagnose)
+    inside = run.prepare(environ) or environ
     group_sender = _group_sender() or 0
     children = _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)  # ignored, it would hide the end
     mask = _signal.pthread_sigmask(_signal.SIG_BLOCK, _signal.valid_signals())
     try:
         pid = os.fork()
-    except OSError as problem:  # no process to be had: better no parent than no command
+    except OSError as problem:  # no more processes: better no parent than no command
         if settings.debug:
             debug(f"process {os.getpid()} is not supervised: {problem}")
-        program.withdraw()
+        run.withdraw()
         inside, pid = environ, -1
     if pid > 0:
         os.close(writing)
-        _stay(program, Watch(pid, program.tick, settings.init, group_sender), reading, environ)
+        _stay(run, Wait(pid, run.tick, settings.init, group_sender), reading)
     try:
         if pid == 0:
-            program.unlock()
+            run.unlock()
             if group_sender:
                 _leave_group()
-            program.readdress(inside)
-            if program.begin(inside) is not True:
+            run.readdress(inside)
+            if run.begin(inside) is not True:
                 os.write(writing, _NOT_BEGUN)
         os.close(reading)
     finally:  # whatever failed, the program goes on with the signals it had
@@ -170,28 +173,26 @@ def supervise(
     os.close(writing)
 
 
-def _stay(program: Program, watch: Watch, reading: int, environ: dict[str, str]) -> NoReturn:
-    """Be the parent until the child's end; whatever goes wrong, the program is not run twice."""
+def _stay(run: CommandRun, wait: Wait, reading: int) -> NoReturn:
+    """Be the parent until the child's end; never return, or the command would run twice."""
     try:
-        _let_go(reading, program.lock, program.settings)
-        program.started(watch.child)
-        # Ends as the child becomes the program. Before that its signals are blocked by us, which
-        # says nothing of what the program takes: ours stay pending until then.
-        said = b"".join(iter(lambda: os.read(reading, 4096), b"")).decode(
-            "utf-8", "surrogateescape"
-        )
-        status, usage = watch.wait()
+        _let_go(reading, run.lock, run.settings)
+        run.started(wait.child)
+        # The pipe ends when the child becomes the command. Until then the child has all signals
+        # blocked, which does not show what the command takes: signals to us stay pending.
+        parts = iter(lambda: os.read(reading, 4096), b"")
+        message = b"".join(parts).decode("utf-8", "surrogateescape")
+        status, usage = wait.until_end()
 
         def tell() -> None:
-            text = said
-            if text.startswith(_NOT_BEGUN.decode()):
-                text = text[1:]
-                program.begin_late()
-            if not text and program.settings.debug and program.command:
-                program.tell_if_alone(program.command, environ)
-            program.end(status, usage, text)
+            why = message.removeprefix(_NOT_BEGUN.decode())
+            if why != message:
+                run.begin_late()
+            if not why and run.settings.debug:
+                run.diagnose()
+            run.end(status, usage, why)
 
-        _hear_until(program.aside.do(tell), watch.is_to_go)
+        _hear_until(run.aside.do(tell), wait.is_to_go)
         end_like(status)
     except BaseException as problem:
         swallow("supervise", problem)
@@ -200,7 +201,7 @@ def _stay(program: Program, watch: Watch, reading: int, environ: dict[str, str])
 
 
 def _hear_until(done: LockType, is_to_go: bool) -> None:
-    """Wait for our last work: not for long once a signal has told the command, or us, to go."""
+    """Wait for our last work; not for long after a signal has asked the command or us to end."""
     end = float("inf")
     while not done.acquire(timeout=0.05):
         if is_to_go or _signal.sigtimedwait(_TO_GO, 0) is not None:
@@ -211,7 +212,7 @@ def _hear_until(done: LockType, is_to_go: bool) -> None:
 
 @guarded
 def _let_go(reading: int, lock: int, settings: Settings) -> None:
-    """Keep only our end of the pipe and our lock, not the folder, which could not be unmounted.
+    """Keep only our end of the pipe and our lock; leave the folder, so that it can be unmounted.
 
     A debug log needs standard error, or the folder in which its path begins. Records of runs need
     standard error if AUTOTASK_JOURNAL says so.
@@ -230,9 +231,9 @@ def _let_go(reading: int, lock: int, settings: Settings) -> None:
 
 def _leave(failed: Failure, writing: int | None) -> NoReturn:
     """End without a command, and say why; also to the parent, if there is one."""
-    from autotask.around.launch import complain
+    from autotask.around.execute import complain
 
-    _signal.signal(_signal.SIGPIPE, _signal.SIG_IGN)  # the status is more than the message
+    _signal.signal(_signal.SIGPIPE, _signal.SIG_IGN)  # the exit status is to be right even then
     try:
         if writing is not None:
             os.write(writing, failed.recorded.encode("utf-8", "surrogateescape"))
@@ -242,17 +243,17 @@ def _leave(failed: Failure, writing: int | None) -> NoReturn:
 
 
 class Aside:
-    """Does one work after the other in threads of their own, while the first one hears signals."""
+    """Does work in threads, one piece after the other, while the main thread waits for signals."""
 
     def __init__(self) -> None:
-        self._last = allocate_lock()  # free once the last work is done
+        self._last = allocate_lock()  # free once the last piece of work is done
 
     def is_busy(self) -> bool:
-        """Tell whether some work goes on."""
+        """Tell whether work is being done."""
         return self._last.locked()
 
     def do(self, work: Callable[[], object]) -> LockType:
-        """Do some work after what goes on; return a lock that is free once it is done."""
+        """Do this after all earlier work; return a lock that is free once it is done."""
         before, done = self._last, allocate_lock()
         done.acquire()
         self._last = done
@@ -271,52 +272,47 @@ class Aside:
         return done
 
 
-class Program:
+class CommandRun:
     """The run of a command, as seen from outside of it."""
 
-    def __init__(self, settings: Settings, task: str, command: list[str] | None) -> None:
+    def __init__(self, settings: Settings, task: str, diagnose: Diagnose | None) -> None:
         self.settings = settings
         self.run = Run(task, "process")
-        self.command = command
-        self.host = os.uname().nodename
-        self.journal: journal.Journal | None = None
-        self.wire: Wire | None = None
         self.aside = Aside()
-        self._is_late = False  # its start was journalled by us
-        self._pid = os.getpid()  # the launcher's
-        self._identity = ""
-        self._process = ""  # the command's, as `process.identity` writes it
-        self._mark: str | None = None
-        self.lock = (
-            -1
-        )  # on our mark: released when this process dies, see `autotask.around.elsewhere`
+        self.lock = -1  # on our mark; the kernel releases it when this process dies
+        self._teller = Teller(os.uname().nodename)
+        self._teller.pid = os.getpid()  # of this process, the launcher, as is the identity
+        self._diagnose = diagnose
+        self._is_command = diagnose is not None  # else it is this Python program
+        self._process = ""  # the command's identity
+        self._is_late = False  # this process has journalled the start
         self._position = ("", 0)  # in the journal, before our first line
         self._tail: Tail | None = None
         self._oom_counter: str | None = None  # a file
         self._oom_kills = 0, 0  # as counted last but one, and last
-        self._due = 0.0  # time.monotonic() of the next word
+        self._due = 0.0  # time.monotonic() of the next heartbeat
 
     @guarded
     def prepare(self, environ: dict[str, str]) -> dict[str, str]:
         """Find the run's place in the tree, leave our mark; return the command's environment."""
-        run, settings = self.run, self.settings
+        run, settings, teller = self.run, self.settings, self._teller
         run.parent, root, trigger = parent_of(environ)
         run.root = root or run.id
         run.trigger = trigger or find_trigger()
-        self._identity = procfs.identity()
-        self._process = self._identity.rpartition("/")[0]  # its start is still to come
+        teller.identity = procfs.identity()
+        self._process = teller.identity.rpartition("/")[0]  # the command has no start time yet
         if settings.journal and settings.home:
-            self.journal = journal.Journal(settings.home)
-            self._position = self.journal.position()
-            settings.home = self.journal.home
-            self._leave_mark(self.journal)
-            self.journal.close()
+            teller.journal = journal.Journal(settings.home)
+            self._position = teller.journal.position()
+            settings.home = teller.journal.home
+            self._leave_mark()
+            teller.journal.close()
         run.started, run.clock = time.time(), time.monotonic()
         return {**environ, PARENT: parent_value(run.id, run.root, run.trigger)}
 
     def readdress(self, environ: dict[str, str]) -> None:
-        """In the child: name it where the environment names the launcher."""
-        launcher = str(self._pid)
+        """In the child: name it in the variables of a service manager that name the launcher."""
+        launcher = str(self._teller.pid)
         for name in _ADDRESSES:
             if environ.get(name) == launcher:
                 environ[name] = str(os.getpid())
@@ -326,44 +322,40 @@ class Program:
     def begin(self, environ: dict[str, str]) -> bool:
         """Journal the start, in the child and thus before anything that the command does.
 
-        False where the disk does not take it; the parent then has the line to write.
+        False if the disk does not take it; the parent then has the line to write.
         """
-        pid = os.getpid()
-        if self.settings.debug and not self.command:
-            debug(f"process {pid} is supervised by process {self._pid}")
+        pid, launcher, notes = os.getpid(), self._teller.pid, self._teller.journal
+        if self.settings.debug and not self._is_command:
+            debug(f"process {pid} is supervised by process {launcher}")
         environ[PROCESS_RUN] = f"{self.run.id}:{pid}"
-        if self.journal is None:
+        if notes is None:
             return True
-        line = self._started_line(pid, f"{self._process}/{procfs.start_time('self')}")
-        if os.getppid() != self._pid:  # killed meanwhile: its mark may have been swept away
-            self._leave_mark(self.journal)
+        self._describe(pid, f"{self._process}/{procfs.start_time('self')}")
+        if os.getppid() != launcher:  # it was killed meanwhile: its mark may have been swept
+            self._leave_mark()
             self.unlock()
-        written = self.journal.append(line, keep=False)
-        self.journal.close()  # the program is to find no file open but its own
+        written = self._teller.start(self.run, keep=False)
+        notes.close()  # the program is to find no file open but its own
         return written is True
 
     @guarded
     def begin_late(self) -> None:
         """Journal the start that the child could not."""
-        if self.journal and not self._is_late:
+        if not self._is_late:
             self._is_late = True
-            self.journal.append(self._started_line(self.run.pid, self._process))
+            self._journal_start()
 
-    def _started_line(self, pid: int, identity: str) -> str:
-        settings = self.settings
-        python = None if self.command else "{}.{}.{}".format(*sys.version_info[:3])
-        fields = journal.process_fields(
-            pid,
-            identity,
-            self.host,
-            python,
-            settings.service,
-            settings.env,
-            settings.version,
-            settings.tags,
-            settings.entity_id,
+    def _journal_start(self) -> None:
+        """Journal the start for the child, and send nothing: `started` has."""
+        self._describe(self.run.pid, self._process)
+        if self._teller.journal:
+            self._teller.journal.append(journal.started_line(self.run, self._teller.fields))
+
+    def _describe(self, pid: int, identity: str) -> None:
+        python = None if self._is_command else "{}.{}.{}".format(*sys.version_info[:3])
+        self._teller.fields = journal.process_fields(
+            pid, identity, self._teller.host, python, self.settings
         )
-        return journal.started_line(self.run, fields)
 
     @guarded
     def started(self, pid: int) -> None:
@@ -374,14 +366,9 @@ class Program:
         self._oom_counter = oom_counter()
         self._oom_kills = (oom_kills(self._oom_counter),) * 2
         self._due = time.monotonic() + TICK
-        if self.settings.dogstatsd:
-            from autotask.dogstatsd import Wire
-
-            self.wire = Wire(self.settings)
-            self.wire.started(
-                *(self.run.task, self.run.framework, self.run.trigger),
-                lambda: self._tell_unsent("started"),
-            )
+        self._teller.open_wire(self.settings)
+        if self._teller.wire:
+            self._teller.wire.started(self.run)
         if self._others_marked():
             self.aside.do(self._sweep)
 
@@ -393,7 +380,7 @@ class Program:
 
     @guarded
     def tick(self) -> None:
-        """Look at the kernel's count; each minute also tell of the runs."""
+        """Look at the kernel's count of killed processes; each minute also send a heartbeat."""
         # A process that was killed before the last look but one is not why the command ends.
         self._oom_kills = self._oom_kills[1], oom_kills(self._oom_counter)
         if time.monotonic() < self._due:
@@ -404,85 +391,77 @@ class Program:
 
     @guarded
     def _tell_of_running(self) -> None:
-        """Say which runs are still running, and close those of processes that died meanwhile."""
+        """Send which runs are still running, and close those of processes that died meanwhile."""
         self._touch_mark()
-        if self.wire:
-            seconds = time.monotonic() - self.run.clock
-            self.wire.running(self.run.task, self.run.framework, self.run.trigger, seconds)
-        if self.journal:
-            tail = self._caught_up(self.journal)
+        wire = self._teller.wire
+        if wire:
+            wire.running(self.run, time.monotonic() - self.run.clock)
+        if self._teller.journal:
+            tail = self._caught_up(self._teller.journal)
             tail.close_lost()
-            if self.wire:
+            if wire:
                 for run in tail.others_open():
-                    seconds = time.time() - run.started
-                    self.wire.running(run.task, run.framework, run.trigger, seconds)
+                    wire.running(run, time.time() - run.started)
 
     def _touch_mark(self) -> None:
         """Show that we live. Only the change time counts: `sign_mark` may have set the other."""
+        mark = self._mark()
         try:
-            if self._mark:
-                os.utime(self._mark, ns=(time.time_ns(), os.stat(self._mark).st_mtime_ns))
+            if mark:
+                os.utime(mark, ns=(time.time_ns(), os.stat(mark).st_mtime_ns))
         except OSError:
             return
 
     @guarded
-    def end(self, status: int, usage: struct_rusage, said: str) -> None:
+    def end(self, status: int, usage: struct_rusage, why: str) -> None:
         """Close the run, and first those that the dead process has left open in it."""
-        run, at, duration = self.run, time.time(), time.monotonic() - self.run.clock
-        outcome = self._judged(status, said)
-        if self.journal and (outcome is not SUCCESS or self._tail or self._others_marked()):
-            tail = self._caught_up(self.journal)
+        run, teller, notes = self.run, self._teller, self._teller.journal
+        at, duration = time.time(), time.monotonic() - run.clock
+        outcome = self._judged(status, why)
+        if notes and (outcome is not SUCCESS or self._tail or self._others_marked()):
+            tail = self._caught_up(notes)
             if not tail.has_begun():
                 self.begin_late()  # killed before it could
             outcome = tail.close_all(outcome)
-        unsent = self.wire is not None and self.wire.is_paused()
-        ours = self._on_stderr() if self.settings.stderr else self.journal
-        if ours:
-            cpu, max_rss = usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024
-            ours.append(
-                journal.finished_line(run.id, run.root, at, outcome, duration, cpu, max_rss, unsent)
-            )
-        if self.wire and not unsent:
-            self.wire.finished(
-                *(run.task, run.framework, run.trigger, outcome, duration, self.host),
-                lambda: self._tell_unsent("finished"),
-            )
-        if self.wire:
-            self.wire.close()
+        if self.settings.stderr:
+            from autotask.stderr_journal import StderrJournal
+
+            teller.journal = StderrJournal()
+            self._journal_start()  # its record has both lines of a run, and the child wrote none
+        cpu, max_rss = usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024
+        teller.end(run, End(outcome, at, duration, cpu, max_rss))
+        if teller.wire:
+            teller.wire.close()
         self.withdraw()
-        if self.journal and self.wire and self.wire.was_taken and not unsent:
-            self._deliver(self.journal)
+        if notes and teller.wire and teller.wire.was_taken:
+            self._deliver(notes)
 
-    def _on_stderr(self) -> journal.Journal:
-        """Return what writes the record of our run, of which the child has told nothing."""
-        from autotask.stderr_journal import StderrJournal
-
-        ours = StderrJournal()
-        ours.append(self._started_line(self.run.pid, self._process))
-        return ours
-
-    def _deliver(self, ours: journal.Journal) -> None:
+    def _deliver(self, notes: journal.Journal) -> None:
         """Deliver what earlier runs owe to an Agent that has taken the end of this one."""
         from autotask.around import undelivered
 
-        few = undelivered.few(ours.folder)
+        few = undelivered.few(notes.folder)
         if few is not None:
             from autotask.around import redeliver
 
-            redeliver.ship_few(few, self.settings, ours)
+            redeliver.ship_few(few, self.settings, notes)
 
     @guarded
-    def tell_if_alone(self, command: list[str], environ: dict[str, str]) -> None:
-        """Say so where the agent did not come into the command, which we see by our mark."""
-        from autotask.around.leads_to import tell_if_barred
-        from autotask.marks import is_signed
-
-        tell_if_barred(command, environ, seen=bool(self._mark and not is_signed(self._mark)))
+    def diagnose(self) -> None:
+        """Log it if the agent has not loaded in the command: it would have signed our mark."""
+        mark, is_silent = self._mark(), False
+        try:
+            # See `marks.sign_mark`: it sets the time to 0.
+            is_silent = mark is not None and os.stat(mark).st_mtime != 0
+        except OSError:
+            pass
+        if self._diagnose:
+            self._diagnose(is_silent)
 
     @guarded
     def withdraw(self) -> None:
         """Take our mark back."""
-        take_back(self._mark, self.journal, self.wire)
+        self._teller.take_mark_back()
         self.unlock()
 
     def unlock(self) -> None:
@@ -491,28 +470,25 @@ class Program:
             os.close(self.lock)
             self.lock = -1
 
-    def _tell_unsent(self, of: str) -> None:
-        if self.journal:
-            self.journal.tell_unsent(self.run.id, self.run.root, of)
-
-    def _judged(self, status: int, said: str) -> Outcome:
-        """Return what a wait status means; *said* is why there is no command."""
+    def _judged(self, status: int, why: str) -> Outcome:
+        """Return what a wait status means; *why* says why there is no command."""
         outcome = from_status(status)
-        if said:
+        if why:
             from autotask import failures
 
             kind = "FileNotFoundError" if outcome.exit_code == 127 else "OSError"
-            error = failures.error(kind, said)
+            error = failures.error(kind, why)
             return failure("exit", exit_code=outcome.exit_code, error=error)
         if outcome.signal == "SIGKILL" and oom_kills(self._oom_counter) > self._oom_kills[0]:
             return failure("oom", signal="SIGKILL")
         return outcome
 
-    def _leave_mark(self, ours: journal.Journal) -> None:
-        name, root = f"launcher-{self.run.id}-{self._pid}", self.run.root
-        self._mark = leave_mark(
-            *(ours, name, self._identity, self._pid, self.host, root), self._lock_mark
-        )
+    def _leave_mark(self) -> None:
+        name = f"launcher-{self.run.id}-{self._teller.pid}"
+        self._teller.leave_mark(name, self.run.root, self._lock_mark)
+
+    def _mark(self) -> str | None:
+        return self._teller.journal.mark if self._teller.journal else None
 
     def _lock_mark(self, file: int) -> str:
         """Lock our mark as long as this process lives, and say in it whether that was possible."""
@@ -525,26 +501,27 @@ class Program:
         return ',"locked":true'
 
     def _others_marked(self) -> bool:
-        """Tell whether anybody else has runs open, or left some behind, in this home."""
+        """Tell whether any other process has runs open, or left some behind, in this home."""
         if not self.settings.home:
             return False
-        own = self._mark and os.path.basename(self._mark)
+        mark = self._mark()
+        own = mark and os.path.basename(mark)
         try:
-            with os.scandir(marks_folder(self.settings.home)) as entries:  # two will do
+            with os.scandir(marks_folder(self.settings.home)) as entries:  # looks at two at most
                 return any(entry.name != own for entry in entries)
         except OSError:
             return False
 
-    def _caught_up(self, ours: journal.Journal) -> Tail:
+    def _caught_up(self, notes: journal.Journal) -> Tail:
         if self._tail is None:
             from autotask.around import tail
 
-            self._tail = tail.Tail(self.settings, ours, self._position, self.run, self._process)
+            self._tail = tail.Tail(self.settings, notes, self._position, self.run, self._process)
         self._tail.catch_up()
         return self._tail
 
 
-class Watch:
+class Wait:
     """Waits for a child's end with all signals blocked, so that each is taken in turn."""
 
     def __init__(self, child: int, tick: Callable[[], None], is_init: bool, group: int) -> None:
@@ -557,7 +534,7 @@ class Watch:
         self._stopped = False
         self._ended: tuple[int, struct_rusage] | None = None
 
-    def wait(self) -> tuple[int, struct_rusage]:
+    def until_end(self) -> tuple[int, struct_rusage]:
         """Return the child's wait status and what it has used."""
         signals, due = _signal.valid_signals(), time.monotonic() + LOOK
         while self._ended is None:
@@ -578,11 +555,11 @@ class Watch:
         kill = os.killpg if sender and sender == self._group_sender else os.kill
         try:
             kill(self.child, number)
-        except OSError:  # it is another user's by now
+        except OSError:  # it has become another user's process
             return
 
     def _reap(self) -> None:
-        """Take what is new of all children: as process 1 we also inherit those of others."""
+        """Take the news of all children: process 1 also inherits those of other processes."""
         while self._ended is None:
             try:
                 pid, status, usage = os.wait4(-1, os.WNOHANG | os.WUNTRACED | os.WCONTINUED)
@@ -603,15 +580,15 @@ class Watch:
         if number not in _STOPS and not (number == _signal.SIGSTOP and _in_foreground()):
             return
         if _signal.SIGCONT in _signal.sigpending():
-            return  # it goes on already
+            return  # it is about to be continued
         if number != _signal.SIGSTOP:
             _signal.signal(number, _signal.SIG_DFL)
-        os.kill(os.getpid(), number)  # one with that of the terminal, as long as it is blocked
+        os.kill(os.getpid(), number)  # blocked until below: merges with the terminal's own
         _signal.pthread_sigmask(_signal.SIG_UNBLOCK, (number,))  # returns when we are continued
         _signal.pthread_sigmask(_signal.SIG_BLOCK, (number,))
 
     def _is_for_child(self, info: _signal.struct_siginfo) -> bool:
-        """Tell what somebody sent to us from what the terminal sent to the child as well.
+        """Tell a signal that was sent to us alone from one that a terminal also sent to the child.
 
         `si_code` is positive where the kernel is the sender; see sigaction(2).
         """
@@ -619,13 +596,13 @@ class Watch:
             if info.si_pid == os.getpid():
                 return False
             if info.si_pid == self.child and not self._is_first:
-                return False  # what the child itself sends is not for it, but to process 1
+                return False  # the child signals its parent, unless that is process 1
             if info.si_signo == _signal.SIGCONT:
                 return self._is_to_continue()
-        elif info.si_signo == _signal.SIGHUP:  # a terminal that is closed tells its leader only
+        elif info.si_signo == _signal.SIGHUP:  # a closed terminal signals its session leader alone
             if os.getsid(0) != os.getpid():
                 return False
-        elif info.si_signo in _BY_KERNEL:  # else an alarm that was set before we were started
+        elif info.si_signo in _BY_KERNEL:  # any other is an alarm, set before we were started
             return False
         return not self._is_deaf or _takes(self.child, info.si_signo) is not False
 
@@ -638,7 +615,7 @@ class Watch:
 
 
 def _is_first() -> bool:
-    """Tell whether we are process 1 of a container: its programs mean themselves by that."""
+    """Tell whether we are process 1 of a container: a program there means itself by that."""
     return os.getpid() == 1
 
 
@@ -684,8 +661,8 @@ def _can_look_into(pid: int) -> bool:
 def _group_sender() -> int:
     """Return the id of our parent if it signals us as a group without a terminal; else 0.
 
-    dumb-init does, and tini if told so. Not for others: a program that kills the group of a process
-    it has started must reach the command, and SIGKILL cannot be passed on.
+    dumb-init does, and tini with `-g`. For no other parent: a program that kills the group of a
+    process it has started must reach the command, and SIGKILL cannot be passed on.
     """
     if os.getpgrp() != os.getpid():
         return 0
@@ -715,7 +692,7 @@ def _has_option_g(tini: int) -> bool:
 
 @guarded
 def _leave_group() -> None:
-    """In the child: lead a group, and drop what came for the old one: our parent has it too."""
+    """In the child: lead a new group, and drop signals to the old one: our parent has them too."""
     os.setpgid(0, 0)
     while _signal.sigpending():
         _signal.sigtimedwait(_signal.sigpending(), 0)
@@ -734,12 +711,32 @@ def _in_foreground() -> bool:
         os.close(terminal)
 
 
+def from_status(status: int) -> Outcome:
+    """Return what a wait status (os.waitpid) means: an exit code or the signal that has killed."""
+    if os.WIFSIGNALED(status):
+        number = os.WTERMSIG(status)
+        name = signal_name(number)
+        return failure("interrupted" if name == "SIGINT" else "signal", signal=name)
+    return exited(os.WEXITSTATUS(status))
+
+
+def signal_name(number: int) -> str:
+    """Name a signal as `kill -l` does: 15 is SIGTERM."""
+    first_real_time: int = getattr(_signal, "SIGRTMIN", 65)
+    if number >= first_real_time:
+        return "SIGRTMIN" + (f"+{number - first_real_time}" if number > first_real_time else "")
+    for name, value in vars(_signal).items():
+        if value == number and name[:3] == "SIG" and name[3] != "_" and name not in _OLD_NAMES:
+            return str(name)
+    return f"SIG{number}"
+
+
 def end_like(status: int) -> NoReturn:
     """End as a wait status says: with the same exit status, or killed by the same signal."""
     if os.WIFEXITED(status):
         os._exit(os.WEXITSTATUS(status))
     number = os.WTERMSIG(status)
-    if not _is_first():  # which no signal of its own kills
+    if not _is_first():  # process 1 cannot kill itself by a signal
         _leave_no_core()
         if number != _signal.SIGKILL:
             _signal.signal(number, _signal.SIG_DFL)
@@ -749,7 +746,7 @@ def end_like(status: int) -> NoReturn:
 
 
 def _leave_no_core() -> None:
-    """Let the command's core dump be the only one; 1 also stops a handler, see core(5)."""
+    """Leave the core dump to the command; a limit of 1 also stops a handler, see core(5)."""
     import resource
 
     _, hard = resource.getrlimit(resource.RLIMIT_CORE)

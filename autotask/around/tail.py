@@ -1,10 +1,9 @@
-"""What a launcher reads of its command's runs in the journal, and closes of them."""
+"""The launcher's view of its command's runs: it follows them in the journal, and closes them."""
 
 from __future__ import annotations
 
 import time
 
-from autotask import journal
 from autotask.around.closing import Closer, endings, explained
 from autotask.around.marks_left import (
     few_mark_paths,
@@ -19,17 +18,18 @@ from autotask.around.story import Open, Story
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from autotask.journal import Journal
     from autotask.run import Outcome, Run
     from autotask.settings import Settings
 
 
 class Tail:
-    """What a launcher reads of its command's runs, and closes of them."""
+    """Follows the runs of a launcher's command in the journal, and closes what it leaves open."""
 
     def __init__(
         self,
         settings: Settings,
-        ours: journal.Journal,
+        notes: Journal,
         position: tuple[str, int],
         run: Run,
         process: str,
@@ -38,8 +38,8 @@ class Tail:
         self._run = run
         self._key = process, run.pid
         self._position = unmoved(position, time.monotonic() - run.clock)
-        self._story = Story({run.root}, ours.folder, self._position)
-        self._closer = Closer(settings, ours)
+        self._story = Story({run.root}, notes.folder, self._position)
+        self._closer = Closer(settings, notes)
         own = {"run": run.id, "root": run.root, "task": run.task, "framework": run.framework}
         self._story.know(Open({**own, "process": process, "pid": run.pid}))
 
@@ -52,7 +52,7 @@ class Tail:
         return self._story.begun
 
     def others_open(self) -> list[Open]:
-        """Return the open runs under the command's, but not those under launchers inside."""
+        """Return the open runs under the command's, without those that launchers inside close."""
         own = self._run.id
         inside = [
             run
@@ -71,13 +71,13 @@ class Tail:
         self._closer.close_lost(self._story, runs)
 
     def close_all(self, outcome: Outcome) -> Outcome:
-        """Close what the command has left open; return what its end makes of its own run."""
+        """Close what the command has left open; return the outcome of the command's own run."""
         self.close_lost()
         own = self._story.open.get(self._run.id)
         others = [run for run in self._story.of([self._key])[self._key] if run is not own]
         self._closer.look_for_told(others)
         if own and others and not has_all_lines(self._home, self._key):
-            del self._story.open[own.id]  # the others may have ended otherwise than the command
+            del self._story.open[own.id]  # the others may not have ended as the command has
             self._closer.close_dead(self._story, [self._key], parent=True)
             outcome = explained(own, outcome)
         else:
@@ -96,13 +96,13 @@ class Tail:
         return outcome
 
     def _remove_marks(self) -> None:
-        """Remove the marks of the dead below us: of those only we have read all that they wrote."""
+        """Remove the marks of dead processes under the command, if all of their lines were read."""
         root, begin, pids = self._run.root, self._position, set(map(str, self._story.pids))
-        found = [
+        done = [
             mark
             for mark in read_marks(p for p in few_mark_paths(self._home) if owner_of(p)[0] in pids)
             if mark.dead and mark.root == root and not mark.launched and mark.position >= begin
         ]
-        if found:
+        if done:
             self._story.catch_up()
-        remove_done(found, self._story)
+        remove_done(done, self._story)

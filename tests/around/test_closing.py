@@ -22,6 +22,7 @@ from support import (
     PYTHON,
     Datagrams,
     Ended,
+    a_run,
     environment,
     lines,
     only_run,
@@ -37,10 +38,10 @@ from autotask.around import closing, journal_lines, sweeping
 from autotask.around.story import Story
 from autotask.around.tail import Tail
 from autotask.journal import Journal, finished_line, process_fields, started_line
-from autotask.marks import leave_mark
 from autotask.procfs import identity
-from autotask.run import SUCCESS, Run
+from autotask.run import SUCCESS, End, Run
 from autotask.settings import PARENT, Settings, parent_value
+from autotask.telling import leave_mark
 
 # A program of two tasks, one called by the other, in which the inner one does the worst.
 PROGRAM = """
@@ -421,7 +422,9 @@ def test_a_task_that_was_told_lost_by_mistake_still_explains_its_commands_failur
             ours = journal.Journal(Settings(os.environ).home)
             task, root, _ = parent_of(os.environ)
             lost = run.failure("lost")
-            ours.append(journal.finished_line(task, root, 1.0, lost, None, None, None))
+            ended = run.Run("job", "click")
+            ended.id, ended.root = task, root
+            ours.append(journal.finished_line(ended, run.End(lost, 1.0)))
             ctx.exit(3)
         job()
         """,
@@ -586,7 +589,7 @@ LATE = """
 import os, sys
 from autotask import settings
 from autotask.around import supervise
-program = supervise.Program(settings.Settings(os.environ), "late", ["late"])
+program = supervise.CommandRun(settings.Settings(os.environ), "late", print)
 environ = program.prepare({})
 if not os.fork():
     sys.stdin.read()
@@ -702,14 +705,14 @@ EARLY = """
 import os, signal
 from autotask import settings
 from autotask.around import supervise
-program = supervise.Program(settings.Settings(os.environ), "early", ["early"])
+program = supervise.CommandRun(settings.Settings(os.environ), "early", print)
 program.prepare({})
 signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
 pid = os.fork()
 if not pid:
     os.kill(os.getpid(), signal.SIGKILL)
 program.started(pid)
-status, usage = supervise.Watch(pid, program.tick, False, 0).wait()
+status, usage = supervise.Wait(pid, program.tick, False, 0).until_end()
 program.end(status, usage, "")
 """
 
@@ -903,13 +906,13 @@ def crash(home: Path, number: int) -> str:
     run, ours = Run(f"crashed-{number}", "click"), Journal(str(home))
     run.started, gone = time.time(), f"{identity().rpartition('/')[0]}/{number}"
     assert leave_mark(ours, f"{1 << 22}-{run.id}", gone, 1 << 22, "web", run.root)
-    ours.append(started_line(run, process_fields(1 << 22, gone, "web", None, None, None, None, {})))
+    ours.append(started_line(run, process_fields(1 << 22, gone, "web")))
     return run.id
 
 
 def pad(home: Path, size: int) -> None:
     """Append so many bytes of other runs' lines to the journal."""
-    line = finished_line("0" * 16, "0" * 16, 0.0, SUCCESS, 1.0, 1.0, 1) + "\n"
+    line = finished_line(a_run(run_id="0" * 16), End(SUCCESS, 0.0, 1.0, 1.0, 1)) + "\n"
     with max((home / "journal").iterdir()).open("a") as segment:
         segment.write(line * (size // len(line)))
 
@@ -1062,7 +1065,7 @@ def test_a_run_that_began_by_a_clock_that_was_ahead_keeps_its_own_end(home: Path
     run = crash(home, 1)
     (segment,), (mark,) = (home / "journal").iterdir(), (home / "open").iterdir()
     begun = segment.rename(segment.with_name("2999-01-01T00.jsonl"))
-    end = finished_line(run, run, time.time(), SUCCESS, 1.0, 1.0, 1)
+    end = finished_line(a_run(run_id=run), End(SUCCESS, time.time(), 1.0, 1.0, 1))
     then = time.strftime("%Y-%m-%dT%H.jsonl", time.gmtime(time.time() - 5 * 3600))
     segment.with_name(then).write_text(end + "\n")
     fields = json.loads(mark.read_text())

@@ -18,6 +18,7 @@ from support import (
     PYTHON,
     TEMPLATE,
     Datagrams,
+    a_run,
     environment,
     run_program,
     runs,
@@ -27,10 +28,51 @@ from support import (
 
 from autotask import procfs
 from autotask.around import elsewhere, marks_left, sweeping
+from autotask.journal import Journal, process_fields, started_line
+from autotask.run import Run
 from autotask.settings import Settings
+from autotask.telling import leave_mark
 
 NAP = "import sys, time; print('in', flush=True); time.sleep(float(sys.argv[1]))"
 BOOT, NAMESPACE, _ = procfs.identity().split("/")
+
+
+def left_in_a_container(home: Path, name: str, root: Run, locked: str = "") -> None:
+    """Leave a mark as a process of a container does; with *locked*, as its process 1."""
+    pid = 1 if locked else 7
+    notes, lock = Journal(str(home)), (lambda _: locked) if locked else None
+    assert leave_mark(notes, name, f"another/1/{pid}", pid, "pod", root.id, lock)
+    notes.close()
+
+
+def journal_start(home: Path, run: Run, pid: int) -> None:
+    notes = Journal(str(home))
+    notes.append(started_line(run, process_fields(pid, f"another/1/{pid}", "pod")))
+    notes.close()
+
+
+@pytest.mark.parametrize("torn", [False, True])
+def test_a_mark_that_is_made_during_a_sweep_is_removed_by_the_next(torn: bool, home: Path) -> None:
+    """A container dies after its last process has left a mark that the sweeper did not list."""
+    command, task = a_run("job.sh", "process"), a_run("task")
+    task.parent = task.root = command.id
+    left_in_a_container(home, f"launcher-{command.id}-1", command, ',"locked":true')
+    journal_start(home, command, 1)
+    paths = marks_left.mark_paths(str(home))
+    listed = marks_left.read_marks(paths)
+    assert [mark.dead for mark in listed] == [True]
+    left_in_a_container(home, f"7-{task.id}", command)
+    journal_start(home, task, 7)
+    late = home / "open" / f"7-{task.id}"
+    text = late.read_text()
+    if torn:
+        late.write_text("")
+    sweeping._sweep(Settings(os.environ), str(home), paths, listed, ("", 0))
+    late.write_text(text)
+    assert len(os.listdir(home / "open")) == 2
+    sweeping.sweep(Settings(os.environ))
+    assert os.listdir(home / "open") == []
+    assert [run["status"] for run in runs(home)] == ["failure", "failure"]
 
 
 @pytest.fixture

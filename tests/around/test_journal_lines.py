@@ -8,12 +8,13 @@ import time
 from pathlib import Path
 
 import pytest
+from support import Tags
 
 from autotask.around import journal_lines
 from autotask.around.story import Story
 from autotask.around.tail import Tail
 from autotask.journal import Journal, finished_line, process_fields, segment, started_line
-from autotask.run import Run, failure
+from autotask.run import End, Run, failure
 from autotask.settings import Settings
 
 ROOT = "00000000000000aa"
@@ -116,7 +117,7 @@ def line(event: str, run: str, **fields: object) -> str:
 
 def test_a_tag_called_event_hides_neither_its_line_nor_one_glued_to_it(folder: Path) -> None:
     runs = [Run(name, "click") for name in ("first", "second", "third")]
-    place = process_fields(7, "p", "vm", None, None, None, None, {"event": "deploy"})
+    place = process_fields(7, "p", "vm", None, Tags(tags={"event": "deploy"}))
     first, second, third = (started_line(run, place) for run in runs)
     (folder / OLD).write_text(f"{first}\n{second}{third}\n")
     story = Story({run.root for run in runs}, str(folder), ("", 0))
@@ -136,7 +137,7 @@ def test_a_run_that_ended_by_a_clock_set_back_is_not_open(folder: Path) -> None:
 def test_a_command_has_begun_even_if_the_clock_was_set_back_since(home: Path) -> None:
     notes, command = Journal(str(home)), Run("command", "process")
     command.pid = os.getpid()
-    place = process_fields(command.pid, "p", "vm", None, None, None, None, {})
+    place = process_fields(command.pid, "p", "vm")
     notes.append(started_line(command, place))
     future = "2999-01-01T00.jsonl", 100
     tail = Tail(Settings({"AUTOTASK_HOME": str(home)}), notes, future, command, "p")
@@ -160,13 +161,13 @@ def test_a_clock_that_is_set_right_during_a_command_hides_no_reason(home: Path) 
     notes, command, inner = Journal(str(home)), Run("command", "process"), Run("inner", "click")
     command.pid, command.clock = os.getpid(), time.monotonic() - 3700
     inner.parent, inner.root = command.id, command.id
-    place = process_fields(command.pid, "p", "vm", None, None, None, None, {})
+    place = process_fields(command.pid, "p", "vm")
     folder = home / "journal"
     folder.mkdir(parents=True)
     for name, lines in {
         AHEAD: [started_line(command, place), started_line(inner, place)],
         segment(time.time() - 3600): [
-            finished_line(inner.id, inner.root, 0, failure("exit", exit_code=3), 1.0, None, None)
+            finished_line(inner, End(failure("exit", exit_code=3), 0, 1.0))
         ],
     }.items():
         (folder / name).write_text("".join(f"{line}\n" for line in lines))

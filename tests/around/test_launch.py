@@ -571,8 +571,8 @@ BREAKS = {
     "raises": "raise RuntimeError('of\\ntwo lines')",
     "is empty": "",
 }
-ALWAYS_USED = "around/launch guard settings naming stdlib agent".split()
-USED_TO_STAY = "around/supervise journal marks procfs run trigger".split()
+ALWAYS_USED = "around/execute around/launch guard settings naming stdlib agent".split()
+USED_TO_STAY = "around/supervise journal procfs run telling trigger".split()
 PACKAGE = TEMPLATE.parent / "autotask"
 MAYBE_USED = sorted(
     str(path.relative_to(PACKAGE).with_suffix(""))
@@ -608,10 +608,10 @@ def test_the_command_runs_once_whichever_of_its_modules_is_broken(how: str, copi
 def test_a_half_upgraded_package_is_a_broken_one(copied: Path) -> None:
     for module, old, new in (
         ("around/supervise", "def supervise(", "def supervised("),
-        ("run", "def from_status(", "def of_status("),
+        ("run", "def failure(", "def failed("),
         ("settings", "self.process = ", "self.processes = "),
         ("journal", "def above_stdio(", "def above("),
-        ("around/launch", "def execute(", "def executed("),
+        ("around/execute", "def execute(", "def executed("),
     ):
         file = package_of(copied) / f"{module}.py"
         source = file.read_text()

@@ -375,7 +375,7 @@ BUSY = {
     "it closes what others left": ("sweeping.sweep_some", "sleep 60", -signal.SIGTERM),
     "a minute is over": ("tail.Tail.close_lost", "sleep 60", -signal.SIGTERM),
     "the command has ended": ("tail.Tail.close_all", "exit 3", 3),
-    "it delivers what is owed": ("supervise.Program._deliver", "exit 0", 0),
+    "it delivers what is owed": ("supervise.CommandRun._deliver", "exit 0", 0),
 }
 
 

@@ -6,10 +6,11 @@ import time
 from pathlib import Path
 
 import pytest
+from support import a_run
 
 from autotask import homes, journal
 from autotask.around import undelivered
-from autotask.run import SUCCESS
+from autotask.run import SUCCESS, End
 
 MANY = 50_000
 HOUR = 3600.0
@@ -45,7 +46,7 @@ def test_delivered_lines_are_forgotten(home: Path, notes: journal.Journal) -> No
 def test_lines_that_were_given_up_are_forgotten_when_they_are_too_old(home: Path) -> None:
     missed = undelivered.recent(str(home))
     at = time.time() - undelivered.TOLD - 1
-    line = journal.finished_line("1" * 16, "1" * 16, at, SUCCESS, 1.0, None, None, unsent=True)
+    line = journal.finished_line(a_run(run_id="1" * 16), End(SUCCESS, at, 1.0), unsent=True)
     segment = home / "journal" / journal.segment(at)
     homes.make_folder(str(segment.parent))
     segment.write_text(f"{line}\n")

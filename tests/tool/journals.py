@@ -16,10 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from support import PATIENCE, Ended, Record, environment
+from support import PATIENCE, Ended, Record, Tags, environment
 
 from autotask import homes, journal, procfs
-from autotask.run import SUCCESS, Outcome, Run
+from autotask.run import SUCCESS, End, Outcome, Run
 
 HOUR, DAY = 3600.0, 86400.0
 HOST = os.uname().nodename
@@ -141,11 +141,7 @@ class Book:
             procfs.identity() if identity is None else identity,
             host,
             "3.12.1",
-            "shop",
-            "prod",
-            "1.4.2",
-            {"team": "north"},
-            entity,
+            Tags("shop", "prod", "1.4.2", {"team": "north"}, entity),
         )
         self.line(journal.started_line(run, place, unsent), ago)
         if outcome is not None:
@@ -161,11 +157,8 @@ class Book:
         unsent: bool = False,
     ) -> None:
         """End a run."""
-        at = time.time() - ago
-        line = journal.finished_line(
-            run.id, run.root, at, outcome, duration, 0.25, 48 << 20, unsent
-        )
-        self.line(line, ago)
+        end = End(outcome, time.time() - ago, duration, 0.25, 48 << 20)
+        self.line(journal.finished_line(run, end, unsent), ago)
 
     def line(self, text: str, ago: float = 0, end: str = "\n") -> None:
         """Append to the segment of that time."""

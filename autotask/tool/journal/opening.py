@@ -13,9 +13,9 @@ from autotask.around.elsewhere import FORGOTTEN
 from autotask.around.lock import Alone
 from autotask.around.marks_left import forgotten, under_launchers
 from autotask.around.sweeping import close_unmarked, sweep
-from autotask.marks import OPEN
 from autotask.procfs import start_time
 from autotask.settings import Settings
+from autotask.telling import OPEN
 from autotask.tool import background, output
 from autotask.tool.journal import daily_prune, ownership, segments
 from autotask.tool.journal.index import (

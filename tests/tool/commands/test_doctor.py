@@ -20,7 +20,7 @@ from tool.journals import Book, answer, autotask, dead_process, obey_modes, on_t
 
 from autotask.homes import make_folder
 from autotask.journal import Journal, segment
-from autotask.marks import leave_mark
+from autotask.telling import leave_mark
 from autotask.tool.doctor.environment import Environment, Plugin
 
 pytestmark = pytest.mark.installed

@@ -30,9 +30,9 @@ from tool.journals import (
 
 from autotask import journal
 from autotask.around import sweeping
-from autotask.marks import leave_mark
 from autotask.run import SKIPPED, SUCCESS, Outcome, failure
 from autotask.settings import Settings
+from autotask.telling import leave_mark
 from autotask.tool.journal import daily_prune, index, retention
 from autotask.tool.journal.index import Index
 

@@ -18,9 +18,9 @@ from tool.journals import DAY, HOST, HOUR, Book, answer, dead_process, names, re
 
 from autotask import procfs
 from autotask.journal import Journal, moment
-from autotask.marks import leave_mark
 from autotask.run import SKIPPED, SUCCESS, failure
 from autotask.settings import Settings
+from autotask.telling import leave_mark
 from autotask.tool.journal.index import open_index
 from autotask.tool.journal.opening import end_lost
 

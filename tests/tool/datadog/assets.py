@@ -17,9 +17,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from autotask.dogstatsd import Wire
-from autotask.run import SUCCESS, exited
-from autotask.settings import Settings
+from support import a_run, wire_of
+
+from autotask.run import SUCCESS, End, exited
 from autotask.tool.datadog import config, dashboard, monitors
 from autotask.tool.datadog.baselines import Task
 
@@ -69,11 +69,11 @@ def sent() -> list[Line]:
     ):
         agent.bind(f"{folder}/agent")
         environ = {"DD_DOGSTATSD_URL": f"unix://{folder}/agent", "AUTOTASK_EVENTS": "0"}
-        wire = Wire(Settings({**environ, "DD_ENV": "x", "DD_SERVICE": "x"}))
-        wire.started("x", "click", "cron")
-        wire.running("x", "click", "cron", 60)
+        wire = wire_of({**environ, "DD_ENV": "x", "DD_SERVICE": "x"})
+        wire.started(a_run("x"))
+        wire.running(a_run("x"), 60)
         for outcome in (SUCCESS, exited(3)):
-            wire.finished("x", "click", "cron", outcome, 1.5, "vm")
+            wire.finished(a_run("x"), End(outcome, 0.0, 1.5), "vm")
         wire.close()
         agent.setblocking(False)
         return [_line(text) for text in _received(agent)]

@@ -6,8 +6,10 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from support import Tags
+
 from autotask import homes, journal
-from autotask.run import SUCCESS, Outcome, Run
+from autotask.run import SUCCESS, End, Outcome, Run
 
 
 class Past(NamedTuple):
@@ -47,9 +49,7 @@ def _lines(past: Past) -> Iterator[str]:
 
 
 def _both(run: Run, past: Past, duration: float) -> Iterator[str]:
-    process = journal.process_fields(
-        1, "b/1/1", "web-1", "3.12.1", past.service, past.env, None, {}
-    )
+    process = journal.process_fields(1, "b/1/1", "web-1", "3.12.1", Tags(past.service, past.env))
     yield journal.started_line(run, process)
-    end = run.started + duration
-    yield journal.finished_line(run.id, run.root, end, past.outcome, duration, None, None)
+    end = End(past.outcome, run.started + duration, duration)
+    yield journal.finished_line(run, end)

@@ -56,7 +56,7 @@ def test_runs_from_a_terminal_do_not_count(book: Book, home: Path) -> None:
     run = Run("by-hand", "click")
     run.started = time.time() - 60
     run.trigger = "terminal"
-    process = journal.process_fields(1, "x", "h", "3.12.1", None, None, None, {})
+    process = journal.process_fields(1, "x", "h", "3.12.1")
     book.line(journal.started_line(run, process))
     book.finish(run)
     assert learned(home) == {}
@@ -65,7 +65,7 @@ def test_runs_from_a_terminal_do_not_count(book: Book, home: Path) -> None:
 def test_a_task_without_service_and_env_has_none(book: Book, home: Path) -> None:
     run = Run("x", "click")
     run.started = time.time() - 60
-    process = journal.process_fields(1, "x", "h", "3.12.1", None, None, None, {})
+    process = journal.process_fields(1, "x", "h", "3.12.1")
     book.line(journal.started_line(run, process))
     book.finish(run)
     task = learned(home)["x"]

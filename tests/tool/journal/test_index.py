@@ -29,7 +29,7 @@ from tool.journals import (
 )
 
 from autotask import journal
-from autotask.run import SUCCESS, Outcome, failure
+from autotask.run import SUCCESS, End, Outcome, failure
 from autotask.tool.journal import index, opening, retention, segments, waiting
 from autotask.tool.journal.record import COLUMNS, FIELDS
 
@@ -330,7 +330,7 @@ def test_a_whole_line_without_its_end_counts_once(book: Book) -> None:
 def test_a_line_that_is_being_written_behind_another_one_is_read_to_its_end(book: Book) -> None:
     run = book.run("first", outcome=None, ago=20)
     (path,) = (book.home / "journal").iterdir()
-    line = journal.finished_line(run.id, run.root, time.time(), SUCCESS, 1.5, None, None)
+    line = journal.finished_line(run, End(SUCCESS, time.time(), 1.5))
     path.write_text(path.read_text().rstrip("\n") + line[:40])
     assert names() in ([], ["first"])
     with path.open("a") as file:
