@@ -35,7 +35,7 @@ else:
 
             imports.load("functions")
             return sys.modules["autotask.functions"].instrument(function, name) or function
-        except Exception as problem:  # no wrapt in reach
+        except Exception as problem:  # wrapt is not installed
             from autotask.guard import swallow
 
             swallow("task", problem)

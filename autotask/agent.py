@@ -1,8 +1,8 @@
-"""The agent: stands in front of the finders and waits for a framework to be imported.
+"""The agent: the first finder on sys.meta_path, which waits for a framework to be imported.
 
-Started by sitecustomize, once in a process. All that a process pays in which no task ever runs
-stands in this file, and it imports nothing (`from __future__` would be an import as well). What
-happens when a framework comes is in `autotask.imports`.
+sitecustomize starts it, once in a process. This file is the whole cost of a process that never runs
+a task, so it imports nothing (`from __future__` would be an import as well). What happens when a
+framework is imported is in `autotask.imports`, which this file and no other one loads.
 """
 
 import os
@@ -10,13 +10,14 @@ import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Sequence  # noqa: F401  in type comments
     from importlib.machinery import ModuleSpec
     from types import ModuleType
+    from typing import Any  # noqa: F401
 
 # The table of frameworks. To add one: its lines here, and a module in frameworks/.
-# The module that is watched, the names in AUTOTASK_FRAMEWORKS that it serves, and the function of
-# our module of which it is told after each time it was executed.
+# Module to watch: the names in AUTOTASK_FRAMEWORKS that it serves, our module in frameworks/, and
+# its function that is called with the module each time that has been executed.
 TABLE = {
     "click.core": ("click typer", "click", "instrument"),
     "asyncclick.core": ("asyncclick", "asyncclick", "instrument"),
@@ -30,22 +31,23 @@ TABLE = {
     "doit.doit_cmd": ("doit", "doit", "instrument_main"),
 }
 
-# Programs that become by os.exec what they are given. What they are given has the runs: one that
-# was opened here would never end.
-WRAPPERS = {
+# Launchers that exec() their argument. The program that they become owns the run: one that was
+# opened here would never end.
+EXEC_LAUNCHERS = {
     *("ddtrace-run", "elasticapm-run", "newrelic-admin", "opentelemetry-instrument"),
     *("dotenv", "hatch", "pipenv", "pipx", "poetry"),
 }
 
-# Programs that start the user's jobs for as long as the machine is up. Each job is a run under no
-# other one, and the scheduler is no run of its own, unless autotask-run starts it.
-SCHEDULERS = "supervisord circusd yacron"  # one text: each idle process reads it
+# As in `naming`, which explains them. One text, because each idle process reads it.
+SCHEDULERS = "supervisord circusd yacron"
 
-hooks: "dict[str, list[Callable[[ModuleType], object]]]" = {}  # of modules that tasks brought in
+# Comments give these types: an annotation here would cost each idle process.
+hooks = {}  # type: dict[str, list[Callable[[ModuleType], object]]]  # see `loading.when_imported`
+_imports = None  # type: Any  # our module, once it is loaded
 
 
 def start() -> None:  # noqa: C901  each function more costs every idle process
-    """Watch for the frameworks, and take over the run of this process where nobody else does."""
+    """Watch for the frameworks, and open this process's own run unless a parent has opened it."""
     environ = os.environ
     if "autotask.agent" in [getattr(finder, "__name__", "") for finder in sys.meta_path]:
         return
@@ -55,48 +57,41 @@ def start() -> None:  # noqa: C901  each function more costs every idle process
         if not Settings(environ).enabled:
             return
     script = sys.argv[0].rpartition("/")[2]
-    if script in WRAPPERS:
-        from autotask import wrapper
+    if script in EXEC_LAUNCHERS:
+        from autotask import exec_launchers
 
-        wrapper.begin(script)
+        exec_launchers.begin(script)
         return
     # A module is an object with a `find_spec` too: no class has to be made.
     sys.meta_path.insert(0, sys.modules[__name__])
-    if not sys.modules.keys().isdisjoint(TABLE):  # a .pth file or a peer's sitecustomize was first
-        from autotask import imports
-
-        imports.catch_up()
-    if "AUTOTASK_FUNCTIONS" in environ:
-        from autotask import imports
-
-        imports.watch_functions()
-    if "AUTOTASK_PLUGINS" in environ:
-        from autotask import imports
-
-        imports.watch_plugins()
     if environ.get("AUTOTASK_PARENT") and (script == "-m" or script in SCHEDULERS):
         from autotask import naming
 
         if naming.is_scheduler_process():
             environ["AUTOTASK_PARENT"] = ""
     run, _, pid = environ.get("AUTOTASK_PROCESS_RUN", "").partition(":")
-    if run and "AUTOTASK_DEBUG" in environ:
-        from autotask import imports
+    became = run and pid.startswith(f"{os.getpid()}:")  # before exec, this process had runs open
+    if (
+        not sys.modules.keys().isdisjoint(TABLE)  # a .pth file or a peer's sitecustomize was first
+        or "AUTOTASK_FUNCTIONS" in environ
+        or "AUTOTASK_PLUGINS" in environ
+        or (run and (became or "AUTOTASK_DEBUG" in environ))
+    ):
+        from autotask import loading
 
-        imports.tell_launcher(run)
-    if run and pid == str(os.getpid()):
-        _leave_word(run)
-        return
-    if run and pid.startswith(f"{os.getpid()}:"):  # before exec, this process had runs open
-        from autotask import imports
-
-        if imports.take_over(f"{run}:{pid}"):
+        loading.load("imports", "on_request")
+        imports = sys.modules["autotask.imports"]
+        if sys.modules["autotask.on_request"].start(imports, run, became and pid):
             return
-    wanted = environ.get("AUTOTASK_PROCESS", "0" if environ.get("AUTOTASK_PARENT") else "1")
-    if wanted != "0" and ("AUTOTASK_PROCESS" in environ or sys.argv[0] not in ("-c", "")):
-        from autotask import imports
+    if run and pid == str(os.getpid()):
+        _explain_at_exit(run)
+        return
+    own_run = environ.get("AUTOTASK_PROCESS", "0" if environ.get("AUTOTASK_PARENT") else "1")
+    if own_run != "0" and ("AUTOTASK_PROCESS" in environ or sys.argv[0] not in ("-c", "")):
+        from autotask import loading
 
-        imports.load("naming", "process_run")
+        loading.load("imports")
+        sys.modules["autotask.imports"].load("naming", "process_run")
         sys.modules["autotask.process_run"].begin()
 
 
@@ -104,26 +99,31 @@ def find_spec(
     name: str, path: "Sequence[str] | None" = None, target: "ModuleType | None" = None
 ) -> "ModuleSpec | None":
     """Find a module that is watched; leave all others to the finders behind us."""
-    others = name[:9] != "autotask." or name == "autotask.imports"
-    if others and name not in TABLE and name not in hooks:
+    needed_here = name in ("autotask.imports", "autotask.loading")  # to find any other one
+    if (name[:9] != "autotask." or needed_here) and name not in TABLE and name not in hooks:
         return None
+    global _imports
     try:
-        from autotask import imports
+        if _imports is None:
+            from autotask import loading
+
+            loading.load("imports")
+            _imports = sys.modules["autotask.imports"]
     except Exception:  # errors of our installation must not reach the program
         return None
     try:
-        return imports.find(name, path, target)
+        return _imports.find(name, path, target)  # type: ignore[no-any-return]
     except BaseException as problem:  # of a finder behind us
-        imports.hide(problem)
+        _imports.hide(problem)
         raise
 
 
-def _leave_word(run: str) -> None:
-    """Let this process tell its launcher what it dies of: the launcher ends its run."""
-    had_it = "atexit" in sys.modules
+def _explain_at_exit(run: str) -> None:
+    """Leave word at exit of the exception that ends this process: its launcher ends the run."""
+    had_atexit = "atexit" in sys.modules
     import atexit
 
-    if not had_it and sys.version_info >= (3, 10) and sys.implementation.name == "cpython":
+    if not had_atexit and sys.version_info >= (3, 10) and sys.implementation.name == "cpython":
         del sys.modules["atexit"]  # see autotask.stdlib
 
     def explain() -> None:

@@ -1,29 +1,26 @@
-"""Which boot this is, where /proc/sys is hidden and with it the boot id (sandboxes do that).
+"""Guess which boot this is if /proc/sys, and with it the boot id, is hidden (sandboxes do that).
 
-Loaded only then. A guess: a clock that is set changes it, so that another one proves nothing.
+Loaded only then. Setting the clock changes the guess, so a different one does not prove a reboot.
 """
 
 from __future__ import annotations
 
-from autotask import procfs
-from autotask.guard import from_signal_handler
+from autotask.guard import raised_here
 
 
 def guess() -> str | None:
-    """Return `?`, the second of the boot, and when process 1 of this namespace started."""
-    seconds = _boot_time()
-    first = procfs.stat_fields(1)
-    return f"?{seconds}.{first[19]}" if seconds and first else None
+    """Return `?`, the second of the boot, and when process 1 of this namespace started.
+
+    The line `btime` of /proc/stat, and field 22 of /proc/1/stat: see proc(5).
+    """
+    seconds = _read("/proc/stat").partition("\nbtime ")[2].split()
+    first = _read("/proc/1/stat").rpartition(")")[2].split()
+    return f"?{seconds[0]}.{first[19]}" if seconds and first else None
 
 
-def _boot_time() -> str | None:
-    """Return the line `btime` of /proc/stat, see proc(5)."""
+def _read(path: str) -> str:
     try:
-        with open("/proc/stat", "rb") as file:
-            for line in file:
-                if line.startswith(b"btime "):
-                    return line.split()[1].decode()
-    except OSError as problem:
-        if from_signal_handler(problem):
-            raise
-    return None
+        with open(path, "rb") as file:
+            return file.read().decode("utf-8", "replace")
+    except raised_here(OSError):
+        return ""

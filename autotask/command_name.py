@@ -1,15 +1,16 @@
-"""The name of a command that starts another one, or is one of many: see `naming.name_of`."""
+"""The name of a command that starts another one, or is one of many."""
 
 from __future__ import annotations
 
 import os
 
+from autotask import naming
 from autotask.naming import is_line, is_python, program_words
 from autotask.shell_line import commands, is_assignment
 from autotask.wrapper_commands import after_options, after_wrapper, key_of
 
 SHELLS = frozenset(["sh", "bash", "dash", "ash", "ksh", "zsh"])
-_DEEPEST = 12  # wrappers inside of one another
+_DEEPEST = 12  # wrappers inside one another
 _INTERPRETERS = {  # their options, see `looked_through`
     "php": ("nqCc:d:", ""),
     "perl": ("acfnpstTuUwWxl0123456789I:M:", ""),
@@ -20,7 +21,7 @@ _INTERPRETERS = {  # their options, see `looked_through`
     ),
     "Rscript": ("", "vanilla no-save no-restore no-init-file slave verbose"),
 }
-# Of these, which are nothing but a way to many commands, the word that chooses one is in the name.
+# Programs that only lead to many commands: the word that chooses one becomes part of the name.
 _ROUTERS = frozenset(
     [
         *("artisan", "console", "occ", "drush", "wp", "rake", "gitlab-rake", "rails"),
@@ -31,8 +32,8 @@ _ROUTERS = frozenset(
 _QUIET = frozenset(
     "-q --quiet -s --silent -v --verbose -n --no-interaction --non-interactive".split()
 )
-_MARKS = {ord(mark): None for mark in "_:.-"}  # that a subcommand may have
-# What a shell's line is never named after, and what only where it starts nothing else.
+_MARKS = {ord(mark): None for mark in "_:.-"}  # that a subcommand's name may have
+# A shell's line is never named after these, and after _ASIDES only if it starts nothing else.
 _BUILTINS = frozenset(
     "cd . source test [ [[ : true false exit return export readonly local declare set unset shift"
     " umask ulimit trap wait eval read exec command builtin type hash alias kill pushd popd break"
@@ -42,6 +43,11 @@ _ASIDES = frozenset(
     "sleep echo printf date cat yes tee logger mail mailx sendmail curl wget mkdir touch rm chmod"
     " chown which ts".split()
 )
+
+
+def name_of(command: list[str]) -> str:
+    """Name any command: as `naming.name_of` does, which loads this module only if it has to."""
+    return naming.name_of(command, innermost_name)
 
 
 def innermost_name(command: list[str]) -> str:
@@ -57,7 +63,7 @@ def innermost_name(command: list[str]) -> str:
         if not rest or not _is_subcommand(rest[0]):
             break
         key, name, rest = f"{key} {rest[0]}", f"{name} {rest[0]}", rest[1:]
-    return name.partition("?")[0] or name  # uv runs also what an address names
+    return name.partition("?")[0] or name  # uv also runs what a URL names
 
 
 def _has_assignments(command: list[str]) -> bool:
@@ -81,7 +87,7 @@ def _innermost(words: list[str], depth: int = _DEEPEST) -> list[str]:
 
 
 def _is_text(word: str) -> bool:
-    """Tell a whole line from a command, which may be in a folder that a variable names."""
+    """Tell whether a word is a whole line, not a command in a folder that a variable names."""
     return is_line(word.replace("$", "")) and not word.startswith("$/")
 
 
@@ -135,5 +141,5 @@ def _of_line(text: str, depth: int) -> list[str]:
 
 
 def _is_known(name: str) -> bool:
-    """Tell a name from what only the shell knows: a variable's value, a pattern's files."""
+    """Tell whether a name holds nothing that only the shell knows: a variable, a pattern."""
     return name.isprintable() and frozenset("$*?").isdisjoint(name) and name[:1] not in ("-", "")

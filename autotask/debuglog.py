@@ -1,63 +1,62 @@
-"""The debug log: one clean line for each thing told, with no secret of a known shape in it.
+"""The debug log: one line for each entry, printable, with secrets of known shapes masked.
 
-Loaded only if AUTOTASK_DEBUG asks for it and there is something to tell.
+Loaded only if AUTOTASK_DEBUG asks for it and there is something to write.
 """
 
 from __future__ import annotations
 
 import os
 
-from autotask.guard import debug, from_signal_handler
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from autotask.recorder import Process
 
 _FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_CLOEXEC", 0)
 _FLAGS |= getattr(os, "O_NONBLOCK", 0)  # the log may be a FIFO without a reader
+_LONGEST_MESSAGE = 500  # characters
 
 
 def write(path: str, text: str) -> None:
-    """Append a line to a file; `1` is standard error. What cannot be written is dropped."""
+    """Append a line to a file; `1` is standard error. Raises OSError if that cannot be written."""
     line = f"autotask: {_clean(text)}\n".encode()
+    if path == "1":
+        os.write(2, line)
+        return
+    file = os.open(path, _FLAGS, 0o600)
     try:
-        if path == "1":
-            os.write(2, line)
-            return
-        file = os.open(path, _FLAGS, 0o600)
-        try:
-            os.write(file, line)
-        finally:
-            os.close(file)
-    except OSError as problem:
-        if from_signal_handler(problem):
-            raise
+        os.write(file, line)
+    finally:
+        os.close(file)
 
 
-def told(problem: BaseException, where: str) -> str:
-    """Say which error was swallowed, and the files and lines that it passed, innermost last."""
-    places = []
+def describe(problem: BaseException, where: str, with_message: bool) -> str:
+    """Return which error was swallowed where, and the lines that it passed, innermost last."""
+    lines = []
     step = problem.__traceback__
     while step is not None:
         name = os.path.basename(step.tb_frame.f_code.co_filename)
-        places.append(f"{name}:{step.tb_lineno}")
+        lines.append(f"{name}:{step.tb_lineno}")
         step = step.tb_next
-    return f"swallowed {_kind(problem)} in {where} ({' '.join(places)})"
+    kind = type(problem).__name__
+    message = _message(problem) if with_message else ""
+    if message:
+        kind += f": {message}"
+    return f"swallowed {kind} in {where} ({' '.join(lines)})"
 
 
-def _kind(problem: BaseException) -> str:
-    """Return an error's type and masked message; its type alone if nothing else works any more."""
+def _message(problem: BaseException) -> str:
+    """Return an error's masked message; empty if masking does not work any more."""
     try:
-        from autotask import failures
+        from autotask.masking import hide
 
-        error = failures.describe(problem)
+        return hide(str(problem))[:_LONGEST_MESSAGE]
     except Exception:
-        return type(problem).__name__
-    message = error.get("message")
-    return error["type"] + (f": {message}" if message else "")
+        return ""
 
 
-def explain(here: Process) -> None:
+def explain(here: Process, debug: Callable[[str], None]) -> None:
     """Log where the runs of this process go, and which settings have no valid value."""
     settings, notes = here.settings, here.journal
     journaled = "nowhere"

@@ -1,9 +1,9 @@
 """What becomes of open runs when a process ends by os._exit or becomes another program.
 
 exec keeps the process, its id and its start time. A Python program with the agent finds in its
-environment which runs it has taken over, and ends them as its own. How any other program ends is
-known to its parent alone. Until the runs are taken over, the process's mark is called
-`became-...`: who finds it dead calls them a success, as nothing more could be seen.
+environment which runs it has to go on with, and ends them as its own. How any other program ends,
+only its parent knows. Until the runs are taken over, the process's mark is called `became-...`: if
+the process is found dead, its runs are closed as a success, because no more could be seen.
 
 This is a part of the recorder that few processes need, and it works on the recorder's state.
 """
@@ -12,8 +12,7 @@ from __future__ import annotations
 
 import os
 
-from autotask import recorder
-from autotask.guard import from_signal_handler, guarded
+from autotask.guard import guarded, raised_here
 from autotask.journal import OWED, Journal
 from autotask.marks import BECAME, marks_folder
 from autotask.procfs import identity
@@ -23,17 +22,23 @@ from autotask.settings import PARENT, PROCESS_RUN, is_id, parent_of
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from types import ModuleType
     from typing import Any
 
+    from autotask import recorder
     from autotask.run import Outcome
+else:
+    recorder = None  # handed in with each call from outside: it leads here itself
 
 _TOO_LONG = 7  # E2BIG
 _PATIENCE = 0.2  # seconds to wait for another thread that writes to the journal
 _LONGEST = 32 * 1024  # bytes of the word; Linux takes 128 KiB in one variable
 
 
-def prepared(original: Any) -> Callable[..., None]:
-    """Return what to call in the place of os._exit, os.execv or os.execve."""
+def prepared(original: Any, used_recorder: ModuleType) -> Callable[..., None]:
+    """Return what to call instead of os._exit, os.execv or os.execve."""
+    global recorder
+    recorder = used_recorder
     leave = _quick_exit if original.__name__ == "_exit" else _become
 
     def call(*args: Any, **kwargs: Any) -> None:
@@ -200,9 +205,7 @@ def _rename_mark(ours: Journal, name: str) -> bool:
     path = os.path.join(os.path.dirname(mark), name)
     try:
         os.rename(mark, path)
-    except OSError as problem:
-        if from_signal_handler(problem):
-            raise
+    except raised_here(OSError):
         return False
     ours.mark = path
     return True
@@ -242,15 +245,17 @@ def _read(text: str) -> Run:
 
 
 @guarded
-def take_over(word: str) -> bool:
-    """Make the runs our own that this very process had open before it became this program."""
+def take_over(word: str, used_recorder: ModuleType) -> list[Run]:
+    """Go on with the runs that this process had open before it became this program; return them."""
+    global recorder
+    recorder = used_recorder
     _, _, process, mark, *texts = word.split(":")
     if process != identity():
-        return False
+        return []
     runs = list(map(_read, texts))
     here = recorder.process(runs[0].id)
     if here is None:
-        return False
+        return []
     _take_mark_over(here.journal, mark)
     here.parent, here.root = runs[0].parent, runs[0].root if runs[0].parent else None
     known = {run.id: run for run in runs}
@@ -264,10 +269,7 @@ def take_over(word: str) -> bool:
     here.handed_on = current
     if runs[0].framework == "process":
         recorder.state.program = runs[0]
-    from autotask import process_run
-
-    process_run.follow(runs)
-    return True
+    return runs
 
 
 def _take_mark_over(ours: Journal | None, mark: str) -> None:

@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import os
 
-from autotask.agent import TABLE
+from autotask.frameworks import ENDS_IN_OUTPUT, SUPPORTED
 from autotask.guard import raised_here
-from autotask.run import Run
 from autotask.settings import Settings
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import CodeType, FrameType, TracebackType
+    from typing import TypeGuard
+
+    from autotask.run import Run
 
 LONGEST_MESSAGE = 500  # characters of an exception's message that are kept
 _LONGEST_READ = 20_000  # characters of it that are searched for secrets
@@ -50,8 +52,8 @@ def _message(exc: BaseException) -> str:
         message = str(exc)
     except raised_here(Exception):  # the application's own __str__
         return ""
-    if type(exc).__name__ == "UnexpectedExit":  # Invoke adds the command's output
-        return message.partition("\n\nStdout:")[0]
+    if type(exc).__name__ == ENDS_IN_OUTPUT[0]:
+        return message.partition(ENDS_IN_OUTPUT[1])[0]
     return message
 
 
@@ -74,7 +76,7 @@ def masked(text: str) -> str:
 
 def source_line(step: TracebackType | None) -> str | None:
     """Return `file:line` of the innermost frame that is outside the frameworks."""
-    packages = {"autotask", *[name.partition(".")[0] for name in TABLE]}
+    packages = {"autotask", *SUPPORTED.split()[::3]}
     innermost = None
     while step is not None:
         frame = step.tb_frame
@@ -110,7 +112,7 @@ def note(exc: BaseException, run: object, caught: TracebackType) -> None:
     if below.f_back is not wrapper and _is_running(below, wrapper):
         return
     noted: object = below.f_trace
-    if noted is None or isinstance(noted, Run):
+    if noted is None or _is_run(noted):
         below.f_trace = run  # type: ignore[assignment]
         return
     innermost = caught.tb_next
@@ -128,12 +130,20 @@ def _note_aside(exc: BaseException, code: CodeType, line: int, run: object) -> N
 def run_behind(exc: BaseException, outer: Run | None) -> Run | None:
     """Return the run that `recorder.run_behind` asks for."""
     for run in _noted(exc):
-        if not isinstance(run, Run) or run is outer:
+        if not _is_run(run) or run is outer:
             continue
         failed = run.ended is not None and run.ended.status == "failure"
         if run.pid != os.getpid() or (failed and (outer is None or run.left >= outer.clock)):
             return run
     return None
+
+
+def _is_run(noted: object) -> TypeGuard[Run]:
+    """Tell a run from a debugger's own function, which may be in the same place.
+
+    By its type's name: `run` leads to this module, so that this one cannot import it.
+    """
+    return type(noted).__module__ == "autotask.run"
 
 
 def _noted(exc: BaseException) -> Iterator[object]:

@@ -1,7 +1,7 @@
-"""Functions of the user's own as tasks: named in AUTOTASK_FUNCTIONS, or under `@autotask.task`.
+"""Functions of the user's as tasks: named in AUTOTASK_FUNCTIONS, or under `@autotask.task`.
 
-Any callable can come: functions, methods of all kinds, coroutines, generators. That is wrapt's
-trade, and this module is the only one to need it.
+They may be any callable: functions, methods of all kinds, coroutines, generators. That is what
+wrapt is for, and no other module needs it.
 """
 
 from __future__ import annotations
@@ -49,31 +49,31 @@ def replace(module: ModuleType, qualname: str, name: str) -> None:
     owner: Any = module
     for word in path:
         owner = getattr(owner, word, None)
-    places = [getattr(place, "__dict__", {}) for place in getattr(owner, "__mro__", [owner])]
-    found = next((place[last] for place in places if last in place), _MISSING)
-    why = _why_unfit(found)
-    if why:
-        debug(f"AUTOTASK_FUNCTIONS: {module.__name__}:{qualname} {why}; it is left as it is")
+    namespaces = [getattr(base, "__dict__", {}) for base in getattr(owner, "__mro__", [owner])]
+    function = next((names[last] for names in namespaces if last in names), _MISSING)
+    obstacle = _obstacle(function)
+    if obstacle:
+        debug(f"AUTOTASK_FUNCTIONS: {module.__name__}:{qualname} {obstacle}; left unchanged")
         return
-    task = instrument(found, name)
-    setattr(owner, last, found if task is None else task)
+    task = instrument(function, name)
+    setattr(owner, last, function if task is None else task)
 
 
-def _why_unfit(found: Any) -> str | None:
-    """Return why something cannot be a task; None for all that is called: functions, partials."""
-    inner = getattr(found, "__func__", found)  # of a class or static method
-    if found is _MISSING:
+def _obstacle(value: Any) -> str | None:
+    """Return why something cannot be a task; None for what can be called: functions, partials."""
+    inner = getattr(value, "__func__", value)  # of a class or static method
+    if value is _MISSING:
         return "does not exist"
     if isinstance(inner, type):
         return "is a class"
-    return None if callable(inner) else f"is not a function but of type {type(found).__name__}"
+    return None if callable(inner) else f"is not a function but of type {type(value).__name__}"
 
 
 def _name_of(function: Any) -> str:
-    """Return `module:qualname`; a script's own functions are under the script's name."""
+    """Return `module:qualname`; in a script, the script's name stands for the module's."""
     inner = getattr(function, "__func__", function)  # of a class or static method
     module = getattr(inner, "__module__", None) or "?"
-    if module in ("__main__", "__mp_main__"):  # so it is called in a spawned child
+    if module in ("__main__", "__mp_main__"):  # its name in a spawned child
         main = sys.modules["__main__"]
         spec = getattr(main, "__spec__", None)
         file = getattr(main, "__file__", None) or "__main__"
@@ -87,14 +87,14 @@ def _name_of(function: Any) -> str:
 def _find(module: str, qualname: str) -> Any:
     """Find a function by its name, in the process that unpickles it."""
     __import__(module)
-    found: Any = sys.modules[module]
+    value: Any = sys.modules[module]
     for word in qualname.split("."):
-        found = getattr(found, word)
-    return found
+        value = getattr(value, word)
+    return value
 
 
 def autotask_call(self: Any, /, *args: Any, **kwargs: Any) -> Any:
-    """Call what is wrapped, as a run: past wrapt's own way, which adds a frame to tracebacks."""
+    """Call the wrapped function as a run; wrapt's own way would add a frame to tracebacks."""
     wrapped, name = self.__wrapped__, self._self_wrapper
     later = _runs_later(wrapped)
     run = None if later else recorder.start(name, "function")
@@ -103,7 +103,7 @@ def autotask_call(self: Any, /, *args: Any, **kwargs: Any) -> Any:
     except BaseException as exc:
         recorder.fail(run, exc)
         raise
-    # The second is a decorator's, round a function of that kind.
+    # The second if a decorator hides that the function is of that kind.
     if later or type(result) in (CoroutineType, GeneratorType, AsyncGeneratorType):
         return _stepped(result, name, run) or result
     recorder.succeed(run)
@@ -135,7 +135,7 @@ class _Task(FunctionWrapper):  # type: ignore[type-arg]
     __call__ = autotask_call
 
     def __init__(self, wrapped: Any, name: Any) -> None:
-        super().__init__(wrapped, name)  # kept as `_self_wrapper`, also by what is bound
+        super().__init__(wrapped, name)  # which keeps it as `_self_wrapper`, in bound methods too
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         wrapped = self.__wrapped__
@@ -149,13 +149,13 @@ class _Task(FunctionWrapper):  # type: ignore[type-arg]
 
 
 def _is_named(wrapped: Any) -> bool:
-    """Tell a function, which is pickled by its name and never copied, from a callable object."""
+    """Tell whether this is pickled by its name and never copied: a function, no other callable."""
     return hasattr(wrapped, "__get__") and hasattr(wrapped, "__qualname__")
 
 
 @guarded
 def _runs_later(wrapped: Any) -> bool:
-    """Tell a function whose call only makes what is then awaited or iterated over."""
+    """Tell whether a call only makes an object that is then awaited or iterated over."""
     return (
         inspect.iscoroutinefunction(wrapped)
         or inspect.isgeneratorfunction(wrapped)
@@ -170,7 +170,7 @@ def _stepped(result: Any, name: str, run: Run | None) -> Any:
 
 
 class _Span:
-    """The run of something that is executed in steps: opened at the first, left between them."""
+    """The run of what is executed in steps: opened at the first one, not current between them."""
 
     __slots__ = ("_around", "_name", "_run")
 
@@ -193,17 +193,17 @@ class _Span:
 
     @guarded
     def step_out(self) -> None:
-        """Lay the run down until the next step."""
+        """Make the run around it the current one until the next step."""
         recorder.state.current.set(self._around)
 
     @guarded
     def close(self) -> None:
-        """End a run that nobody wants to go on with: it did what was asked."""
+        """End a run without a further step: it did what it was asked for."""
         recorder.succeed(self._run)
 
 
 def _step(method: str, *given: Any) -> Any:
-    """Make a method that takes one step of what is executed in steps, inside its run."""
+    """Make a method that takes one step inside the run."""
 
     def autotask_step(self: Any, *args: Any) -> Any:
         run = self._self_span.step_in()

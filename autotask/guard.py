@@ -1,7 +1,7 @@
-"""Our errors stay ours: the one door between the application's code and ours.
+"""Keep our errors from the program: each of its calls into our code goes through here.
 
-KeyboardInterrupt, SystemExit and what a signal handler of the application's raises while we
-happen to be running belong to the application and pass.
+KeyboardInterrupt, SystemExit and what a signal handler of the program's raises while our code runs
+belong to the program, and pass.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _RAISED_BY_US = ("builtins", "socket", "re", "autotask")  # modules of exception
 
 
 def guarded(function: Callable[P, T]) -> Callable[P, T | None]:
-    """Make a function that never raises an error of its own; it returns None instead."""
+    """Make a function that returns None instead of raising an error of ours."""
 
     def guard(*args: P.args, **kwargs: P.kwargs) -> T | None:
         try:
@@ -36,7 +36,7 @@ def guarded(function: Callable[P, T]) -> Callable[P, T | None]:
                 if not theirs:
                     swallow(function.__qualname__, problem)
             except (MemoryError, RecursionError):
-                pass  # as little room to look at it as there was for what we wanted
+                pass  # there is no room to look at it, as there was none for what we tried
             if theirs:
                 raise
             return None
@@ -51,22 +51,27 @@ def swallow(where: str, problem: BaseException) -> None:
     """Note an error of ours that went no further."""
     try:
         debug(where, problem)
-    except Exception:  # noqa: S110  the last resort: nothing is left that could be told
+    except Exception:  # noqa: S110  the last resort: there is no way left to report it
         pass
 
 
 def debug(text: str, swallowed: BaseException | None = None) -> None:
-    """Write what the agent did, if AUTOTASK_DEBUG asks for it and if that can be written.
+    """Write what the agent did to the debug log, if AUTOTASK_DEBUG asks for one.
 
-    Of an error that was *swallowed*, the text says where.
+    With an error that was *swallowed*, the text is the place where that happened.
     """
-    from autotask.settings import Settings  # here, for this is rare: it costs a start nothing
+    from autotask.settings import Settings  # not earlier: few processes need it here
 
-    wanted = Settings(os.environ).debug
-    if wanted is not None:
+    settings = Settings(os.environ)
+    if settings.debug is not None:
         from autotask import debuglog
 
-        debuglog.write(wanted, text if swallowed is None else debuglog.told(swallowed, text))
+        if swallowed is not None:
+            text = debuglog.describe(swallowed, text, settings.messages)
+        try:
+            debuglog.write(settings.debug, text)
+        except raised_here(OSError):  # the log is not worth an error
+            pass
 
 
 def raised_here(kind: type[E]) -> tuple[type[E], ...]:
@@ -85,14 +90,15 @@ def raised_here(kind: type[E]) -> tuple[type[E], ...]:
 def from_signal_handler(problem: BaseException) -> bool:
     """Tell whether an exception came out of a signal handler, which Python runs in any frame.
 
-    A handler is given the frame that it has interrupted, which else nobody below us is. And none of
-    our own frames raises what is neither built in nor ours: another thread has put that into it.
+    A handler's arguments hold the frame that it has interrupted; no other function that we call has
+    its caller's frame. And an exception whose innermost frame is ours, but whose class is neither
+    built in nor ours, was put there by another thread (PyThreadState_SetAsyncExc).
     """
     step, ours = problem.__traceback__, False
     while step is not None:
         frame, step = step.tb_frame, step.tb_next
         interrupted = frame.f_back
-        # None of ours is a handler, and to look into a frame makes all around it live on.
+        # None of our functions is a handler, and reading f_locals keeps the locals alive.
         ours = frame.f_globals.get("__package__") in OURS
         if interrupted is None or ours:
             continue

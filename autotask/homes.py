@@ -1,23 +1,24 @@
 """Find the home that this user may write, and make folders in it.
 
-Loaded only if the journal cannot be opened just so: at the very first run, in a shared home, and in
-one that belongs to another user.
+Loaded only if the journal's folder cannot be opened at once: at the very first run, in a shared
+home, and if the home belongs to another user.
 """
 
 from __future__ import annotations
 
 import os
 
-from autotask.guard import from_signal_handler
-from autotask.journal import HOME as _PATH
-from autotask.journal import open_folder
+from autotask.guard import raised_here
 from autotask.stdlib import standard
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-SHARED = "shared"  # a file of root's in a home that `autotask init-home` has laid
+SHARED = "shared"  # a file of root's in a home that `autotask init-home` has made
+_FOLDER_FLAGS = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_NOFOLLOW", 0)
+_FOLDER_FLAGS |= getattr(os, "O_CLOEXEC", 0)
+_PATH = _FOLDER_FLAGS | getattr(os, "O_PATH", 0)  # to open what need not be readable
 _NO_ACCESS = 13  # EACCES
 _TYPE, _FOLDER, _FILE, _LINK = 0o170000, 0o040000, 0o100000, 0o120000  # of a mode
 _MOST_LINKS = 40  # as many as Linux follows
@@ -27,40 +28,40 @@ _BY_GROUP, _BY_ALL = (0o2750, 0o640), (0o755, 0o644)
 
 
 def settle(home: str, stay: bool = False) -> tuple[str, int]:
-    """Return the home where this user's runs go, and the mode of the files there.
+    """Return the home for this user's runs, and the mode of the files in it.
 
     That is *home* itself; in a shared home the user's own folder; and the user's usual home if
     *home* belongs to another user. *stay*: only *home* itself. Raises OSError if there is none.
     """
     if not hasattr(os, "geteuid"):
         raise PermissionError(_NO_ACCESS, "this system has no owners of files", home)
-    for place, (folder_mode, file_mode) in places(home):
-        if stay and place != home:
+    for candidate, (folder_mode, file_mode) in candidates(home):
+        if stay and candidate != home:
             continue
-        if may_make(place) and not os.path.islink(os.path.join(place, "journal")):
+        if may_make(candidate) and not os.path.islink(os.path.join(candidate, "journal")):
             try:
-                make_in(place, "journal", folder_mode)
-            except OSError as problem:
-                if from_signal_handler(problem) or not (shared_modes(home) or _is_others(home)):
+                make_in(candidate, "journal", folder_mode)
+            except raised_here(OSError):
+                if not (shared_modes(home) or _is_others(home)):
                     raise
-        if has_journal(place):
-            return place, file_mode
+        if has_journal(candidate):
+            return candidate, file_mode
     folder = os.path.join(home, "journal")
     why = "is a link" if os.path.islink(folder) else "belongs to another user"
     raise PermissionError(_NO_ACCESS, why, folder)
 
 
 def followed(home: str) -> str:
-    """Return where a home leads that may be a link.
+    """Return the folder that a home is, or that it leads to as a link.
 
-    Raises PermissionError where another user has made the link: it may lead anywhere.
+    Raises PermissionError if another user has made the link: it may lead anywhere.
     """
     for _ in range(_MOST_LINKS):
         status = _status(home, follow=False)
         if status is None or status.st_mode & _TYPE != _LINK:
             return home
         if status.st_uid not in (0, os.geteuid()):
-            raise PermissionError(_NO_ACCESS, "is a link of another user's", home)
+            raise PermissionError(_NO_ACCESS, "is another user's link", home)
         home = os.path.join(os.path.dirname(home), os.readlink(home))
     return home
 
@@ -74,18 +75,32 @@ def may_make(home: str) -> bool:
 
 
 def has_journal(home: str) -> bool:
-    """Tell whether a home has a journal of this user's."""
+    """Tell whether a home has a journal that belongs to this user."""
     try:
-        os.close(open_folder(home, "journal"))
-    except OSError as problem:
-        if from_signal_handler(problem):
-            raise
+        os.close(_own_folder(home, "journal"))
+    except raised_here(OSError):
         return False
     return True
 
 
-def places(home: str) -> Iterator[tuple[str, tuple[int, int]]]:
-    """Yield where this user's runs may go, the best place first, with the modes of what is made."""
+def _own_folder(home: str, name: str = ".") -> int:
+    """Open a home or a folder in it, which must be this user's own.
+
+    As `journal.open_folder` does, which each task loads, and which comes here only for a link.
+    """
+    above = os.open(followed(home), _PATH)
+    try:
+        folder = os.open(name, _FOLDER_FLAGS, dir_fd=above)
+    finally:
+        os.close(above)
+    if os.fstat(folder).st_uid != os.geteuid():
+        os.close(folder)
+        raise PermissionError(_NO_ACCESS, "belongs to another user", name)
+    return folder
+
+
+def candidates(home: str) -> Iterator[tuple[str, tuple[int, int]]]:
+    """Yield the homes for this user's runs, the best one first, with the modes of new things."""
     modes = shared_modes(home)
     yield (users_folder(home), modes) if modes else (home, _PRIVATE)
     usual = usual_home() if modes or _is_others(home) else None
@@ -99,7 +114,7 @@ def users_folder(home: str) -> str:
 
 
 def usual_home() -> str | None:
-    """Return where this user's home is if no variable says so."""
+    """Return this user's home if no variable names another one."""
     try:
         folder = standard("pwd").getpwuid(os.geteuid()).pw_dir
     except (ImportError, KeyError):
@@ -121,29 +136,29 @@ def shared_modes(home: str) -> tuple[int, int] | None:
 
 
 def stranger(path: str, keep_out: bool = False) -> str | None:
-    """Return the first thing on the way to *path* that belongs to neither this user nor root.
+    """Return the first folder or link on the way to *path* that another user (but root) owns.
 
-    *keep_out*: or into which another user may put things of their own.
+    *keep_out*: or that another user may write to.
     """
     path = os.path.abspath(path)
-    for way in (path, os.path.realpath(path)):
-        place = ""
-        for word in way.split("/"):
-            place = f"{place}{word}" if place.endswith("/") else f"{place}/{word}"
-            status = _status(place, follow=False)
+    for whole in (path, os.path.realpath(path)):
+        step = ""
+        for word in whole.split("/"):
+            step = f"{step}{word}" if step.endswith("/") else f"{step}/{word}"
+            status = _status(step, follow=False)
             if status is None:
                 break
             if status.st_uid not in (0, os.geteuid()):
-                return place
-            if keep_out and _is_open(status, place == way):
-                return place
+                return step
+            if keep_out and _is_open(status, step == whole):
+                return step
     return None
 
 
 def _is_open(status: os.stat_result, itself: bool) -> bool:
-    """Tell whether others can put things into a folder: a home itself, or one above it.
+    """Tell whether others may write to a folder: to a home itself, or to a folder above it.
 
-    Above, a group is mostly the user's own, as a umask of 002 makes it.
+    Above it a group may: that is mostly the user's own, as a umask of 002 makes it.
     """
     if status.st_mode & _TYPE != _FOLDER:
         return False
@@ -153,7 +168,7 @@ def _is_open(status: os.stat_result, itself: bool) -> bool:
 
 
 def _is_others(home: str) -> bool:
-    """Tell whether a home belongs to another user, or would have to be made in what does."""
+    """Tell whether a home belongs to another user, or would be made in another user's folder."""
     try:
         status = _status(followed(home))
     except PermissionError:
@@ -164,7 +179,7 @@ def _is_others(home: str) -> bool:
 
 
 def owner(path: str) -> int | None:
-    """Return the user id of a file's or link's owner; None if it is not there."""
+    """Return the user id of the owner of a file or link; None if it does not exist."""
     status = _status(path, follow=False)
     return None if status is None else status.st_uid
 
@@ -172,27 +187,23 @@ def owner(path: str) -> int | None:
 def _status(path: str, follow: bool = True) -> os.stat_result | None:
     try:
         return os.stat(path, follow_symlinks=follow)
-    except OSError as problem:
-        if from_signal_handler(problem):
-            raise
+    except raised_here(OSError):
         return None
 
 
 def make_folder(path: str, mode: int = 0o700) -> None:
     """Make a folder and its parents; only new folders get the mode, whatever the umask.
 
-    Raises PermissionError where another user has a folder or a link on the way.
+    Raises PermissionError if a folder or link on the way belongs to another user.
     """
     os.close(_walked(path, mode))
 
 
 def make_in(home: str, name: str, mode: int = 0o700) -> None:
-    """Likewise make a folder in a home; one of this user's own may be below another user's."""
+    """Likewise make a folder in a home; a home that this user owns may be below another user's."""
     try:
-        above = open_folder(home)
-    except OSError as problem:
-        if from_signal_handler(problem):
-            raise
+        above = _own_folder(home)
+    except raised_here(OSError):
         above = _walked(home, mode)
     try:
         os.close(_step(above, name, mode))
@@ -201,9 +212,9 @@ def make_in(home: str, name: str, mode: int = 0o700) -> None:
 
 
 def _walked(path: str, mode: int) -> int:
-    """Open a folder, made where it is missing, step by step.
+    """Open a folder step by step; make it, and those above it, if they are missing.
 
-    By descriptor, and not by path: in /tmp another user could put a link there meanwhile.
+    By descriptor, not by path: in /tmp another user could put a link there meanwhile.
     """
     folder = os.open("/", _PATH)
     words = path.split("/")[::-1]
@@ -230,7 +241,7 @@ def _walked(path: str, mode: int) -> int:
 
 
 def _target(folder: int, name: str) -> str | None:
-    """Return where a link of this user's or root's leads; None where there is none."""
+    """Return where a link of this user's or root's leads; None if it is not a link."""
     try:
         status = os.stat(name, dir_fd=folder, follow_symlinks=False)
     except FileNotFoundError:
@@ -265,12 +276,11 @@ def _made_in(folder: int, name: str, mode: int) -> int:
         os.mkdir(name, mode, dir_fd=folder)
     except FileExistsError:  # another process was faster
         return os.open(name, _PATH, dir_fd=folder)
-    # The umask may have left us no right to open it; a path alone needs none.
+    # The umask may forbid us to open the new folder; O_PATH needs no right to it.
     made = os.open(name, _PATH, dir_fd=folder)
     try:
         if os.fstat(made).st_uid == os.geteuid():
             os.chmod(f"/proc/self/fd/{made}", mode)
-    except OSError as problem:  # not on Linux, or no /proc
-        if from_signal_handler(problem):
-            raise
+    except raised_here(OSError):  # not on Linux, or no /proc
+        pass
     return made

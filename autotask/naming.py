@@ -1,23 +1,25 @@
-"""What a Python command line runs: the name of the whole program."""
+"""The name of a command's run, of another command's or of this very process's."""
 
 from __future__ import annotations
 
 import os
 import sys
 
-from autotask.agent import SCHEDULERS
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from autotask.settings import Settings
 
+# Programs that start the user's jobs for as long as the machine is up. Each job is a run under no
+# other one, and the scheduler has a run of its own only if autotask-run starts it.
+SCHEDULERS = "supervisord circusd yacron"
 _TOOLS = frozenset(["pip", "ensurepip", "venv", "virtualenv", "site", "compileall", "build"])
 _KERNELS = frozenset(["ipykernel", "ipykernel_launcher"])
 _WORKER = "loky.backend."  # in the module that starts a worker process of loky or joblib
-# Programs that start another one, or one of many commands: see `autotask.command_name`, which costs
-# 0.5 ms to load. One text, for it is read at each start.
+_VALUED = frozenset("cmWX")  # Python's options that take a value
+# Programs that start another one, or one of many commands: only `command_name.innermost_name` can
+# name what they lead to. One text, because each start of a process reads it.
 _LEADING = (
     " ash bash dash ksh sh zsh su env exec command busybox nohup setsid nice ionice chrt taskset"
     " numactl stdbuf unbuffer time timeout flock chronic cronic eatmydata ssh-agent"
@@ -31,78 +33,77 @@ _LEADING = (
     " console django-admin drush gitlab-rake make manage.py npm occ pnpm rails rake wp"
     " yarn "
 )
-_VALUED = frozenset("cmWX")  # the interpreter's options that take a value
 
 
-def process_name(settings: Settings) -> str | None:
+def process_name(settings: Settings, innermost_name: Callable[[list[str]], str]) -> str | None:
     """Name the run of this very process, or return None if it has none.
 
     By default: no run for `-c`, an interactive prompt, known tools, schedulers, and helpers.
+    *innermost_name* is as in `name_of`.
     """
     if settings.process == "0":
         return None
-    task = task_name(_command_line())
+    task = task_name(_command_line(), innermost_name)
     if settings.process == "auto" and (task is None or _is_helper()):
         return None
     return settings.name or task or os.path.basename(sys.executable or "python")
 
 
-def task_name(command: list[str]) -> str | None:
+def task_name(command: list[str], innermost_name: Callable[[list[str]], str]) -> str | None:
     """Name a Python program by its command line.
 
-    None for `-c`, a prompt, and programs that do no work of the user's own.
+    None for `-c`, a prompt, and programs that do no work of the user's.
     """
     if not program_words(command[1:]):
         return None
-    name = name_of(["python", *command[1:]])
+    name = name_of(["python", *command[1:]], innermost_name)
     if name in _KERNELS or _WORKER in name:
         return None
     return None if _is_tool(name) or is_scheduler(name) else name
 
 
-def name_of(command: list[str]) -> str:
+def name_of(command: list[str], innermost_name: Callable[[list[str]], str]) -> str:
     """Name a command: by the script's file name, with `-m` the module, else its base name.
 
-    No argument is part of a name, and what only starts another command is looked through.
+    Arguments are not part of a name. *innermost_name* names a command that leads to another one. It
+    is `command_name`'s, which takes 0.5 ms to load: callers load it only once it is called.
     """
     program = os.path.basename(command[0])
     name = python_program(command[1:]) if is_python(program) else program
     if is_line(command[0]) or f" {(name or '').rstrip('0123456789.')} " in _LEADING:
-        from autotask.command_name import innermost_name
-
         return innermost_name(command)
     return name or program or command[0]
 
 
 def is_line(word: str) -> bool:
-    """Tell a whole command line in one word, or the assignment in front of one."""
+    """Tell whether a word holds a whole command line, or an assignment in front of one."""
     return not frozenset(" \t\n=;&|<>()$`'\"").isdisjoint(word) and not os.path.lexists(word)
 
 
 def is_tool() -> bool:
-    """Tell whether this very process is a known tool, whose child processes are no runs either."""
+    """Tell whether this process is a known tool, whose child processes have no runs either."""
     return _is_tool(python_program(_command_line()[1:]) or "")
 
 
 def _is_tool(name: str) -> bool:
-    # pip3.12 is a tool, build.py is a program of the user's own.
+    # pip3.12 is a tool, build.py is a program of the user's.
     return name.rstrip(".0123456789") in _TOOLS
 
 
 def is_scheduler(name: str) -> bool:
-    """Tell a scheduler by the name of its command or module."""
+    """Tell whether a command or module of this name is a scheduler."""
     return name.rpartition(".")[2] in SCHEDULERS.split()
 
 
 def is_scheduler_process() -> bool:
-    """Tell whether this very process is a known scheduler."""
+    """Tell whether this process is a known scheduler."""
     return is_scheduler(python_program(_command_line()[1:]) or "")
 
 
 def _is_helper() -> bool:
-    """Tell whether this is a file of an installed library, started by a Python process.
+    """Tell whether this runs a file of an installed library for the Python process above it.
 
-    Build back ends and debuggers' adapters are. What a scheduler starts is the user's own.
+    Build back ends and adapters of debuggers do. What a scheduler starts is the user's.
     """
     if "-packages/" not in sys.argv[0]:
         return False
@@ -125,15 +126,37 @@ def _command_line_of(process: int | str) -> list[str]:
         return []
 
 
+def is_pex(script: str) -> bool:
+    """Tell whether a script is a PEX: an archive, a folder, or the `__main__.py` in one.
+
+    A PEX drops what PYTHONPATH has brought in: as a rule it starts itself again with -I.
+    """
+    folder, _, name = script.rpartition("/")
+    if name.endswith(".py"):
+        return name == "__main__.py" and os.path.exists(os.path.join(folder, "PEX-INFO"))
+    if not os.path.isfile(script):  # reading a pipe would take the program's input
+        return os.path.exists(os.path.join(script, "PEX-INFO"))
+    try:
+        with open(script, "rb", buffering=0) as file:
+            if b"PK\3\4" not in file.read(256):  # an archive may follow a first line `#!`
+                return False
+        from zipimport import zipimporter
+
+        zipimporter(script).get_data("PEX-INFO")
+    except (OSError, ImportError):
+        return False
+    return True
+
+
 def python_program(words: Sequence[str]) -> str | None:
     """Return the file name of the script, with -m the module, that python is to run.
 
     *words* follow the interpreter's own name. None for `-c` and an interactive interpreter.
     """
-    found = program_words(words)
-    if not found or is_line(found[found[0] == "-m"]):  # a line in one word has arguments, too
+    program = program_words(words)
+    if not program or is_line(program[program[0] == "-m"]):  # whose name would hold arguments
         return None
-    return found[1] if found[0] == "-m" else os.path.basename(found[0])
+    return program[1] if program[0] == "-m" else os.path.basename(program[0])
 
 
 def program_words(words: Sequence[str]) -> list[str]:
@@ -155,36 +178,14 @@ def program_words(words: Sequence[str]) -> list[str]:
 
 
 def is_python(name: str) -> bool:
-    """Tell an interpreter by its file's name: `python3.12`, `pypy3`, but no `python-config`."""
+    """Tell whether a file of this name is a Python: `python3.12`, `pypy3`, not `python-config`."""
     rest = name.removeprefix("python").removeprefix("pypy")
     return rest != name and not rest.strip("0123456789.t")
 
 
-def is_pex(script: str) -> bool:
-    """Tell a PEX: an archive, a folder, or the `__main__.py` in one.
-
-    It drops all that PYTHONPATH has brought in: as a rule it starts itself anew with -I.
-    """
-    folder, _, name = script.rpartition("/")
-    if name.endswith(".py"):
-        return name == "__main__.py" and os.path.exists(os.path.join(folder, "PEX-INFO"))
-    if not os.path.isfile(script):  # a pipe is not to be read here
-        return os.path.exists(os.path.join(script, "PEX-INFO"))
-    try:
-        with open(script, "rb", buffering=0) as file:
-            if b"PK\3\4" not in file.read(256):  # no archive behind a first line
-                return False
-        from zipimport import zipimporter
-
-        zipimporter(script).get_data("PEX-INFO")
-    except (OSError, ImportError):
-        return False
-    return True
-
-
 def split_option(word: str) -> tuple[str, str]:
     """Return the option with a value that a word like `-Bm` or `-Wd` holds, and that value."""
-    for place, letter in enumerate(word[1:], 2):
+    for end, letter in enumerate(word[1:], 2):
         if letter in _VALUED:
-            return letter, word[place:]
+            return letter, word[end:]
     return "", ""

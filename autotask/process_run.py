@@ -1,9 +1,9 @@
-"""The run of a whole program, from inside: where no parent stands outside to record it.
+"""The run of a whole process, from inside: for processes that no launcher records from outside.
 
-Of an uncaught exception the interpreter itself keeps word in `sys.last_value`, whatever has
-become of sys.excepthook (Typer and others replace it). A status given to `sys.exit` or `exit` is
-noted on the way. `raise SystemExit(3)` written out cannot be seen: the interpreter
-has let go of that exception before it calls anybody.
+The interpreter stores an uncaught exception in `sys.last_value`, even if sys.excepthook was
+replaced (Typer and others do). A status given to `sys.exit` or `exit` is noted on the way. The
+status of a plain `raise SystemExit(3)` is unknown: the interpreter drops that exception before it
+calls us.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ import time
 from _thread import get_ident
 
 from autotask import recorder
-from autotask.exit_hooks import StandIn
 from autotask.guard import guarded
 from autotask.journal import raised_line
 from autotask.naming import is_pex, is_tool, process_name
+from autotask.patches import StandIn
 from autotask.run import Outcome, exited, passed_on, raised
 from autotask.settings import PARENT
 from autotask.stdlib import standard
@@ -32,15 +32,22 @@ if TYPE_CHECKING:
 _exit_code: list[object] = []
 
 
+def _innermost_name(command: list[str]) -> str:
+    """Name what a command leads to: see `naming.name_of`."""
+    from autotask import command_name
+
+    return command_name.innermost_name(command)
+
+
 def begin() -> None:
-    """Open this process's own run, if it is one: a root process with a script or a module."""
+    """Open this process's own run, if it has one: a root process with a script or a module."""
     wanted = recorder.settings()
     if os.environ.get(PARENT) and (wanted.process == "auto" or not _is_main_interpreter()):
-        return  # it is inside another one
-    task = process_name(wanted)
+        return  # it belongs to the run above it
+    task = process_name(wanted, _innermost_name)
     if task is None and is_tool():
-        os.environ["AUTOTASK_PROCESS"] = "0"  # what pip starts to build a package is no task
-    if task is None or is_pex(sys.argv[0]):  # it will drop us before the end
+        os.environ["AUTOTASK_PROCESS"] = "0"  # what pip starts to build a package is not a task
+    if task is None or is_pex(sys.argv[0]):  # a PEX drops us before its end
         return
     run = recorder.state.program = recorder.start(task, "process")
     if run is not None:
@@ -48,7 +55,7 @@ def begin() -> None:
 
 
 def follow(runs: list[Run]) -> None:
-    """Note how this program ends, and end these runs with it: the outermost is the first."""
+    """Note how this program ends, and end these runs with it: the first is the outermost."""
     _note_exits()
     script = sys.modules.get("__main__") if _is_script() else None
     standard("atexit").register(_finish, runs, script)
@@ -81,36 +88,36 @@ def explain(run_id: str) -> None:
 
 
 def last_exception() -> BaseException | None:
-    """Return the exception that nobody caught, None where there was none."""
-    found = getattr(sys, "last_exc", None) or getattr(sys, "last_value", None)
-    if isinstance(found, SystemExit):  # kept where `python -i` went on after it
+    """Return the uncaught exception, or None."""
+    last = getattr(sys, "last_exc", None) or getattr(sys, "last_value", None)
+    if isinstance(last, SystemExit):  # `python -i` keeps it, and goes on
         return None
-    return found if isinstance(found, BaseException) else None
+    return last if isinstance(last, BaseException) else None
 
 
 def _was_caught(exc: BaseException) -> bool:
-    """Tell whether somebody has caught and kept it, as pytest and IPython do for debuggers.
+    """Tell whether it was caught, and stored for debuggers: pytest and IPython do that.
 
-    What nobody catches leaves the outermost frame of its thread.
+    An uncaught exception has left the outermost frame of its thread.
     """
     step = exc.__traceback__
     return step is not None and step.tb_frame.f_back is not None
 
 
 def _is_script() -> bool:
-    """Tell whether this runs a script and no more: no prompt comes after it."""
+    """Tell whether this runs a script, with no prompt after it."""
     return sys.argv[0] not in ("", "-", "-c", "-m") and not sys.flags.inspect
 
 
 def _note_exits() -> None:
-    """Note the status that the program gives to its exit; the exit itself is left alone."""
+    """Note the status that the program gives to its exit; the exit itself is unchanged."""
     thread = get_ident()
 
     @guarded
     def note(*given: object, **named: object) -> None:
         if len(given) > 1 or named:
-            return  # it will refuse that
-        if get_ident() == thread and not _is_at_exit():  # elsewhere it ends a thread alone
+            return  # sys.exit will refuse that
+        if get_ident() == thread and not _is_at_exit():  # in another thread it ends only that
             _exit_code[:] = given or (None,)
 
     def leave(original: Any, *args: Any, **kwargs: Any) -> None:
@@ -128,9 +135,10 @@ def _note_exits() -> None:
 
 
 def _is_at_exit() -> bool:
-    """Tell whether an atexit function runs, which changes no exit status any more.
+    """Tell whether an atexit function runs, which cannot change the exit status any more.
 
-    Below all else is then that function, no script nor what runs a module or (PyPy) everything.
+    The outermost frame is then that function's: not a script's, nor of what runs a module or (in
+    PyPy) everything.
     """
     frame = sys._getframe()
     while frame.f_back is not None:
@@ -157,7 +165,7 @@ def _outcome(run: Run, script: ModuleType | None) -> Outcome:
     if isinstance(status, (int, type(None))):
         outcome = exited(status)
         cause = _failed_inside(run, outcome.exit_code)
-    else:  # a text of its own: only a task that has given one can be why
+    else:  # a text: only a task that has given one can be the cause
         outcome = raised(SystemExit(status))
         cause = _failed_inside(run, 1) if run.failed and run.failed[1] == 1 else None
     return passed_on(outcome, cause) if outcome.status == "failure" and cause else outcome
@@ -168,15 +176,16 @@ def _failed_inside(run: Run, exit_code: int | None) -> str | None:
     if run.failed is None:
         return None
     framework, its_code, cause = run.failed
-    # doit has statuses of its own, whatever its command's was.
-    return cause if framework == "doit" or its_code in (None, exit_code) else None
+    from autotask.frameworks import HAS_OWN_STATUSES
+
+    return cause if framework in HAS_OWN_STATUSES or its_code in (None, exit_code) else None
 
 
 def _status(script: ModuleType | None) -> object:
-    """Return what the program gave to its exit, where that counts; None is success.
+    """Return what the program gave to its exit, if that ended it; None is success.
 
-    From a script that has returned, CPython takes `__file__` back, but not from one that was left
-    by SystemExit: where it is gone, what was noted was caught.
+    CPython deletes `__file__` of a script that has returned, but not of one that SystemExit has
+    left: if it is gone, the program has caught the SystemExit that we noted.
     """
     if script is not None and not hasattr(script, "__file__"):
         return None if _was_opened(script) else 1 if os.path.isdir(sys.argv[0]) else 2
@@ -184,6 +193,6 @@ def _status(script: ModuleType | None) -> object:
 
 
 def _was_opened(script: ModuleType) -> bool:
-    """Tell whether the interpreter got as far as to give the script's module a loader."""
+    """Tell whether the interpreter could open the script: then its module has got a loader."""
     loader = getattr(script, "__loader__", None)
     return getattr(loader, "__name__", "") != "BuiltinImporter"

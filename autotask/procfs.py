@@ -1,6 +1,6 @@
 """Which process this is, so that another one can tell later whether it still lives.
 
-A process id alone is reused. With its start time it is unique in one boot and one pid namespace.
+Process ids are reused. With its start time an id is unique in one boot and one pid namespace.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import sys
 
-from autotask.guard import from_signal_handler
+from autotask.guard import raised_here
 from autotask.stdlib import standard
 
 _BOOT = "/proc/sys/kernel/random/boot_id"
@@ -19,8 +19,8 @@ _UNKNOWN = "?"
 def identity(pid: int | None = None) -> str:
     """Return `boot id/pid namespace/start time in clock ticks` of a process, ours by default.
 
-    What the system does not tell is `?`; see proc(5), `/proc/pid/stat` field 22. Where it hides the
-    boot id, `?` and what `boots.guess` knows of the boot stand for it.
+    What the system does not tell is `?`; see proc(5), `/proc/pid/stat` field 22. If it hides the
+    boot id, what `boot_id.guess` returns takes its place, which begins with `?`.
     """
     who = "self" if pid is None else str(pid)
     started = start_time(who) or _UNKNOWN
@@ -48,8 +48,8 @@ def name_of(pid: int) -> str | None:
 def largest_memory() -> int | None:
     """Return this process's largest resident memory so far, in bytes (`VmHWM`, see proc(5)).
 
-    getrusage(2) also counts the program that this process was before exec: a copy of whoever forked
-    it. Without /proc (macOS) it is all that there is.
+    getrusage(2) also counts what this process was before exec: a copy of the process that forked
+    it. It is the only source without /proc (macOS).
     """
     value = _read("/proc/self/status").partition("VmHWM:")[2]
     if value:
@@ -63,17 +63,17 @@ def largest_memory() -> int | None:
 
 
 def is_dead(process: str, pid: int, host: str) -> bool | None:
-    """Tell whether the process of an `identity` is gone; None if that can't be seen from here.
+    """Tell whether the process of an `identity` is gone; None if that cannot be seen from here.
 
-    Another machine's processes and those of another container cannot be seen. Another boot id with
-    our host name means that this machine was rebooted, but only outside of containers: those of
-    several machines may share a host name.
+    Processes of another machine or container cannot be seen. Another boot id with our host name
+    means that this machine was rebooted, but only outside of containers: containers on several
+    machines may share a host name.
     """
     boot, _, rest = process.partition("/")
     namespace, _, started = rest.partition("/")
     if not boot or _UNKNOWN in (boot, namespace, started):
         return None
-    ours = _namespace()
+    own_namespace = _namespace()
     if boot[0] == _UNKNOWN:
         from autotask import boot_id
 
@@ -82,9 +82,9 @@ def is_dead(process: str, pid: int, host: str) -> bool | None:
     elif boot != _boot():
         if _boot()[0] == _UNKNOWN:
             return None
-        rebooted = host == os.uname().nodename and namespace == ours == _INITIAL
+        rebooted = host == os.uname().nodename and namespace == own_namespace == _INITIAL
         return True if rebooted else None
-    if namespace != ours:
+    if namespace != own_namespace:
         return None
     if start_time(pid) == started:
         return False
@@ -104,9 +104,7 @@ def _boot() -> str:
 def _namespace() -> str:
     try:
         return os.readlink("/proc/self/ns/pid").partition("[")[2].rstrip("]") or _UNKNOWN
-    except OSError as problem:
-        if from_signal_handler(problem):  # a TimeoutError of the program's
-            raise
+    except raised_here(OSError):
         return _UNKNOWN
 
 
@@ -115,9 +113,7 @@ def _read(path: str) -> str:
     try:
         file = os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
         return os.read(file, 4096).decode("utf-8", "replace")
-    except OSError as problem:
-        if from_signal_handler(problem):
-            raise
+    except raised_here(OSError):
         return ""
     finally:
         if file != -1:

@@ -1,8 +1,8 @@
-"""What the programs that a long process starts inherit: the run that has started them.
+"""Name the current run to new processes without a leak, in a process of very many runs.
 
-glibc never gives back a value that a variable of the environment has had: 100 bytes a run. After
-many runs they are named in os.environ alone, and to C just before a program is started. Where
-nobody hears of a start (a spawned child of multiprocessing) it hangs under what is around the run.
+glibc never frees the value that a variable of the environment had before: 100 bytes a run. After
+many runs only os.environ is changed, and C's environment just before a process starts. A process
+whose start raises no audit event (multiprocessing's spawn) hangs under the run around the current.
 """
 
 from __future__ import annotations
@@ -21,41 +21,43 @@ _STARTS = frozenset(
     "os.exec os.fork os.forkpty os.posix_spawn os.spawn os.system subprocess.Popen".split()
 )
 _KEY: Any = os.fsencode(PARENT)
-_around = ""  # the value that C has between two starts
-_current = ""
-_is_told = True  # C has the current value
+_around = ""  # the value in C's environment between two starts
+_current = ""  # the value in os.environ
+_is_in_c = True  # the current value is in C's environment, too
 
 
 def begin(around: str) -> None:
-    """From now on, tell C when it matters; *around* is the value of the variable in between."""
+    """Change C's environment only at a start from now on; in between it has the value *around*."""
     global _around
     _around = around
     try:
-        sys.addaudithook(_unheard.pop())
-    except IndexError:  # two threads have come here
+        # Of several threads here only one may add it: a hook cannot be removed.
+        sys.addaudithook(_not_added.pop())
+    except IndexError:
         return
 
 
 def name(value: str) -> None:
     """Name the current run in os.environ; empty for no run at all."""
-    global _current, _is_told
-    if _is_told:
+    global _current, _is_in_c
+    if _is_in_c:
         os.putenv(PARENT, _around)
-    data: Any = getattr(os.environ, "_data", {})  # a program may have put a dict in its place
+    # Setting os.environ itself would call putenv. A program may have put a dict in its place.
+    data: Any = getattr(os.environ, "_data", {})
     data[_KEY] = os.fsencode(value)
-    _current, _is_told = value, False
+    _current, _is_in_c = value, False
 
 
 def _hear(event: str, _: object) -> None:
-    if event in _STARTS and not _is_told:
-        _tell()
+    if event in _STARTS and not _is_in_c:
+        _put_in_c()
 
 
-_unheard = [_hear]  # until the interpreter has it
+_not_added = [_hear]
 
 
 @guarded
-def _tell() -> None:
-    global _is_told
-    _is_told = True
+def _put_in_c() -> None:
+    global _is_in_c
+    _is_in_c = True
     os.putenv(PARENT, _current)

@@ -11,7 +11,7 @@ import sys
 import time
 from _thread import get_ident
 
-from autotask import exit_hooks, journal, threads
+from autotask import journal, loading, patches
 from autotask.guard import OURS, debug, guarded, raised_here, swallow
 from autotask.procfs import identity, largest_memory
 from autotask.run import SUCCESS, End, Outcome, Run, failure, passed_on, raised
@@ -98,7 +98,7 @@ def current() -> Run | None:
     """Return the innermost open run of this thread or asyncio task, else of what started it."""
     run = state.current.get()
     if run is None:
-        run = threads.starter() or state.program
+        run = patches.starter() or state.program
     while run is not None and run.ended is not None:
         run = run.outer
     return run
@@ -314,11 +314,11 @@ def _take_over(here: Process, before: Process | None) -> None:
     if here.settings.debug:
         from autotask import debuglog
 
-        debuglog.explain(here)
+        debuglog.explain(here, debug)
     if before is None:
         atexit.register(_finish)
-        threads.follow(current, hide_frame)
-        exit_hooks.follow(_leaves_something)
+        patches.follow_threads(current, hide_frame)
+        patches.follow_exits(_leaves_something, sys.modules[__name__])
     else:
         state.made.pop(before.pid, None)
         state.telling.clear()
@@ -372,8 +372,8 @@ def _hand_on(run: Run | None, here: Process) -> None:
             os.environ[PARENT] = value
             return
         state.is_loading = True
-        from autotask import putenv
-
+        loading.load("putenv")  # importlib would ignore what a signal handler may raise meanwhile
+        putenv = sys.modules["autotask.putenv"]
         program = state.program
         around = program if program and program.ended is None else None
         putenv.begin(_parent_of_next(around, here))

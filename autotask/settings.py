@@ -1,4 +1,4 @@
-"""Every setting, in one place: the only reader of the environment.
+"""Every setting, in one place: no other module reads them from the environment.
 
 A bad value counts as unset and is noted in `problems`; it never stops a task.
 """
@@ -7,15 +7,14 @@ from __future__ import annotations
 
 import os
 
-from autotask.agent import TABLE
 from autotask.stdlib import standard
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-PARENT = "AUTOTASK_PARENT"  # run:root:trigger, kept up to date; empty: none
-PROCESS_RUN = "AUTOTASK_PROCESS_RUN"  # run:pid, from a launcher to the very process it starts
+PARENT = "AUTOTASK_PARENT"  # run:root:trigger of the current run; empty if there is none
+PROCESS_RUN = "AUTOTASK_PROCESS_RUN"  # run:pid, from a launcher to the one process that it starts
 
 _OFF = ("0", "false", "no", "off")
 _ON = ("1", "true", "yes", "on")
@@ -24,9 +23,9 @@ _PORT = 8125
 
 
 def parent_of(environ: Mapping[str, str]) -> tuple[str | None, str | None, str | None]:
-    """Return the run and root under which new runs hang, and their trigger; else three times None.
+    """Return the run and root under which new runs hang, and their trigger; None if unset.
 
-    What cannot be ours counts as nothing: it would go into the journal.
+    A value that we cannot have written is ignored: it would get into the journal.
     """
     words = environ.get(PARENT, "").split(":")
     if len(words) != 3 or not (is_id(words[0]) and is_id(words[1]) and words[2].isalpha()):
@@ -35,7 +34,7 @@ def parent_of(environ: Mapping[str, str]) -> tuple[str | None, str | None, str |
 
 
 def parent_value(run: str, root: str, trigger: str) -> str:
-    """Write what `parent_of` reads."""
+    """Return the value that `parent_of` reads."""
     return f"{run}:{root}:{trigger}"
 
 
@@ -60,7 +59,7 @@ class Settings:
         self.messages = self._switch("AUTOTASK_MESSAGES")
         self.debug = self._debug()
         self.process = self._process()
-        self.init = environ.get("AUTOTASK_SUPERVISE") == "init"  # a parent that is one
+        self.init = environ.get("AUTOTASK_SUPERVISE") == "init"  # supervise as an init process
         self.supervise = self.init or self._switch("AUTOTASK_SUPERVISE", False)
         self.functions = self._functions()
         self.plugins = self._plugins()
@@ -76,7 +75,7 @@ class Settings:
         self._last: tuple[str | None, bool] = (None, False)  # a task, and whether it is ignored
 
     def uses(self, framework: str) -> bool:
-        """Tell whether runs of a framework are to be recorded."""
+        """Tell whether runs of a framework are recorded."""
         if framework in self._without:
             return False
         return not self._only or framework in self._only
@@ -87,10 +86,10 @@ class Settings:
             return False
         last = self._last
         if last[0] != task:
-            from fnmatch import fnmatchcase  # imports re: paid by those who ask for it
+            from fnmatch import fnmatchcase  # imports re: only where the setting is used
 
-            found = any(fnmatchcase(task, pattern) for pattern in self._ignored)
-            self._last = last = task, found
+            is_ignored = any(fnmatchcase(task, pattern) for pattern in self._ignored)
+            self._last = last = task, is_ignored
         return last[1]
 
     def _list(self, name: str) -> list[str]:
@@ -98,7 +97,7 @@ class Settings:
         return [item.strip() for item in text.split(",") if item.strip()] if text else []
 
     def _switch(self, name: str, default: bool = True) -> bool:
-        """Read a switch; what is neither on nor off counts as unset."""
+        """Read a switch; a value that is neither on nor off counts as unset."""
         text = self._environ.get(name, "").strip().lower()
         if text in _ON or text in _OFF:
             return text in _ON
@@ -126,17 +125,20 @@ class Settings:
         if text in _OFF:
             return "0"
         if text != "auto":
-            self.problems.append(f"AUTOTASK_PROCESS: {text!r} is none of auto, 1, 0")
+            self.problems.append(f"AUTOTASK_PROCESS: {text!r} is not auto, 1 or 0")
         return "auto"
 
     def _frameworks(self) -> tuple[frozenset[str], frozenset[str]]:
         """Return the frameworks asked for (empty: all) and those excluded."""
-        known = {"function", "process", "all"}
-        known.update(*[names.split() for names, _, _ in TABLE.values()])
         items = [item.lower() for item in self._list("AUTOTASK_FRAMEWORKS")]
+        if not items:
+            return frozenset(), frozenset()
+        from autotask.frameworks import SUPPORTED
+
+        known = {"function", "process", "all", *SUPPORTED.split()[::3]}
         for item in items:
             if item.removeprefix("-") not in known and not self.plugins:  # it may be a plugin's
-                self.problems.append(f"AUTOTASK_FRAMEWORKS: {item!r} is no framework")
+                self.problems.append(f"AUTOTASK_FRAMEWORKS: {item!r} is not a framework")
         items = [item for item in items if item.removeprefix("-") in known or self.plugins]
         without = frozenset(item[1:] for item in items if item.startswith("-"))
         only = frozenset(item for item in items if not item.startswith("-") and item != "all")
@@ -144,36 +146,36 @@ class Settings:
 
     def _functions(self) -> tuple[tuple[str, str, str], ...]:
         """Return (module, qualified name, task name) of each of AUTOTASK_FUNCTIONS."""
-        found = []
+        functions = []
         for item in self._list("AUTOTASK_FUNCTIONS"):
             target, _, name = item.partition("=")
             module, _, qualname = target.strip().partition(":")
             words = module.split(".") + qualname.split(".")
             if all(word.isidentifier() for word in words):
-                found.append((module, qualname, name.strip() or f"{module}:{qualname}"))
+                functions.append((module, qualname, name.strip() or f"{module}:{qualname}"))
             else:
                 self.problems.append(f"AUTOTASK_FUNCTIONS: {item!r} is not package.module:name")
-        return tuple(found)
+        return tuple(functions)
 
     def _plugins(self) -> tuple[tuple[str, str, str], ...]:
         """Return (watched module, plugin's module, its function) of each of AUTOTASK_PLUGINS."""
-        found = []
+        plugins = []
         for item in self._list("AUTOTASK_PLUGINS"):
             watched, _, target = item.partition("=")
             module, _, function = target.partition(":")
             words = [*watched.split("."), *module.split("."), function]
             if all(word.isidentifier() for word in words):
-                found.append((watched, module, function))
+                plugins.append((watched, module, function))
             else:
                 self.problems.append(f"AUTOTASK_PLUGINS: {item!r} is not module=plugin:function")
-        return tuple(found)
+        return tuple(plugins)
 
     def _entity_id(self) -> str | None:
-        """Return what the Agent finds a container by: a tag's value, and no more than that."""
+        """Return what the Agent finds a container by; it may hold nothing that would end a tag."""
         text = self._environ.get("DD_ENTITY_ID", "")
         if text.isascii() and not any(mark in text for mark in ",|#\n"):
             return text or None
-        self.problems.append(f"DD_ENTITY_ID: {text!r} is no id")
+        self.problems.append(f"DD_ENTITY_ID: {text!r} is not an id")
         return None
 
     def _tags(self) -> dict[str, str]:
@@ -181,15 +183,15 @@ class Settings:
 
         A word of DD_TAGS without a colon is a tag as well: a key with no value.
         """
-        theirs = self._environ.get("DD_TAGS", "").replace(",", " ").split()
+        datadogs = self._environ.get("DD_TAGS", "").replace(",", " ").split()
         tags = {}
-        for item in theirs + self._list("AUTOTASK_TAGS"):
+        for item in datadogs + self._list("AUTOTASK_TAGS"):
             key, colon, value = item.partition(":")
             if key and colon and value:
                 tags[key.strip()] = value.strip()
-            elif key and item in theirs:
+            elif key and item in datadogs:
                 tags[key] = ""
-            elif item not in theirs:
+            elif item not in datadogs:
                 self.problems.append(f"AUTOTASK_TAGS: {item!r} is not key:value")
         return tags
 
@@ -205,7 +207,7 @@ class Settings:
         port = self._environ.get("DD_DOGSTATSD_PORT")
         number = _parsed_port(port) if port else _PORT
         if number is None:
-            self.problems.append(f"DD_DOGSTATSD_PORT: {port!r} is no port")
+            self.problems.append(f"DD_DOGSTATSD_PORT: {port!r} is not a port")
             number = _PORT
         if not host and not port and os.path.exists(_SOCKET_FILE):
             return "unix", _SOCKET_FILE, 0
@@ -213,9 +215,9 @@ class Settings:
 
 
 def _home(environ: Mapping[str, str]) -> str | None:
-    """Return the folder of the journal, absolute; None where no home directory is known."""
+    """Return the absolute path of the home; None if no home directory of the user is known."""
     home = environ.get("AUTOTASK_HOME")
-    if home:  # no shell has seen it, in a crontab or an image
+    if home:  # in a crontab or an image no shell has expanded it
         return os.path.abspath(os.path.expanduser(home) if home[0] == "~" else home)
     state = environ.get("XDG_STATE_HOME")
     if state and state.startswith("/"):
@@ -225,7 +227,7 @@ def _home(environ: Mapping[str, str]) -> str | None:
 
 
 def _home_of_user() -> str | None:
-    """Ask the password database, as the shell does where HOME is not set."""
+    """Ask the password database, as the shell does if HOME is not set."""
     try:
         return standard("pwd").getpwuid(os.getuid()).pw_dir or None
     except (ImportError, KeyError):

@@ -1,7 +1,7 @@
-"""The commands of a shell's line, as far as reading tells: nothing is expanded or run.
+"""The commands in a line for a shell, as far as reading shows them: nothing is expanded or run.
 
-What only a run can tell (`$(...)`, a variable) leaves a `$` in its word. shlex knows no commands,
-and importing it takes longer than all that is done here.
+What only running it would show (`$(...)`, a variable) leaves a `$` in its word. shlex splits words,
+not commands, and importing it takes longer than all that is done here.
 """
 
 from __future__ import annotations
@@ -23,58 +23,58 @@ class _Operator(str):
 def commands(text: str) -> Iterator[tuple[list[str], bool]]:
     """Yield the words of each command, and whether it only helps the one before.
 
-    It does behind `|`, where it gets the output, and behind `||`, where it is for the failure.
+    It does after `|`, which gives it the output, and after `||`, which runs it after a failure.
     """
-    found: list[str] = []
+    words: list[str] = []
     helps, depth = False, 0
     for part in [*_Reader(text).parts(), _Operator("\n")]:
         if not isinstance(part, _Operator):
-            found.append(part)
-        elif found[:1] == ["[["] and "]]" not in found and part != "\n":
+            words.append(part)
+        elif words[:1] == ["[["] and "]]" not in words and part != "\n":
             continue  # the test has its own `&&` and `<`
         else:
-            # Before `(` stands the name of a function, before a lone `)` a pattern of `case`.
+            # The name of a function comes before `(`, a pattern of `case` before a lone `)`.
             if part != "(" and (part != ")" or depth):
-                simple = _simple(found)
-                if simple:
-                    yield simple, helps
+                command = _simple_command(words)
+                if command:
+                    yield command, helps
             depth += (part == "(") - (part == ")" and depth > 0)
             if part not in ("(", ")"):
                 helps = part in ("|", "|&", "||")
-            found = []
+            words = []
 
 
 def is_assignment(word: str) -> bool:
-    """Tell `NAME=value`."""
+    """Tell whether a word is `NAME=value`."""
     name, equals, _ = word.partition("=")
     return bool(equals) and name.removesuffix("+").isidentifier()
 
 
-def _simple(found: list[str]) -> list[str]:
+def _simple_command(words: list[str]) -> list[str]:
     """Return a command without the keywords and the assignments in front of it."""
     start = 0
-    while start < len(found) and (found[start] in _OPENING or is_assignment(found[start])):
+    while start < len(words) and (words[start] in _OPENING or is_assignment(words[start])):
         start += 1
-    return [] if _HEADS.intersection(found[start : start + 1]) else found[start:]
+    return [] if _HEADS.intersection(words[start : start + 1]) else words[start:]
 
 
 class _Reader:
-    """Takes a text apart into words and operators; redirections are left out."""
+    """Splits a text into words and operators; redirections are left out."""
 
     def __init__(self, text: str) -> None:
         self._text = text[:_MOST]
         self._at = 0
         self._word: str | None = None  # as far as it is read
-        self._is_target = False  # the word that comes is a redirection's
-        self._has_document = False  # below this line there is input for a command
-        self._found: list[str] = []
+        self._is_target = False  # the next word is a redirection's
+        self._has_document = False  # the lines after this one are input for a command
+        self._parts: list[str] = []
 
     def parts(self) -> list[str]:
         """Return all words and operators."""
         while self._at < len(self._text):
             self._step(self._text[self._at])
         self._end_word()
-        return self._found
+        return self._parts
 
     def _step(self, char: str) -> None:
         if char in " \t":
@@ -93,7 +93,7 @@ class _Reader:
 
     def _end_word(self) -> None:
         if self._word is not None and not self._is_target:
-            self._found.append(self._word)
+            self._parts.append(self._word)
         self._is_target = self._is_target and self._word is None
         self._word = None
 
@@ -107,7 +107,7 @@ class _Reader:
             self._nested("(", ")")
             return
         self._at += len(both) if both in _OPERATORS else 1
-        self._found.append(_Operator(both if both in _OPERATORS else char))
+        self._parts.append(_Operator(both if both in _OPERATORS else char))
         if char == "\n" and self._has_document:
             self._at = len(self._text)
 
@@ -128,7 +128,7 @@ class _Reader:
         self._is_target = True
 
     def _piece(self, char: str) -> str:
-        """Read on inside of a word; return what the shell makes of it."""
+        """Read on inside a word; return what the shell makes of it."""
         if char == "$":
             return self._dollar()
         self._at += 1
@@ -160,7 +160,7 @@ class _Reader:
         return "$"
 
     def _nested(self, opening: str, closing: str) -> str:
-        """Go behind what stands in brackets; its value is not known."""
+        """Skip what is in brackets; its value is not known."""
         depth = 0
         while self._at < len(self._text):
             char = self._text[self._at]
@@ -173,5 +173,5 @@ class _Reader:
                 break
         return "$"
 
-    def _end(self, found: int) -> int:
-        return found if found >= 0 else len(self._text)
+    def _end(self, index: int) -> int:
+        return index if index >= 0 else len(self._text)

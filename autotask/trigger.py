@@ -1,4 +1,4 @@
-"""What started this: a terminal, cron, systemd, Kubernetes, another container, a CI system."""
+"""What started this process: a terminal, cron, systemd, Kubernetes, a container, a CI system."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _CONTAINER = (
 
 def find_trigger() -> str:
     """Return the contract's word for what started this process."""
-    # The environment of the process's start: a name that os.environ lacks costs 9,000 instructions.
+    # posix.environ, not os.environ: there a name that is missing costs 9,000 instructions.
     environ = getattr(sys.modules.get("posix"), "environ", {})
     if any(environ.get(name, b"").lower() not in (b"", b"0", b"false") for name in _CI):
         return "ci"
@@ -39,9 +39,9 @@ def find_trigger() -> str:
 
 
 def _is_console(terminal: int) -> bool:
-    """Tell the terminal of a pod itself (`tty: true`) from one that `kubectl exec -it` has brought.
+    """Tell whether a terminal is the pod's own (`tty: true`), not one of `kubectl exec -it`.
 
-    Only the first is bound to /dev/console (OCI runtime specification, config-linux, "Default
+    Only the pod's is bound to /dev/console (OCI runtime specification, config-linux, "Default
     Devices"), and process 1 leads its session if no other container shares that.
     """
     if os.getsid(0) == 1:

@@ -1,17 +1,17 @@
-"""Programs that only start another one, and which of their words stand before its own.
+"""Programs that only start another one, and which of their words come before the other's.
 
-An option that is not known here may take the next word along: the look ends there, and the word
-that follows, which may be anybody's password, becomes no name.
+An option that is not in these tables may take the next word as its value. The search ends there, so
+that this word, which may be a password, never becomes a name.
 """
 
 from __future__ import annotations
 
 import os
 
-# The short options and the long ones as for getopt(3), a colon behind those that take a value, and
-# what else stands before the command: a number of words; `=` for assignments; `m` where the command
-# may also be `-m MODULE`; `python` where it is what an interpreter takes; `...` for a program that
-# has commands of its own.
+# The short options and the long ones as for getopt(3), a colon after those that take a value, and
+# what else comes before the command: a number of words; `=` for assignments; `m` if the command may
+# also be `-m MODULE`; `python` if it is what an interpreter takes; `...` for a program that has
+# commands itself.
 _UV = (
     "qvnUsC:P:f:i:p:",
     (
@@ -123,7 +123,7 @@ _WRAPPERS = {
         ),
         "0",
     ),
-    # process 1 of a container, and commands inside of one
+    # process 1 of a container, and commands inside one
     "tini": ("sgvwp:e:", "", "0"),
     "dumb-init": ("cvr:", "single-child rewrite: verbose", "0"),
     **dict.fromkeys(("docker", "podman"), _DOCKER),
@@ -135,7 +135,7 @@ _WRAPPERS = {
     **dict.fromkeys(("docker compose exec", "docker-compose exec", "podman compose exec"), _EXEC),
     "kubectl": ("n:", "namespace: context: cluster: kubeconfig: user:", "..."),
     "kubectl exec": ("itqc:n:", "container: namespace: stdin tty quiet", "1"),
-    # in an environment of its own
+    # in another environment
     "uv": (*_UV, "..."),
     "uv run": (*_UV, "m"),
     "uv tool": (*_UV, "..."),
@@ -161,7 +161,7 @@ _WRAPPERS = {
     **dict.fromkeys(("honcho run", "foreman run"), ("e:f:", "env: procfile:", "0")),
     "doppler run": ("p:c:t:", "project: config: token:", "0"),
     "op run": ("", "env-file: no-masking", "0"),
-    # under us, an agent, a debugger, a profiler
+    # under autotask, another agent, a debugger, a profiler
     "autotask-run": ("", "name: tag: exec", "0"),
     "ddtrace-run": ("dipv", "debug info profiling version", "0"),
     "newrelic-admin": _SEVERAL,
@@ -219,7 +219,7 @@ _WRAPPERS = {
         "0",
     ),
 }
-# Long options whose value after `=` is what runs, or may be: what follows are its arguments.
+# Long options whose value after `=` may be what runs: its arguments follow.
 _COMMANDS = ("code", "command", "eval", "exec", "file", "print", "run", "split", "test")
 
 
@@ -233,7 +233,7 @@ def key_of(words: list[str]) -> str:
 def after_wrapper(words: list[str]) -> list[str]:
     """Return the words of the command that a wrapper starts; an empty list for other programs.
 
-    A shell's line comes as `sh -c LINE`, a module of Python's as `-m MODULE`, and what else an
+    A line for a shell comes as `sh -c LINE`, a module as `-m MODULE`, and all else that an
     interpreter takes as `python WORDS`.
     """
     key, rest = key_of(words), words[2:] if words[0] == "-m" else words[1:]
@@ -243,17 +243,17 @@ def after_wrapper(words: list[str]) -> list[str]:
         key = key.removeprefix("-m ")
     while key in _WRAPPERS:
         short, long, before = _WRAPPERS[key]
-        behind = after_options(rest, short, long)
-        if not behind:
+        rest = after_options(rest, short, long)
+        if not rest:
             return []
         if before != "...":
-            return _command(key, before, behind)
-        key, rest = f"{key} {behind[0]}", behind[1:]
+            return _command(key, before, rest)
+        key, rest = f"{key} {rest[0]}", rest[1:]
     return []
 
 
 def _command(key: str, before: str, rest: list[str]) -> list[str]:
-    """Return the command behind a wrapper's options."""
+    """Return the command after a wrapper's options."""
     if before == "python":
         return ["python", *rest]
     if before == "m" and rest[0] in ("-m", "--module"):
@@ -271,11 +271,11 @@ def _command(key: str, before: str, rest: list[str]) -> list[str]:
 
 def _peculiar(key: str, rest: list[str]) -> list[str]:
     if key == "kubectl exec" and "--" in rest and rest[0].startswith("-"):
-        return rest[rest.index("--") + 1 :]  # it takes options behind the pod, too
+        return rest[rest.index("--") + 1 :]  # it takes options after the pod, too
     if key == "flock" and rest[0] in ("-c", "--command"):
         return ["sh", "-c", *rest[1:]]
     if key == "hatch run":  # `test:pytest` is pytest, in the environment `test`
-        while rest[1:] and rest[0].startswith("+"):  # which variables that has
+        while rest[1:] and rest[0].startswith("+"):  # choices among the variants of `test`
             rest = rest[1:]
         return [rest[0].rpartition(":")[2], *rest[1:]]
     return [] if rest[0].startswith("-") else rest
@@ -283,16 +283,16 @@ def _peculiar(key: str, rest: list[str]) -> list[str]:
 
 def _line_of_su(rest: list[str]) -> list[str]:
     """Return the line that su(1) hands to a shell; it takes its options in any order."""
-    for place, word in enumerate(rest):
+    for index, word in enumerate(rest):
         if word.startswith("--command="):
             return ["sh", "-c", word.partition("=")[2]]
         if word in ("-c", "-lc", "--command"):
-            return ["sh", "-c", *rest[place + 1 :]]
+            return ["sh", "-c", *rest[index + 1 :]]
     return []
 
 
 def after_options(words: list[str], short: str, long: str) -> list[str]:
-    """Return the words behind a program's options, from one on that is not known."""
+    """Return the words after a program's options; they begin with the first unknown option."""
     rest, known = list(words), long.split()
     while rest and rest[0].startswith("-") and rest[0] != "--":
         takes = _takes(rest[0], short, known)
@@ -303,7 +303,7 @@ def after_options(words: list[str], short: str, long: str) -> list[str]:
 
 
 def _takes(word: str, short: str, long: list[str]) -> int | None:
-    """Return how many words an option takes along; None if it is not known."""
+    """Return how many words an option takes as its value; None if the option is not known."""
     if word.startswith("--") or word == "-":
         name, equals, _ = word.partition("=")
         name = name[2:] or "-"
@@ -311,10 +311,10 @@ def _takes(word: str, short: str, long: list[str]) -> int | None:
             return 0 if equals else 1
         is_known = not name.startswith(_COMMANDS) if equals else name in long
         return 0 if is_known else None
-    for place, letter in enumerate(word[1:], 2):
-        known = short.find(letter)
-        if known < 0 or letter == ":":
+    for end, letter in enumerate(word[1:], 2):
+        index = short.find(letter)
+        if index < 0 or letter == ":":
             return None
-        if short[known + 1 : known + 2] == ":":
-            return 0 if word[place:] else 1
+        if short[index + 1 : index + 2] == ":":
+            return 0 if word[end:] else 1
     return 0

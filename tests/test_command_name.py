@@ -7,7 +7,7 @@ import shlex
 import pytest
 
 from autotask import command_name, naming, wrapper_commands
-from autotask.naming import name_of
+from autotask.command_name import name_of
 
 JOBS = [
     # what stands by itself, and its name

@@ -491,7 +491,7 @@ INEVITABLE: dict[str, tuple[str, str]] = {
     "sitecustomize:_package.load": ("raises returns", _VALUE),
     "autotask:task": ("raises returns", "is what it calls"),
     "autotask.agent:find_spec": ("raises returns", _BORDER),
-    "autotask.agent:_leave_word.explain": ("raises", _GUARD),
+    "autotask.agent:_explain_at_exit.explain": ("raises", _GUARD),
     "autotask.functions:instrument": ("returns", _VALUE),
     "autotask.functions:_find": ("raises returns", "is what its pickles name"),
     "autotask.functions:_is_named": ("raises returns", "is asked by what pickles and copies it"),
@@ -518,10 +518,10 @@ INEVITABLE: dict[str, tuple[str, str]] = {
     "autotask.guard:swallow": ("raises", _GUARD),
     "autotask.guard:from_signal_handler": ("raises returns", _GUARD),
     "autotask.guard:raised_here": ("raises returns", _GUARD),
-    "autotask.exit_hooks:StandIn.__init__": ("returns", "leaves an object half made"),
-    "autotask.exit_hooks:StandIn.__getattribute__": ("raises returns", _VALUE),
-    "autotask.exit_hooks:StandIn.__repr__": ("raises returns", _VALUE),
-    "autotask.exit_hooks:StandIn._refuse": ("raises returns", "makes the program's call"),
+    "autotask.patches:StandIn.__init__": ("returns", "leaves an object half made"),
+    "autotask.patches:StandIn.__getattribute__": ("raises returns", _VALUE),
+    "autotask.patches:StandIn.__repr__": ("raises returns", _VALUE),
+    "autotask.patches:StandIn._refuse": ("raises returns", "makes the program's call"),
     "autotask.exec_handover:prepared": ("returns", "makes what it calls"),
     "autotask.exec_handover:prepared.call": ("raises returns", "makes the program's call"),
     "autotask.exec_handover:_quick_exit": ("raises returns", "makes the program's call"),
@@ -531,14 +531,14 @@ INEVITABLE: dict[str, tuple[str, str]] = {
     "autotask.exec_handover:_with_word": ("returns", "is in what that call is given"),
     "autotask.exec_handover:_written": ("returns", "is in what that call is given"),
     "autotask.process_run:_note_exits.leave": ("raises returns", "makes the program's call"),
-    "autotask.exit_hooks:follow.leave": ("raises returns", "makes the program's call"),
+    "autotask.patches:follow_exits.leave": ("raises returns", "makes the program's call"),
     "autotask.putenv:_hear": ("raises", _BORDER),
-    "autotask.wrapper:_hear": ("raises", _BORDER),
+    "autotask.exec_launchers:_hear": ("raises", _BORDER),
     "autotask.imports:find": ("raises returns", _BORDER),
-    "autotask.imports:_found": ("raises returns", _BORDER),
-    "autotask.imports:_lend.exec_module": ("raises returns", _BORDER),
-    "autotask.imports:_tell": ("raises", _GUARD),
-    "autotask.imports:_swallow": ("raises", _GUARD),
+    "autotask.imports:_spec_from_others": ("raises returns", _BORDER),
+    "autotask.imports:_hook_loader.exec_module": ("raises returns", _BORDER),
+    "autotask.loading:call_hook": ("raises", _GUARD),
+    "autotask.loading:swallow": ("raises", _GUARD),
     "autotask.imports:hide": ("raises", "is called on an exception's way to the program"),
 }
 # Of modules that are in the process, what only the launcher and the tool call, and
@@ -549,7 +549,7 @@ ELSEWHERE = {
         for name in (
             "command_name:_has_assignments command_name:_after_shell command_name:_of_line"
             " command_name:_is_known wrapper_commands:_line_of_su shell_line:commands"
-            " shell_line:is_assignment shell_line:_simple shell_line:_Reader.__init__"
+            " shell_line:is_assignment shell_line:_simple_command shell_line:_Reader.__init__"
             " shell_line:_Reader.parts shell_line:_Reader._step shell_line:_Reader._end_word"
             " shell_line:_Reader._operator shell_line:_Reader._redirect shell_line:_Reader._piece"
             " shell_line:_Reader._quoted shell_line:_Reader._dollar shell_line:_Reader._nested"
@@ -559,7 +559,8 @@ ELSEWHERE = {
     "autotask.dogstatsd:Wire.close",
     "autotask.process_run:_is_main_interpreter",
     "autotask.dogstatsd:Wire.running",
-    "autotask.boot_id:_boot_time",  # where /proc/sys is hidden: tests/around/test_process_one.py
+    "autotask.command_name:name_of",
+    "autotask.boot_id:_read",  # where /proc/sys is hidden: tests/around/test_process_one.py
     "autotask.boot_id:guess",
     "autotask.exec_handover:_end",  # where very many runs are open: tests/test_exit_hooks.py
     "autotask.homes:make_folder",  # the tool makes it
@@ -590,7 +591,7 @@ class Place:
         """Return the programs that come to a function: its framework's own, else the first."""
         found = [name for name, seen in self.ours.items() if function in seen.reached]
         own = self.tree.functions[function].partition(":")[0].rpartition(".")[2]
-        if own in ("guard", "imports"):  # who do not show each of their ways in one
+        if own in ("guard", "imports", "loading"):  # one program does not show all of their ways
             several = ("functions", "process", "click", "plugins")
             return [name for name in several if name in found] or found[:1]
         if FAULTS == "everywhere":  # as long as an hour

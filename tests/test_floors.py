@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import ast
 import graphlib
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 from support import INSTALLED, run_program, write
+
+from autotask import agent
+
+if TYPE_CHECKING:
+    from typing import TypeGuard
 
 pytestmark = pytest.mark.installed
 
@@ -21,8 +27,9 @@ UNSEEN = frozenset(  # by `standard`
     "_contextvars _interpreters _socket _xxsubinterpreters atexit fcntl pwd resource select".split()
 )
 RARE = frozenset(  # modules of ours
-    "boot_id command_name debuglog exec_handover failures functions homes marks masking messages"
-    " protocols putenv shell_line stderr_journal wrapper wrapper_commands wrapt".split()
+    "boot_id command_name debuglog exec_handover exec_launchers failures functions homes marks"
+    " masking messages on_request plugin protocols putenv shell_line stderr_journal wrapt"
+    " wrapper_commands".split()
 )
 OF_ONE = {
     # themselves imported only when something failed
@@ -36,7 +43,7 @@ OF_ONE = {
 
 
 class Import(NamedTuple):
-    """One module imported by another, as it is imported itself or only in a function."""
+    """One module imported by another, as it is imported itself or later."""
 
     module: str
     imported: str
@@ -44,28 +51,29 @@ class Import(NamedTuple):
 
 
 def modules() -> dict[str, Path]:
-    found = {}
+    by_name = {}
     for path in sorted((INSTALLED / "autotask").rglob("*.py")):
         words = path.relative_to(INSTALLED).with_suffix("").parts
-        found[".".join(words[:-1] if words[-1] == "__init__" else words)] = path
-    return found
+        by_name[".".join(words[:-1] if words[-1] == "__init__" else words)] = path
+    return by_name
 
 
 MODULES = modules()
+TREES = {module: ast.parse(path.read_text(encoding="utf-8")) for module, path in MODULES.items()}
 
 
 def imports() -> list[Import]:
     """List all imports of the package, but those that only a type checker follows."""
     return [
         Import(module, imported, at_once)
-        for module, path in MODULES.items()
-        for imported, at_once in _imports(ast.parse(path.read_text(encoding="utf-8")).body, True)
+        for module, tree in TREES.items()
+        for imported, at_once in _imports(tree.body, True)
     ]
 
 
 def _imports(body: list[ast.stmt], at_once: bool) -> Iterator[tuple[str, bool]]:
     for statement in body:
-        if isinstance(statement, ast.If) and ast.unparse(statement.test) == "TYPE_CHECKING":
+        if _is_for_type_checkers(statement):
             yield from _imports(statement.orelse, at_once)
         elif isinstance(statement, ast.Import):
             yield from ((alias.name, at_once) for alias in statement.names)
@@ -79,15 +87,59 @@ def _imports(body: list[ast.stmt], at_once: bool) -> Iterator[tuple[str, bool]]:
             yield from _imports(_blocks(statement), at_once and not inside)
 
 
+def _is_for_type_checkers(statement: ast.AST) -> TypeGuard[ast.If]:
+    return isinstance(statement, ast.If) and ast.unparse(statement.test) == "TYPE_CHECKING"
+
+
 def _blocks(statement: ast.AST) -> list[ast.stmt]:
     """Return the statements directly inside a compound one, its handlers' and cases' too."""
-    found: list[ast.stmt] = []
+    inner: list[ast.stmt] = []
     for child in ast.iter_child_nodes(statement):
         if isinstance(child, ast.stmt):
-            found.append(child)
+            inner.append(child)
         elif isinstance(child, ast.ExceptHandler) or type(child).__name__ == "match_case":
-            found += _blocks(child)
-    return found
+            inner += _blocks(child)
+    return inner
+
+
+def named(module: str) -> Iterator[Import]:
+    """Yield the modules of ours that a module loads by a string.
+
+    These are the arguments of `load` (also those in a tuple with a name), `sys.modules[...]`,
+    `__import__(...)`, and the table of frameworks.
+    """
+    nodes = list(ast.walk(TREES[module]))
+    tuples = {
+        ast.unparse(node.targets[0]): node.value for node in nodes if isinstance(node, ast.Assign)
+    }
+    loaded = [part for node in nodes for part in _loaded(node)]
+    texts = [
+        inner.value.removeprefix("autotask.")
+        for part in loaded
+        for inner in ast.walk(tuples.get(ast.unparse(part).lstrip("*"), part))
+        if isinstance(inner, ast.Constant) and isinstance(inner.value, str)
+    ]
+    if module == "autotask.agent":
+        texts += [f"frameworks.{framework}" for _, framework, _ in agent.TABLE.values()]
+    for text in texts:
+        if f"autotask.{text}" in MODULES:
+            yield Import(module, f"autotask.{text}", at_once=False)
+
+
+def _loaded(node: ast.AST) -> list[ast.expr]:
+    """Return the expressions in which modules to load may be named."""
+    if isinstance(node, ast.Call):
+        is_load = re.fullmatch(r"(.*\.)?(_?load|__import__)", ast.unparse(node.func))
+        return node.args if is_load else []
+    if isinstance(node, ast.Subscript) and ast.unparse(node.value) == "sys.modules":
+        return [node.slice]
+    return []
+
+
+ALL_IMPORTS = [
+    *(one for one in imports() if one.imported in MODULES),
+    *(one for module in MODULES for one in named(module)),
+]
 
 
 def floor(module: str) -> str:
@@ -109,9 +161,47 @@ def test_imports_only_go_down() -> None:
         "around": {"in process", "around"},
         "tool": {"in process", "around", "tool"},
     }
-    ours = [one for one in imports() if one.imported in MODULES]
-    assert len(ours) > 50
-    assert [one for one in ours if floor(one.imported) not in below[floor(one.module)]] == []
+    assert len(ALL_IMPORTS) > 50
+    assert [one for one in ALL_IMPORTS if floor(one.imported) not in below[floor(one.module)]] == []
+
+
+def test_modules_import_one_another_in_no_circle_but_one() -> None:
+    # The finder and what it loads know each other: one module would be read by each idle process.
+    pair = Import("autotask.imports", "autotask.agent", at_once=True)
+    assert pair in ALL_IMPORTS
+    graph: dict[str, set[str]] = {module: set() for module in MODULES}
+    for one in ALL_IMPORTS:
+        if one != pair and one.module != one.imported:
+            graph[one.module].add(one.imported)
+    try:
+        graphlib.TopologicalSorter(graph).prepare()
+    except graphlib.CycleError as problem:
+        pytest.fail(" -> ".join(reversed(problem.args[1])))
+
+
+def test_a_frameworks_module_knows_the_recorder_and_no_sink() -> None:
+    known = {f"autotask.{name}" for name in ("recorder", "guard", "run", "failures", "frameworks")}
+    others = [
+        one
+        for one in ALL_IMPORTS
+        if one.module.startswith("autotask.frameworks.")
+        and one.imported not in known
+        and not one.imported.startswith("autotask.frameworks.")
+    ]
+    assert others == []
+
+
+def test_only_the_table_and_the_frameworks_own_modules_name_a_framework() -> None:
+    names = {name for names, _, _ in agent.TABLE.values() for name in names.split()}
+    naming = [
+        (module, node.lineno, node.value)
+        for module, tree in TREES.items()
+        if floor(module) != "tool" and not module.startswith("autotask.frameworks")
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant) and node.value in names
+    ]
+    assert naming
+    assert [one for one in naming if one[0] != "autotask.agent"] == []
 
 
 def test_the_part_in_the_process_brings_nothing_along() -> None:
@@ -129,8 +219,8 @@ def test_the_part_in_the_process_brings_nothing_along() -> None:
 def test_what_the_program_may_have_itself_is_taken_without_a_trace() -> None:
     calls = [
         node
-        for path in MODULES.values()
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        for tree in TREES.values()
+        for node in ast.walk(tree)
         if isinstance(node, ast.Call) and ast.unparse(node.func) == "standard"
     ]
     assert {ast.literal_eval(call.args[0]) for call in calls} == UNSEEN
@@ -144,17 +234,6 @@ def test_the_launcher_needs_only_the_standard_library() -> None:
 def _is_standard(name: str) -> bool:
     names = getattr(sys, "stdlib_module_names", None)  # 3.10
     return names is None or name.partition(".")[0] in names
-
-
-def test_nothing_is_imported_in_a_circle() -> None:
-    graph: dict[str, set[str]] = {module: set() for module in MODULES}
-    for one in imports():
-        if one.at_once and one.imported in MODULES:
-            graph[one.module].add(one.imported)
-    try:
-        graphlib.TopologicalSorter(graph).prepare()
-    except graphlib.CycleError as problem:
-        pytest.fail(" -> ".join(reversed(problem.args[1])))
 
 
 AT_EXIT = "import atexit, sys; atexit.register(lambda: print(*sorted(sys.modules)))\n"

@@ -373,7 +373,7 @@ def test_what_is_no_function_stays_what_it_is(tmp_path: Path, home: Path, swallo
         "jobs:Mailer.limit is not a function but of type property",
         "jobs:Mailer.nothing does not exist",
     ):
-        assert f"AUTOTASK_FUNCTIONS: {told_of}; it is left as it is\n" in log
+        assert f"AUTOTASK_FUNCTIONS: {told_of}; left unchanged\n" in log
 
 
 @pytest.mark.parametrize("name", ["cached", "built"])

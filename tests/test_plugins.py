@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import json
+import re
 from pathlib import Path
 
 import environments
@@ -10,6 +12,7 @@ import pytest
 from support import Datagrams, run_program, runs, write
 from tool.journals import autotask
 
+from autotask import plugin
 from autotask.settings import Settings
 
 pytestmark = pytest.mark.installed
@@ -52,6 +55,39 @@ def test_the_example_makes_runs_of_its_frameworks_tasks(
     assert fail["parent"] == process["run"]
     assert datagrams.lines("autotask.task.runs:1|c|#task:greet,framework:cmd")
     assert "secret" not in json.dumps(runs(home))
+
+
+def test_the_example_uses_the_promised_interface_alone() -> None:
+    tree = ast.parse((environments.EXAMPLE / "autotask_cmd.py").read_text())
+    modules = {
+        node.module
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and str(node.module).startswith("autotask")
+    }
+    assert modules == {"autotask.plugin"}
+
+
+def test_each_name_of_the_promised_interface_is_described_and_there() -> None:
+    entries = re.findall(r"^- (.+?): ", plugin.__doc__ or "", re.MULTILINE)
+    described = {name for entry in entries for name in re.findall(r"`(\w+)", entry)}
+    assert described == set(plugin.__all__)
+    assert all(hasattr(plugin, name) for name in plugin.__all__)
+
+
+def test_a_plugin_from_before_the_promised_interface_still_works(shell: Path, home: Path) -> None:
+    example = shell.with_name("autotask_cmd.py")
+    lines = example.read_text().splitlines()
+    older = {
+        "from autotask.plugin import fail, guarded, replace, start, succeed": (
+            "from autotask.recorder import fail, start, succeed\n"
+            "from autotask.frameworks import replace\nfrom autotask.guard import guarded"
+        ),
+        "    from autotask.plugin import Run": "    from autotask.run import Run",
+    }
+    assert older.keys() <= set(lines)
+    example.write_text("\n".join(older.get(line, line) for line in lines))
+    assert run_program(shell, "greet you", env={"AUTOTASK_PLUGINS": SETTING}).status == 0
+    assert [run["task"] for run in runs(home)] == ["shell.py", "greet"]
 
 
 @pytest.mark.parametrize(
@@ -159,7 +195,8 @@ def test_the_doctor_looks_at_plugins_that_were_named_by_hand(
     env = {"AUTOTASK_PLUGINS": "cmd=missing:instrument", "PYTHONPATH": str(shell.parent)}
     said = autotask("doctor", env=env).stdout
     assert "cmd by missing:instrument (AUTOTASK_PLUGINS) fails: ModuleNotFoundError" in said
-    assert "(autotask-cmd 1.0) is not named in AUTOTASK_PLUGINS. Add cmd=autotask_cmd" in said
+    assert "(autotask-cmd 1.0) is not listed in AUTOTASK_PLUGINS" in said
+    assert f"add {SETTING}" in said.replace("Add", "add")
 
 
 def test_the_doctor_forgets_what_was_removed(tmp_path: Path, datagrams: Datagrams) -> None:

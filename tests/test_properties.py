@@ -25,7 +25,7 @@ from hypothesis import strategies as st
 from support import Datagrams
 from test_wire import read
 
-from autotask import failures, homes, journal, masking, naming
+from autotask import command_name, failures, homes, journal, masking, naming
 from autotask.around import redeliver, sweeping, undelivered
 from autotask.guard import guarded
 from autotask.run import Outcome, Run, exited, failure, raised
@@ -435,10 +435,10 @@ def test_no_environment_is_an_error(environ: dict[str, str]) -> None:
 
 @given(st.lists(st.sampled_from(["-", "--", "-c", "-m", "-Wd", "-X", "-Bm"]) | TEXT, max_size=6))
 def test_no_command_line_is_an_error(words: list[str]) -> None:
-    naming.task_name(words)
+    naming.task_name(words, command_name.innermost_name)
     naming.python_program(words)
     for command in (words, ["sh", "-c", *words], ["env", *words]):
-        assert not command or not command[0] or naming.name_of(command)
+        assert not command or not command[0] or command_name.name_of(command)
 
 
 # --- errors --------------------------------------------------------------------------------------

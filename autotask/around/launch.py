@@ -93,6 +93,13 @@ class Inherited:
             _signal.signal(number, _signal.SIG_DFL)
 
 
+def _innermost_name(command: list[str]) -> str:
+    """Name what a command leads to: see `naming.name_of`."""
+    from autotask import command_name
+
+    return command_name.innermost_name(command)
+
+
 def main() -> NoReturn:
     """Run the command of the command line, whose first word is the state (`Inherited`)."""
     inherited = Inherited(sys.argv[1])
@@ -111,7 +118,7 @@ def main() -> NoReturn:
 
     if settings.enabled:
         equip(environ, settings, options.command)
-        task = settings.name or name_of(options.command)
+        task = settings.name or name_of(options.command, _innermost_name)
         if not options.replace:
             from autotask.around.supervise import is_wanted, supervise
 

@@ -113,7 +113,9 @@ class Story:
             self._lost[run] = ended
             return
         if event.get("status") == "failure" and ended.parent in self.open:
-            if ended.framework == "doit":  # has statuses of its own, whatever its command's was
+            from autotask.frameworks import HAS_OWN_STATUSES  # few commands have such an end
+
+            if ended.framework in HAS_OWN_STATUSES:
                 event = {**event, "exit_code": None}
             self.open[ended.parent].failed = event
 

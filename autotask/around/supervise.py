@@ -16,7 +16,7 @@ import time
 from _thread import allocate_lock, start_new_thread
 
 from autotask import journal, procfs
-from autotask.agent import WRAPPERS
+from autotask.agent import EXEC_LAUNCHERS
 from autotask.guard import debug, guarded, swallow
 from autotask.marks import marks_folder
 from autotask.naming import process_name
@@ -71,18 +71,25 @@ def is_wanted(settings: Settings, task: str) -> bool:
     return hasattr(_signal, "sigtimedwait")
 
 
+def _innermost_name(command: list[str]) -> str:
+    """Name what a command leads to: see `naming.name_of`."""
+    from autotask import command_name
+
+    return command_name.innermost_name(command)
+
+
 def start() -> None:
     """Leave a parent behind, if this Python program asks for one and can have it.
 
     Called by sitecustomize. The program goes on as the child; its process ids are all that changes
     for it.
     """
-    if sys.argv[0].rpartition("/")[2] in WRAPPERS:
+    if sys.argv[0].rpartition("/")[2] in EXEC_LAUNCHERS:
         return
     settings = Settings(os.environ)
     if not settings.enabled or not settings.supervise:
         return
-    task = process_name(settings)
+    task = process_name(settings, _innermost_name)
     obstacle = _obstacle(settings, task)
     if task is None or obstacle:
         if settings.debug:

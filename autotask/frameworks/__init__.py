@@ -1,4 +1,7 @@
-"""The frameworks, a module each; the table of them is in `autotask.agent`."""
+"""The frameworks, a module each, and what the rest of us knows of them: facts, no names in `if`s.
+
+Which modules of theirs are watched is in `autotask.agent`.
+"""
 
 import os
 import sys
@@ -8,6 +11,21 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import FrameType
     from typing import Any
+
+# Each framework, with the oldest and the newest release that are tested. It is called as its
+# distribution, and as its package. One text, because each task's process reads it.
+SUPPORTED = """
+    click      7.1   8.5
+    asyncclick 8.1   8.4
+    typer      0.12  0.29
+    invoke     1.7   3.0
+    doit       0.33  0.37
+"""
+# Its exit statuses are its own, whatever the command in its task ended with: such a failure can
+# explain any status of the run around it.
+HAS_OWN_STATUSES = ("doit",)
+# An exception whose message goes on with the output of a command, and where that begins.
+ENDS_IN_OUTPUT = ("UnexpectedExit", "\n\nStdout:")
 
 _KEPT = ("__module__", "__name__", "__qualname__", "__doc__", "__annotations__")
 

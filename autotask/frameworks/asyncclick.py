@@ -1,4 +1,8 @@
-"""asyncclick 8.1 to 8.4: Click, the functions of which are coroutines; so are the wrappers."""
+"""asyncclick 8.1 to 8.4, which is Click with coroutines: so the wrappers are coroutines as well.
+
+All that can be shared with Click's wrappers is in `click`. The `await` has to be in the wrapper,
+and so has the `except` clause around it, because `fail` and `hide_frame` look at its frame.
+"""
 
 from __future__ import annotations
 
@@ -80,7 +84,7 @@ def _around_group_invoke(original: Any) -> Any:
 
 def _around_context_invoke(original: Any, commands: type) -> Any:
     async def autotask_invoke(*args: Any, **kwargs: Any) -> Any:
-        # Of a plain function it is Command.invoke's own way to it, and no run.
+        # With a plain function it is how Command.invoke calls the callback: not a run.
         is_command = len(args) > 1 and issubclass(type(args[1]), commands)
         run = click.setup_called(args[0], args[1]) if is_command else None
         try:

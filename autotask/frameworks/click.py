@@ -1,6 +1,6 @@
 """Click 7.1 to 8.5, and Typer, which is built on it: a run for each command that does work.
 
-Also what others build on them: Flask's and Celery's command lines and the like.
+That covers what others build on them: the command lines of Flask, Celery and the like.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 
 
 class _Program:
-    """One call of a program's `main`: whether its ending has been accounted for."""
+    """One call of a program's `main`, and whether its end has been reported."""
 
     def __init__(self) -> None:
         self.settled = False
-        self.failed: Run | None = None  # the last of its runs that did
+        self.failed: Run | None = None  # the last of its runs that failed
         self.pid = os.getpid()
 
 
@@ -40,8 +40,8 @@ def instrument(core: ModuleType, wrappers: Any = sys.modules[__name__]) -> None:
 
     *wrappers* is the module whose `_around_...` make the wrappers.
     """
-    # Up to 8.1 these live on BaseCommand and MultiCommand; to ask the module for those by name
-    # warns from 8.2 on.
+    # Up to 8.1 these are methods of BaseCommand and MultiCommand. From 8.2 on the module warns if
+    # it is asked for those names.
     for owner in _own_classes(core.Command):
         replace(owner, "main", wrappers._around_main)
         replace(owner, "make_context", wrappers._around_make_context)
@@ -54,7 +54,7 @@ def instrument(core: ModuleType, wrappers: Any = sys.modules[__name__]) -> None:
 
 
 def instrument_typer(core: ModuleType) -> None:
-    """Instrument `typer.core`, whose commands do not call Click's main."""
+    """Instrument `typer.core`: its commands do not call Click's `main`."""
     replace(core, "_main", _around_main)
     replace(core.TyperGroup, "invoke", _around_group_invoke)  # its own from 0.26 on
 
@@ -65,7 +65,7 @@ def _own_classes(owner: type) -> list[type]:
 
 @guarded
 def cover(command: Any, wrappers: Any = sys.modules[__name__]) -> None:
-    """Instrument the `invoke` that a class of the user's own puts before Click's."""
+    """Instrument the `invoke` of a class of the user's, which hides Click's."""
     around = wrappers._around_group_invoke if _is_group(command) else wrappers._around_invoke
     for owner in type(command).__mro__:
         own = owner.__dict__.get("invoke")
@@ -99,16 +99,16 @@ entered = guarded(_Program)
 def left_main(
     command: Any, program: _Program | None, exc: BaseException, began: float
 ) -> Run | None:
-    """Report what went wrong outside of every command: in a callback at the end, mostly.
+    """Report what went wrong outside every command: mostly in a result callback.
 
-    Returns the run that has failed, unless the exception has it noted.
+    Returns the run that has failed, unless it is noted on the exception.
     """
     if type(exc) is SystemExit and not exc.code:
-        return None  # each success ends by an exit, too
+        return None  # a success ends with SystemExit, too
     if program is None or recorder.run_behind(exc) is not None:
         return None
     if program.settled:
-        return _told(program)
+        return _reported(program)
     name = _program_name(os.path.basename(sys.argv[0]) if sys.argv else command.name or "")
     return _report([name], command, exc, began)
 
@@ -154,9 +154,9 @@ def _around_invoke(original: Any) -> Any:
 
 @guarded
 def setup(command: Any, *args: Any, **kwargs: Any) -> Run | None:
-    """Open the run of a command that works; a group that only hands on is none.
+    """Open the run of a command that does work; a group that only calls others has none.
 
-    A class of the user's own may have an `invoke` with other names and more of them.
+    The `invoke` of a class of the user's may have other parameters than Click's.
     """
     ctx = _given(args, kwargs)
     if not hasattr(ctx, "invoked_subcommand"):
@@ -165,15 +165,15 @@ def setup(command: Any, *args: Any, **kwargs: Any) -> Run | None:
         return None
     current = recorder.current()
     if current is not None and current.key is ctx:
-        return None  # a subclass's own invoke, which calls that of its base
+        return None  # a subclass's invoke has called its base's
     framework = _framework(command)
     if not recorder.settings().uses(framework):
-        return None  # before the name is put together
+        return None  # before the work of building the name
     return recorder.begin(".".join(_path(ctx)), framework, ctx)
 
 
 def _given(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """Return the context that an `invoke` was given, by whatever name."""
+    """Return the context that an `invoke` was given, whatever the parameter is called."""
     return args[0] if args else next(iter(kwargs.values()), None)
 
 
@@ -193,26 +193,26 @@ def _around_group_invoke(original: Any) -> Any:
 def left_group(
     command: Any, exc: BaseException, began: float, *args: Any, **kwargs: Any
 ) -> Run | None:
-    """Report a group that failed before or after its commands ran, or knew no such command.
+    """Report a group that failed before or after its commands ran, or had no such command.
 
-    A group that has caught what a command of its own raised, and fails because of that, is none.
-    Returns the run that has failed, unless the exception has it noted.
+    A group that fails because of what it caught from a command of its own is not reported. Returns
+    the run that has failed, unless it is noted on the exception.
     """
     ctx = _given(args, kwargs)
     if recorder.run_behind(exc) is not None or not hasattr(ctx, "invoked_subcommand"):
         return None
-    return _told(main_call.get()) or _report(_path(ctx), command, exc, began)
+    return _reported(main_call.get()) or _report(_path(ctx), command, exc, began)
 
 
-def _told(program: _Program | None) -> Run | None:
-    """Return the run directly below what runs now, if one of a program's has failed there."""
+def _reported(program: _Program | None) -> Run | None:
+    """Return the last failed run of a call of `main`, if it is directly below the current run."""
     failed = None if program is None else program.failed
     return failed if failed is not None and failed.outer is recorder.current() else None
 
 
 def _around_context_invoke(original: Any, commands: type) -> Any:
     def autotask_invoke(*args: Any, **kwargs: Any) -> Any:
-        # Of a plain function it is Command.invoke's own way to it, and no run.
+        # With a plain function it is how Command.invoke calls the callback: not a run.
         is_command = len(args) > 1 and issubclass(type(args[1]), commands)
         run = setup_called(args[0], args[1]) if is_command else None
         try:
@@ -236,10 +236,10 @@ def setup_called(ctx: Any, command: Any) -> Run | None:
 
 
 def _report(names: list[str], command: Any, exc: BaseException, began: float) -> Run | None:
-    """Report a failure that no run has seen; help, which is an exit with 0 or 2, is none."""
+    """Report a failure outside every run; help, which exits with 0 or 2, is not one."""
     program = main_call.get()
     if program is not None and program.pid != os.getpid():
-        return None  # a forked child on its way out, through what its parent has entered
+        return None  # a forked child that leaves the `main` which its parent has called
     run = None
     outcome = judge(exc)
     if outcome.status == "failure" and type(exc).__name__ != "NoArgsIsHelpError":  # 8.2
@@ -250,7 +250,7 @@ def _report(names: list[str], command: Any, exc: BaseException, began: float) ->
 
 @guarded
 def settle(run: Run | None) -> None:
-    """Note that what leaves a command is accounted for, and by which run if that has failed."""
+    """Note that what leaves a command has been reported, and by which run if that has failed."""
     program = main_call.get()
     if program is not None:
         program.settled = True
@@ -259,7 +259,7 @@ def settle(run: Run | None) -> None:
 
 
 def judge(exc: BaseException) -> Outcome:
-    """Say what an exception means, Click's own among them."""
+    """Judge what an exception means; Click has some of its own."""
     for kind in type(exc).__mro__:
         if not kind.__module__.endswith(("click.exceptions", "typer.exceptions")):  # typer: 0.29
             continue
@@ -277,7 +277,7 @@ def _is_group(command: Any) -> bool:
     return hasattr(command, "list_commands")
 
 
-_last_class: tuple[type, str] = (object, "click")  # of a command, and the framework it is of
+_last_class: tuple[type, str] = (object, "click")  # of a command, and its framework
 
 
 def _framework(command: Any) -> str:
@@ -312,7 +312,7 @@ def _names(parent: Any, command: Any, called: str | None) -> list[str]:
         names.append(name)
         parent, command, called = parent.parent, parent.command, parent.info_name
     if called == "" and sys.argv[0] not in ("", "-"):
-        # So django-click calls what Django's call_command names.
+        # django-click passes "" for a command that Django's call_command runs.
         names.append(command.name or "")
         called = os.path.basename(sys.argv[0])
     names.append(_program_name(called or command.name or ""))
@@ -320,9 +320,10 @@ def _names(parent: Any, command: Any, called: str | None) -> list[str]:
 
 
 def _path_to(ctx: Any, command: Any) -> list[str]:
-    """Return the names down to a command that is called from a context of another one.
+    """Return the names down to a command that another one calls from its context.
 
-    That is where the command has its place, in the nearest group above; else under its caller.
+    They lead through the nearest group above that has the command; if there is none, through the
+    caller.
     """
     from autotask.frameworks.click_names import path_below
 
@@ -336,7 +337,7 @@ def _path_to(ctx: Any, command: Any) -> list[str]:
 
 
 def _program_name(name: str) -> str:
-    """Return the program's name; as `python -m pkg` Click says it itself from 8.0 on."""
+    """Return the program's name; for `python -m pkg` Click has that in it from 8.0 on."""
     if " " not in name:
         return program_name(name)
     program, _, command = name.partition(" ")

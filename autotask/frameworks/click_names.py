@@ -1,4 +1,4 @@
-"""What few Click commands need: their own name where they were called by another one."""
+"""The names of Click commands that were called by an alias, or by another command."""
 
 from __future__ import annotations
 

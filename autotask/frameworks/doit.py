@@ -1,8 +1,8 @@
 """doit 0.33 to 0.37: a run for each task that is executed or skipped.
 
-The pair stands around `Task.execute`, in the process that executes: an action more in the task's
-own list would change its result, and with it what `result_dep` finds. What else may go wrong with
-a task is told where the runner handles it, in the process that selects.
+A run begins and ends around `Task.execute`, in the process that executes: one more action in the
+task's list would change its result, and with it what `result_dep` compares. What else goes wrong
+with a task is reported as the runner handles it, in the process that selects.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _selected: ContextVar[Any] = ContextVar("autotask_doit_selected", default=None)
 
 
 def instrument_task(task: ModuleType) -> None:
-    """Instrument `doit.task`: the pair around each execution."""
+    """Instrument `doit.task`: each execution of a task, and the failures that it returns."""
     replace(task.Task, "execute", _around_execute)
     fail = getattr(task, "BaseFail", None) or task.CatchedException  # BaseFail since 0.36
     for owner in fail.__mro__:
@@ -71,7 +71,7 @@ def _around_execute(original: Any) -> Any:
 
 @guarded
 def _setup(task: Any) -> Run | None:
-    """Open the run of a task; one without actions only hands on to others and is none."""
+    """Open the run of a task; a task without actions only groups others and has none."""
     return recorder.start(task.name, "doit", task) if _works(task) else None
 
 
@@ -89,7 +89,7 @@ def _executed(task: Any, run: Run | None, fail: Any) -> None:
 
 
 def _note_failure(fail: Any, run: Run | None) -> None:
-    """Close a run that ended with a failure object, and leave word in it of the run."""
+    """Close a run that ended with a failure object, and note the run's id on it."""
     outcome = fail.__dict__.pop(_OUTCOME, None) or _judged(fail)
     fail.__dict__[_RUN] = (outcome.caused_by or run.id) if run is not None else ""
     recorder.end(run, outcome)
@@ -111,14 +111,14 @@ def _around_fail(original: Any) -> Any:
 
 @guarded
 def _note_exception(fail: Any, exc: BaseException) -> None:
-    """Judge an exception while it is there: what doit keeps of it is text."""
+    """Judge an exception while it still exists: doit keeps only its text."""
     run = recorder.current()
     if run is not None and hasattr(run.key, "execute_teardown"):  # a task's
         fail.__dict__[_OUTCOME] = recorder.judged(exc, run)
 
 
 def _judged(fail: Any) -> Outcome:
-    """Say what a failure without an exception means."""
+    """Judge what a failure without an exception means."""
     from autotask import failures  # on the failing path only
 
     error = failures.error(fail.get_name(), str(fail.message))
@@ -202,12 +202,12 @@ def _around_error(original: Any) -> Any:
 
 @guarded
 def _note_error(node: Any, fail: Any) -> None:
-    """Account for a failure that the runner handles, where the execution has not."""
+    """Report a failure that the runner handles, unless the execution has reported it."""
     if _RUN not in fail.__dict__:
         fail.__dict__[_RUN] = _report(node, fail)
     cause = node.__dict__[_RUN] = fail.__dict__[_RUN]
     around = recorder.current()
-    if cause and around is not None:  # a worker process has executed the task: only here we know
+    if cause and around is not None:  # if a worker process ran the task, only this one knows
         around.failed = "doit", None, cause
 
 
@@ -248,13 +248,13 @@ def _around_command(original: Any) -> Any:
 
 @guarded
 def _left_command(command: Any, exc: BaseException, began: float) -> Run | None:
-    """Report what kept doit from executing anything: arguments, or a broken dodo file."""
+    """Report why doit executed nothing: wrong arguments, or a broken dodo file."""
     if not command.execute_tasks or recorder.run_behind(exc) is not None:
         return None
     functions = [frame.f_code.co_name for frame in frames_left(exc)]
-    if functions[-1] == "run_tasks":  # raised anew, after a process that has told of it
+    if functions[-1] == "run_tasks":  # raised again after a process that has reported it
         return None
-    if isinstance(exc, KeyboardInterrupt) and "run_tasks" in functions:  # so have they all
+    if isinstance(exc, KeyboardInterrupt) and "run_tasks" in functions:  # each of them has
         return None
     name, outcome = program_name(sys.argv[0] if sys.argv else "doit"), recorder.judged(exc)
     if type(exc).__name__ in _REFUSALS or functions[-1] == "exist_or_raise":  # no dodo file

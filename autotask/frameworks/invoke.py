@@ -1,7 +1,7 @@
 """Invoke 1.7 to 3.0: a run for each task that is executed or called, under its full name.
 
-A task's body runs below one frame of ours, that of `Task.__call__`. What else is to be known
-(the collection, the name asked for) is noted in functions that have returned by then.
+A task's body runs below one frame of ours, the wrapper of `Task.__call__`. What else a run needs
+(the collection, the name that was asked for) is noted in functions that have returned before.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _SIGINT = -2  # as the exit code of a shell command
 
 
 class _Names:
-    """The names of the tasks in a collection, found when they are first asked for."""
+    """The names of the tasks in a collection, listed when the first one is asked for."""
 
     __slots__ = ("collection", "pairs")
 
@@ -39,15 +39,15 @@ class _Names:
         self.pairs: list[tuple[str, Any]] | None = None
 
     def of(self, task: Any, called_as: str | None) -> str | None:
-        """Return a task's full name; of several, that by which it was called."""
+        """Return a task's full name; if it has several, the one by which it was called."""
         if self.pairs is None:
             self.pairs = list(_tasks_in(self.collection))
         if called_as and any(name == called_as for name, _ in self.pairs):
             return called_as
-        for name, found in self.pairs:
+        for name, known in self.pairs:
             # Not `is`: a namespace is copied before it is executed, but functions never are.
-            # Nor `==`, which takes what one factory made for one task.
-            if found.body is task.body and found.name == task.name:
+            # Nor `==`: it holds two tasks from one factory for the same.
+            if known.body is task.body and known.name == task.name:
                 return name
         return None
 
@@ -57,7 +57,7 @@ _call: ContextVar[Any] = ContextVar("autotask_invoke_call", default=None)
 
 
 def instrument_tasks(tasks: ModuleType) -> None:
-    """Instrument `invoke.tasks`: the pair around each execution of a task."""
+    """Instrument `invoke.tasks`: each execution of a task."""
     replace(tasks.Task, "__call__", _around_call)
     replace(tasks.Call, "make_context", _around_make_context)
 
@@ -98,7 +98,7 @@ _calls: set[Any] = set()  # our wrappers of a __call__
 
 @guarded
 def _setup(task: Any, args: tuple[Any, ...]) -> Run | None:
-    """Open the run of a task; a dry run, in which its commands are printed alone, is none."""
+    """Open the run of a task; a dry run, which only prints its commands, has none."""
     call, called_as = _call.get(), None
     if call is not None and call.task is task:
         called_as = call.called_as
@@ -112,7 +112,7 @@ def _setup(task: Any, args: tuple[Any, ...]) -> Run | None:
 
 
 def _full_name(task: Any, called_as: str | None, known: list[_Names]) -> str:
-    """Find a task in the collection that is executed, or in that of the task that calls it."""
+    """Find a task in the collection that is executed, or in the calling task's."""
     for names in known:
         name = names.of(task, called_as)
         if name is not None:
@@ -121,7 +121,7 @@ def _full_name(task: Any, called_as: str | None, known: list[_Names]) -> str:
 
 
 def _judged(exc: BaseException) -> Outcome:
-    """Say what an exception means, Invoke's own among them."""
+    """Judge what an exception means; Invoke has some of its own."""
     for kind in type(exc).__mro__:
         if kind.__module__ != "invoke.exceptions":
             continue
@@ -130,7 +130,7 @@ def _judged(exc: BaseException) -> Outcome:
             return exited(exc.code, error)  # type: ignore[attr-defined]
         if kind.__name__ == "UnexpectedExit":
             code = exc.result.exited  # type: ignore[attr-defined]
-            if code == _SIGINT:  # Invoke hands Ctrl-C on to the command
+            if code == _SIGINT:  # Invoke passes Ctrl-C to the command
                 return failure("interrupted", exit_code=code & 0xFF)
             return exited(code, describe(exc))
     return raised(exc)
@@ -150,7 +150,7 @@ def _around_make_context(original: Any) -> Any:
 
 @guarded
 def _note(call: Any) -> None:
-    """Note by which name a task is about to be called, and be there if its class has a say."""
+    """Note by which name a task is about to be called; instrument its class's own `__call__`."""
     _call.set(call)
     for owner in type(call.task).__mro__:
         own = owner.__dict__.get("__call__")
@@ -194,7 +194,7 @@ def _around_step(original: Any) -> Any:
 
 @guarded
 def _left_parsing(program: Any, exc: BaseException, began: float) -> Run | None:
-    """Report what kept a program from executing anything: arguments, or a broken tasks.py."""
+    """Report why a program executed nothing: wrong arguments, or a broken tasks.py."""
     if _asks(program) or recorder.run_behind(exc) is not None:
         return None
     outcome = _judged(exc)
@@ -207,14 +207,14 @@ def _left_parsing(program: Any, exc: BaseException, began: float) -> Run | None:
 
 
 def _asks(program: Any) -> bool:
-    """Tell whether only a question was asked: what tasks are there, what completes this word."""
+    """Tell whether the command line only asks for a list, help or completions."""
     core = getattr(program, "core", None)
     args = core[0].args if core else {}
     return any(name in args and args[name].value for name in _QUESTIONS)
 
 
 def _misused(exc: BaseException) -> str | None:
-    """Return the name of the task whose arguments were wrong; a wrong name has none."""
+    """Return the name of the task whose arguments were wrong; None if the name was."""
     if str(exc).startswith("No idea what '") and "'-" not in str(exc):
         return None
     for frame in frames_left(exc):
@@ -225,7 +225,7 @@ def _misused(exc: BaseException) -> str | None:
 
 
 def _is_refusal(exc: BaseException) -> bool:
-    """Tell whether Invoke refused the arguments; else a tasks.py is broken, or had enough."""
+    """Tell whether Invoke refused the arguments; if not, a tasks.py is broken or has exited."""
     frames = frames_left(exc)
     if type(exc).__name__ == "Exit":  # no such collection
         return frames[-1].f_globals.get("__name__") == "invoke.program"
@@ -235,7 +235,7 @@ def _is_refusal(exc: BaseException) -> bool:
 
 
 def _tasks_in(collection: Any) -> Iterator[tuple[str, Any]]:
-    """Give each task with its full name, as `Collection.task_names` makes it."""
+    """Yield each task with its full name, as `Collection.task_names` writes it."""
     yield from collection.tasks.items()
     for own_name, inner in collection.collections.items():
         for name, task in _tasks_in(inner):

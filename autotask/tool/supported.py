@@ -1,9 +1,11 @@
-"""The one table of what is supported, and in which versions."""
+"""What is supported, in which versions; the frameworks' are in `autotask.frameworks`."""
 
 from __future__ import annotations
 
 import re
 from typing import NamedTuple
+
+from autotask.frameworks import SUPPORTED
 
 
 class Range(NamedTuple):
@@ -25,11 +27,8 @@ class Range(NamedTuple):
 
 # By the names of their distributions. `make matrix` installs and tests the two ends of each range.
 FRAMEWORKS = {
-    "click": Range("7.1", "8.5"),
-    "asyncclick": Range("8.1", "8.4"),
-    "typer": Range("0.12", "0.29"),
-    "invoke": Range("1.7", "3.0"),
-    "doit": Range("0.33", "0.37"),
+    name: Range(oldest, newest)
+    for name, oldest, newest in (line.split() for line in SUPPORTED.split("\n") if line.strip())
 }
 # The tested Pythons, oldest first. `make matrix` and the tests run these; a test compares the
 # classifiers in pyproject.toml.

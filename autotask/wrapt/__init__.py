@@ -1,8 +1,8 @@
-"""wrapt's wrappers as modules of our own, from whichever copy of wrapt is in reach.
+"""wrapt's wrappers as modules of our own, from any copy of wrapt that can be found.
 
-In a bundle they stand in this folder; else wrapt lies beside us in our own environment, or
-somewhere on the program's path. Its other modules cost tens of milliseconds, its extension is tied
-to one Python; and whether and which `wrapt` the program imports itself stays its own affair.
+In a bundle they are in this folder; otherwise wrapt is beside us in our own environment, or
+somewhere on the program's path. Its other modules cost tens of milliseconds, and its extension fits
+one Python only. The program may import another `wrapt` itself: it must see no other one.
 """
 
 import sys

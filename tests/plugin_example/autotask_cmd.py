@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from autotask import recorder
-from autotask.frameworks import replace
-from autotask.guard import guarded
+from autotask.plugin import fail, guarded, replace, start, succeed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import ModuleType
     from typing import Any
 
-    from autotask.run import Run
+    from autotask.plugin import Run
 
 
 def instrument(module: ModuleType) -> None:
@@ -25,9 +23,9 @@ def _around_onecmd(original: Any) -> Any:
         try:
             result = original(self, line)
         except BaseException as exc:
-            recorder.fail(run, exc)
+            fail(run, exc)
             raise
-        recorder.succeed(run)
+        succeed(run)
         return result
 
     return autotask_onecmd
@@ -39,4 +37,4 @@ def _setup(shell: Any, line: str) -> Run | None:
     command, _, _ = shell.parseline(line)
     if not command or not hasattr(shell, f"do_{command}"):
         return None
-    return recorder.start(command, "cmd")
+    return start(command, "cmd")

@@ -12,7 +12,8 @@ import time
 import autotask
 from autotask import homes, journal
 from autotask.around import launch, marks_left, undelivered
-from autotask.naming import is_line, is_scheduler, name_of, python_program
+from autotask.command_name import name_of
+from autotask.naming import is_line, is_scheduler, python_program
 from autotask.procfs import start_time
 from autotask.settings import PARENT, PROCESS_RUN, Settings
 from autotask.tool import quantities, supported
@@ -271,7 +272,7 @@ def _owners(home: str) -> Findings:
 
 def _users_home(home: str) -> str:
     """Return the home where this user's runs are recorded, or would be; see `homes.settle`."""
-    for path, _ in homes.places(home):
+    for path, _ in homes.candidates(home):
         if homes.has_journal(path):
             return path
         exists = os.path.lexists(os.path.join(path, "journal"))

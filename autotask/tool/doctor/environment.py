@@ -65,7 +65,7 @@ trial = {}
 try:
     __import__(watched)
     from autotask import imports
-    imports.load("frameworks")
+    imports.load("frameworks", "plugin")
     began = time.perf_counter()
     try:
         __import__(name)

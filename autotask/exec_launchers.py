@@ -1,7 +1,7 @@
-"""Inside a wrapper, such as `opentelemetry-instrument`, just before it becomes the program.
+"""Inside a launcher such as `opentelemetry-instrument`, just before it becomes the program.
 
-Some wrappers put a sitecustomize of their own first on PYTHONPATH that runs no other one. Ours
-does run the next one: it has to come first.
+Some of these put a sitecustomize of their own first on PYTHONPATH, which runs no other one. Ours
+does run the next one, so it has to come first.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import sys
 
-from autotask import agent
 from autotask.guard import guarded
 
 TYPE_CHECKING = False
@@ -19,12 +18,12 @@ if TYPE_CHECKING:
 _STARTS = ("os.exec", "subprocess.Popen")  # audit events; the environment is the last argument
 
 
-def begin(program: str) -> None:
-    """Come first on the path of the program that this wrapper starts, if its own file shuts us out.
+def begin(launcher: str) -> None:
+    """Come first on the path of the program that a launcher starts, if its own file shuts us out.
 
-    The others work for long themselves: an audit hook would slow them down.
+    Only in these two: the others work for long themselves, and an audit hook would slow them down.
     """
-    if program in ("opentelemetry-instrument", "elasticapm-run"):
+    if launcher in ("opentelemetry-instrument", "elasticapm-run"):
         sys.addaudithook(_hear)
 
 
@@ -36,18 +35,18 @@ def _hear(event: str, args: tuple[Any, ...]) -> None:
 
 @guarded
 def _come_first() -> None:
-    """Move our folder to the front of PYTHONPATH, if it is there."""
+    """Move our folder to the front of PYTHONPATH, if it is on it."""
     entries = os.environ.get("PYTHONPATH", "").split(os.pathsep)
-    for place, entry in enumerate(entries):
-        if place and _is_ours(entry):
-            entries.insert(0, entries.pop(place))
+    for index, entry in enumerate(entries):
+        if index and _is_template(entry):
+            entries.insert(0, entries.pop(index))
             os.environ["PYTHONPATH"] = os.pathsep.join(entries)
             return
 
 
-def _is_ours(entry: str) -> bool:
-    """Tell our folder on the path, which is beside or (in a bundle) around the agent's."""
-    package = os.path.dirname(os.path.realpath(agent.__file__))
+def _is_template(entry: str) -> bool:
+    """Tell whether an entry is our folder: beside the package or, in a bundle, around it."""
+    package = os.path.dirname(os.path.realpath(__file__))
     beside, folder = os.path.dirname(package), os.path.realpath(entry)
     bundled = os.path.basename(package) == "autotask.d"
     return folder == (beside if bundled else os.path.join(beside, "sitecustomize_template"))
