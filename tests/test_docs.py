@@ -19,7 +19,7 @@ from support import LAUNCHER, Datagrams, run_program, runs, write
 from tool.datadog import server
 from tool.journals import COMMAND, DAY, HOUR, Book, autotask
 
-from autotask import agent, settings
+from autotask import agent, plugin, settings
 from autotask.tool import command_line, supported
 from autotask.tool.doctor import checks
 
@@ -94,6 +94,15 @@ def test_the_table_of_frameworks_has_the_versions_that_are_tested() -> None:
 
 def test_the_table_of_secrets_is_that_of_the_rows() -> None:
     assert secrets_table.PAGE.read_text() == secrets_table.page()
+
+
+def test_the_page_of_plugins_names_all_that_a_plugin_may_use() -> None:
+    table = (
+        pages.text("docs/plugins.md").partition("| `autotask.plugin.` |")[2].partition("\n\n")[0]
+    )
+    cells = [row.split("|")[1] for row in table.splitlines()[2:]]
+    named = re.findall(r"`(\w+)[`(]", " ".join(cells))
+    assert sorted(named) == sorted(plugin.__all__)
 
 
 def test_contributing_names_each_module_exactly_once() -> None:
@@ -363,8 +372,6 @@ def _code(page: str, word: str) -> str:
 def test_the_example_of_a_framework_makes_runs_of_its_tasks(
     page: str, word: str, tmp_path: Path, home: Path
 ) -> None:
-    if "plugin" in word:
-        pytest.importorskip("autotask.plugin")
     write(tmp_path / "jobs.py", JOBS)
     write(tmp_path / "example.py", _code(page, word))
     source = "import jobs\nfor name in 'mail', 'broken': jobs.Job(name).run()\n"
