@@ -76,16 +76,7 @@ print("loaded:", *loaded)
 """
 
 
-@pytest.mark.parametrize(
-    "command",
-    [
-        "",
-        *(name for name in SUBCOMMANDS if name != "dashboard"),
-        pytest.param(
-            "dashboard", marks=pytest.mark.xfail(reason="has options of `monitors`", strict=False)
-        ),
-    ],
-)
+@pytest.mark.parametrize("command", ["", *SUBCOMMANDS])
 def test_a_command_imports_no_other_subcommand(command: str, book: Book) -> None:
     book.run()
     for words in ([*command.split(), "--help"], command.split()):

@@ -12,15 +12,10 @@ from autotask.tool.datadog.answers import Json
 from autotask.tool.datadog.api import Api
 from autotask.tool.datadog.config import Config
 
-SUMMARY = "create a Datadog dashboard of all tasks"
 DESCRIPTION = """\
 Create a Datadog dashboard of all tasks: the latest failures, success rates, durations, what is
 running. DD_API_KEY, DD_APP_KEY and DD_SITE select the Datadog account. Only the dashboard that
 `apply` has created is ever changed."""
-EXAMPLES = """\
-  autotask dashboard apply --yes
-  autotask dashboard export --format terraform
-"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -38,18 +38,11 @@ from autotask.tool.errors import ToolError
 if TYPE_CHECKING:
     from rich.text import Text
 
-SUMMARY = "create Datadog monitors for the recorded tasks"
 DESCRIPTION = """\
 Create Datadog monitors for the recorded tasks: a task failed, did not run, hangs, is slow.
 autotask.toml, or [tool.autotask] in pyproject.toml, holds what runs do not show: schedules,
 limits, recipients. DD_API_KEY, DD_APP_KEY and DD_SITE select the Datadog account. Only monitors
 that `apply` has created are ever changed."""
-EXAMPLES = """\
-  autotask monitors init
-  autotask monitors plan
-  autotask monitors apply --yes
-  autotask monitors mute nightly.py --for 2h
-"""
 
 _STYLES = {"+": "green", "-": "red", "~": "yellow", "±": "yellow", "": ""}
 _SHOW_PROGRESS = 8  # changes, from which on a progress bar is shown
