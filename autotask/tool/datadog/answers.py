@@ -42,7 +42,10 @@ def monitor(answer: Json) -> Json:
     """
     if type(answer.get("id")) is not int or not isinstance(answer.get("type"), str):
         raise UnexpectedError("a monitor without an id or a type")
-    texts = {name: _text(answer.get(name)) for name in ("name", "query", "message")}
+    texts = {}
+    for name in ("name", "query", "message"):
+        value = answer.get(name)
+        texts[name] = value if isinstance(value, str) else ""
     options = fields(answer.get("options"))
     if "scheduling_options" in options:
         options["scheduling_options"] = fields(options["scheduling_options"])
@@ -75,10 +78,6 @@ def series(answer: Json) -> Json:
 def texts_of(value: Any) -> list[str]:
     """Return the strings of a list."""
     return [item for item in value if isinstance(item, str)] if isinstance(value, list) else []
-
-
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else ""
 
 
 def _is_point(point: Any) -> bool:

@@ -142,14 +142,14 @@ def _merge_renamed(
             later = [names for names in variants if last < starts[names][0] <= latest]
             if later and now - last > gap:
                 # The one with most names in common; of several, the one that started first.
-                new = min(later, key=lambda names: (-_shared(names, old), starts[names][0]))
+                common = {
+                    names: sum(name == before for name, before in zip(names, old))
+                    for names in later
+                }
+                new = min(later, key=lambda names: (-common[names], starts[names][0]))
                 by_names[new] = by_names.pop(old) + by_names[new]
                 former[new] = [*former.pop(old, []), old, *former.get(new, [])]
     return former
-
-
-def _shared(some: _Names, others: _Names) -> int:
-    return sum(name == other for name, other in zip(some, others))
 
 
 def _leading(runs: Sequence[_Run]) -> set[str]:
@@ -236,7 +236,7 @@ def from_series(
 ) -> list[Task]:
     """Return the tasks in the answers to the two queries above."""
     run_points, duration_points = _by_names(runs), _by_names(durations)
-    pairs = [(_series_names(one), _tags(one).get("framework", "process")) for one in runs]
+    pairs = [(_series_names(series), _tags(series).get("framework", "process")) for series in runs]
     # If a program and its task have one name, the task's framework is the more precise one.
     frameworks = dict(sorted(pairs, key=lambda pair: pair[1] != "process"))
     by_names = {names: points for names, points in run_points.items() if names[0] and points}
@@ -281,8 +281,12 @@ def _task_from_points(
 
 def more_often_than_a_bucket(runs: Iterable[Mapping[str, Any]]) -> list[str]:
     """Return the tasks that usually run several times in a bucket: their interval is not known."""
-    counts = ((_series_names(one)[0], [value for _, value in _points(one)]) for one in runs)
-    return sorted({name for name, values in counts if values and _quantile(values, 0.5) > 1})
+    names = set()
+    for series in runs:
+        counts = [value for _, value in _points(series)]
+        if counts and _quantile(counts, 0.5) > 1:
+            names.add(_series_names(series)[0])
+    return sorted(names)
 
 
 def _series_names(series: Mapping[str, Any]) -> _Names:

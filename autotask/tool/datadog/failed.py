@@ -35,8 +35,10 @@ def monitors(tasks: Iterable[Task], config: Config) -> Iterator[Monitor]:
 def _sections_with_a_monitor(config: Config) -> list[Section]:
     """Return the sections that treat failures differently, the wider ones first."""
     chosen = [_EVERY_TASK]
-    active = [one for one in config.sections if not config.settings_for(one.pattern).retired]
-    for section in sorted(active, key=lambda one: len(config.covering(one.pattern))):
+    by_width = sorted(config.sections, key=lambda section: len(config.covering(section.pattern)))
+    for section in by_width:
+        if config.settings_for(section.pattern).retired:
+            continue
         around: list[Section] = []
         for other in chosen:
             if other.covers(section.pattern):

@@ -132,7 +132,10 @@ class Schedule:
         """The longest time in seconds between two times that it is due."""
         if not (self._any_day and len(self._months) == 12):
             return self._longest_gap(_FIRST, _YEARS)
-        weeks = [_FIRST, *self._clock_changes()]  # all others are like the first one
+        changes = [
+            week for week in self._weeks() if self._offset(week) != self._offset(week + _WEEK)
+        ]
+        weeks = [_FIRST, *changes]  # a week without a change of the clock is like the first one
         return max(self._longest_gap(week - _WEEK, 3 * _WEEK) for week in weeks)
 
     def _longest_gap(self, first: date, span: timedelta) -> float:
@@ -166,10 +169,6 @@ class Schedule:
         """By how many seconds the clock is put back once a year; 0 if it never is."""
         offsets = list(map(self._offset, self._weeks()))
         return (max(offsets) - min(offsets)).total_seconds()
-
-    def _clock_changes(self) -> list[date]:
-        """Return the weeks of a year in which the clock is put forward or back."""
-        return [week for week in self._weeks() if self._offset(week) != self._offset(week + _WEEK)]
 
     def _weeks(self) -> list[date]:
         return [_FIRST + n * _WEEK for n in range(53)]
@@ -271,8 +270,11 @@ def _piece(part: _Part, text: str) -> range:
     high = _number(part, high_text) if dash else last
     if high < low:
         raise ValueError(f"{part.name} {span!r} ends before it starts")
-    step = _step(part, text, step_text) if slash else 1
-    return range(low, high + 1, step)
+    if not slash:
+        return range(low, high + 1)
+    if not (step_text.isascii() and step_text.isdigit() and int(step_text)):
+        raise ValueError(f"{part.name} {text!r} needs a step of at least 1")
+    return range(low, high + 1, int(step_text))
 
 
 def _number(part: _Part, text: str) -> int:
@@ -281,12 +283,6 @@ def _number(part: _Part, text: str) -> int:
     if not (text.isascii() and text.isdigit() and part.low <= int(text) <= part.high):
         raise ValueError(f"{part.name} {text!r} is not between {part.low} and {part.high}")
     return int(text)
-
-
-def _step(part: _Part, text: str, step: str) -> int:
-    if not (step.isascii() and step.isdigit() and int(step)):
-        raise ValueError(f"{part.name} {text!r} needs a step of at least 1")
-    return int(step)
 
 
 def _listed(numbers: Iterable[int]) -> str:

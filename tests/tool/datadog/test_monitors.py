@@ -99,14 +99,14 @@ BROKEN: list[tuple[str, Json]] = [
     ("window", {"query": "sum(last_169h):sum:autotask.task.runs{env:b}.as_count() >= 1"}),
     ("no tag", {"query": "sum(last_5m):sum:autotask.task.runs{a:b} by {pid}.as_count() >= 1"}),
     (
-        "told by the run",
+        "nested failure",
         {"query": "sum(last_5m):sum:autotask.task.runs{status:failure}.as_count() >= 1"},
     ),
     ("by hand", {"query": "sum(last_5m):sum:autotask.task.runs{task:b}.as_count() >= 1"}),
     ("variable", {"message": "{{#is_alert}}{{host.name}}{{/is_alert}}"}),
     ("by accident", {"message": "mail ann@example.com {{#is_recovery}}{{/is_recovery}}"}),
     ("option", {"options": {"notify_no_data": True}}),
-    ("whose", {"tags": ["team:shop"]}),
+    ("the set or the key", {"tags": ["team:shop"]}),
     ("priority", {"priority": 0}),
 ]
 
