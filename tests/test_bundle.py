@@ -94,7 +94,6 @@ def test_it_holds_all_that_a_parent_may_import(made: Path) -> None:
     assert needed <= modules_in(made / "autotask.d")
 
 
-@pytest.mark.xfail(reason="supervise imports two functions of theirs", strict=False)
 @pytest.mark.parametrize("module", ["autotask.around.launch", "autotask.around.leads_to"])
 def test_it_holds_nothing_of_the_launcher(made: Path, module: str) -> None:
     assert module in MODULES
