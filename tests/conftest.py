@@ -34,8 +34,12 @@ def environment() -> Iterator[None]:
 
 @pytest.fixture(autouse=True, scope="session")
 def interrupts() -> None:
-    """Give the programs the signals of a terminal: what a shell starts with & ignores them."""
+    """Give the programs the signals of a terminal: under `nohup` or `&` they would ignore them.
+
+    A program that is started does not inherit a handler: the tests go on after a SIGHUP, it ends.
+    """
     for number, usual in (
+        (signal.SIGHUP, lambda *_: None),
         (signal.SIGINT, signal.default_int_handler),
         (signal.SIGQUIT, signal.SIG_DFL),
     ):

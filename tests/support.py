@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytest
+from warm import FRAMEWORKS, warm
 
 import autotask
 from autotask.dogstatsd import Wire
@@ -96,6 +97,10 @@ _OUR_FRAME = re.compile(
     r'  File "<frozen importlib._bootstrap_external>", line \d+, in _call_with_frames_removed\n',
 )
 
+# The frame of the warm Python's own program; newer ones have its lines, too.
+_WARM_FRAME = re.compile(r'  File "<string>", line \d+, in <module>\n(?:    .*\n)*')
+PRODUCTS = os.environ.get("PRODUCTS")  # "all" cells of tables of which some are much alike
+
 Record = dict[str, Any]
 Under = Literal["bare", "path", "launcher"]
 
@@ -136,6 +141,22 @@ def run_program(
     )
     out, err = (data.decode(errors="backslashreplace") for data in (done.stdout, done.stderr))
     return Ended(done.returncode, out, err)
+
+
+def run_bare(script: Path, *words: str, cwd: Path) -> Ended:
+    """Run a Python script as it is without the agent, to compare other runs of it with.
+
+    It is a fork of a warm Python, as none of ours is in it; with PRODUCTS=all it is one of its own.
+    """
+    env = environment("bare")
+    python = None if PRODUCTS == "all" else warm(PYTHON, FRAMEWORKS, env)
+    if python is None:
+        return run_program(script, *words, under="bare", cwd=cwd)
+    program = [str(script), *words]
+    with open(os.devnull) as nothing:
+        status, out, err = python.run(program, env, str(cwd), nothing.fileno(), PATIENCE)
+    said = _WARM_FRAME.sub("", err.decode(errors="backslashreplace"))
+    return Ended(status, out.decode(errors="backslashreplace"), said)
 
 
 def without_our_frames(text: str, version: tuple[int, ...] = sys.version_info[:2]) -> str:

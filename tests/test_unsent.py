@@ -84,7 +84,12 @@ def test_nothing_is_where_somebody_does(tmp_path: Path, home: Path, datagrams: D
     ids=["turned off", "another host"],
 )
 def test_nor_where_nobody_can_know(env: dict[str, str | None], tmp_path: Path, home: Path) -> None:
-    run_program(write(tmp_path / "shop.py", PROGRAM.format(pauses=[QUICK])), env=env)
+    script = write(tmp_path / "shop.py", PROGRAM.format(pauses=[QUICK]))
+    assert run_program(script, env=env) == Ended(0, "", "")
+    assert [(run["task"], run["status"]) for run in runs(home)] == [
+        ("shop.py", "success"),
+        ("a", "success"),
+    ]
     assert marked(home) == []
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import environments
 import pytest
-from support import PYTHON, pythons, run_program, runs, write
+from support import PYTHON, Ended, only_run, pythons, run_program, runs, write
 
 BEGIN = "autotask: the agent could not load in "
 END = "; see `autotask doctor -- COMMAND`\n"
@@ -62,22 +62,33 @@ def test_sees_a_wrapper_that_resets_the_path(tmp_path: Path) -> None:
     assert (ended.stdout, ended.stderr.count(BEGIN)) == ("hello\n", 1)
 
 
-LOADED = [
-    "{python} {script}",
-    "timeout 60 {python} {script}",
-    "sh -c '{python} {script}; exit 0'",
-    "sh -c '{python} -I {script}; exit 0'",  # a shell: who knows what it starts
-    "echo hello",
-    "/no/such/command",
+IS_LOADED = "import sys; print('autotask.agent' in sys.modules)\n"
+SILENT = [  # the command, and what it prints
+    ("{python} {script}", "True\n"),
+    ("timeout 60 {python} {script}", "True\n"),
+    ("sh -c '{python} {script}; exit 0'", "True\n"),
+    ("sh -c '{python} -I {script}; exit 0'", "False\n"),  # a shell: who knows what it starts
+    ("echo hello", "hello\n"),
 ]
 
 
-@pytest.mark.parametrize("line", LOADED)
-def test_says_nothing_where_it_cannot_say_so(tmp_path: Path, line: str) -> None:
-    script = write(tmp_path / "hello.py", HELLO)
+@pytest.mark.parametrize(("line", "printed"), SILENT)
+def test_says_nothing_where_it_cannot_say_so(
+    tmp_path: Path, home: Path, line: str, printed: str
+) -> None:
+    script = write(tmp_path / "loaded.py", IS_LOADED)
     words = shlex.split(line.format(python=PYTHON, script=script))
     ended = run_program(*words, under="launcher", env={"AUTOTASK_DEBUG": "1"})
+    assert ended == Ended(0, printed, "")
+    assert only_run(home)["status"] == "success"
+
+
+def test_of_a_command_that_is_not_there_it_says_that_alone(home: Path) -> None:
+    ended = run_program("/no/such/command", under="launcher", env={"AUTOTASK_DEBUG": "1"})
+    assert (ended.status, ended.stdout) == (127, "")
+    assert "/no/such/command" in ended.stderr
     assert BEGIN not in ended.stderr
+    assert only_run(home)["exit_code"] == 127
 
 
 def test_says_nothing_where_nobody_asked(tool: Path) -> None:
@@ -106,5 +117,7 @@ def test_without_a_journal_the_command_line_alone_tells(tool: Path) -> None:
 
 def test_the_agent_in_the_command_leaves_no_mark_behind(tmp_path: Path, home: Path) -> None:
     python = environments.make(tmp_path / "venv")
-    run_program(python, "-c", HELLO, under="launcher", env={"AUTOTASK_DEBUG": "1"})
+    ended = run_program(python, "-c", IS_LOADED, under="launcher", env={"AUTOTASK_DEBUG": "1"})
+    assert ended == Ended(0, "True\n", "")
+    assert only_run(home)["status"] == "success"
     assert os.listdir(home / "open") == []

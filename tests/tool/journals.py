@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from support import PATIENCE, Ended, Record, Tags, environment
+from support import PATIENCE, PYTHON, Ended, Record, Tags, environment
+from warm import TOOL, warm, where_we_are
 
 from autotask import homes, journal, procfs
 from autotask.run import SUCCESS, End, Outcome, Run
@@ -25,7 +26,8 @@ HOUR, DAY = 3600.0, 86400.0
 HOST = os.uname().nodename
 _CODE = "import sys; sys.argv[0] = 'autotask'; from autotask.tool.cli import main; sys.exit(main())"
 _SCRIPT = Path(sys.executable).with_name("autotask")
-COMMAND = [str(_SCRIPT)] if _SCRIPT.exists() else [sys.executable, "-c", _CODE]
+_PROGRAM = [str(_SCRIPT)] if _SCRIPT.exists() else ["-c", _CODE]
+COMMAND = _PROGRAM if _SCRIPT.exists() else [sys.executable, *_PROGRAM]
 _DAC_OVERRIDE, _DAC_READ_SEARCH, _PR_CAPBSET_DROP = 1, 2, 24
 
 
@@ -39,12 +41,25 @@ def autotask(
     *words: str,
     env: Mapping[str, str | None] | None = None,
     timeout: float = PATIENCE,
+    fresh: bool = False,
     **options: Any,
 ) -> Ended:
-    """Run the command with pipes for its output, and no terminal."""
+    """Run the command with pipes for its output, and no terminal; *fresh*: no fork of a warm one."""
+    found, cwd = environment(env=env), where_we_are()
+    warm_python = None if fresh or options or cwd is None else warm(PYTHON, TOOL, found)
+    if warm_python is not None and cwd is not None:
+        with open(os.devnull) as nothing:
+            status, out, err = warm_python.run(
+                [*_PROGRAM, *words],
+                found,
+                cwd,
+                nothing.fileno(),
+                timeout,
+            )
+        return Ended(status, out.decode(), err.decode())
     completed = subprocess.run(
         [*COMMAND, *words],
-        env=environment(env=env),
+        env=found,
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

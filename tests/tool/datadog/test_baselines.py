@@ -53,13 +53,14 @@ def test_failures_do_not_count_for_durations(book: Book, home: Path) -> None:
 
 
 def test_runs_from_a_terminal_do_not_count(book: Book, home: Path) -> None:
-    run = Run("by-hand", "click")
-    run.started = time.time() - 60
-    run.trigger = "terminal"
     process = journal.process_fields(1, "x", "h", "3.12.1")
-    book.line(journal.started_line(run, process))
-    book.finish(run)
-    assert learned(home) == {}
+    for trigger in ("terminal", "cron"):
+        run = Run(f"by-{trigger}", "click")
+        run.started = time.time() - 60
+        run.trigger = trigger
+        book.line(journal.started_line(run, process))
+        book.finish(run)
+    assert [*learned(home)] == ["by-cron"]
 
 
 def test_a_task_without_service_and_env_has_none(book: Book, home: Path) -> None:

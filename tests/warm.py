@@ -1,0 +1,206 @@
+"""Python programs in forks of a warm Python, which has imported what they import of others.
+
+That saves them most of what a start costs. It is for programs that are no subject of the test: for
+the `autotask` command wherever its start is not in question, and for programs without the agent,
+with which those under the agent are compared. Of ours nothing is imported before the fork. Each
+fork has its own environment, folder and streams, and ends as a Python does.
+"""
+
+from __future__ import annotations
+
+import atexit
+import json
+import os
+import select
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
+
+# What an interpreter reads when it starts: a program for which it differs needs one of its own.
+_AT_THE_START = ("PYTHON", "LC_", "LANG", "LD_", "MALLOC", "GLIBC", "SSL_")
+TOOL = (
+    "argparse ast csv concurrent.futures datadog.api.api_client datadog.api.exceptions difflib"
+    " fcntl grp hashlib importlib.util importlib_metadata ipaddress pwd requests rich.console"
+    " rich.progress rich.table rich.text rich.tree shlex sqlite3 ssl subprocess tempfile urllib3"
+    " zoneinfo"
+)
+FRAMEWORKS = "asyncio click doit.doit_cmd doit.exceptions invoke subprocess threading typer.core"
+
+
+class Warm:
+    """A warm Python, and the way to ask it for forks."""
+
+    def __init__(self, python: str, modules: str) -> None:
+        self.environ = dict(os.environ)
+        self._folder = tempfile.TemporaryDirectory()
+        self._path = os.path.join(self._folder.name, "s")
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(self._path)
+            listener.listen(64)
+            self._process = subprocess.Popen(
+                [python, "-c", _SERVER, str(listener.fileno()), modules],
+                pass_fds=[listener.fileno()],
+                stdin=subprocess.PIPE,  # its end is the server's
+                stdout=subprocess.PIPE,  # neither is written to, but makes streams for pipes
+                stderr=subprocess.PIPE,
+                cwd="/",
+            )
+        atexit.register(self.close)
+
+    def run(
+        self,
+        program: Sequence[str],
+        env: Mapping[str, str],
+        cwd: str,
+        stdin: int,
+        timeout: float,
+    ) -> tuple[int, bytes, bytes]:
+        """Run `FILE ARG...` or `-c CODE ARG...`; return status, output and complaints."""
+        end = time.monotonic() + timeout
+        out, out_end = os.pipe()
+        err, err_end = os.pipe()
+        with socket.socket(socket.AF_UNIX) as asking:
+            asking.connect(self._path)
+            request = json.dumps([list(program), dict(env), cwd]).encode()
+            socket.send_fds(asking, [b"%10d" % len(request)], [stdin, out_end, err_end])
+            os.close(out_end)
+            os.close(err_end)
+            asking.sendall(request)
+            pid = int(_read(asking.recv, 10))
+            try:
+                written = _all({out: b"", err: b""}, end)
+                asking.settimeout(max(end - time.monotonic(), 0.1))
+                status = os.waitstatus_to_exitcode(int(_read(asking.recv, 10)))
+            except (TimeoutError, socket.timeout):  # one, from 3.10 on
+                os.kill(pid, signal.SIGKILL)
+                raise subprocess.TimeoutExpired(list(program), timeout) from None
+            finally:
+                os.close(out)
+                os.close(err)
+        return status, written[out], written[err]
+
+    def close(self) -> None:
+        self._process.kill()
+        self._process.communicate()
+        self._folder.cleanup()
+
+
+@cache
+def _warm(python: str, modules: str, of: int) -> Warm:
+    return Warm(python, modules)
+
+
+def warm(python: str, modules: str, env: Mapping[str, str]) -> Warm | None:
+    """Return the warm Python of this process, or None where a program needs a fresh one."""
+    if not hasattr(socket, "send_fds"):
+        return None
+    found = _warm(python, modules, os.getpid())
+    return found if _start(env) == _start(found.environ) else None
+
+
+def _start(env: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in env.items() if name.startswith(_AT_THE_START)}
+
+
+def _read(receive: object, size: int) -> bytes:
+    assert callable(receive)
+    data = b""
+    while len(data) < size:
+        more = receive(size - len(data))
+        assert more, "the warm Python has ended"
+        data += more
+    return data
+
+
+def _all(written: dict[int, bytes], end: float) -> dict[int, bytes]:
+    """Read pipes to their ends."""
+    going = set(written)
+    while going:
+        ready = select.select(going, [], [], max(end - time.monotonic(), 0))[0]
+        if not ready:
+            raise TimeoutError
+        for pipe in ready:
+            data = os.read(pipe, 1 << 16)
+            written[pipe] += data
+            if not data:
+                going.remove(pipe)
+    return written
+
+
+def where_we_are() -> str | None:
+    """Return the working folder, if there is one."""
+    try:
+        return str(Path.cwd())
+    except OSError:
+        return None
+
+
+# Each program goes on behind `serve()`. Between it and the server is a process that waits for it.
+_SERVER = r"""
+import json, os, select, signal, socket, sys, time
+for name in sys.argv[2].split():
+    try: __import__(name)
+    except ImportError: pass
+for name in [name for name in sys.modules if name.partition(".")[0] == "autotask"]:
+    del sys.modules[name]
+import gc; gc.collect(); gc.freeze()
+
+def receive(connection, size):
+    data = b""
+    while len(data) < size:
+        more = connection.recv(size - len(data))
+        if not more: os._exit(1)
+        data += more
+    return data
+
+def serve(listener):
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    while listener in select.select([listener, 0], [], [])[0]:
+        connection = listener.accept()[0]
+        if os.fork():
+            connection.close()
+            continue
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        size, streams, *_ = socket.recv_fds(connection, 10, 3)
+        size += receive(connection, 10 - len(size))
+        request = json.loads(receive(connection, int(size)))
+        pid = os.fork()
+        if pid == 0:
+            connection.close()
+            listener.close()
+            begin(streams, *request)
+            return request[0]
+        for stream in streams: os.close(stream)
+        connection.sendall(b"%10d" % pid)
+        connection.sendall(b"%10d" % os.waitpid(pid, 0)[1])
+        os._exit(0)
+    sys.exit()
+
+def begin(streams, program, env, cwd):
+    for number, stream in enumerate(streams): os.dup2(stream, number)
+    os.closerange(3, 64)
+    os.chdir(cwd)
+    os.environ.clear()
+    os.environ.update(env)
+    time.tzset()
+    sys.argv = program[1:] if program[0] == "-c" else program
+    sys.orig_argv = [sys.executable, *program]
+    if program[0] == "-c": sys.argv[0] = "-c"
+    sys.path[0] = "" if program[0] == "-c" else os.path.dirname(os.path.realpath(program[0]))
+
+program = serve(socket.socket(fileno=int(sys.argv[1])))
+sys.modules["__main__"] = main = type(sys)("__main__")
+if program[0] == "-c":
+    main.code = compile(program[1], "<string>", "exec")
+else:
+    main.__file__ = program[0]
+    with open(program[0], "rb") as file: main.code = compile(file.read(), program[0], "exec")
+    del file
+del program, serve, begin, receive
+exec(main.__dict__.pop("code"), main.__dict__)
+"""
