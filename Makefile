@@ -7,6 +7,11 @@ SOURCES := $(shell find autotask sitecustomize_template bin -type f -not -name '
 # Not the template, which Python 2.7 has to read.
 TYPED := autotask bench demo tests hatch_build.py
 ARGS ?=
+# One more than there are cores: some tests wait. Who is done takes tests of who is not.
+WORKERS := $(shell expr $$(getconf _NPROCESSORS_ONLN || echo 2) + 1)
+PYTEST := pytest -n $(WORKERS) --dist worksteal
+# Without bytecode each process would compile what it imports of a checkout anew.
+unexport PYTHONDONTWRITEBYTECODE
 # Signals, alarms, ends: what a busy machine has broken before.
 TIMED := tests/around/test_signals.py tests/around/test_closing.py tests/test_crowds.py tests/test_endings.py \
 	tests/test_guard.py tests/test_guest.py tests/test_unsent.py
@@ -25,19 +30,20 @@ test: test-wheel test-checkout  ## run all tests, each once but those about how 
 # 5: ARGS has chosen none of them
 .PHONY: test-wheel
 test-wheel: $(WHEEL_VENV)/.ready
-	$(WHEEL_VENV)/bin/pytest -n auto -m "not checkout" $(ARGS) || [ $$? = 5 ]
+	$(WHEEL_VENV)/bin/$(PYTEST) -m "not checkout" $(ARGS) || [ $$? = 5 ]
 
 .PHONY: test-checkout
 test-checkout: $(VENV)/.ready
-	$(BIN)/pytest -n auto -m "checkout or installed" $(ARGS) || [ $$? = 5 ]
+	$(BIN)/$(PYTEST) -m "checkout or installed" $(ARGS) || [ $$? = 5 ]
 
 .PHONY: test-all
 test-all: export FAULTS := all
-test-all: test test-busy matrix upstream storm  ## run the tests with all kinds of faults, and what runs for hours
+test-all: export PRODUCTS := all
+test-all: test test-busy matrix upstream storm  ## run the tests with all kinds of faults and on all Pythons, and what runs for hours
 
 .PHONY: test-busy
 test-busy: $(VENV)/.ready  ## run the tests of signals and ends beside a busy loop on each core
-	$(BIN)/python tests/busy.py $(BIN)/pytest -n auto $(TIMED) $(ARGS)
+	$(BIN)/python tests/busy.py $(BIN)/$(PYTEST) $(TIMED) $(ARGS)
 
 # The tests of the tool alone. What runs in a task, or beside one, is measured by its instructions.
 .PHONY: coverage
@@ -105,7 +111,8 @@ $(VENV)/.ready: pyproject.toml bin/autotask-run
 WHEEL ?= build/wheel/*.whl
 $(WHEEL_VENV)/.ready: $(if $(filter file,$(origin WHEEL)),build/wheel/.ready,$(WHEEL)) pyproject.toml
 	@$(call make_venv,$(WHEEL_VENV))
-	@$(WHEEL_VENV)/bin/python -m pip install -qq "$$(echo $(WHEEL))[dev]"
+	@# Most of what this brings is never imported; what is, is compiled then.
+	@$(WHEEL_VENV)/bin/python -m pip install -qq --no-compile "$$(echo $(WHEEL))[dev]"
 	@$(WHEEL_VENV)/bin/python -m pip install -qq --no-deps --force-reinstall $(WHEEL)
 	@touch $@
 

@@ -81,7 +81,7 @@ class Cell:
     def _set_up(self) -> None:
         if not os.path.exists(self._own):
             self._run(self._python, "-m", "venv", str(self._place))
-        self._install("pytest>=8", "wrapt>=1.16")
+        self._install("pytest>=8", "pytest-timeout>=2.3", "wrapt>=1.16")
         for framework, releases in SETS[self.name].items():
             self._install_one(framework, releases)
         self._install("--no-deps", "--force-reinstall", str(self._wheel))

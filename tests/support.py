@@ -143,18 +143,18 @@ def run_program(
     return Ended(done.returncode, out, err)
 
 
-def run_bare(script: Path, *words: str, cwd: Path) -> Ended:
-    """Run a Python script as it is without the agent, to compare other runs of it with.
+def run_bare(*command: str | Path, cwd: Path, env: Mapping[str, str | None] | None = None) -> Ended:
+    """Run a Python program as it is without the agent, to compare other runs of it with.
 
     It is a fork of a warm Python, as none of ours is in it; with PRODUCTS=all it is one of its own.
     """
-    env = environment("bare")
-    python = None if PRODUCTS == "all" else warm(PYTHON, FRAMEWORKS, env)
+    words, environ = [str(word) for word in command], environment("bare", env)
+    is_program = words[0].endswith(".py") or words[0] == "-m"
+    python = warm(PYTHON, FRAMEWORKS, environ) if is_program and PRODUCTS != "all" else None
     if python is None:
-        return run_program(script, *words, under="bare", cwd=cwd)
-    program = [str(script), *words]
+        return run_program(*command, under="bare", cwd=cwd, env=env)
     with open(os.devnull) as nothing:
-        status, out, err = python.run(program, env, str(cwd), nothing.fileno(), PATIENCE)
+        status, out, err = python.run(words, environ, str(cwd), nothing.fileno(), PATIENCE)
     said = _WARM_FRAME.sub("", err.decode(errors="backslashreplace"))
     return Ended(status, out.decode(errors="backslashreplace"), said)
 

@@ -16,10 +16,10 @@ from faults import Seen, Server, Tree, make_tree
 from support import write
 from test_floors import IN_PROCESS, MODULES
 
-KINDS = ("Exception", "hangs", "returns an object")
+KINDS = ("Exception", "returns an object")
 # Each function gets one of these as well; with FAULTS=all it gets all of them.
 MORE_KINDS = tuple(
-    "MemoryError,OSError,RecursionError,raises once,returns None,returns a text".split(",")
+    "MemoryError,OSError,RecursionError,hangs,raises once,returns None,returns a text".split(",")
 )
 FAULTS = os.environ.get("FAULTS")  # "all" kinds, or "everywhere": in each program, too
 MODULES_WITH_FAULTS = [
@@ -571,7 +571,7 @@ ELSEWHERE = {
     "autotask.trigger:_is_console",  # of a pod's terminal: tests/test_procfs.py
 }
 
-pytestmark = pytest.mark.checkout
+pytestmark = [pytest.mark.checkout, *([pytest.mark.timeout(0)] if FAULTS else [])]
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ import select
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
@@ -60,7 +61,10 @@ class Warm:
         stdin: int,
         timeout: float,
     ) -> tuple[int, bytes, bytes]:
-        """Run `FILE ARG...` or `-c CODE ARG...`; return status, output and complaints."""
+        """Run what follows `python` in a command: FILE, `-c` or `-m`, and their arguments.
+
+        Returns the status, a signal's as subprocess does, and what was written.
+        """
         end = time.monotonic() + timeout
         out, out_end = os.pipe()
         err, err_end = os.pipe()
@@ -97,7 +101,7 @@ def _warm(python: str, modules: str, of: int) -> Warm:
 
 def warm(python: str, modules: str, env: Mapping[str, str]) -> Warm | None:
     """Return the warm Python of this process, or None where a program needs a fresh one."""
-    if not hasattr(socket, "send_fds"):
+    if sys.implementation.name != "cpython":
         return None
     found = _warm(python, modules, os.getpid())
     return found if _start(env) == _start(found.environ) else None
@@ -145,7 +149,7 @@ _SERVER = r"""
 import json, os, select, signal, socket, sys, time
 for name in sys.argv[2].split():
     try: __import__(name)
-    except ImportError: pass
+    except Exception: pass  # it is not there, or too old for this Python
 for name in [name for name in sys.modules if name.partition(".")[0] == "autotask"]:
     del sys.modules[name]
 import gc; gc.collect(); gc.freeze()
@@ -188,15 +192,20 @@ def begin(streams, program, env, cwd):
     os.environ.clear()
     os.environ.update(env)
     time.tzset()
-    sys.argv = program[1:] if program[0] == "-c" else program
+    sys.argv = program
     sys.orig_argv = [sys.executable, *program]
-    if program[0] == "-c": sys.argv[0] = "-c"
-    sys.path[0] = "" if program[0] == "-c" else os.path.dirname(os.path.realpath(program[0]))
+    if program[0] in ("-c", "-m"):
+        sys.argv = program[:1] + program[2:]
+        sys.path[0] = "" if program[0] == "-c" else cwd
+    else:
+        sys.path[0] = os.path.dirname(os.path.realpath(program[0]))
 
 program = serve(socket.socket(fileno=int(sys.argv[1])))
 sys.modules["__main__"] = main = type(sys)("__main__")
 if program[0] == "-c":
     main.code = compile(program[1], "<string>", "exec")
+elif program[0] == "-m":
+    main.code = f"import runpy; runpy._run_module_as_main({program[1]!r})"
 else:
     main.__file__ = program[0]
     with open(program[0], "rb") as file: main.code = compile(file.read(), program[0], "exec")

@@ -40,7 +40,10 @@ PEERS = {
     "pyinstaller": "pyinstaller<7",
     "pex": "pex<3",
 }
-_INSTALL = "install --quiet --disable-pip-version-check --retries 1 --timeout 30".split()
+# Most of what they bring is never imported; what is, the first program compiles.
+_INSTALL = (
+    "install --quiet --disable-pip-version-check --retries 1 --timeout 30 --no-compile"
+).split()
 
 # A frame of ours in a traceback, with the code and the marks below it.
 _OURS = re.compile(r'  File "[^"]*/autotask/[^"]*", line \d+, in autotask_\w+\n(    .*\n)+')

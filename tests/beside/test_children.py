@@ -90,7 +90,7 @@ def test_a_schedulers_jobs_are_runs_under_no_other_one(
     words = [str(folder(peer) / "bin" / first), *rest, "-c", str(file)]
     with start_program(*words, under=under, env=env, cwd=tmp_path) as scheduler:
         try:
-            wait_until(lambda: any(job.get("exit_code") == 3 for job in _jobs(home)), 60)
+            wait_until(lambda: any(job.get("exit_code") == 3 for job in _jobs(home)))
         finally:
             scheduler.send_signal(signal.SIGTERM)
     (job,) = _jobs(home)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 import signal
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
-from support import Ended, Record, run_program, without_our_frames
+from support import Ended, Record, run_bare, run_program, without_our_frames
 
 _ADDRESS = re.compile(r" at 0x[0-9a-f]+")
 
@@ -23,13 +24,15 @@ def same(
     cwd: Path,
     before: Callable[[], object] = lambda: None,
     env: Mapping[str, str | None] | None = None,
+    fresh: bool = False,
 ) -> Ended:
     """Run a program bare and with the agent; fail where the two differ.
 
-    *before* makes things as they were.
+    *before* makes things as they were. A bare one that is *fresh* is in a Python of its own.
     """
     before()
-    bare = run_program(*command, under="bare", cwd=cwd, env=env)
+    run = partial(run_program, under="bare") if fresh else run_bare
+    bare = run(*command, cwd=cwd, env=env)
     before()
     ended = run_program(*command, under="path", cwd=cwd, env=env)
     assert _plain(ended) == _plain(bare)

@@ -56,7 +56,7 @@ def test_a_usage_error_is_one_line_and_status_2(words: str, named: str) -> None:
 
 @pytest.mark.parametrize("command", ["", *SUBCOMMANDS])
 def test_the_help_has_examples(command: str) -> None:
-    printed = answer(*command.split(), "--help")
+    printed = answer(*command.split(), "--help", fresh=True)
     assert f"usage: autotask {command}" in printed
     examples = printed.partition("examples:\n")[2].splitlines()
     assert examples
