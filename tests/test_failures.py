@@ -153,9 +153,9 @@ def test_no_text_keeps_it_busy(text: str, tmp_path: Path) -> None:
         def measured(text):
             times = []
             for _ in range(5):
-                begin = time.process_time_ns()
+                begin = time.thread_time_ns()
                 masked(text)
-                times.append(time.process_time_ns() - begin)
+                times.append(time.thread_time_ns() - begin)
             return min(times)
         text = {text!r}
         resource.setrlimit(resource.RLIMIT_CPU, (120, 120))  # seconds
