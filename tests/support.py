@@ -153,8 +153,7 @@ def run_bare(*command: str | Path, cwd: Path, env: Mapping[str, str | None] | No
     python = warm(PYTHON, FRAMEWORKS, environ) if is_program and PRODUCTS != "all" else None
     if python is None:
         return run_program(*command, under="bare", cwd=cwd, env=env)
-    with open(os.devnull) as nothing:
-        status, out, err = python.run(words, environ, str(cwd), nothing.fileno(), PATIENCE)
+    status, out, err = python.run(words, environ, str(cwd), PATIENCE)
     said = _WARM_FRAME.sub("", err.decode(errors="backslashreplace"))
     return Ended(status, out.decode(errors="backslashreplace"), said)
 

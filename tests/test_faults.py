@@ -7,9 +7,12 @@ without us.
 
 from __future__ import annotations
 
+import fcntl
 import os
+import pickle
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 from faults import Seen, Server, Tree, make_tree
@@ -603,9 +606,23 @@ class Place:
 def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     for name in ("asyncclick", "click", "doit", "invoke", "typer", "wrapt"):
         pytest.importorskip(name)
-    folder = tmp_path_factory.mktemp("faults")
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:  # what the first worker makes is for all of them
+        folder = folder.parent
+    with (folder / "faults.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        made = _made(folder / "faults")
+    yield made
+    made.server.close()
+
+
+def _made(folder: Path) -> Place:
+    """Make the tree and run each program without a fault, or take what another worker has made."""
+    kept, programs = folder / "made", folder / "programs"
+    if kept.exists():
+        tree, bare, ours = pickle.loads(kept.read_bytes())
+        return Place(tree, Server(tree, programs), bare, ours)
     tree = make_tree(folder / "tree", MODULES_WITH_FAULTS)
-    programs = folder / "programs"
     write(programs / "shop_lib.py", LIBRARY.format(tree=str(tree.template.parent)))
     write(programs / "shop_jobs.py", JOBS)
     write(programs / "shop_plugin.py", PLUGIN)
@@ -617,8 +634,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     made = Place(tree, server, {}, {})
     for name in PROGRAMS:
         made.bare[name], made.ours[name] = made.run(name, None), made.run(name)
-    yield made
-    server.close()
+    kept.write_bytes(pickle.dumps((tree, made.bare, made.ours)))
+    return made
 
 
 @pytest.mark.parametrize("program", PROGRAMS)

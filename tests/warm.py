@@ -18,9 +18,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
-from pathlib import Path
 
 # What an interpreter reads when it starts: a program for which it differs needs one of its own.
 _AT_THE_START = ("PYTHON", "LC_", "LANG", "LD_", "MALLOC", "GLIBC", "SSL_")
@@ -58,12 +57,12 @@ class Warm:
         program: Sequence[str],
         env: Mapping[str, str],
         cwd: str,
-        stdin: int,
         timeout: float,
     ) -> tuple[int, bytes, bytes]:
         """Run what follows `python` in a command: FILE, `-c` or `-m`, and their arguments.
 
-        Returns the status, a signal's as subprocess does, and what was written.
+        Nothing is to be read from its standard input. Returns the status, a signal's as subprocess
+        does, and what was written to the standard output and to the standard error.
         """
         end = time.monotonic() + timeout
         out, out_end = os.pipe()
@@ -71,7 +70,9 @@ class Warm:
         with socket.socket(socket.AF_UNIX) as asking:
             asking.connect(self._path)
             request = json.dumps([list(program), dict(env), cwd]).encode()
-            socket.send_fds(asking, [b"%10d" % len(request)], [stdin, out_end, err_end])
+            with open(os.devnull) as nothing:
+                streams = [nothing.fileno(), out_end, err_end]
+                socket.send_fds(asking, [b"%10d" % len(request)], streams)
             os.close(out_end)
             os.close(err_end)
             asking.sendall(request)
@@ -103,16 +104,15 @@ def warm(python: str, modules: str, env: Mapping[str, str]) -> Warm | None:
     """Return the warm Python of this process, or None where a program needs a fresh one."""
     if sys.implementation.name != "cpython":
         return None
-    found = _warm(python, modules, os.getpid())
-    return found if _start(env) == _start(found.environ) else None
+    known = _warm(python, modules, os.getpid())
+    return known if _at_the_start(env) == _at_the_start(known.environ) else None
 
 
-def _start(env: Mapping[str, str]) -> dict[str, str]:
+def _at_the_start(env: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in env.items() if name.startswith(_AT_THE_START)}
 
 
-def _read(receive: object, size: int) -> bytes:
-    assert callable(receive)
+def _read(receive: Callable[[int], bytes], size: int) -> bytes:
     data = b""
     while len(data) < size:
         more = receive(size - len(data))
@@ -134,14 +134,6 @@ def _all(written: dict[int, bytes], end: float) -> dict[int, bytes]:
             if not data:
                 going.remove(pipe)
     return written
-
-
-def where_we_are() -> str | None:
-    """Return the working folder, if there is one."""
-    try:
-        return str(Path.cwd())
-    except OSError:
-        return None
 
 
 # Each program goes on behind `serve()`. Between it and the server is a process that waits for it.

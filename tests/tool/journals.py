@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from support import PATIENCE, PYTHON, Ended, Record, Tags, environment
-from warm import TOOL, warm, where_we_are
+from warm import TOOL, warm
 
 from autotask import homes, journal, procfs
 from autotask.run import SUCCESS, End, Outcome, Run
@@ -44,22 +44,18 @@ def autotask(
     fresh: bool = False,
     **options: Any,
 ) -> Ended:
-    """Run the command with pipes for its output, and no terminal; *fresh*: in its own Python."""
-    variables, cwd = environment(env=env), where_we_are()
-    warm_python = None if fresh or options or cwd is None else warm(PYTHON, TOOL, variables)
-    if warm_python is not None and cwd is not None:
-        with open(os.devnull) as nothing:
-            status, out, err = warm_python.run(
-                [*_PROGRAM, *words],
-                variables,
-                cwd,
-                nothing.fileno(),
-                timeout,
-            )
+    """Run the command with pipes for its output, and no terminal.
+
+    If it is *fresh*, it is a Python that has just started, and no fork of a warm one.
+    """
+    environ = environment(env=env)
+    python = None if fresh or options else warm(PYTHON, TOOL, environ)
+    if python is not None:
+        status, out, err = python.run([*_PROGRAM, *words], environ, os.getcwd(), timeout)
         return Ended(status, out.decode(), err.decode())
     completed = subprocess.run(
         [*COMMAND, *words],
-        env=variables,
+        env=environ,
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
