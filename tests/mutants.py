@@ -76,7 +76,7 @@ MORE_TESTS = {
     "protocols": "test_unsent",
     "naming": "test_command_name test_process_run test_trees",
     "procfs": "test_trees test_alarms",
-    "process_run": "test_exit_hooks test_bootstrap around/test_launch test_endings",
+    "process_run": "test_exit_hooks test_bootstrap around/test_closing test_endings",
     "putenv": "test_trees test_exit_hooks test_process_run",
     "recorder": "test_trees test_guard test_unsent test_crowds test_functions"
     " frameworks/test_click test_truth",
