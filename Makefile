@@ -39,7 +39,7 @@ test-checkout: $(VENV)/.ready
 .PHONY: test-all
 test-all: export FAULTS := all
 test-all: export PRODUCTS := all
-test-all: test test-busy coverage matrix upstream storm  ## run the tests with all kinds of faults and on all Pythons, and what runs for hours
+test-all: test test-busy coverage matrix upstream storm mutants  ## run the tests with all kinds of faults and on all Pythons, and what runs for hours
 
 .PHONY: test-busy
 test-busy: $(VENV)/.ready  ## run the tests of signals and ends beside a busy loop on each core
@@ -88,6 +88,16 @@ upstream: $(VENV)/.ready  ## run the frameworks' own tests bare and under the ag
 .PHONY: storm
 storm: $(VENV)/.ready  ## kill thousands of tasks and hold the journal against them, into docs/evidence.md
 	$(BIN)/python tests/storm.py --write $(ARGS)
+
+.PHONY: mutants
+mutants: $(VENV)/.ready build/mutants/.ready  ## break the code in small ways and count what no test notices (ARGS="--seed 3")
+	build/mutants/bin/python tests/mutants.py $(ARGS)
+
+build/mutants/.ready:
+	@mkdir -p build
+	@$(call make_venv,build/mutants)
+	@build/mutants/bin/python -m pip install -qq 'cosmic-ray>=8.4,<9'
+	@touch $@
 
 .PHONY: wheel
 wheel: $(VENV)/.ready  ## build the wheel and the source distribution into dist/

@@ -23,6 +23,9 @@ from typing import Any
 from support import INSTALLED, PYTHON, TEMPLATE, Datagrams, environment
 
 _SWITCH = "if (fault := __import__('sys')._autotask_fault({number})): return fault()"
+_CATCHING = ("OSError", "Exception", "TimeoutError", "all")  # BaseException, too
+_ALARM = "if (alarm := __import__('sys')._autotask_fault({number})): alarm()"
+ALARM = "the alarm of the program"  # what its handler raises, if the kind of the fault is "alarm"
 # The interpreter runs this before any function of ours; the server puts its own in its place.
 _BEGINNING = "__import__('sys').__dict__.setdefault('_autotask_fault', lambda number: None)"
 
@@ -59,6 +62,37 @@ def make_tree(place: Path, modules: list[str]) -> Tree:
         _path(place, "autotask.trigger"), quiet=2, force=True, invalidation_mode=unchecked
     )
     return tree
+
+
+def make_tree_of_alarms(place: Path, modules: list[str]) -> Tree:
+    """Copy what is installed, with a switch in each `try` that can catch an OSError.
+
+    Its "functions" are named after these places: `module:qualname except OSError`.
+    """
+    tree = make_tree(place, [])
+    for module in modules:
+        path = _path(place, module)
+        body = ast.parse(path.read_text(encoding="utf-8"))
+        for qualname, block in _tries(body, ""):
+            kinds = [ast.unparse(one.type) if one.type else "all" for one in block.handlers]
+            if not any(word in kind for kind in kinds for word in _CATCHING):
+                continue
+            switch = ast.parse(_ALARM.format(number=len(tree.functions))).body
+            block.body[:0] = switch
+            tree.functions.append(f"{module}:{qualname} except {', '.join(kinds)}")
+        path.write_text(ast.unparse(ast.fix_missing_locations(body)), encoding="utf-8")
+    compileall.compile_dir(place, quiet=2)
+    return tree
+
+
+def _tries(node: ast.AST, qualname: str) -> Iterator[tuple[str, ast.Try]]:
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+            yield from _tries(child, f"{qualname}.{child.name}".lstrip("."))
+        else:
+            if isinstance(child, ast.Try):
+                yield qualname, child
+            yield from _tries(child, qualname)
 
 
 def _path(place: Path, module: str) -> Path:
@@ -107,7 +141,9 @@ class Server:
 
     def __init__(self, tree: Tree, folder: Path) -> None:
         self._tree = tree
-        words = [PYTHON, "-c", SERVER, str(tree.template), str(len(tree.functions)), str(folder)]
+        numbers = str(len(tree.functions))
+        code = SERVER.replace("ALARM", ALARM)
+        words = [PYTHON, "-c", code, str(tree.template), numbers, str(folder)]
         self._agent = Datagrams()  # takes all that is sent, and reads nothing
         env = environment(
             "bare",
@@ -156,7 +192,7 @@ SERVER = r"""
 import json, mmap, os, select, shutil, site, sys, tempfile, time
 # What frameworks import; not they themselves, whose import we watch.
 import asyncio, concurrent.futures, importlib.resources, inspect, multiprocessing, pickle, sqlite3
-import threading, unittest.mock
+import signal, threading, unittest.mock
 OWN = ("click", "typer", "invoke", "doit", "asyncclick", "wrapt", "shop")
 for name in OWN[:5]:
     try: __import__(name + (".doit_cmd" if name == "doit" else ".core" if name == "typer" else ""))
@@ -232,10 +268,28 @@ def fault_of(chosen, kind):
 
 def throw(problem): raise problem
 
+def alarm_of(chosen):
+    # In the main thread of a program that has begun: no handler is called elsewhere.
+    main, state = threading.get_ident(), []
+    def fault(number):
+        if begun and threading.get_ident() == main:
+            reached[number] = 1
+            if number == chosen and not state:
+                state.append(1)
+                return ring
+    return fault
+
+def ring():
+    signal.raise_signal(signal.SIGALRM)
+    for _ in range(1000): pass
+
+def late(number, frame): raise TimeoutError("ALARM")
+
+begun = []
 program, function, kind = serve()
 sys.modules["__main__"] = main = type(sys)("__main__")
 if function is not None:
-    sys._autotask_fault = fault_of(function, kind)
+    sys._autotask_fault = alarm_of(function) if kind == "alarm" else fault_of(function, kind)
     sys.path.insert(0, template)
     if "SHOP_PEER" in os.environ: sys.path.insert(0, folder + "/peer")
     if "SHOP_IMPORTED" in os.environ: __import__(os.environ["SHOP_IMPORTED"])
@@ -246,6 +300,9 @@ if function is not None:
     sys.orig_argv[2:] = sys.argv
 main.__file__ = sys.argv[0]
 with open(sys.argv[0]) as file: main.code = compile(file.read(), sys.argv[0], "exec")
+if kind == "alarm":
+    signal.signal(signal.SIGALRM, late)
+    begun.append(True)
 exec(main.__dict__.pop("code"), main.__dict__)
 del main.__file__  # as CPython does
 """

@@ -211,6 +211,7 @@ LINES = [
     ("job >> /var/log/hunter2 2>&1", "job"),
     ("job > hunter2", "job"),
     (">hunter2 job", "job"),
+    ("echo >| /srv/log hunter2", "echo"),
     ("job &> hunter2", "job"),
     ("job < <(hunter2)", "job"),
     ("job <<EOF\nhunter2 x\nEOF\nhunter2", "job"),

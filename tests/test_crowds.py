@@ -479,3 +479,48 @@ print(files == more_files, more_objects - objects < 50, more_size - size < 512)
         pytest.skip("needs /proc")
     assert run_program(script, env={"AUTOTASK_DEBUG": None}).stdout == "True True True\n"
     assert len(runs(home)) == 23_001
+
+
+# --- signal handlers -----------------------------------------------------------------------------
+
+# Each write of ours is interrupted by a handler that runs a task, which is written, and so on.
+_PILE = """
+import os, signal
+import autotask
+
+@autotask.task(name="handled")
+def handled(): pass
+
+@autotask.task(name="work")
+def work(fails=False):
+    if fails: raise LookupError
+
+write, depth, deepest = os.write, 0, 0
+def interrupted(*args):
+    global depth, deepest
+    depth += 1
+    deepest = max(deepest, depth)
+    if depth < 8: signal.raise_signal(signal.SIGUSR1)
+    depth -= 1
+    return write(*args)
+handled(); work()
+signal.signal(signal.SIGUSR1, lambda number, frame: handled())
+os.write = interrupted
+try: work({fails})
+except LookupError: pass
+os.write = write
+print(deepest)
+"""
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_handlers_that_run_tasks_do_not_pile_up_in_our_writing(
+    fails: bool, tmp_path: Path, home: Path
+) -> None:
+    script = write(tmp_path / "shop.py", _PILE.format(fails=fails))
+    ended = run_program(script, env={"AUTOTASK_PROCESS": "0"})
+    assert ended == Ended(0, "2\n", "")
+    found = runs(home)  # fails if one is told twice
+    assert {run["status"] for run in found} == ({"success", "failure"} if fails else {"success"})
+    assert len(found) > 4
+    assert _is_tidy(home)

@@ -602,6 +602,18 @@ class Place:
         return [own] if own in found else found[:1]
 
 
+def write_programs(folder: Path, tree: Tree) -> Path:
+    """Write the programs, and what they import."""
+    write(folder / "shop_lib.py", LIBRARY.format(tree=str(tree.template.parent)))
+    write(folder / "shop_jobs.py", JOBS)
+    write(folder / "shop_plugin.py", PLUGIN)
+    write(folder / "shop_broken.py", "1 / 0")
+    write(folder / "peer" / "sitecustomize.py", PEER.format(template=str(tree.template)))
+    for name, (source, _) in PROGRAMS.items():
+        write(folder / f"shop_{name}.py", source.replace("{template}", str(tree.template)))
+    return folder
+
+
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     for name in ("asyncclick", "click", "doit", "invoke", "typer", "wrapt"):
@@ -623,13 +635,7 @@ def _made(folder: Path) -> Place:
         tree, bare, ours = pickle.loads(kept.read_bytes())
         return Place(tree, Server(tree, programs), bare, ours)
     tree = make_tree(folder / "tree", MODULES_WITH_FAULTS)
-    write(programs / "shop_lib.py", LIBRARY.format(tree=str(tree.template.parent)))
-    write(programs / "shop_jobs.py", JOBS)
-    write(programs / "shop_plugin.py", PLUGIN)
-    write(programs / "shop_broken.py", "1 / 0")
-    write(programs / "peer" / "sitecustomize.py", PEER.format(template=str(tree.template)))
-    for name, (source, _) in PROGRAMS.items():
-        write(programs / f"shop_{name}.py", source.replace("{template}", str(tree.template)))
+    programs = write_programs(folder / "programs", tree)
     server = Server(tree, programs)
     made = Place(tree, server, {}, {})
     for name in PROGRAMS:

@@ -252,6 +252,17 @@ def test_nobody_is_waited_for_who_does_not_read(tmp_path: Path) -> None:
     assert {json.loads(line)["task"] for line in whole} == {"many"}
 
 
+def test_a_line_longer_than_a_pipe_takes_at_once_is_written_whole(tmp_path: Path) -> None:
+    tags = ",".join(f"tag{number}:{'x' * 180}" for number in range(60))
+    source = "import sys; sys.stderr.write('between\\n')\n"
+    script = write(tmp_path / "many.py", MANY.replace("\n    ", "\n").format(runs=1) + source)
+    done = run_program(script, env={"AUTOTASK_TAGS": tags})
+    inner, between, outer = done.stderr.splitlines()  # each is complete before the next one
+    assert [json.loads(line)["task"] for line in (inner, outer)] == ["many", "many.py"]
+    assert len(json.loads(inner)["tags"]) == 60
+    assert between == "between"
+
+
 @pytest.mark.parametrize("pipes", ["", "signal.signal(signal.SIGPIPE, signal.SIG_DFL)"])
 def test_a_reader_that_has_gone_is_no_trouble(pipes: str, tmp_path: Path) -> None:
     source = f"import signal; {pipes}\n" + MANY.replace("\n    ", "\n").format(runs=3)
