@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 DESCRIPTION = "List runs: newest first in a table, oldest first in the formats for programs."
 TABLE_LIMIT = 50
+_STATUSES = "success, failure, running or skipped"
 _COLUMNS = (
     Column("RUN"),
     Column("STARTED", goes=2),
@@ -40,7 +41,7 @@ _COLUMNS = (
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     filters.add_filters(parser)
-    text = "only runs with this status: running, success, failure, ...; may be repeated"
+    text = f"only runs with this status: {_STATUSES}; may be repeated"
     filters.add_filter(parser, "--status", "S", text)
     parser.add_argument(
         "--limit",
@@ -76,7 +77,8 @@ class _Printer:
             fields = (*FIELDS, USER) if shared else FIELDS
             output.print_csv(fields, self._rest(records), heads=not self._printed)
         else:
-            _print_table(list(records), "no runs match" if index else opening.NO_RUNS)
+            none = _none_match(self._arguments.status) if index else opening.NO_RUNS
+            _print_table(list(records), none)
 
     def _rest(self, records: Iterator[Record]) -> Iterator[Record]:
         for record in itertools.islice(records, self._printed, None):
@@ -103,6 +105,17 @@ def _records(index: Index, arguments: argparse.Namespace) -> Iterator[Record]:
         f"SELECT {COLUMNS} FROM run WHERE {where} ORDER BY started_at {order}, rowid {order}"
     )
     return (from_row(row, index.shared) for row in index.rows(statement, values))
+
+
+def _none_match(statuses: list[str]) -> str:
+    """Say that there is no such run, and which status may be misspelled.
+
+    None is an error: a later autotask may have written others.
+    """
+    for status in statuses:
+        if status not in output.STATUS_STYLES:
+            return f"no runs match: {output.clean(status)} is not a status: {_STATUSES}"
+    return "no runs match"
 
 
 def _print_table(records: list[Record], if_empty: str) -> None:

@@ -60,10 +60,7 @@ def _command(environment: Environment) -> Findings:
     files = " -> ".join(command.files) or command.words[0]
     name = command.elsewhere or command.runner
     if command.missing:
-        text = f"{command.missing}: not found or not executable"
-        quoted = "remove the quotes, or use sh -c '...'"
-        remedy = quoted if is_line(command.words[0]) else "correct the name or the PATH"
-        yield Finding("problem", "command", text, remedy)
+        yield _missing(command.missing, command.words[0])
     elif command.elsewhere:
         text = f"`{name}` starts its command in an environment of its own"
         yield Finding("problem", "command", text, f"write `{name} ... autotask-run COMMAND`")
@@ -83,6 +80,16 @@ def _command(environment: Environment) -> Findings:
     for line in command.resets:
         text = f"{line} may keep the agent out of the programs that it starts"
         yield Finding("warning", "command", text, "put autotask-run after it, or keep PYTHONPATH")
+
+
+def _missing(what: str, word: str) -> Finding:
+    text, remedy = f"{what}: not found or not executable", "correct the name or the PATH"
+    if "/" in word and os.path.isfile(word):
+        text = f"{what}: not executable"
+        remedy = f"make it executable: `chmod +x {shlex.quote(word)}`"
+    elif is_line(word):
+        remedy = "remove the quotes, or use sh -c '...'"
+    return Finding("problem", "command", text, remedy)
 
 
 def _python(environment: Environment) -> Findings:

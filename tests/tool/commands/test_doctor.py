@@ -351,6 +351,7 @@ NO_PYTHON = [
     ("sudo -u shop python x.py", "problem", "`sudo` starts its command in an environment"),
     ("cron -f", "problem", "`cron` starts its command"),
     ("no-such-command", "problem", "no-such-command: not found"),
+    ("{tmp}/plain.py", "problem", "{tmp}/plain.py: not executable"),
     ("{tmp}/dangling", "problem", "/no/python, in the first line of {tmp}/dangling: not found"),
     ("{tmp}/uv run x.py", "warning", "`uv run` chooses its Python"),
 ]
@@ -363,6 +364,7 @@ def test_it_says_so_if_there_is_no_python_to_check(
     executable(tmp_path / "backup.sh", "#!/bin/sh\nset -e\nenv -i python x.py\n")
     executable(tmp_path / "dangling", "#!/no/python\n")
     executable(tmp_path / "uv", "#!/bin/sh\n")
+    write(tmp_path / "plain.py", "print(1)\n")
     words = shlex.split(line.format(tmp=tmp_path))
     findings = doctor(*words, status=int(status == "problem"))
     assert findings["command"]["status"] == status

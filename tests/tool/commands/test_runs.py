@@ -236,6 +236,12 @@ def test_a_run_is_running_only_while_its_process_lives(book: Book) -> None:
     assert re.search(r"lives +running +1m4\ds\+\n", answer("runs"))
 
 
+def test_a_status_that_does_not_exist_is_named(book: Book) -> None:
+    book.run("mail")
+    assert "failed is not a status: success, failure" in answer("runs", "--status", "failed")
+    assert answer("runs", "--status", "failure") == "no runs match\n"
+
+
 # Of runs that are open: the process, for how long, whose mark is there, and whether it has ended.
 UNHEARD: dict[str, tuple[str, float, str, bool]] = {
     "elsewhere": ("other/1/2", 8 * DAY, "", True),
