@@ -81,6 +81,7 @@ MORE_TESTS = {
     "recorder": "test_trees test_guard test_unsent test_crowds test_functions"
     " frameworks/test_click test_truth",
     "run": "test_failures test_functions around/test_launch test_truth",
+    "settings": "test_plugins test_functions",
     "shell_line": "test_command_name",
     "stderr_journal": "around/test_launch",
     "telling": "test_unsent test_wire test_trees test_exit_hooks test_alarms",
@@ -99,7 +100,7 @@ MORE_TESTS = {
     "around/supervise": "around/test_signals around/test_launch around/test_descriptors"
     " around/test_oom around/test_supervise_setting around/test_process_one around/test_closing",
     "around/sweeping": "around/test_closing test_exit_hooks",
-    "around/tail": "around/test_closing around/test_journal_lines",
+    "around/tail": "around/test_closing around/test_journal_lines test_exit_hooks",
     "around/undelivered": "tool/commands/test_ship test_unsent",
     "tool/commands/bundle": "test_bundle",
     "tool/commands/dashboard": "tool/datadog/test_commands tool/datadog/test_dashboard",

@@ -183,6 +183,7 @@ UNREAD = [
     ("python -m debugpy --listen 5678 -c hunter2", "debugpy"),
     ("flock /run/job.lock", "flock"),
     ("env A=hunter2", "env"),
+    ("env job A=hunter2", "job"),
     ("nice", "nice"),
     ("su - hunter2", "su"),
     ("ssh -i hunter2 host job", "ssh"),

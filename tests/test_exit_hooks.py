@@ -444,6 +444,30 @@ def test_an_exit_ends_the_tasks_of_all_threads_with_one_failure_at_most(
     assert list((home / "open").iterdir()) == []
 
 
+def test_an_exit_that_is_refused_leaves_the_other_threads_at_work(
+    tmp_path: Path, home: Path
+) -> None:
+    source = """
+        import os, threading
+        import autotask
+
+        @autotask.task(name="work")
+        def work(): pass
+
+        try:
+            os._exit(1 << 40)
+        except OverflowError:
+            print("refused", flush=True)
+        thread = threading.Thread(target=work, daemon=True)
+        thread.start()
+        thread.join(20)
+        print("hangs" if thread.is_alive() else "goes on")
+    """
+    ended = run_program(write(tmp_path / "job.py", source))
+    assert (ended.status, ended.stdout, ended.stderr) == (0, "refused\ngoes on\n", "")
+    assert reasons(home)[-1][0] == "work"
+
+
 def test_an_exit_does_not_wait_for_a_disk_that_does_not_answer(tmp_path: Path, home: Path) -> None:
     source = """
         import gc, os, threading
