@@ -36,8 +36,10 @@ else:
             imports.load("functions")
             return sys.modules["autotask.functions"].instrument(function, name) or function
         except Exception as problem:  # wrapt is not installed
-            from autotask.guard import swallow
+            from autotask.guard import from_signal_handler, swallow
 
+            if from_signal_handler(problem):
+                raise
             swallow("task", problem)
             return function
 

@@ -91,8 +91,8 @@ def _cut_off(*args: object, **kwargs: object) -> None:
     child these are its own; the recorder leaves those of its parent alone.
     """
     given = (*args, *kwargs.values())
-    if len(given) != 1 or not isinstance(given[0], int):  # it will refuse that
-        return
+    if len(given) != 1 or not isinstance(given[0], int) or not -(2**31) <= given[0] < 2**31:
+        return  # it will refuse that: a status is a C int
     here = recorder.state.process
     lock = here.journal._lock if here and here.journal and not here.journal._only else None
     if lock and not lock.acquire(timeout=_PATIENCE):

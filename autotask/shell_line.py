@@ -122,8 +122,11 @@ class _Reader:
         if mark in ("<", ">") and self._text[self._at : self._at + 1] == "(":
             self._word = self._nested("(", ")")
             return
-        if self._text[self._at : self._at + 1] in ("|", "-"):
+        following = self._text[self._at : self._at + 1]
+        if following in ("|", "-"):
             self._at += 1
+        if following == "-" and mark.endswith("&"):  # `2>&-` closes: no word belongs to it
+            return
         self._has_document = self._has_document or mark == "<<"
         self._is_target = True
 

@@ -42,7 +42,6 @@ UNREACHED = {
 }
 _BROKEN = "the module that can tell may be missing from a broken installation"
 LOST = {
-    "autotask:task except Exception": "decorates a function, once, while a module is imported",
     "autotask.agent:_explain_at_exit.explain except Exception": _BROKEN,
     "autotask.agent:find_spec except Exception": _BROKEN,
     "autotask.debuglog:_message except Exception": "describes an error of ours, for AUTOTASK_DEBUG",

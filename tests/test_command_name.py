@@ -213,6 +213,8 @@ LINES = [
     ("job > hunter2", "job"),
     (">hunter2 job", "job"),
     ("echo >| /srv/log hunter2", "echo"),
+    ("2>&- job hunter2", "job"),
+    ("job 0<&- hunter2", "job"),
     ("job &> hunter2", "job"),
     ("job < <(hunter2)", "job"),
     ("job <<EOF\nhunter2 x\nEOF\nhunter2", "job"),

@@ -571,7 +571,7 @@ BREAKS = {
     "raises": "raise RuntimeError('of\\ntwo lines')",
     "is empty": "",
 }
-ALWAYS_USED = "around/execute around/launch guard settings naming stdlib agent".split()
+ALWAYS_USED = "around/execute around/launch guard settings naming stdlib".split()
 USED_TO_STAY = "around/supervise journal procfs run telling trigger".split()
 PACKAGE = TEMPLATE.parent / "autotask"
 MAYBE_USED = sorted(
