@@ -455,7 +455,7 @@ def test_an_exit_that_is_refused_leaves_the_other_threads_at_work(
         def work(): pass
 
         try:
-            os._exit(1 << 40)
+            os._exit((1 << 40) + 3)
         except OverflowError:
             print("refused", flush=True)
         thread = threading.Thread(target=work, daemon=True)
