@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     E = TypeVar("E", bound=BaseException)
 
 
-OURS = ("autotask", "autotask.frameworks")
+OURS = ("autotask", "autotask.frameworks", "autotask.around")
 _RAISED_BY_US = ("builtins", "socket", "re", "autotask")  # modules of exceptions
 
 

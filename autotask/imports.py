@@ -21,7 +21,7 @@ _NEEDED = (
     *("guard", "stdlib", "settings", "run", "journal", "procfs"),
     *("trigger", "patches", "dogstatsd", "telling", "recorder"),
 )
-_FINDERS = ("autotask.agent", "autotask.imports")  # whose frames `hide` takes away
+_FINDERS = ("autotask.agent", "autotask.imports", "autotask.loading")  # `hide` removes their frames
 
 
 loading.hooks = _agent.hooks

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import pytest
 from support import INSTALLED, run_program, write
 
-from autotask import agent
+from autotask import agent, guard, naming
 
 if TYPE_CHECKING:
     from typing import TypeGuard
@@ -202,6 +202,15 @@ def test_only_the_table_and_the_frameworks_own_modules_name_a_framework() -> Non
     ]
     assert naming
     assert [one for one in naming if one[0] != "autotask.agent"] == []
+
+
+def test_the_agent_knows_the_same_schedulers_as_the_names() -> None:
+    assert agent.SCHEDULERS == naming.SCHEDULERS
+
+
+def test_the_guard_knows_all_packages_of_ours_that_it_guards() -> None:
+    guarded = {module for module in MODULES if floor(module) != "tool"} - {"autotask.wrapt"}
+    assert {module.rpartition(".")[0] for module in guarded} - {""} == set(guard.OURS)
 
 
 def test_the_part_in_the_process_brings_nothing_along() -> None:

@@ -566,6 +566,36 @@ def test_what_a_signal_handler_raises_during_a_hook_arrives(tmp_path: Path) -> N
     assert ended == Ended(0, "too late\n", "")
 
 
+def test_nor_has_it_frames_of_ours_if_a_loader_was_being_hooked(tmp_path: Path) -> None:
+    write(tmp_path / "shop.py", "")
+    program = """
+        import importlib.machinery, importlib.util, os, signal, sys, traceback
+        from autotask.imports import when_imported
+        class Loader(importlib.machinery.SourceFileLoader):
+            def __setattr__(self, name, value):
+                if name == "exec_module":
+                    os.kill(os.getpid(), signal.SIGALRM)
+                super().__setattr__(name, value)
+        class Finder:
+            def find_spec(name, path=None, target=None):
+                if name == "shop":
+                    return importlib.util.spec_from_loader(name, Loader(name, "shop.py"))
+        def handler(number, frame): raise TimeoutError("too late")
+        signal.signal(signal.SIGALRM, handler)
+        sys.meta_path.insert(1, Finder)
+        when_imported("shop", print)
+        try:
+            import shop
+        except TimeoutError as problem:
+            frames = traceback.extract_tb(problem.__traceback__)
+            print(*[os.path.basename(frame.filename) for frame in frames])
+    """
+    ended = run_program(write(tmp_path / "main.py", program), cwd=tmp_path)
+    frames = ended.stdout.split()
+    assert frames[-2:] == ["main.py", "main.py"], ended
+    assert "loading.py" not in frames
+
+
 # --- threads -------------------------------------------------------------------------------------
 
 
