@@ -285,6 +285,8 @@ class CommandRun:
         self._diagnose = diagnose
         self._is_command = diagnose is not None  # else it is this Python program
         self._process = ""  # the command's identity
+        # Not in the journal, which would rename it on a full disk: others may be reading it.
+        self._mark: str | None = None
         self._is_late = False  # this process has journalled the start
         self._position = ("", 0)  # in the journal, before our first line
         self._tail: Tail | None = None
@@ -405,10 +407,9 @@ class CommandRun:
 
     def _touch_mark(self) -> None:
         """Show that we live. Only the change time counts: `sign_mark` may have set the other."""
-        mark = self._mark()
         try:
-            if mark:
-                os.utime(mark, ns=(time.time_ns(), os.stat(mark).st_mtime_ns))
+            if self._mark:
+                os.utime(self._mark, ns=(time.time_ns(), os.stat(self._mark).st_mtime_ns))
         except OSError:
             return
 
@@ -449,10 +450,10 @@ class CommandRun:
     @guarded
     def diagnose(self) -> None:
         """Log it if the agent has not loaded in the command: it would have signed our mark."""
-        mark, is_silent = self._mark(), False
+        is_silent = False
         try:
             # See `marks.sign_mark`: it sets the time to 0.
-            is_silent = mark is not None and os.stat(mark).st_mtime != 0
+            is_silent = self._mark is not None and os.stat(self._mark).st_mtime != 0
         except OSError:
             pass
         if self._diagnose:
@@ -461,6 +462,8 @@ class CommandRun:
     @guarded
     def withdraw(self) -> None:
         """Take our mark back."""
+        if self._teller.journal:
+            self._teller.journal.mark = self._mark
         self._teller.take_mark_back()
         self.unlock()
 
@@ -486,9 +489,8 @@ class CommandRun:
     def _leave_mark(self) -> None:
         name = f"launcher-{self.run.id}-{self._teller.pid}"
         self._teller.leave_mark(name, self.run.root, self._lock_mark)
-
-    def _mark(self) -> str | None:
-        return self._teller.journal.mark if self._teller.journal else None
+        if self._teller.journal:
+            self._mark, self._teller.journal.mark = self._teller.journal.mark, None
 
     def _lock_mark(self, file: int) -> str:
         """Lock our mark as long as this process lives, and say in it whether that was possible."""
@@ -504,8 +506,7 @@ class CommandRun:
         """Tell whether any other process has runs open, or left some behind, in this home."""
         if not self.settings.home:
             return False
-        mark = self._mark()
-        own = mark and os.path.basename(mark)
+        own = self._mark and os.path.basename(self._mark)
         try:
             with os.scandir(marks_folder(self.settings.home)) as entries:  # looks at two at most
                 return any(entry.name != own for entry in entries)

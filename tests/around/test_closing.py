@@ -677,6 +677,22 @@ def test_nor_does_it_where_the_disk_took_no_mark_either(tmp_path: Path, home: Pa
     assert [ends(run) for run in runs(home)] == [EXIT, LOST]
 
 
+def test_a_launcher_does_not_rename_its_mark_on_a_full_disk_before_its_end(
+    tmp_path: Path, home: Path
+) -> None:
+    """Others that read the marks at that moment would not find it."""
+    source = f"""
+        import os, resource, sys
+        resource.setrlimit(resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
+        os.execv({str(LAUNCHER)!r}, ["autotask-run", "true"])
+    """
+    script = write(tmp_path / "full.py", source)
+    assert run_program(script, under="bare", env=AWAY).status == 0
+    (mark,) = os.listdir(home / "open")
+    assert mark.startswith("ended-launcher-")
+    assert mark.count("-") == 3
+
+
 def test_an_end_that_the_agent_heard_of_is_not_sent_again(
     tmp_path: Path, home: Path, datagrams: Datagrams
 ) -> None:
