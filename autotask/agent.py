@@ -99,8 +99,9 @@ def find_spec(
     name: str, path: "Sequence[str] | None" = None, target: "ModuleType | None" = None
 ) -> "ModuleSpec | None":
     """Find a module that is watched; leave all others to the finders behind us."""
-    needed_here = name in ("autotask.imports", "autotask.loading")  # to find any other one
-    if (name[:9] != "autotask." or needed_here) and name not in TABLE and name not in hooks:
+    # These two are needed here, to find any other module of ours.
+    others = name[:9] != "autotask." or name in ("autotask.imports", "autotask.loading")
+    if others and name not in TABLE and name not in hooks:
         return None
     global _imports
     try:
