@@ -53,11 +53,11 @@ def swallow(where: str, problem: BaseException) -> None:
     guard.swallow(where, problem)
 
 
-def load(*names: str) -> None:
+def load(*names: str, lock: str = "autotask.recorder") -> None:
     """Import modules of ours, given without `autotask.`, each after those that it imports."""
     folder = __file__.rpartition("/")[0]
     # One lock for all of them: the module that others import (a plugin does) is the recorder.
-    with _bootstrap._ModuleLockManager("autotask.recorder"):
+    with _bootstrap._ModuleLockManager(lock):
         had_future = "__future__" in sys.modules
         for name in names:
             if "autotask." + name not in sys.modules:

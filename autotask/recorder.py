@@ -372,7 +372,9 @@ def _hand_on(run: Run | None, here: Process) -> None:
             os.environ[PARENT] = value
             return
         state.is_loading = True
-        loading.load("putenv")  # importlib would ignore what a signal handler may raise meanwhile
+        # importlib would ignore what a signal handler may raise meanwhile. And in a forked child
+        # the lock of all others is never released, if a thread that is not there had it.
+        loading.load("putenv", lock="autotask.putenv")
         putenv = sys.modules["autotask.putenv"]
         program = state.program
         around = program if program and program.ended is None else None

@@ -370,6 +370,46 @@ thread.join()
     assert (ended.status, ended.stdout) == (0, "0\n")
 
 
+def test_a_long_forked_child_waits_for_no_module_that_another_thread_was_loading(
+    tmp_path: Path, home: Path
+) -> None:
+    pytest.importorskip("click")
+    place = tmp_path / "installed"
+    for part in (TEMPLATE, INSTALLED / "autotask"):
+        shutil.copytree(part, place / part.name, ignore=shutil.ignore_patterns("__pycache__"))
+    slow = place / "autotask" / "functions.py"
+    future = "from __future__ import annotations\n"
+    slow.write_text(slow.read_text().replace(future, f"{future}import time; time.sleep(1)\n"))
+    write(tmp_path / "jobs.py", "def work(): pass")
+    script = write(
+        tmp_path / "shop.py",
+        """
+import click, os, signal, sys, threading
+@click.command()
+def inner(): pass
+def run(): inner.main([], "inner", standalone_mode=False)
+run()
+thread = threading.Thread(target=__import__, args=("jobs",))
+thread.start()
+while "autotask.functions" not in sys.modules: pass
+child = os.fork()
+if child == 0:
+    signal.alarm(20)
+    for _ in range(1100): run()
+    os._exit(0)
+print(os.waitpid(child, 0)[1])
+thread.join()
+""",
+    )
+    env = {
+        "PYTHONPATH": str(place / TEMPLATE.name),
+        "AUTOTASK_PROCESS": "0",
+        "AUTOTASK_FUNCTIONS": "jobs:work",
+    }
+    ended = run_program("-W", "ignore", script, under="bare", env=env)
+    assert (ended.status, ended.stdout) == (0, "0\n")
+
+
 def _script(folder: Path, body: str) -> Path:
     lines = body.strip("\n").splitlines()
     margin = min(len(line) - len(line.lstrip()) for line in lines if line.strip())
