@@ -428,6 +428,14 @@ def test_a_shared_home_is_laid_in_an_empty_folder_of_roots(
 
 
 @root
+def test_what_keeps_a_shared_home_from_being_made_is_told_with_its_whole_path(place: Path) -> None:
+    (place / "file").write_text("")
+    home = place / "file" / "shared"
+    status, _, err = tool("init-home", str(home))
+    assert (status, err) == (1, f"autotask: cannot create {home}: Not a directory\n")
+
+
+@root
 def test_only_root_lays_a_shared_home(place: Path) -> None:
     status, _, err = as_user(ANN, lambda: tool("init-home", str(place / "shared")))
     assert (status, err) == (

@@ -97,6 +97,13 @@ class _Parser(argparse.ArgumentParser):
         self.formatter_class = argparse.RawDescriptionHelpFormatter
         return super().format_help()
 
+    def parse_known_args(self, *words: Any) -> Any:  # type: ignore[override]
+        """Refuse unknown arguments here: argparse would name the help of the outermost parser."""
+        arguments, unknown = super().parse_known_args(*words)
+        if unknown:
+            self.error(f"unrecognized arguments: {' '.join(unknown)}")
+        return arguments, unknown
+
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"autotask: {clean(message)} (see `{self.prog} --help`)\n")
 

@@ -39,6 +39,11 @@ USAGE = [
     ("tasks --since 24", "'24' is not a duration"),
     ("tasks --status success", "--status"),
     ("tasks \x1b[31m", "\\x1b[31m"),
+    ("monitors", "ACTION"),
+    ("monitors --nope plan", "--nope"),
+    ("monitors plan --nope", "--nope"),
+    ("monitors mute", "TASK"),
+    ("dashboard plan extra", "extra"),
 ]
 
 
@@ -46,8 +51,10 @@ USAGE = [
 def test_a_usage_error_is_one_line_and_status_2(words: str, named: str) -> None:
     ended = autotask(*words.split(" ") if words else [])
     assert (ended.status, ended.stdout) == (2, "")
-    command = words.split(" ")[0]
-    helped = f"autotask {command}" if command in ("runs", "tasks", "show", "prune") else "autotask"
+    command, _, action = words.partition(" ")
+    action = action.split(" ")[0]
+    helped = f"autotask {command}" if command in SUBCOMMANDS else "autotask"
+    helped += f" {action}" if command in ("monitors", "dashboard") and action.isalpha() else ""
     assert ended.stderr.startswith("autotask: ")
     assert ended.stderr.endswith(f" (see `{helped} --help`)\n")
     assert ended.stderr.count("\n") == 1

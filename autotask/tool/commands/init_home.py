@@ -35,7 +35,10 @@ def run(arguments: argparse.Namespace) -> None:
         raise ToolError(
             f"other users can write to {stranger}: choose a folder that only root can write to"
         )
-    homes.make_folder(path)
+    try:
+        homes.make_folder(path)
+    except OSError as problem:  # which names only one folder of the path
+        raise ToolError(f"cannot create {path}: {problem.strerror or problem}") from None
     # By descriptor, so that the folder cannot be swapped between the check and the change.
     folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:

@@ -251,7 +251,7 @@ def _journal(settings: Settings) -> Findings:
         remedy = f"let {user} write there, or set AUTOTASK_HOME"
         yield Finding("problem", "journal", text, remedy)
         return
-    text = f"{users_home} is writable for {user}, {quantities.size_text(free)} free"
+    text = f"{users_home} is writable by {user}, {quantities.size_text(free)} free"
     yield Finding("warning" if free < _NEARLY_FULL else "ok", "journal", text)
 
 
