@@ -94,9 +94,8 @@ def print_json(records: Iterable[Mapping[str, Any]], form: str) -> None:
     encode = json.JSONEncoder().encode
     if form == "jsonl":
         for record in records:
-            sys.stdout.write(
-                encode(record) + "\n"
-            )  # in one write: this line is whole even if the next record fails
+            # In one write: this line is whole even if the next record fails.
+            sys.stdout.write(encode(record) + "\n")
         return
     separator = "[\n"
     for record in records:

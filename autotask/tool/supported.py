@@ -36,9 +36,8 @@ PYTHONS = {
     "cpython": ("3.9", "3.10", "3.11", "3.12", "3.13"),
     "pypy": ("3.9",),
 }
-OLDEST_PYTHON = PYTHONS["cpython"][
-    0
-]  # in older ones, and in other implementations, the agent does nothing
+# In older ones, and in other implementations, the agent does nothing.
+OLDEST_PYTHON = PYTHONS["cpython"][0]
 ALWAYS = {"function": "functions of your own", "process": "any command"}  # in any version
 
 
