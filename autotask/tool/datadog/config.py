@@ -253,7 +253,10 @@ def _files(folder: Path) -> Iterator[Path]:
 def _read(path: Path) -> Config:
     try:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as problem:
+    except UnicodeDecodeError as problem:
+        line = problem.object[: problem.start].count(b"\n") + 1
+        raise ToolError(f"{path}: line {line} is not UTF-8; save the file as UTF-8") from None
+    except tomllib.TOMLDecodeError as problem:
         raise ToolError(f"{path}: {problem}") from None
     if path.name == "pyproject.toml":
         document = fields(document.get("tool")).get("autotask", {})

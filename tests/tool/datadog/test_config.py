@@ -49,6 +49,13 @@ def test_an_error_names_its_location(text: str, told: str) -> None:
     assert str(raised.value).startswith("autotask.toml: ")
 
 
+def test_a_file_in_another_encoding_is_an_error_that_names_the_line() -> None:
+    Path("autotask.toml").write_bytes("[datadog]\nname = 'b\u00fcro'\n".encode("latin-1"))
+    with pytest.raises(ToolError) as refused:
+        config.load(None)
+    assert str(refused.value) == "autotask.toml: line 2 is not UTF-8; save the file as UTF-8"
+
+
 def test_pyproject_works_too_and_autotask_toml_comes_first() -> None:
     Path("pyproject.toml").write_text('[tool.ruff]\n[tool.autotask.datadog]\nname = "a"\n')
     assert config.load(None).name == "a"
