@@ -50,7 +50,7 @@ LOST = {
 }
 
 
-def test_an_alarm_arrives_wherever_we_catch_an_error(tmp_path: Path) -> None:
+def test_an_alarm_reaches_the_program_from_every_try_of_the_agent(tmp_path: Path) -> None:
     for name in ("asyncclick", "click", "doit", "invoke", "typer", "wrapt"):
         pytest.importorskip(name)
     modules = [name for name in MODULES_WITH_FAULTS if name != "sitecustomize"]

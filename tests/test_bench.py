@@ -20,7 +20,7 @@ CASES = {
 
 @pytest.mark.checkout
 @pytest.mark.parametrize(("what", "times", "budget", "refused"), CASES.values(), ids=CASES)
-def test_the_gate_closes_where_a_count_has_grown(
+def test_the_gate_fails_if_a_count_has_grown(
     what: str, times: float, budget: float | None, refused: bool
 ) -> None:
     extra = MEASURED.get(what, 1.0) * times

@@ -115,7 +115,7 @@ def without_our_frames(ended: Ended) -> Ended:
 
 
 @pytest.mark.parametrize("files", OWN.values(), ids=OWN)
-def test_the_machines_own_sitecustomize_does_what_it_does_without_us(
+def test_the_machines_own_sitecustomize_works_as_without_the_agent(
     files: dict[str, str], tmp_path: Path
 ) -> None:
     own = own_files(tmp_path / "own", files)
@@ -127,7 +127,9 @@ def test_the_machines_own_sitecustomize_does_what_it_does_without_us(
 
 @pytest.mark.parametrize("version", [*OLD, "3.9", "3.13"])
 @pytest.mark.parametrize("case", ["absent", "fine", "imports what is missing", "raises an error"])
-def test_it_does_so_on_each_python(case: str, version: str, tmp_path: Path) -> None:
+def test_the_machines_own_sitecustomize_works_on_each_python(
+    case: str, version: str, tmp_path: Path
+) -> None:
     python = pythons(version)
     own = own_files(tmp_path / "own", OWN[case])
     script = write(tmp_path / "shop.py", LOOK)
@@ -137,7 +139,9 @@ def test_it_does_so_on_each_python(case: str, version: str, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("case", ["fine", "raises an error", "raises ImportError"])
-def test_the_agent_starts_whatever_the_machines_own_file_does(case: str, tmp_path: Path) -> None:
+def test_the_agent_starts_whatever_the_machines_own_sitecustomize_does(
+    case: str, tmp_path: Path
+) -> None:
     own = own_files(tmp_path / "own", OWN[case])
     script = "import sys; print('autotask.agent' in sys.modules)"
     ended = run_program("-c", script, env={"PYTHONPATH": str(own)})
@@ -174,7 +178,7 @@ OPTIONS = {
 
 
 @pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
-def test_options_of_the_interpreter_mean_what_they_mean(
+def test_options_of_the_interpreter_keep_their_meaning(
     options: tuple[str, ...], tmp_path: Path
 ) -> None:
     script = write(tmp_path / "shop.py", LOOK)
@@ -187,7 +191,9 @@ def test_options_of_the_interpreter_mean_what_they_mean(
 
 
 @pytest.mark.parametrize("option", ["-I", "-S", "-E"])
-def test_an_interpreter_that_is_told_so_starts_without_us(option: str) -> None:
+def test_an_interpreter_told_to_ignore_the_environment_starts_without_the_agent(
+    option: str,
+) -> None:
     script = "import sys; print([name for name in sys.modules if 'autotask' in name])"
     assert run_program(option, "-c", script).stdout == "[]\n"
 
@@ -232,7 +238,7 @@ SPELLINGS = {
 
 
 @pytest.mark.parametrize("spelling", SPELLINGS.values(), ids=SPELLINGS)
-def test_our_folder_leaves_the_path_however_it_is_written(
+def test_the_agents_folder_is_removed_from_the_path_however_it_is_written(
     spelling: str, tmp_path: Path, installation: Path
 ) -> None:
     path = spelling.format(template=installation)
@@ -251,7 +257,7 @@ def test_our_folder_leaves_the_path_however_it_is_written(
     assert ours.stderr == bare.stderr == ""
 
 
-def test_it_works_from_inside_our_own_folder(installation: Path) -> None:
+def test_it_works_from_inside_the_agents_folder(installation: Path) -> None:
     script = "import sys; print('autotask.agent' in sys.modules, sys.path[0])"
     ended = run_program("-c", script, under="bare", cwd=installation, env={"PYTHONPATH": "."})
     assert (ended.stdout, ended.stderr) == ("True \n", "")
@@ -265,7 +271,7 @@ def test_it_works_through_a_symbolic_link(tmp_path: Path, installation: Path) ->
     assert run_program("-c", script, under="bare", env=env).stdout == "True False\n"
 
 
-def test_verbose_output_tells_of_a_handful_of_files(tmp_path: Path) -> None:
+def test_verbose_output_mentions_only_a_handful_of_files(tmp_path: Path) -> None:
     bare, ours = bare_and_ours("-v", "-c", "pass")
     assert _steady(ours.stderr) == _steady(bare.stderr)
     # Bare, too, some lines may have the word: the folder of the checkout, say, is called so.
@@ -281,7 +287,7 @@ def _steady(text: str) -> list[str]:
     return [name for _, name, *_ in words if "sitecustomize" not in name]
 
 
-def test_import_times_tell_of_our_sitecustomize_alone() -> None:
+def test_import_times_add_only_our_sitecustomize() -> None:
     def names(under_us: Ended) -> set[str]:
         return {line.rpartition("|")[2].strip() for line in under_us.stderr.splitlines()}
 
@@ -322,7 +328,9 @@ def test_a_process_that_is_switched_off_looks_like_a_bare_one(value: str, tmp_pa
 
 
 @pytest.mark.parametrize("version", OLD)
-def test_an_old_interpreter_runs_as_if_we_were_not_there(version: str, tmp_path: Path) -> None:
+def test_an_unsupported_old_interpreter_runs_as_without_the_agent(
+    version: str, tmp_path: Path
+) -> None:
     python = pythons(version)
     script = write(
         tmp_path / "shop.py", LOOK + "print([n for n in sys.modules if 'autotask' in n])"
@@ -357,7 +365,7 @@ BROKEN: dict[str, dict[str, str | None]] = {
 
 @pytest.mark.swallows
 @pytest.mark.parametrize("files", BROKEN.values(), ids=BROKEN)
-def test_a_broken_installation_is_no_trouble_of_the_programs(
+def test_a_broken_installation_does_not_disturb_the_program(
     files: dict[str, str | None], tmp_path: Path, installation: Path
 ) -> None:
     _break(installation, files)
@@ -371,7 +379,7 @@ def test_a_broken_installation_is_no_trouble_of_the_programs(
     [{"imports.py": "raise RuntimeError('broken')"}, {"imports.py": None}, {"guard.py": None}],
     ids=["imports.py raises", "imports.py is gone", "guard.py is gone"],
 )
-def test_nor_is_one_that_breaks_where_a_framework_is_imported(
+def test_an_installation_that_fails_at_the_import_of_a_framework_does_not_disturb_it(
     files: dict[str, str | None], tmp_path: Path, installation: Path
 ) -> None:
     _break(installation, files)
@@ -379,7 +387,9 @@ def test_nor_is_one_that_breaks_where_a_framework_is_imported(
 
 
 @pytest.mark.swallows
-def test_nor_is_one_in_which_any_module_is_cut_short(tmp_path: Path, installation: Path) -> None:
+def test_a_truncated_module_does_not_disturb_the_program(
+    tmp_path: Path, installation: Path
+) -> None:
     pytest.importorskip("click")
     script = write(tmp_path / "shop.py", CLICK)
     bare = run_program(script, "--odd", under="bare")
@@ -456,7 +466,7 @@ STALE = ["older source", "checked by hash", "never checked", "cut short in its h
 
 
 @pytest.mark.parametrize("kind", STALE)
-def test_bytecode_that_is_not_of_this_source_is_left_to_python(
+def test_bytecode_of_another_source_is_left_to_python(
     kind: str, tmp_path: Path, installation: Path, home: Path
 ) -> None:
     pytest.importorskip("click")
@@ -467,7 +477,7 @@ def test_bytecode_that_is_not_of_this_source_is_left_to_python(
     assert runs(home)[0]["trigger"] == ("old" if kind == "never checked" else UNKNOWN)
 
 
-def test_bytecode_that_is_never_checked_is_checked_where_python_is_told_so(
+def test_unchecked_bytecode_is_checked_if_python_is_told_to(
     tmp_path: Path, installation: Path, home: Path
 ) -> None:
     pytest.importorskip("click")
@@ -511,7 +521,7 @@ def test_bytecode_of_another_optimisation_is_left_alone(tmp_path: Path, installa
     assert said == ["False", "True", "False"]
 
 
-def test_tracebacks_name_our_files_where_they_are_now(tmp_path: Path, installation: Path) -> None:
+def test_tracebacks_show_the_current_path_of_our_files(tmp_path: Path, installation: Path) -> None:
     pytest.importorskip("click")
     script = write(tmp_path / "shop.py", JOURNAL)
     env = {"PYTHONPATH": str(installation), "PYTHONDONTWRITEBYTECODE": None}
@@ -548,9 +558,7 @@ def test_a_program_can_import_autotask(script: str, installed: bool, tmp_path: P
 
 
 @pytest.mark.swallows
-def test_the_decorator_is_harmless_where_wrapt_is_missing(
-    tmp_path: Path, installation: Path
-) -> None:
+def test_the_decorator_is_harmless_without_wrapt(tmp_path: Path, installation: Path) -> None:
     python = Path(sys.base_prefix) / "bin" / "python3"
     if run_program(python, "-I", "-c", "import wrapt", under="bare").status == 0:
         pytest.skip("the machine's own Python has wrapt")
@@ -561,12 +569,12 @@ def test_the_decorator_is_harmless_where_wrapt_is_missing(
     assert ended == Ended(0, "done\n", "")
 
 
-def test_all_of_the_package_can_be_imported() -> None:
+def test_every_module_of_the_package_can_be_imported() -> None:
     script = "from autotask import *; print(task.__name__)"
     assert run_program("-c", script) == Ended(0, "task\n", "")
 
 
-def test_the_package_is_one_and_the_same_in_the_agent_and_in_the_program(tmp_path: Path) -> None:
+def test_the_agent_and_the_program_share_one_package(tmp_path: Path) -> None:
     script = (
         "import sys; before = sys.modules['autotask'], sys.modules['autotask.agent']\n"
         "import autotask, autotask.agent, autotask.recorder\n"
@@ -577,7 +585,7 @@ def test_the_package_is_one_and_the_same_in_the_agent_and_in_the_program(tmp_pat
         assert ended == Ended(0, "True True\n", "")
 
 
-def test_the_agent_starts_once_however_often_it_is_asked_to() -> None:
+def test_the_agent_starts_once_however_often_start_is_called() -> None:
     script = (
         "import sys, autotask.agent as agent; agent.start(); agent.start()\n"
         "print([getattr(f, '__name__', '') for f in sys.meta_path].count('autotask.agent'))"
@@ -592,6 +600,6 @@ def test_without_the_agent_importing_autotask_starts_nothing() -> None:
     assert ended == plain
 
 
-def test_a_program_that_is_ended_at_once_leaves_no_word() -> None:
+def test_an_aborted_program_prints_nothing_of_the_agent() -> None:
     program = start_program("-c", "import os; os.abort()", stdout=-1, stderr=-1)
     assert program.communicate(timeout=PATIENCE) == (b"", b"")

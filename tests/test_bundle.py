@@ -104,7 +104,7 @@ def test_it_holds_nothing_of_the_tool(made: Path) -> None:
     assert {floor(module) for module in modules_in(made / "autotask.d")} == {"in process", "around"}
 
 
-def test_it_says_how_large_it_is_and_how_to_turn_it_on(tmp_path: Path) -> None:
+def test_the_command_prints_its_size_and_how_to_turn_it_on(tmp_path: Path) -> None:
     ended = bundle(tmp_path / "it's here")
     assert ended.status == 0
     first, second = ended.stdout.splitlines()
@@ -233,7 +233,7 @@ def test_the_decorator_can_be_imported(tmp_path: Path, made: Path, home: Path) -
 
 
 @pytest.mark.parametrize("version", [*OLD, *SUPPORTED])
-def test_a_program_sees_nothing_of_it(version: str, tmp_path: Path, made: Path) -> None:
+def test_a_program_does_not_see_the_bundle(version: str, tmp_path: Path, made: Path) -> None:
     script = write(tmp_path / "shop.py", LOOK)
     python, env = pythons(version), {"AUTOTASK_PROCESS": "0"}
     bare = run_program(python, script, under="bare", env=env)
@@ -367,7 +367,7 @@ def test_unchecked_bytecode_is_loaded_without_importlib(compiled: Path, tmp_path
     assert "autotask.recorder" not in ended.stderr
 
 
-def test_bytecode_for_several_pythons_fits_beside_each_other(tmp_path: Path, made: Path) -> None:
+def test_bytecode_for_several_pythons_can_coexist(tmp_path: Path, made: Path) -> None:
     folder = tmp_path / "compiled"
     shutil.copytree(made, folder)
     for version in NEWEST_AND_OLDEST:

@@ -343,12 +343,12 @@ def test_a_command_is_named_without_its_arguments(line: str, name: str) -> None:
 
 
 @pytest.mark.parametrize("line", WRAPPED)
-def test_what_starts_another_command_is_looked_through(line: str) -> None:
+def test_a_wrapper_command_is_looked_through(line: str) -> None:
     assert name_of(shlex.split(line.replace("{}", "job hunter2"))) == "job"
 
 
 @pytest.mark.parametrize(("line", "name"), [*LINES, *CRONTABS])
-def test_a_shells_line_is_named_after_its_last_command_of_weight(line: str, name: str) -> None:
+def test_a_shell_line_is_named_after_its_last_significant_command(line: str, name: str) -> None:
     for command in (["sh", "-c", line], ["flock", "/run/x", "-c", line], ["su", "-c", line]):
         assert name_of(command) == name
 

@@ -91,7 +91,7 @@ def test_the_image_records_its_tasks(images: dict[str, Image], journal: Path) ->
 
 @needs_containers
 @pytest.mark.parametrize(("file", "trigger"), [(".dockerenv", "container"), ("other", "unknown")])
-def test_docker_is_known_by_its_file(
+def test_docker_is_recognized_by_its_file(
     file: str, trigger: str, images: dict[str, Image], journal: Path
 ) -> None:
     shop = images["shop"]
@@ -105,7 +105,7 @@ def test_docker_is_known_by_its_file(
 
 
 @needs_containers
-def test_the_image_tells_of_a_task_that_was_killed(images: dict[str, Image], journal: Path) -> None:
+def test_the_image_reports_a_task_that_was_killed(images: dict[str, Image], journal: Path) -> None:
     (images["shop"].tree / "app" / "killed.py").write_text("import os; os.kill(os.getpid(), 9)")
     mounts = (Mount("/var/lib/autotask", journal),)
     assert images["shop"].run("python", "killed.py", mounts=mounts).returncode == 137
@@ -113,7 +113,7 @@ def test_the_image_tells_of_a_task_that_was_killed(images: dict[str, Image], jou
 
 
 @needs_containers
-def test_the_image_has_bytecode_of_the_kind_that_is_never_checked(
+def test_the_image_has_unchecked_bytecode(
     images: dict[str, Image],
 ) -> None:
     bundle = images["shop"].tree / "opt" / "autotask"
@@ -123,7 +123,7 @@ def test_the_image_has_bytecode_of_the_kind_that_is_never_checked(
 
 
 @needs_containers
-def test_the_image_for_a_volume_has_the_folder_and_nothing_else(images: dict[str, Image]) -> None:
+def test_the_image_for_a_volume_has_only_the_folder(images: dict[str, Image]) -> None:
     bundle = images["autotask"].tree / "opt" / "autotask"
     volume = images["files"].tree
     assert (volume / "sitecustomize.py").is_file()
@@ -226,7 +226,7 @@ def test_the_cronjob_records_its_task(pod: Pod) -> None:
 
 @needs_containers
 @pytest.mark.parametrize("supervise", ["0", "1"])
-def test_the_sidecar_tells_of_a_container_that_was_killed_whole(
+def test_the_sidecar_reports_a_container_that_was_killed_whole(
     supervise: str, pod: Pod, datagrams: Datagrams
 ) -> None:
     pod.run(pod.init)
@@ -271,7 +271,7 @@ def test_the_sidecar_closes_what_died_just_before_the_pod_stopped_it(
 
 @needs_containers
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
-def test_in_a_shared_namespace_a_signal_ends_a_program_and_is_its_status(
+def test_in_a_shared_namespace_a_signal_ends_a_program_and_sets_its_status(
     number: signal.Signals, pod: Pod
 ) -> None:
     pod.run(pod.init)
@@ -306,7 +306,7 @@ def test_a_home_that_every_user_can_write_to_is_refused_by_the_sidecar(pod: Pod)
 
 
 @needs_containers
-def test_the_reader_shows_what_is_on_the_claim(
+def test_the_reader_shows_the_runs_on_the_volume_claim(
     pod: Pod, images: dict[str, Image], tmp_path: Path
 ) -> None:
     pod.run(pod.init)
@@ -442,7 +442,7 @@ def test_the_helm_templates_make_the_same_pod() -> None:
     }
 
 
-def test_the_policy_adds_the_same_to_a_pod() -> None:
+def test_the_policy_makes_the_same_pod() -> None:
     """Its patches are read as data: what is CEL in them are the names of types, and the paths."""
     (job,) = yaml("cronjob.yaml")
     pod = pod_of(job)
@@ -526,7 +526,7 @@ def _local(service: dict[str, Any]) -> dict[str, str]:
     return {**service["environment"], "DD_AGENT_HOST": "127.0.0.1"}
 
 
-def test_the_task_of_ecs_shares_its_processes_and_its_journal() -> None:
+def test_the_ecs_task_shares_its_processes_and_its_journal() -> None:
     task = json.loads((EXAMPLES / "ecs.json").read_text())
     assert task["pidMode"] == "task"
     program, sidecar = task["containerDefinitions"]
@@ -568,7 +568,7 @@ def _probe(word: str) -> str:
 @needs_containers
 @pytest.mark.parametrize("way", ["livenessProbe", "HEALTHCHECK", "AUTOTASK_IGNORE"])
 @pytest.mark.parametrize("supervise", ["0", "1"])
-def test_a_probe_is_no_run_where_its_command_says_so(
+def test_a_probe_is_not_a_run_if_its_command_says_so(
     way: str, supervise: str, images: dict[str, Image], journal: Path
 ) -> None:
     shop = images["shop"]
@@ -624,7 +624,7 @@ PAGES = {
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_a_page_shows_the_examples_as_they_are(page: str) -> None:
+def test_a_page_shows_the_examples_verbatim(page: str) -> None:
     text = (ROOT / "docs" / page).read_text()
     shown = re.findall(r"<!-- (examples/\S+) -->\n```\w+\n(.*?)```\n", text, re.DOTALL)
     assert {name for name, _ in shown} == {f"examples/containers/{name}" for name in PAGES[page]}
@@ -639,7 +639,7 @@ def test_the_page_shows_the_end_of_the_dockerfile() -> None:
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_the_yaml_on_a_page_is_yaml(page: str) -> None:
+def test_the_yaml_on_a_page_is_valid(page: str) -> None:
     load = pytest.importorskip("yaml").safe_load_all
     text = (ROOT / "docs" / page).read_text()
     examples = re.findall(r"```yaml\n(.*?)```\n", text, re.DOTALL)
@@ -647,7 +647,7 @@ def test_the_yaml_on_a_page_is_yaml(page: str) -> None:
     assert all(isinstance(document, dict) for example in examples for document in load(example))
 
 
-def test_a_pod_with_the_socket_of_the_agent_is_not_restricted() -> None:
+def test_a_pod_that_mounts_the_agents_socket_is_not_restricted() -> None:
     (job,) = yaml("cronjob.yaml")
     pod = pod_of(job)
     text = (ROOT / "docs" / "containers.md").read_text()

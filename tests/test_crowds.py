@@ -136,7 +136,7 @@ while len(rounds) < 100: time.sleep(0.01)
     assert _is_tidy(home)
 
 
-def test_a_task_runs_in_the_last_moment_of_the_interpreter(tmp_path: Path, home: Path) -> None:
+def test_a_task_can_run_as_the_interpreter_shuts_down(tmp_path: Path, home: Path) -> None:
     """Its daemon threads were cut off anywhere: none of them may have taken a lock along."""
     source = f"""{_TASKS}
 @autotask.task(name="late")
@@ -162,9 +162,7 @@ sys.ps1 = Late()
 # --- forks ---------------------------------------------------------------------------------------
 
 
-def test_a_command_forks_in_the_middle_and_both_go_on_to_its_end(
-    tmp_path: Path, home: Path
-) -> None:
+def test_a_command_forks_halfway_and_both_processes_finish_it(tmp_path: Path, home: Path) -> None:
     pytest.importorskip("click")
     source = f"""{_CLICK}
 @shop.command()
@@ -306,7 +304,9 @@ def test_a_command_calls_itself_500_deep(way: str, tmp_path: Path, home: Path) -
 
 
 @pytest.mark.swallows
-def test_a_task_that_calls_itself_without_end_fails_as_it_would(tmp_path: Path, home: Path) -> None:
+def test_a_task_with_infinite_recursion_fails_as_without_the_agent(
+    tmp_path: Path, home: Path
+) -> None:
     source = f"""{_TASKS}
 @autotask.task(name="endless")
 def endless(): endless()
@@ -358,7 +358,7 @@ INSIDE = {
 @pytest.mark.parametrize(("inside", "expected"), INSIDE.values(), ids=INSIDE)
 @pytest.mark.parametrize("process", [None, "auto", "1"])
 @pytest.mark.parametrize("under", ["path", "launcher"])
-def test_each_interpreter_of_a_process_has_an_agent_of_its_own(
+def test_each_interpreter_of_a_process_has_its_own_agent(
     under: Under,
     process: str | None,
     inside: str,
@@ -375,7 +375,7 @@ def test_each_interpreter_of_a_process_has_an_agent_of_its_own(
     assert _is_tidy(home)
 
 
-def test_an_interpreter_of_its_own_runs_a_command(tmp_path: Path, home: Path) -> None:
+def test_a_subinterpreter_runs_a_command(tmp_path: Path, home: Path) -> None:
     pytest.importorskip("click")
     code = f"{_CLICK}\nshop.main(['inner'], 'shop', standalone_mode=False)\n"
     source = _INTERPRETERS.format(code=code).replace("range(4)", "range(1)")
@@ -386,7 +386,7 @@ def test_an_interpreter_of_its_own_runs_a_command(tmp_path: Path, home: Path) ->
     assert told(runs(home)) == ["shop.py success", "shop.inner success in shop.py"]
 
 
-def test_threads_without_a_lock_between_them_run_tasks_at_once(tmp_path: Path, home: Path) -> None:
+def test_free_threads_run_tasks_at_once(tmp_path: Path, home: Path) -> None:
     if getattr(sys, "_is_gil_enabled", lambda: True)():
         pytest.skip(f"{PYTHON} is not free-threaded")
     source = f"""{_TASKS}
@@ -428,7 +428,7 @@ STARTS = {
 
 @pytest.mark.parametrize("start", STARTS.values(), ids=STARTS)
 @pytest.mark.parametrize("process", ["0", "1"])
-def test_a_program_started_late_in_a_long_process_hangs_under_its_task(
+def test_a_program_started_late_in_a_long_process_is_a_child_of_its_task(
     process: str, start: str, tmp_path: Path, home: Path
 ) -> None:
     source = f"""{_TASKS}
@@ -514,7 +514,7 @@ print(deepest)
 
 
 @pytest.mark.parametrize("fails", [False, True])
-def test_handlers_that_run_tasks_do_not_pile_up_in_our_writing(
+def test_handlers_that_run_tasks_do_not_pile_up_while_the_agent_writes(
     fails: bool, tmp_path: Path, home: Path
 ) -> None:
     script = write(tmp_path / "shop.py", _PILE.format(fails=fails))

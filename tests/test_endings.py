@@ -130,7 +130,7 @@ _VERSIONS = [
 
 @pytest.mark.parametrize("ending", ENDINGS.values(), ids=ENDINGS)
 @pytest.mark.parametrize("version", _VERSIONS)
-def test_how_a_program_ends_is_known(
+def test_each_ending_of_a_program_is_recognized(
     version: str, ending: Ending, tmp_path: Path, home: Path
 ) -> None:
     write(tmp_path / "job" / ending.file, ending.source)
@@ -171,7 +171,7 @@ def test_a_task_of_a_forked_child_ends_with_the_child(tmp_path: Path, home: Path
 
 @pytest.mark.parametrize("version", SUPPORTED)
 @pytest.mark.parametrize("env", [{}, {"AUTOTASK_SUPERVISE": "1"}], ids=["from inside", "parent"])
-def test_ctrl_c_ends_it_by_the_signal_though_we_tell_of_it_meanwhile(
+def test_ctrl_c_ends_it_by_the_signal_while_the_agent_reports_it(
     env: dict[str, str], version: str, tmp_path: Path, home: Path, datagrams: Datagrams
 ) -> None:
     script = write(tmp_path / "job.py", "raise KeyboardInterrupt")

@@ -645,12 +645,12 @@ def _made(folder: Path) -> Place:
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
-def test_without_a_fault_a_program_looks_as_without_us(program: str, place: Place) -> None:
+def test_without_a_fault_a_program_looks_as_without_the_agent(program: str, place: Place) -> None:
     bare, ours = place.bare[program], place.ours[program]
     assert (ours.status, ours.output) == (bare.status, bare.output)
 
 
-def test_the_programs_come_to_each_function_of_ours(place: Place) -> None:
+def test_the_programs_reach_each_function_of_the_agent(place: Place) -> None:
     reached = {number for seen in place.ours.values() for number in seen.reached}
     missed = {name for number, name in enumerate(place.tree.functions) if number not in reached}
     assert sorted(missed - ELSEWHERE) == []
@@ -658,7 +658,9 @@ def test_the_programs_come_to_each_function_of_ours(place: Place) -> None:
 
 
 @pytest.mark.parametrize("module", MODULES_WITH_FAULTS)
-def test_a_fault_in_a_function_of_ours_is_no_trouble(module: str, place: Place) -> None:
+def test_a_fault_in_a_function_of_the_agent_does_not_disturb_the_program(
+    module: str, place: Place
+) -> None:
     trouble, harmless = [], []
     for number, name in enumerate(place.tree.functions):
         if name.partition(":")[0] != module or name in ELSEWHERE:

@@ -165,7 +165,7 @@ def test_imports_only_go_down() -> None:
     assert [one for one in ALL_IMPORTS if floor(one.imported) not in below[floor(one.module)]] == []
 
 
-def test_modules_import_one_another_in_no_circle_but_one() -> None:
+def test_modules_have_only_one_import_cycle() -> None:
     # The finder and what it loads know each other: one module would be read by each idle process.
     pair = Import("autotask.imports", "autotask.agent", at_once=True)
     assert pair in ALL_IMPORTS
@@ -179,7 +179,7 @@ def test_modules_import_one_another_in_no_circle_but_one() -> None:
         pytest.fail(" -> ".join(reversed(problem.args[1])))
 
 
-def test_a_frameworks_module_knows_the_recorder_and_no_sink() -> None:
+def test_a_framework_module_knows_the_recorder_but_no_sink() -> None:
     known = {f"autotask.{name}" for name in ("recorder", "guard", "run", "failures", "frameworks")}
     others = [
         one
@@ -213,7 +213,7 @@ def test_the_guard_knows_all_packages_of_ours_that_it_guards() -> None:
     assert {module.rpartition(".")[0] for module in guarded} - {""} == set(guard.OURS)
 
 
-def test_the_part_in_the_process_brings_nothing_along() -> None:
+def test_the_part_in_the_process_needs_no_other_package() -> None:
     strange = [
         one
         for one in imports()
@@ -225,7 +225,7 @@ def test_the_part_in_the_process_brings_nothing_along() -> None:
     assert strange == []
 
 
-def test_what_the_program_may_have_itself_is_taken_without_a_trace() -> None:
+def test_optional_packages_are_used_without_leaving_a_trace() -> None:
     calls = [
         node
         for tree in TREES.values()
@@ -255,17 +255,17 @@ def added(*command: str | Path) -> set[str]:
     return set(ours.stdout.split()) - set(bare.stdout.split())
 
 
-def test_an_idle_process_carries_two_modules() -> None:
+def test_an_idle_process_loads_two_modules() -> None:
     with_sitecustomize = {"sitecustomize"}  # where the machine has one, it is in both
     assert added("-c", AT_EXIT) - with_sitecustomize == {"autotask", "autotask.agent"}
 
 
-def test_nothing_of_ours_stays_on_the_path() -> None:
+def test_the_agent_leaves_nothing_on_the_path() -> None:
     script = "import sys; print([entry for entry in sys.path if 'sitecustomize' in entry])"
     assert run_program("-c", script).stdout == "[]\n"
 
 
-def test_a_task_carries_our_modules_and_nothing_else(
+def test_a_task_loads_only_the_agents_modules(
     tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("click")
@@ -282,7 +282,7 @@ def test_a_task_carries_our_modules_and_nothing_else(
     }
 
 
-def test_no_module_of_ours_stands_in_the_way_of_the_programs_own(tmp_path: Path) -> None:
+def test_no_module_of_the_agent_hides_one_of_the_programs(tmp_path: Path) -> None:
     write(tmp_path / "journal.py", "mine = True")
     write(tmp_path / "shop.py", "import journal; assert journal.mine")
     assert run_program(tmp_path / "shop.py", cwd=tmp_path).status == 0

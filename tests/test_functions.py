@@ -258,7 +258,7 @@ def test_without_the_agent_a_decorated_function_is_handed_back_and_wrapt_stays_a
     assert run_program(script, env={"AUTOTASK_ENABLED": "0"}).status == 0
 
 
-def test_what_is_instrumented_still_looks_as_it_did(tmp_path: Path) -> None:
+def test_what_is_instrumented_looks_unchanged(tmp_path: Path) -> None:
     write(tmp_path / "jobs.py", JOBS)
     script = write(
         tmp_path / "main.py",
@@ -281,7 +281,7 @@ def test_what_is_instrumented_still_looks_as_it_did(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
-def test_instrumented_functions_go_to_a_process_pool(
+def test_instrumented_functions_work_in_a_process_pool(
     method: str, tmp_path: Path, home: Path
 ) -> None:
     write(tmp_path / "jobs.py", JOBS)
@@ -358,7 +358,9 @@ attempt(lambda: (jobs.cached.cache_info(), jobs.cached is copy.copy(jobs.cached)
 """
 
 
-def test_what_is_no_function_stays_what_it_is(tmp_path: Path, home: Path, swallowed: Path) -> None:
+def test_what_is_not_a_function_is_left_unchanged(
+    tmp_path: Path, home: Path, swallowed: Path
+) -> None:
     write(tmp_path / "jobs.py", JOBS)
     script = write(tmp_path / "main.py", SEEN)
     named = "job partial Mailer Loud LIMIT NAMES Mailer.limit nothing Mailer.nothing"
@@ -377,7 +379,7 @@ def test_what_is_no_function_stays_what_it_is(tmp_path: Path, home: Path, swallo
 
 
 @pytest.mark.parametrize("name", ["cached", "built"])
-def test_other_callables_are_tasks_and_stay_what_they_are(
+def test_other_callables_are_tasks_and_keep_their_type(
     name: str, tmp_path: Path, home: Path
 ) -> None:
     write(tmp_path / "jobs.py", JOBS)
@@ -389,7 +391,7 @@ def test_other_callables_are_tasks_and_stay_what_they_are(
     assert [run["task"] for run in runs(home)] == ["main.py", f"jobs:{name}"]
 
 
-def test_a_function_that_is_not_there_is_told_in_the_debug_log_alone(
+def test_a_missing_function_is_reported_only_in_the_debug_log(
     tmp_path: Path, home: Path, swallowed: Path
 ) -> None:
     write(tmp_path / "jobs.py", JOBS)
@@ -403,7 +405,7 @@ def test_a_function_that_is_not_there_is_told_in_the_debug_log_alone(
 
 
 @pytest.mark.swallows
-def test_a_program_without_wrapt_in_reach_is_not_disturbed(
+def test_a_program_without_wrapt_is_not_disturbed(
     tmp_path: Path, installation: Path, home: Path, swallowed: Path
 ) -> None:
     plain = tmp_path / "plain"
@@ -417,7 +419,7 @@ def test_a_program_without_wrapt_in_reach_is_not_disturbed(
     assert "wrapt" in swallowed.read_text()
 
 
-def test_a_process_that_imports_none_of_the_named_modules_does_without_wrapt(
+def test_a_process_that_imports_none_of_the_named_modules_does_not_load_wrapt(
     tmp_path: Path,
 ) -> None:
     script = write(tmp_path / "main.py", "import sys\nprint('wrapt' in sys.modules)\n")

@@ -154,7 +154,7 @@ COMMANDS = ("runs", "prune --keep 1d", "ship", "doctor", "frameworks")
 @root
 @pytest.mark.parametrize("command", [*COMMANDS, "launcher"])
 @pytest.mark.parametrize("trap", TRAPS)
-def test_nothing_in_another_users_home_is_a_trap(
+def test_another_users_home_cannot_be_a_trap(
     trap: Callable[[Path, Path], None], command: str, place: Path
 ) -> None:
     (place / "secrets").mkdir()
@@ -279,7 +279,7 @@ def test_users_of_a_shared_home_see_each_others_runs(shared: Path) -> None:
 
 
 @root
-def test_nobody_can_end_or_hide_another_users_runs(shared: Path) -> None:
+def test_a_user_cannot_end_or_hide_another_users_runs(shared: Path) -> None:
     run = as_user(ANN, lambda: record("anns", ended=False))
     (segment,) = shared.glob(f"{ANN}/journal/*.jsonl")
 
@@ -309,7 +309,7 @@ def test_nobody_can_end_or_hide_another_users_runs(shared: Path) -> None:
 
 
 @root
-def test_a_run_that_another_user_has_copied_is_told_from_it(shared: Path) -> None:
+def test_a_run_copied_by_another_user_is_told_apart(shared: Path) -> None:
     run = as_user(ANN, lambda: record("anns"))
     (segment,) = shared.glob(f"{ANN}/journal/*.jsonl")
     copied = segment.read_text()
@@ -358,7 +358,7 @@ def test_only_its_user_ends_a_lost_run_in_the_journal(shared: Path) -> None:
 
 @root
 @pytest.mark.parametrize("for_whom", ["all", "a group"])
-def test_a_run_that_became_another_program_is_lost_to_nobody(
+def test_other_users_do_not_report_an_execed_run_as_lost(
     for_whom: str, place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import grp
@@ -415,7 +415,7 @@ REFUSED = {
 
 @root
 @pytest.mark.parametrize(("make", "why"), REFUSED.values(), ids=REFUSED)
-def test_a_shared_home_is_laid_in_an_empty_folder_of_roots(
+def test_a_shared_home_is_made_in_an_empty_folder_of_roots(
     make: Callable[[Path], object], why: str, place: Path
 ) -> None:
     folder = place / "folder"
@@ -428,7 +428,7 @@ def test_a_shared_home_is_laid_in_an_empty_folder_of_roots(
 
 
 @root
-def test_only_root_lays_a_shared_home(place: Path) -> None:
+def test_only_root_makes_a_shared_home(place: Path) -> None:
     status, _, err = as_user(ANN, lambda: tool("init-home", str(place / "shared")))
     assert (status, err) == (
         *(1, "autotask: only root can create a home for several users: use sudo\n"),
@@ -448,7 +448,7 @@ SUDO = {
 @root
 @pytest.mark.parametrize("made", [False, True])
 @pytest.mark.parametrize("env", SUDO.values(), ids=SUDO)
-def test_nothing_of_roots_comes_into_a_users_home(
+def test_root_writes_nothing_into_a_users_home(
     env: dict[str, str | None], made: bool, place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     eve = place / "eve"
@@ -503,7 +503,7 @@ def test_a_program_that_becomes_another_user_does_not_change_its_home(place: Pat
 
 
 @root
-def test_the_doctor_says_whose_a_home_is(place: Path, home: Path) -> None:
+def test_the_doctor_names_the_owner_of_a_home(place: Path, home: Path) -> None:
     home = place / "home"
     Book(home).run()
     give(home, EVE)
@@ -518,7 +518,7 @@ def test_the_doctor_says_whose_a_home_is(place: Path, home: Path) -> None:
 # --- what is this user's own ---------------------------------------------------------------------
 
 
-def test_links_above_the_home_and_the_home_as_a_link_go_on_working(
+def test_a_home_that_is_a_link_or_below_one_works(
     tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "data" / "tasks").mkdir(parents=True)
@@ -529,7 +529,7 @@ def test_links_above_the_home_and_the_home_as_a_link_go_on_working(
     assert (tmp_path / "data" / "tasks" / "index.sqlite3").exists()
 
 
-def test_a_home_that_is_a_link_is_delivered_and_has_plugins(
+def test_a_linked_home_is_delivered_and_may_have_plugins(
     tmp_path: Path, home: Path, datagrams: Any
 ) -> None:
     (tmp_path / "real").mkdir(0o700)
@@ -541,7 +541,7 @@ def test_a_home_that_is_a_link_is_delivered_and_has_plugins(
     assert known_plugins(str(home)) == {"/venv/bin": "cmd=module:function"}
 
 
-def test_a_home_that_cannot_be_written_is_not_looked_for_at_each_line(
+def test_an_unwritable_home_is_not_tried_again_for_each_line(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     calls = []
@@ -557,7 +557,7 @@ def test_a_home_that_cannot_be_written_is_not_looked_for_at_each_line(
     assert calls == ["/proc/nowhere"]
 
 
-def test_a_journal_that_is_a_link_is_refused_in_words(tmp_path: Path, home: Path) -> None:
+def test_a_journal_that_is_a_link_is_refused_with_a_message(tmp_path: Path, home: Path) -> None:
     (tmp_path / "elsewhere").mkdir()
     home.mkdir(0o700)
     (home / "journal").symlink_to(tmp_path / "elsewhere")
@@ -605,7 +605,7 @@ def test_a_group_may_write_above_the_home(tmp_path: Path, home: Path) -> None:
     assert seen() == {"mine": "success"}
 
 
-def test_in_a_home_that_others_may_write_the_tool_only_reads(home: Path) -> None:
+def test_the_tool_only_reads_a_home_that_others_may_write(home: Path) -> None:
     record("mine", ended=False, by=dead_process())
     home.chmod(0o775)
     before = snapshot(home)

@@ -96,7 +96,7 @@ def anybodys() -> Iterator[Path]:
 @pytest.mark.swallows
 @pytest.mark.parametrize("process", ["0", "1"])
 @pytest.mark.parametrize("place", PLACES)
-def test_a_task_in_a_hostile_place_runs_as_ever(place: str, process: str, anybodys: Path) -> None:
+def test_a_task_in_a_hostile_place_runs_as_usual(place: str, process: str, anybodys: Path) -> None:
     pytest.importorskip("click")
     before, between, statuses = PLACES[place]
     home = anybodys / "home"
@@ -168,7 +168,7 @@ STANDING: dict[str, tuple[Callable[[Path], None], list[str]]] = {
 
 @pytest.mark.parametrize("process", ["0", "1"])
 @pytest.mark.parametrize(("stand", "statuses"), STANDING.values(), ids=STANDING)
-def test_what_stands_in_the_journals_place_is_left_as_it_is(
+def test_a_file_in_the_place_of_the_journal_is_left_alone(
     stand: Callable[[Path], None], statuses: list[str], process: str, tmp_path: Path, home: Path
 ) -> None:
     pytest.importorskip("click")
@@ -185,7 +185,7 @@ def test_what_stands_in_the_journals_place_is_left_as_it_is(
 
 
 @pytest.mark.parametrize("process", ["0", "1"])
-def test_a_log_that_nobody_reads_keeps_nobody(process: str, tmp_path: Path) -> None:
+def test_a_log_without_a_reader_blocks_no_task(process: str, tmp_path: Path) -> None:
     pytest.importorskip("click")
     os.mkfifo(tmp_path / "log")
     script = write(tmp_path / "shop.py", TASKS.format(before="", between=""))
@@ -217,7 +217,7 @@ head -c 4096 /dev/zero >"$AUTOTASK_HOME/filler"
 @root
 @pytest.mark.parametrize("process", ["0", "1"])
 @pytest.mark.parametrize(("mount", "statuses"), MOUNTS.values(), ids=MOUNTS)
-def test_a_task_runs_as_ever_whatever_is_mounted(
+def test_a_task_runs_as_usual_whatever_is_mounted(
     mount: str, statuses: list[str], process: str, tmp_path: Path, home: Path
 ) -> None:
     pytest.importorskip("click")
@@ -296,7 +296,7 @@ _NEVER = (1, 3, 9, 10, 11, 12, 15, 60, 202, 231)
 @root
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="numbers of calls are of a machine")
 @pytest.mark.parametrize(("error", "warm", "process"), REFUSALS.values(), ids=REFUSALS)
-def test_a_task_runs_as_ever_whichever_call_is_refused(
+def test_a_task_runs_as_usual_whichever_system_call_is_refused(
     error: int, warm: bool, process: str, tmp_path: Path
 ) -> None:
     pytest.importorskip("click")
@@ -348,7 +348,7 @@ JUMPS = {
 @pytest.mark.skipif(not LINUX, reason="LD_PRELOAD")
 @pytest.mark.parametrize("process", ["0", "1"])
 @pytest.mark.parametrize("jumps", JUMPS.values(), ids=JUMPS)
-def test_a_clock_that_jumps_neither_hurts_nor_loses(
+def test_a_jumping_clock_neither_disturbs_a_task_nor_loses_a_run(
     jumps: str, process: str, tmp_path: Path, home: Path
 ) -> None:
     pytest.importorskip("click")
@@ -404,7 +404,7 @@ for words in ([], ["--fail"]):
 
 
 @pytest.mark.parametrize("name", NAMES.values(), ids=NAMES)
-def test_a_task_of_any_name_is_told_under_it_and_forges_nothing(
+def test_a_task_with_any_name_is_recorded_and_forges_nothing(
     name: str, tmp_path: Path, home: Path, datagrams: Datagrams
 ) -> None:
     pytest.importorskip("click")
@@ -435,7 +435,7 @@ LOCALES: dict[str, dict[str, str | None]] = {
 
 
 @pytest.mark.parametrize("locale", LOCALES.values(), ids=LOCALES)
-def test_a_locale_without_utf_8_loses_no_letter(
+def test_no_letter_is_lost_in_a_locale_without_utf_8(
     locale: dict[str, str | None], tmp_path: Path, datagrams: Datagrams
 ) -> None:
     pytest.importorskip("click")

@@ -71,7 +71,7 @@ def links(page: str) -> list[str]:
 
 
 @pytest.mark.checkout
-def test_the_links_of_the_readme_hold_on_the_package_index(built: Path) -> None:
+def test_the_links_of_the_readme_work_on_the_package_index(built: Path) -> None:
     (wheel,) = built.glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
         (name,) = [name for name in archive.namelist() if name.endswith(".dist-info/METADATA")]
@@ -133,7 +133,7 @@ def test_the_installed_launcher_reports_a_task(tmp_path: Path, home: Path) -> No
     assert [(run["task"], run["status"]) for run in runs(home)] == [("nightly.py", "success")]
 
 
-def test_the_launcher_may_be_called_through_a_link(tmp_path: Path, home: Path) -> None:
+def test_the_launcher_works_through_a_link(tmp_path: Path, home: Path) -> None:
     link = tmp_path / "bin" / "at"
     link.parent.mkdir()
     link.symlink_to(LAUNCHER)
@@ -141,7 +141,7 @@ def test_the_launcher_may_be_called_through_a_link(tmp_path: Path, home: Path) -
     assert [run["task"] for run in runs(home)] == ["true"]
 
 
-def test_the_tool_tells_its_version() -> None:
+def test_the_tool_prints_its_version() -> None:
     tool = Path(sys.executable).parent / "autotask"
     if not tool.exists():
         pytest.skip("run from a checkout that is not installed")
@@ -149,7 +149,7 @@ def test_the_tool_tells_its_version() -> None:
     assert done.stdout == f"autotask {autotask.__version__}\n"
 
 
-def test_what_is_installed_has_the_version_that_the_code_says() -> None:
+def test_the_installed_version_is_that_of_the_code() -> None:
     try:
         installed = metadata.version("autotask-agent")
     except metadata.PackageNotFoundError:

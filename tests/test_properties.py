@@ -79,7 +79,7 @@ def only_line(line: str) -> dict[str, Any]:
 
 
 @given(ANY, TEXT, TEXT, TEXT, TAGS, TEXT, SECONDS)
-def test_a_start_is_one_line_that_says_what_was_given(
+def test_a_start_is_one_line_with_what_was_given(
     task: str, framework: str, trigger: str, host: str, tags: dict[str, str], env: str, at: float
 ) -> None:
     run = Run(task, framework)
@@ -94,7 +94,7 @@ def test_a_start_is_one_line_that_says_what_was_given(
 
 
 @given(OUTCOMES, SECONDS, st.none() | SECONDS, st.none() | SECONDS, st.none() | st.integers(0))
-def test_an_end_is_one_line_that_says_what_was_given(
+def test_an_end_is_one_line_with_what_was_given(
     outcome: Outcome, at: float, duration: float | None, cpu: float | None, max_rss: int | None
 ) -> None:
     line = journal.finished_line(
@@ -152,7 +152,7 @@ class Odd(int):
 @example(10**400)
 @example(-(10**400))
 @example(256)
-def test_whatever_is_given_to_an_exit_its_line_has_a_status_of_the_system(code: Any) -> None:
+def test_any_exit_argument_gives_the_exit_status_of_the_system(code: Any) -> None:
     outcome = exited(code)
     line = journal.finished_line(a_run(), End(outcome, 0))
     found = only_line(line)
@@ -195,7 +195,7 @@ MARKS = _spoilt([MARK])
 
 @settings(max_examples=60)
 @given(SEGMENTS, st.dictionaries(st.sampled_from(["1-2", "told-1-2"]), MARKS, min_size=1))
-def test_no_line_of_ours_holds_what_was_not_checked(
+def test_every_line_written_has_only_checked_values(
     datagrams: Datagrams, segment: bytes, marks: dict[str, bytes]
 ) -> None:
     environ = {"DD_DOGSTATSD_URL": datagrams.url}
@@ -254,7 +254,7 @@ TWICE = [
 @settings(max_examples=50)
 @given(STEPS)
 @example([TWICE, [("write over", "2020-01-01T01", b"")]])
-def test_whatever_becomes_of_a_journal_its_index_says_what_its_lines_say(
+def test_the_index_always_matches_the_lines_of_a_changing_journal(
     steps: list[list[tuple[str, str, bytes]]],
 ) -> None:
     with tempfile.TemporaryDirectory() as home:
@@ -332,7 +332,7 @@ SPOILT = st.lists(st.tuples(st.floats(0, 0.999), st.binary(min_size=1, max_size=
 
 @settings(max_examples=25)
 @given(SPOILT, st.floats(0.1, 1))
-def test_whatever_stands_in_the_index_commands_answer(
+def test_commands_answer_whatever_is_in_the_index(
     spoilt: list[tuple[float, bytes]], length: float
 ) -> None:
     with tempfile.TemporaryDirectory() as home, pytest.MonkeyPatch.context() as patch:
@@ -385,7 +385,7 @@ ENVIRONS = st.fixed_dictionaries(ENVIRON).map(
 
 
 @given(TAGGED, ANY, TEXT, TEXT, OUTCOMES, SECONDS)
-def test_an_ending_is_sent_in_lines_of_its_kinds_and_no_others(
+def test_an_end_sends_only_lines_of_its_kinds(
     datagrams: Datagrams,
     environ: dict[str, str],
     task: str,
@@ -422,7 +422,7 @@ def test_an_ending_is_sent_in_lines_of_its_kinds_and_no_others(
 
 
 @given(ENVIRONS)
-def test_no_environment_is_an_error(environ: dict[str, str]) -> None:
+def test_any_environment_is_accepted(environ: dict[str, str]) -> None:
     found = Settings(environ)
     assert found.destination[0] in ("udp", "unix")
     assert found.process in ("auto", "0", "1")
@@ -434,7 +434,7 @@ def test_no_environment_is_an_error(environ: dict[str, str]) -> None:
 
 
 @given(st.lists(st.sampled_from(["-", "--", "-c", "-m", "-Wd", "-X", "-Bm"]) | TEXT, max_size=6))
-def test_no_command_line_is_an_error(words: list[str]) -> None:
+def test_any_command_line_is_accepted(words: list[str]) -> None:
     naming.task_name(words, command_name.innermost_name)
     naming.python_program(words)
     for command in (words, ["sh", "-c", *words], ["env", *words]):
@@ -460,7 +460,7 @@ LEAKS = st.sampled_from(
 
 
 @given(ANY, ANY, LEAKS, SECRET)
-def test_a_secret_in_a_message_is_hidden_whatever_stands_around_it(
+def test_a_secret_in_a_message_is_hidden_whatever_surrounds_it(
     before: str, after: str, leak: str, secret: str
 ) -> None:
     assume(secret not in before + after)

@@ -152,7 +152,7 @@ def ends(home: Path) -> list[tuple[str, str, str | None]]:
 
 
 @pytest.mark.parametrize("teller", ["the next container", "autotask runs"])
-def test_a_container_that_was_killed_whole_is_told_lost_once_by(
+def test_a_container_that_was_killed_whole_is_reported_lost_once(
     teller: str, runc: Runtime, tmp_path: Path, home: Path
 ) -> None:
     write(tmp_path / "nap.py", NAP)

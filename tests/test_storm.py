@@ -22,7 +22,7 @@ STORM = Path(__file__).with_name("storm.py")
 
 
 @pytest.mark.parametrize("kind", ["plain", "launcher", "disk", "containers"])
-def test_every_run_of_a_storm_ends_once_and_rightly(kind: str) -> None:
+def test_every_run_of_a_storm_ends_once_and_correctly(kind: str) -> None:
     for framework in ("click", "doit", "invoke"):
         pytest.importorskip(framework)
     words = (PYTHON, STORM, "--kind", kind, "--tasks", "40", "--processes", "8")
@@ -34,7 +34,7 @@ def test_every_run_of_a_storm_ends_once_and_rightly(kind: str) -> None:
     assert " 0 killed" not in done.stdout
 
 
-def test_a_round_of_commands_leaves_what_must_be(tmp_path: Path) -> None:
+def test_a_round_of_commands_leaves_the_expected_state(tmp_path: Path) -> None:
     words = (PYTHON, STORM, "--kind", "tool", "--rounds", "4")
     done = subprocess.run(words, capture_output=True, text=True, timeout=600, check=False)
     assert (done.returncode, done.stderr) == (0, ""), done.stdout
@@ -264,7 +264,7 @@ AFTERMATHS: dict[str, tuple[Callable[[Storm], object], list[str]]] = {
 
 
 @pytest.mark.parametrize(("befall", "faults"), AFTERMATHS.values(), ids=AFTERMATHS)
-def test_what_a_storm_has_left_is_judged_by_what_was_told(
+def test_a_storm_is_judged_by_what_was_reported(
     befall: Callable[[Storm], object], faults: list[str], tmp_path: Path
 ) -> None:
     storm = Storm(tmp_path)
@@ -282,7 +282,7 @@ def test_notes_are_read_with_their_time(tmp_path: Path) -> None:
     assert truth.ended["a"].at - truth.started["a"].at == pytest.approx(1, abs=1e-3)
 
 
-def test_a_note_that_a_kill_has_cut_hides_no_other(tmp_path: Path) -> None:
+def test_a_note_cut_by_a_kill_hides_no_other(tmp_path: Path) -> None:
     truth, notes = Truth(), tmp_path / "notes"
     cut = "started a 7 1.5\nended a 7 2", "started b-proc", "ended b-process 8", ""
     notes.write_text("launched c 9 3.5\n".join(cut) + "started d 10 4.5\nended d 10 5.")
@@ -324,7 +324,7 @@ INDEXES: list[tuple[list[dict[str, Any]], int]] = [
 
 
 @pytest.mark.parametrize(("records", "faults"), INDEXES)
-def test_the_index_is_held_against_the_journal(records: list[dict[str, Any]], faults: int) -> None:
+def test_the_index_is_compared_with_the_journal(records: list[dict[str, Any]], faults: int) -> None:
     journal = aftermath.Journal()
     begun = {"parent": None, "root": "r", "task": "t", "framework": "click", "pid": 7}
     more = {"host": "vm", "trigger": "cron", "at": "1"}
@@ -333,7 +333,7 @@ def test_the_index_is_held_against_the_journal(records: list[dict[str, Any]], fa
     assert len(aftermath.disagreements(journal, records)) == faults
 
 
-def test_the_number_of_a_round_says_what_it_does() -> None:
+def test_the_number_of_a_round_determines_what_it_does() -> None:
     plans = [storm_commands.planned(f"1 {number}") for number in (1, 2, 1)]
     assert plans[0] == plans[2] != plans[1]
 
@@ -621,7 +621,7 @@ ENDS: list[tuple[tuple[str, ...], dict[str, Any], str, bool]] = [
 
 
 @pytest.mark.parametrize(("words", "fields", "errors", "may"), ENDS)
-def test_a_command_may_end_by_its_own_rules_only(
+def test_a_command_may_end_only_by_its_own_rules(
     words: tuple[str, ...], fields: dict[str, Any], errors: str, may: bool, tmp_path: Path
 ) -> None:
     played = Played(tmp_path)
@@ -630,7 +630,7 @@ def test_a_command_may_end_by_its_own_rules_only(
 
 
 @pytest.mark.parametrize(("befall", "faults"), ROUNDS.values(), ids=ROUNDS)
-def test_what_a_round_has_left_is_judged_by_what_was_done(
+def test_a_round_is_judged_by_what_was_done(
     befall: Callable[[Played], object], faults: list[str], tmp_path: Path
 ) -> None:
     played = Played(tmp_path)

@@ -210,7 +210,9 @@ jobs.outer()
 
 
 @pytest.mark.parametrize("version", SUPPORTED)
-def test_a_traceback_is_as_without_us(version: str, tmp_path: Path, home: Path) -> None:
+def test_a_traceback_is_the_same_as_without_the_agent(
+    version: str, tmp_path: Path, home: Path
+) -> None:
     python = pythons(version)
     release = tuple(int(number) for number in version.split("."))
     programs = {**PROGRAMS, **(GROUPS if release >= (3, 11) else {})}

@@ -211,7 +211,7 @@ TREES = {
 
 @pytest.mark.parametrize(("body", "expected"), TREES.values(), ids=TREES)
 @pytest.mark.parametrize("under", ["path", "launcher"])
-def test_each_run_hangs_under_the_one_that_started_it(
+def test_each_run_is_a_child_of_the_one_that_started_it(
     under: Under, body: str, expected: list[str], tmp_path: Path, home: Path
 ) -> None:
     ended = run_program(_script(tmp_path, body), under=under)
@@ -282,7 +282,7 @@ def test_the_tree_goes_on_through_nested_launchers(tmp_path: Path, home: Path) -
     assert len({run["root"] for run in runs(home)}) == 1
 
 
-def test_a_later_run_of_the_same_shell_is_no_child_of_an_earlier_one(
+def test_a_later_run_of_the_same_shell_is_not_a_child_of_an_earlier_one(
     tmp_path: Path, home: Path
 ) -> None:
     script = _script(tmp_path, "pass")
@@ -292,7 +292,7 @@ def test_a_later_run_of_the_same_shell_is_no_child_of_an_earlier_one(
     assert len({run["root"] for run in runs(home)}) == 2
 
 
-def test_threads_that_begin_together_are_no_children_of_each_other(
+def test_threads_that_begin_together_are_not_children_of_each_other(
     tmp_path: Path, home: Path
 ) -> None:
     script = write(
@@ -314,7 +314,7 @@ threads = [threading.Thread(target=begin) for _ in range(8)]
     assert list((home / "open").iterdir()) == []  # each left one mark at most, and took it back
 
 
-def test_a_fork_from_a_thread_waits_for_no_other_thread(tmp_path: Path, home: Path) -> None:
+def test_a_fork_from_a_thread_does_not_wait_for_other_threads(tmp_path: Path, home: Path) -> None:
     script = write(
         tmp_path / "shop.py",
         f"""{_TASKS}
@@ -340,7 +340,7 @@ print("done")
     assert {run["status"] for run in runs(home)} == {"success"}
 
 
-def test_a_fork_while_a_process_gets_long_waits_for_no_other_thread(
+def test_a_fork_from_a_long_process_does_not_wait_for_other_threads(
     tmp_path: Path, home: Path
 ) -> None:
     place = tmp_path / "installed"

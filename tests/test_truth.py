@@ -393,7 +393,7 @@ ROWS = [
 
 
 @pytest.mark.parametrize(("program", "way"), ROWS)
-def test_every_ending_is_told_as_it_was(
+def test_every_ending_is_recorded_as_it_was(
     program: str, way: Way, tmp_path: Path, home: Path, datagrams: Datagrams
 ) -> None:
     framework, task, source = PROGRAMS[program]
@@ -509,6 +509,6 @@ def _read(line: str) -> tuple[str, ...]:
     return (name, *of_task, tags["status"]) if name == "duration" else (name, *of_task)
 
 
-def test_there_are_enough_rows() -> None:
+def test_the_table_has_enough_rows() -> None:
     assert len(ROWS) >= 120
     assert os.name == "posix"

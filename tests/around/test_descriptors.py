@@ -136,7 +136,7 @@ def held(pid: int) -> set[str]:
     return {*files, os.readlink(place / "cwd")}
 
 
-def test_nothing_else_is_held_either(start: Start, tmp_path: Path, home: Path) -> None:
+def test_no_other_descriptor_is_held(start: Start, tmp_path: Path, home: Path) -> None:
     """The pipe is our own: the program has the other end until it begins. So is the mark."""
     with open(tmp_path / "file", "w") as file:
         program = start(
@@ -164,9 +164,7 @@ def test_a_debug_log_is_written_to_its_end(log: str, start: Start, tmp_path: Pat
     assert text.count("the journal does not take a line") > 1
 
 
-def test_record_locks_are_held_for_a_command_that_cannot_have_them(
-    tmp_path: Path, home: Path
-) -> None:
+def test_record_locks_are_held_on_behalf_of_the_command(tmp_path: Path, home: Path) -> None:
     """Of one process: a command that the locker becomes has them, its child would not."""
     source = f"""
         import fcntl, os, sys

@@ -115,7 +115,7 @@ def kill_whole(outside: subprocess.Popen[bytes]) -> None:
 
 
 @pytest.mark.parametrize("under", ["autotask-run", "AUTOTASK_SUPERVISE"])
-def test_a_container_that_was_killed_whole_is_told_by_the_next_start_anywhere(
+def test_a_container_that_was_killed_whole_is_reported_by_the_next_start_anywhere(
     under: str, as_process_1: list[str], nap: Path, home: Path, datagrams: Datagrams
 ) -> None:
     command = [LAUNCHER, PYTHON, nap, 60] if under == "autotask-run" else [PYTHON, nap, 60]
@@ -138,7 +138,7 @@ def test_a_container_that_was_killed_whole_is_told_by_the_next_start_anywhere(
     assert sum("reason:lost" in line for line in sent) == 1
 
 
-def test_all_that_a_killed_container_ran_is_told_and_what_lives_in_another_is_not(
+def test_only_runs_of_the_killed_container_are_reported(
     as_process_1: list[str], tmp_path: Path, home: Path
 ) -> None:
     script = write(
@@ -174,7 +174,7 @@ def test_all_that_a_killed_container_ran_is_told_and_what_lives_in_another_is_no
 
 
 @pytest.mark.parametrize("under", ["autotask-run", "AUTOTASK_SUPERVISE"])
-def test_the_lock_is_the_launchers_alone(under: str, nap: Path, home: Path) -> None:
+def test_only_the_launcher_holds_the_lock(under: str, nap: Path, home: Path) -> None:
     """A command that outlives its launcher must not seem to be it."""
     command = [LAUNCHER, PYTHON, nap, 60] if under == "autotask-run" else [PYTHON, nap, 60]
     env = {} if under == "autotask-run" else _supervised(home)
@@ -236,7 +236,7 @@ JUDGED: dict[str, list[Row]] = {
 
 
 @pytest.mark.parametrize("rows", JUDGED.values(), ids=JUDGED)
-def test_marks_of_processes_out_of_sight_are_judged_by_lock_and_time(
+def test_marks_of_invisible_processes_are_judged_by_lock_and_time(
     rows: list[Row], home: Path
 ) -> None:
     import fcntl
@@ -313,7 +313,7 @@ FILL = """
 
 
 @pytest.mark.parametrize("under", ["autotask-run", "AUTOTASK_SUPERVISE", "alone"])
-def test_a_run_of_a_container_whose_end_a_full_volume_refused_is_not_running_for_ever(
+def test_a_run_whose_end_a_full_volume_refused_does_not_run_for_ever(
     under: str, as_process_1: list[str], tmp_path: Path
 ) -> None:
     script = write(tmp_path / "job.py", FILL)
@@ -339,7 +339,7 @@ def test_a_run_of_a_container_whose_end_a_full_volume_refused_is_not_running_for
         assert not left.exists()
 
 
-def test_a_proc_of_another_namespace_makes_no_living_process_dead(
+def test_a_proc_of_another_namespace_does_not_make_a_living_process_dead(
     as_process_1: list[str], nap: Path, home: Path
 ) -> None:
     line = f"'{LAUNCHER}' '{PYTHON}' '{nap}' 2 & sleep 1; '{LAUNCHER}' true; wait"

@@ -102,7 +102,7 @@ CASES = {
 
 
 @pytest.mark.parametrize(("cgroup", "mountinfo", "files", "count"), CASES.values(), ids=CASES)
-def test_the_counter_of_the_own_group_is_read(
+def test_the_counter_of_its_own_group_is_read(
     cgroup: str, mountinfo: str, files: dict[str, str], count: int, tmp_path: Path
 ) -> None:
     place = tmp_path / "cgroup"

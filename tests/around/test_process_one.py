@@ -150,12 +150,12 @@ def as_shell(as_process_1: list[str], env: dict[str, str], before: str = ":") ->
     )
 
 
-def test_a_command_that_is_no_python_is_as_deaf(as_process_1: list[str], home: Path) -> None:
+def test_another_command_is_just_as_deaf_as_process_1(as_process_1: list[str], home: Path) -> None:
     assert as_shell(as_process_1, {}).status == 9
     assert only_run(home)["exit_code"] == 9
 
 
-def test_a_parent_that_is_to_be_an_init_passes_everything_on(
+def test_a_parent_that_acts_as_an_init_passes_everything_on(
     as_process_1: list[str], home: Path
 ) -> None:
     assert as_shell(as_process_1, {"AUTOTASK_SUPERVISE": "init"}).status == 128 + signal.SIGHUP
@@ -352,7 +352,7 @@ def test_without_a_boot_id_a_killed_run_is_closed_and_a_living_one_is_not(
 
 
 @pytest.mark.parametrize("place", ["seconds", "process 1", "host"])
-def test_another_guess_at_the_boot_proves_nothing(place: str) -> None:
+def test_a_different_guess_of_the_boot_proves_nothing(place: str) -> None:
     boot = boot_id.guess()
     assert boot
     seconds, first = boot[1:].split(".")

@@ -106,7 +106,7 @@ def middle_of_a_second(ago: int) -> float:
     return now - second - 0.5
 
 
-def test_of_a_long_journal_only_the_end_is_read(
+def test_only_the_end_of_a_long_journal_is_read(
     home: Path, book: Book, datagrams: Datagrams
 ) -> None:
     ago = middle_of_a_second(60)

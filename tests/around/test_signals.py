@@ -36,7 +36,7 @@ def number(name: str) -> int:
 
 
 @pytest.mark.parametrize("name", FATAL)
-def test_dies_of_the_signal_that_the_command_died_of(name: str, home: Path) -> None:
+def test_it_dies_of_the_signal_that_killed_the_command(name: str, home: Path) -> None:
     done = run_program("sh", "-c", f"kill -{number(name)} $$", under="launcher")
     assert (done.status, done.stdout, done.stderr) == (-number(name), "", "")
     run = only_run(home)
@@ -44,7 +44,7 @@ def test_dies_of_the_signal_that_the_command_died_of(name: str, home: Path) -> N
     assert run["reason"] == ("interrupted" if name == "INT" else "signal")
 
 
-def test_leaves_no_core_of_its_own(tmp_path: Path) -> None:
+def test_it_leaves_no_core_file(tmp_path: Path) -> None:
     line = f"ulimit -c unlimited 2>&-; exec '{LAUNCHER}' sh -c 'ulimit -c 0; kill -QUIT $$'"
     done = run_program("sh", "-c", line, under="bare", cwd=tmp_path)
     assert done.status == -signal.SIGQUIT
@@ -90,7 +90,7 @@ def test_a_signal_sent_to_it_reaches_the_command_once(name: str, listener: Path)
         assert launcher.wait() == 7
 
 
-def test_what_the_command_sends_to_its_group_does_not_come_back(tmp_path: Path) -> None:
+def test_signals_from_the_command_to_its_group_are_not_sent_back(tmp_path: Path) -> None:
     script = write(
         tmp_path / "group.py",
         """
@@ -196,7 +196,9 @@ class TestAsProcess1:
         done = run_program(*as_process_1, LAUNCHER, "bash", "-c", line, under="bare")
         assert (done.status, done.stdout, done.stderr) == (3, "", "")
 
-    def test_it_gives_a_death_as_a_status(self, as_process_1: list[str], home: Path) -> None:
+    def test_it_can_report_a_death_by_signal_as_a_status(
+        self, as_process_1: list[str], home: Path
+    ) -> None:
         done = run_program(*as_process_1, LAUNCHER, "sh", "-c", "kill -TERM $$", under="bare")
         assert done.status == 128 + signal.SIGTERM
         assert only_run(home)["signal"] == "SIGTERM"
@@ -235,7 +237,7 @@ def test_ctrl_c_reaches_the_command_once(terminal: Terminal, talker: str, home: 
     assert only_run(home)["trigger"] == "terminal"
 
 
-def test_ctrl_c_kills_a_command_that_does_not_mind_it(terminal: Terminal, home: Path) -> None:
+def test_ctrl_c_kills_a_command_that_does_not_handle_it(terminal: Terminal, home: Path) -> None:
     terminal.type(f"'{LAUNCHER}' sh -c 'echo rea''dy; exec sleep 60'\n")
     terminal.expect("ready\r\n")
     terminal.type("\x03")
@@ -263,7 +265,7 @@ def test_ctrl_z_stops_it_and_fg_continues_it(terminal: Terminal, talker: str) ->
     terminal.expect("status 0\r\n")
 
 
-def test_in_the_background_it_stops_where_it_reads(terminal: Terminal, talker: str) -> None:
+def test_in_the_background_it_stops_when_it_reads(terminal: Terminal, talker: str) -> None:
     terminal.type(f"{talker} &\n")
     terminal.expect("pid ")
     terminal.type("while [ -z \"$(jobs -s)\" ]; do sleep 0.05; done; jobs; echo sto''pped\n")
@@ -274,7 +276,7 @@ def test_in_the_background_it_stops_where_it_reads(terminal: Terminal, talker: s
     terminal.expect("read one\r\n")
 
 
-def test_a_command_that_stops_itself_gives_the_prompt_back(terminal: Terminal) -> None:
+def test_a_command_that_stops_itself_returns_to_the_prompt(terminal: Terminal) -> None:
     terminal.type(f"'{LAUNCHER}' sh -c 'kill -STOP $$; echo on''ward; exit 5'\n")
     terminal.expect("Stopped")
     terminal.type("fg; echo sta''tus $?\n")
@@ -282,7 +284,7 @@ def test_a_command_that_stops_itself_gives_the_prompt_back(terminal: Terminal) -
     terminal.expect("status 5\r\n")
 
 
-def test_a_terminal_that_is_closed_hangs_up_its_leader(tmp_path: Path, home: Path) -> None:
+def test_closing_the_terminal_hangs_up_its_leader(tmp_path: Path, home: Path) -> None:
     pid, file = pty.fork()
     if pid == 0:
         os.execv(str(LAUNCHER), [str(LAUNCHER), "sh", "-c", "echo ready; exec sleep 60"])
@@ -329,7 +331,7 @@ def launched_by(statement: str) -> list[str]:
     return [PYTHON, "-I", "-S", "-c", code, str(TEMPLATE.parent), "px"]
 
 
-def test_an_ignored_child_signal_hides_no_end_and_stays_ignored() -> None:
+def test_an_ignored_sigchld_hides_no_end_and_stays_ignored() -> None:
     words = launched_by("_signal.signal(_signal.SIGCHLD, _signal.SIG_IGN)")
     assert run_program(*words, "sh", "-c", "exit 3", under="bare").status == 3
     done = run_program(*words, "grep", "SigIgn", "/proc/self/status", under="bare")
@@ -340,7 +342,7 @@ def state(pid: int) -> str:
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
 
 
-def test_tells_while_it_runs(
+def test_it_sends_heartbeats_while_the_command_runs(
     tmp_path: Path, datagrams: Datagrams, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The minute is made short by the one who starts it; the rest is as it is."""
@@ -380,7 +382,7 @@ BUSY = {
 
 
 @pytest.mark.parametrize(("work", "command", "status"), BUSY.values(), ids=BUSY)
-def test_a_signal_is_heard_while_it_is_at_work(
+def test_a_signal_is_handled_while_it_works(
     work: str, command: str, status: int, tmp_path: Path, home: Path, datagrams: Datagrams
 ) -> None:
     (home / "open").mkdir(mode=0o700, parents=True)
@@ -398,7 +400,7 @@ def test_a_signal_is_heard_while_it_is_at_work(
         assert launcher.wait(PATIENCE) == status
 
 
-def test_it_does_its_work_all_the_same_if_no_thread_is_to_be_had(home: Path) -> None:
+def test_it_does_its_work_even_if_no_thread_can_be_started(home: Path) -> None:
     refused = "supervise.start_new_thread = lambda *_: (_ for _ in ()).throw(RuntimeError)"
     done = run_program(*launched_by(refused), "sh", "-c", "exit 3", under="bare")
     assert done.status == 3

@@ -134,7 +134,7 @@ def shop(agent: Agent, tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("ending", ENDINGS)
-def test_each_run_is_told_whichever_agent_is_asked_first(
+def test_each_run_is_recorded_whichever_agent_comes_first(
     agent: Agent, ending: str, shop: Path, tmp_path: Path
 ) -> None:
     program = ["python", str(shop), ending]
@@ -154,7 +154,7 @@ def test_each_run_is_told_whichever_agent_is_asked_first(
     "agent", [name for name, agent in AGENTS.items() if not agent.chains], indirect=True
 )
 @pytest.mark.parametrize("ending", ENDINGS)
-def test_where_python_looks_for_a_usercustomize_ours_comes_in_by_that(
+def test_if_python_looks_for_a_usercustomize_the_agent_starts_by_it(
     agent: Agent, ending: str, shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     site = environments.site(Path(str(shutil.which("python"))))

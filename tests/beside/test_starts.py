@@ -86,7 +86,7 @@ def starts(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("starts")
 @pytest.mark.parametrize(("words", "stdin", "process", "task"), STARTS.values(), ids=STARTS)
 @pytest.mark.parametrize("under", _UNDER)
-def test_a_task_is_told_however_its_program_is_started(
+def test_a_task_is_recorded_however_its_program_is_started(
     under: Under, words: list[str], stdin: str, process: str | None, task: str, home: Path
 ) -> None:
     env: dict[str, str | None] = {"PYTHONPATH": "packed.zip" if "packed" in words else None}
@@ -107,9 +107,7 @@ def test_a_prompt_goes_on_after_the_exit_of_a_script(under: Under, home: Path) -
 
 
 @pytest.mark.parametrize("under", _UNDER)
-def test_a_program_that_becomes_another_one_has_no_run_that_never_ends(
-    under: Under, home: Path
-) -> None:
+def test_a_program_that_execs_leaves_no_run_open(under: Under, home: Path) -> None:
     write(Path(".env"), "STATUS=3")
     shell = 'exec python shop.py "$STATUS"'
     bare = _same("dotenv", "run", "sh", "-c", shell, under=under, env=environment("dotenv"))
@@ -204,7 +202,9 @@ OWN = {
 
 @pytest.mark.parametrize("chain", CHAINS.values(), ids=CHAINS)
 @pytest.mark.parametrize("own", OWN.values(), ids=OWN)
-def test_a_peer_may_run_our_file_as_the_machines_own(own: str, chain: str, home: Path) -> None:
+def test_a_peer_may_run_our_sitecustomize_as_the_machines_own(
+    own: str, chain: str, home: Path
+) -> None:
     body = "\n    ".join(line[8:] for line in chain.strip("\n").splitlines())
     write(Path("theirs/sitecustomize.py"), _THEIRS.format(chain=body))
     write(Path("own/sitecustomize.py"), own) if own else Path("own").mkdir()
@@ -229,7 +229,9 @@ print([entry for entry in sys.path_importer_cache if "template" in entry], sys.e
 
 
 @pytest.mark.parametrize("own", OWN.values(), ids=OWN)
-def test_one_that_runs_nothing_behind_it_leaves_us_the_usercustomize(own: str, home: Path) -> None:
+def test_the_agent_starts_by_usercustomize_behind_a_peer_that_does_not_chain(
+    own: str, home: Path
+) -> None:
     write(Path("theirs/sitecustomize.py"), "print('theirs')")
     env = {
         "PYTHONUSERBASE": str(Path("user").resolve()),
@@ -256,7 +258,7 @@ EAGER = {
 
 @pytest.mark.parametrize("file", EAGER.values(), ids=EAGER)
 @pytest.mark.parametrize("under", _UNDER)
-def test_a_framework_may_be_imported_as_python_starts(
+def test_a_framework_may_be_imported_while_python_starts(
     under: Under, file: str, tmp_path: Path, home: Path
 ) -> None:
     make = (PYTHON, "-m", "venv", "--without-pip", "--system-site-packages", "env")
@@ -340,7 +342,7 @@ CLEARED = {
 
 @pytest.mark.parametrize(("environ", "expected"), CLEARED.values(), ids=CLEARED)
 @pytest.mark.parametrize("under", _UNDER)
-def test_a_child_with_a_cleared_environment_works_as_without_us(
+def test_a_child_with_a_cleared_environment_works_as_without_the_agent(
     under: Under, environ: str, expected: list[str], home: Path
 ) -> None:
     source = f"""\

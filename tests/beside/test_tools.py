@@ -64,7 +64,7 @@ COVERAGE = {
 
 @pytest.mark.parametrize(("command", "settings"), COVERAGE.values(), ids=COVERAGE)
 @pytest.mark.parametrize("under", _UNDER)
-def test_coverage_measures_what_it_measures_without_us(
+def test_coverage_measures_the_same_as_without_the_agent(
     under: Under, command: list[str], settings: dict[str, str], shop: Path, home: Path
 ) -> None:
     env = {**environment("coverage"), **settings}
@@ -100,7 +100,9 @@ quit
 
 
 @pytest.mark.parametrize("under", _UNDER)
-def test_a_session_of_pdb_is_the_same(under: Under, shop: Path, home: Path) -> None:
+def test_a_pdb_session_is_the_same_as_without_the_agent(
+    under: Under, shop: Path, home: Path
+) -> None:
     command = ("-m", "pdb", "shop.py", "good")
     bare = run_program(*command, under="bare", stdin=SESSION)
     ours = run_program(*command, under=under, stdin=SESSION)
@@ -118,7 +120,7 @@ def _without_our_frames(ended: Ended) -> Ended:
 
 @pytest.mark.parametrize("under", _UNDER)
 @pytest.mark.parametrize("ending", ["good", "leave"])
-def test_debugpy_may_listen(ending: str, under: Under, shop: Path, home: Path) -> None:
+def test_debugpy_works(ending: str, under: Under, shop: Path, home: Path) -> None:
     env = {**environment("debugpy"), "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
     command = ["python", "-m", "debugpy", "--listen", "127.0.0.1:0", "shop.py", ending]
     bare = run_program(*command, under="bare", env=env)
@@ -188,7 +190,7 @@ _PYTEST = {"pytest": [], "python -m pytest": [PYTHON, "-m"]}
 
 @pytest.mark.parametrize("before", _PYTEST.values(), ids=_PYTEST)
 @pytest.mark.parametrize("under", _UNDER)
-def test_a_failing_test_is_explained_as_ever(
+def test_pytest_explains_a_failing_test_as_usual(
     under: Under, before: list[str], shop: Path, home: Path
 ) -> None:
     """The rewriting of assertions, by an import hook of pytest's own, is what explains it."""

@@ -175,13 +175,13 @@ def test_main_can_be_awaited(tmp_path: Path, home: Path) -> None:
     ]
 
 
-def test_runs_of_asyncclick_can_be_turned_off(tmp_path: Path, home: Path) -> None:
+def test_recording_of_asyncclick_can_be_turned_off(tmp_path: Path, home: Path) -> None:
     script = write(tmp_path / "shop.py", SHOP)
     same(script, "build", cwd=tmp_path, env={"AUTOTASK_FRAMEWORKS": "-asyncclick"})
     assert told(runs(home)) == ["shop.py success"]
 
 
-def test_what_is_instrumented_still_looks_as_it_did(tmp_path: Path) -> None:
+def test_what_is_instrumented_looks_unchanged(tmp_path: Path) -> None:
     source = """
         import inspect
         import asyncclick as click

@@ -393,7 +393,7 @@ def _remembered(project: Path) -> object:
 
 
 @pytest.mark.parametrize("words", ROWS)
-def test_doit_ends_as_without_us_and_its_runs_are_told(
+def test_doit_ends_as_without_the_agent_and_its_runs_are_recorded(
     words: str, project: Path, home: Path
 ) -> None:
     compare(project, *words.split(" ; "))
@@ -401,7 +401,7 @@ def test_doit_ends_as_without_us_and_its_runs_are_told(
 
 
 @pytest.mark.parametrize("options", ["-n 3", "-n 3 -P thread", "-n 8"])
-def test_runs_side_by_side_are_told_once_each(options: str, project: Path, home: Path) -> None:
+def test_parallel_runs_are_recorded_once_each(options: str, project: Path, home: Path) -> None:
     names = [f"t:{number}" for number in range(20)]
     write(
         project.parent / "template" / "dodo.py",
@@ -423,7 +423,7 @@ def test_runs_side_by_side_are_told_once_each(options: str, project: Path, home:
 
 
 @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
-def test_each_way_to_start_a_process(method: str, project: Path, home: Path) -> None:
+def test_each_way_to_start_processes_is_recorded(method: str, project: Path, home: Path) -> None:
     write(
         project.parent / "template" / "dodo.py",
         f"""
@@ -472,7 +472,7 @@ PASSED_ON = {
 
 
 @pytest.mark.parametrize("words", PASSED_ON)
-def test_the_failure_of_a_task_is_no_other_one_of_the_program(
+def test_the_failure_of_a_task_is_not_another_failure_of_the_program(
     words: str, project: Path, home: Path
 ) -> None:
     status, cause = PASSED_ON[words]
@@ -485,7 +485,7 @@ def test_the_failure_of_a_task_is_no_other_one_of_the_program(
 
 
 @pytest.mark.parametrize("options", ["", "-n 2", "-n 2 -P thread"])
-def test_the_run_in_which_it_began_is_the_cause_of_all(
+def test_the_run_that_failed_first_is_the_cause_of_all(
     options: str, project: Path, home: Path
 ) -> None:
     pytest.importorskip("click")
@@ -503,7 +503,7 @@ def test_the_run_in_which_it_began_is_the_cause_of_all(
 
 
 @pytest.mark.parametrize("options", ["-n 2", "-n 2 -P thread"])
-def test_of_two_failed_tasks_the_last_is_the_programs_failure(
+def test_the_last_of_two_failed_tasks_is_the_programs_failure(
     options: str, project: Path, home: Path
 ) -> None:
     place = project.parent / "template"
@@ -515,7 +515,7 @@ def test_of_two_failed_tasks_the_last_is_the_programs_failure(
     assert process["caused_by"] in {run["run"] for run in tasks}
 
 
-def test_a_task_that_is_no_run_is_no_cause_of_the_programs_failure(
+def test_a_task_that_is_not_a_run_is_not_the_cause_of_the_programs_failure(
     project: Path, home: Path
 ) -> None:
     env = {"AUTOTASK_PROCESS": "auto", "AUTOTASK_IGNORE": "sh"}
@@ -523,7 +523,7 @@ def test_a_task_that_is_no_run_is_no_cause_of_the_programs_failure(
     assert told(runs(home)) == ["doit failure exit 1"]
 
 
-def test_a_teardown_that_fails_is_the_failure_of_no_task(project: Path, home: Path) -> None:
+def test_a_failing_teardown_fails_no_task(project: Path, home: Path) -> None:
     place = project.parent / "template"
     env = {"AUTOTASK_PROCESS": "auto"}
     run_program("-m", "doit", "-n", "2", "-P", "thread", "teardown", cwd=place, env=env)
@@ -535,7 +535,7 @@ def _alone(found: list[Record]) -> list[Record]:
     return [{key: run[key] for key in run if key != "parent"} for run in found]
 
 
-def test_a_failed_save_in_another_process_is_told_as_well(project: Path, home: Path) -> None:
+def test_a_failed_save_in_another_process_is_reported_too(project: Path, home: Path) -> None:
     compare(project, "-n 2 removes")
     assert told(runs(home)) == [
         "removes success",  # in the process that executed it, which has ended the run
@@ -543,7 +543,7 @@ def test_a_failed_save_in_another_process_is_told_as_well(project: Path, home: P
     ]
 
 
-def test_skipped_tasks_tell_of_no_error_and_no_parent(project: Path, home: Path) -> None:
+def test_skipped_tasks_have_no_error_and_no_parent(project: Path, home: Path) -> None:
     compare(project, "once", "once")
     first, second = runs(home)
     assert (first["framework"], second["framework"]) == ("doit", "doit")
@@ -552,7 +552,7 @@ def test_skipped_tasks_tell_of_no_error_and_no_parent(project: Path, home: Path)
     assert second["duration"] < 60  # and not since the machine was started
 
 
-def test_an_exception_tells_where_it_came_from(project: Path, home: Path) -> None:
+def test_an_exception_has_the_place_where_it_was_raised(project: Path, home: Path) -> None:
     compare(project, "boom")
     (run,) = runs(home)
     assert run["error"]["message"] == "boom"
@@ -568,7 +568,7 @@ def test_a_console_script_is_named_by_its_file(project: Path, home: Path) -> Non
     assert told(runs(home)) == ["doit failure usage 3"]
 
 
-def test_no_dodo_file_is_a_wrong_use_of_the_program(tmp_path: Path, home: Path) -> None:
+def test_a_missing_dodo_file_is_a_usage_error(tmp_path: Path, home: Path) -> None:
     env = {"AUTOTASK_PROCESS": "0"}
     same("-m", "doit", "ok", cwd=tmp_path, env=env)
     same("-m", "doit", "list", cwd=tmp_path, env=env)
@@ -652,7 +652,7 @@ Task("none", None).execute(Stream(2))
         ),
     ],
 )
-def test_a_program_of_ones_own(
+def test_a_users_own_program_is_recorded(
     end: str, words: str, expected: list[str], tmp_path: Path, home: Path
 ) -> None:
     script = write(tmp_path / "shop.py", f"{SCRIPT}\n{end}\n")
@@ -662,7 +662,7 @@ def test_a_program_of_ones_own(
     assert told(runs(home)) == expected
 
 
-def test_a_runner_of_ones_own_ends_its_runs(tmp_path: Path, home: Path) -> None:
+def test_a_users_own_runner_ends_its_runs(tmp_path: Path, home: Path) -> None:
     script = write(
         tmp_path / "shop.py",
         SCRIPT
@@ -683,7 +683,7 @@ print(doit_cmd.DoitMain(ModuleTaskLoader(globals())).run(["ok", "sh"]))
 
 @pytest.mark.parametrize("under", ["path", "launcher"])
 @pytest.mark.parametrize("task", ["boom", "sh", "sh126", "exit4"])  # doit ends with 2, 1, 2, 4
-def test_tasks_hang_under_the_run_of_their_process(
+def test_tasks_are_children_of_the_run_of_their_process(
     task: str, under: Under, project: Path, home: Path
 ) -> None:
     main = "import sys, doit.doit_cmd as doit; sys.exit(doit.DoitMain().run(sys.argv[1:]))"
@@ -708,7 +708,7 @@ def test_a_program_started_by_a_task_is_its_child(project: Path, home: Path) -> 
     assert told(runs(home)) == ["again success", "ok success in again"]
 
 
-def test_doit_in_a_task_of_doit(project: Path, home: Path) -> None:
+def test_doit_may_run_inside_a_doit_task(project: Path, home: Path) -> None:
     dodo = project.parent / "template" / "dodo.py"
     dodo.write_text(
         f"{DODO}\n"
@@ -725,7 +725,7 @@ def test_doit_in_a_task_of_doit(project: Path, home: Path) -> None:
 
 
 @pytest.mark.parametrize("options", ["", "-n 2", "-n 2 -P thread"])
-def test_ctrl_c_ends_it_as_without_us(options: str, project: Path, home: Path) -> None:
+def test_ctrl_c_ends_it_as_without_the_agent(options: str, project: Path, home: Path) -> None:
     write(
         project.parent / "template" / "dodo.py",
         """
@@ -781,7 +781,7 @@ def test_what_is_wrapped_keeps_its_signature(tmp_path: Path) -> None:
     same(script, cwd=tmp_path)
 
 
-def test_the_agent_may_leave_doit_alone(project: Path, home: Path) -> None:
+def test_recording_of_doit_can_be_turned_off(project: Path, home: Path) -> None:
     compare(project, "-c ok boom", env={"AUTOTASK_FRAMEWORKS": "-doit"})
     compare(project, "-c ok boom", env={"AUTOTASK_IGNORE": "ok,boom"})
     assert told(runs(home)) == []

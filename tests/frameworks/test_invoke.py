@@ -287,14 +287,14 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.parametrize("words", ROWS)
-def test_invoke_ends_as_without_us_and_its_runs_are_told(
+def test_invoke_ends_as_without_the_agent_and_its_runs_are_recorded(
     words: str, project: Path, home: Path
 ) -> None:
     same("-m", "invoke", *shlex.split(words), cwd=project)
     assert told(runs(home)) == ROWS[words]
 
 
-def test_all_runs_are_of_the_framework_and_tell_where(project: Path, home: Path) -> None:
+def test_all_runs_have_the_framework_and_the_place(project: Path, home: Path) -> None:
     run_program("-m", "invoke", "outer", cwd=project)
     outer, boom = runs(home)
     assert outer["framework"] == boom["framework"] == "invoke"
@@ -310,7 +310,7 @@ def test_a_console_script_is_named_by_its_file(project: Path, home: Path) -> Non
     assert told(runs(home)) == ["inv failure usage 1"]
 
 
-def test_no_tasks_file_is_a_wrong_use_of_the_program(tmp_path: Path, home: Path) -> None:
+def test_a_missing_tasks_file_is_a_usage_error(tmp_path: Path, home: Path) -> None:
     env = {"AUTOTASK_PROCESS": "0"}
     same("-m", "invoke", "clean", cwd=tmp_path, env=env)
     same("-m", "invoke", "--list", cwd=tmp_path, env=env)
@@ -344,7 +344,7 @@ def test_a_broken_tasks_file_is_the_programs_failure(
     assert told(runs(home)) == [expected]
 
 
-def test_names_are_as_the_settings_have_them(project: Path, home: Path) -> None:
+def test_names_follow_invokes_own_settings(project: Path, home: Path) -> None:
     write(
         project / "tasks.py",
         """
@@ -403,7 +403,7 @@ shop = Collection(build=build, compile=build, sub=Collection(first),
         ("Program(namespace=shop, executor_class=Own)", "sub.first", ["sub.first success"]),
     ],
 )
-def test_a_program_of_ones_own(
+def test_a_users_own_program_is_recorded(
     program: str, words: str, expected: list[str], tmp_path: Path, home: Path
 ) -> None:
     script = write(tmp_path / "shop.py", f"{SHOP}\n{program}.run()\n")
@@ -427,7 +427,7 @@ def test_a_program_of_ones_own(
         ),
     ],
 )
-def test_tasks_executed_by_a_script(
+def test_tasks_executed_by_a_script_are_recorded(
     calls: str, expected: list[str], tmp_path: Path, home: Path
 ) -> None:
     script = write(tmp_path / "script.py", f"{SHOP}\n{calls}\n")
@@ -435,7 +435,7 @@ def test_tasks_executed_by_a_script(
     assert told(runs(home)) == expected
 
 
-def test_tasks_hang_under_the_run_of_their_process(project: Path, home: Path) -> None:
+def test_tasks_are_children_of_the_run_of_their_process(project: Path, home: Path) -> None:
     run_program("-m", "invoke", "sh", cwd=project, env={"AUTOTASK_PROCESS": "1"})
     assert told(runs(home)) == [
         "invoke failure nested 5 by sh",
@@ -450,7 +450,9 @@ def test_a_program_started_by_a_task_is_its_child(project: Path, home: Path) -> 
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_it_as_without_us(number: signal.Signals, project: Path, home: Path) -> None:
+def test_a_signal_ends_it_as_without_the_agent(
+    number: signal.Signals, project: Path, home: Path
+) -> None:
     write(
         project / "tasks.py",
         """
@@ -484,7 +486,7 @@ def _signalled(project: Path, number: signal.Signals, *, bare: bool) -> int:
     return process.wait(PATIENCE)
 
 
-def test_a_task_keeps_its_signature_its_equality_and_its_documents(tmp_path: Path) -> None:
+def test_a_task_keeps_its_signature_its_equality_and_its_docstring(tmp_path: Path) -> None:
     script = write(
         tmp_path / "script.py",
         """
@@ -504,7 +506,7 @@ def test_a_task_keeps_its_signature_its_equality_and_its_documents(tmp_path: Pat
     same(script, cwd=tmp_path)
 
 
-def test_the_agent_may_leave_invoke_alone(project: Path, home: Path) -> None:
+def test_recording_of_invoke_can_be_turned_off(project: Path, home: Path) -> None:
     same("-m", "invoke", "clean", cwd=project, env={"AUTOTASK_FRAMEWORKS": "-invoke"})
     same("-m", "invoke", "clean", cwd=project, env={"AUTOTASK_IGNORE": "cl*"})
     assert told(runs(home)) == []

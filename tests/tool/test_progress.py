@@ -66,7 +66,7 @@ def large_segment(book: Book, ago: float) -> None:
         book.line(f'{{"event":"raised","run":"{run.id}","text":"{"x" * 100_000}"}}', ago)
 
 
-def test_reading_a_large_journal_shows_how_much_of_what_is_new_was_read(book: Book) -> None:
+def test_reading_a_large_journal_shows_how_much_of_the_new_part_was_read(book: Book) -> None:
     large_segment(book, 3 * HOUR)
     first = percentages(on_terminal("runs"), "reading the journal")
     assert first == sorted(first)
