@@ -155,7 +155,7 @@ class Kind(NamedTuple):
     weight: int = 4
 
     def expected(self, name: str, end: str) -> dict[str, Expected]:
-        """Return the runs of one program, if nobody kills it."""
+        """Return the runs of one program if it is not killed."""
         around = list(_around(self.runs, self.failing)) if end != "success" else []
         found = {}
         for part, (framework, parent) in self.runs.items():
@@ -294,7 +294,7 @@ def _host(serial: int, chance: random.Random) -> str:
 
 
 def _victims(kind: str, chance: random.Random) -> tuple[str, ...]:
-    """Choose who of a program's processes is killed: nobody, of each third one."""
+    """Choose which process of a program is killed: none in every third program."""
     if chance.random() < 1 / 3:
         return ()
     if kind == "containers":
@@ -322,7 +322,7 @@ class Storm:
         self._usual: dict[tuple[str, str], float] = {}  # seconds that a program takes
         self._null = os.open(os.devnull, os.O_RDWR)
         if kind == "containers" and _fails(*_CONTAINER, "hostname web"):
-            raise CannotRunError("this machine allows no pid namespaces of its own")
+            raise CannotRunError("this machine allows no pid namespaces")
         for name, source in SOURCES.items():
             (place / name).write_text(textwrap.dedent(source))
         (place / "notes").touch()
@@ -376,7 +376,7 @@ class Storm:
                 self.truth.launchers[f"{program.name}-process"] = program.pid
 
     def _reap(self) -> bool:
-        """Take note of who has died; tell whether anybody is left."""
+        """Note which processes died; tell whether any is left."""
         while True:
             try:
                 pid, status = os.waitpid(-1, os.WNOHANG)
@@ -445,7 +445,7 @@ class Disk:
     def __init__(self, folder: Path, turn: int) -> None:
         folder.mkdir()
         if _libc.unshare(_NEW_MOUNTS) or not _mounted("--make-rprivate", "/"):
-            raise CannotRunError("this machine allows no mounts in a namespace of its own")
+            raise CannotRunError("this machine allows no mounts in a separate namespace")
         if not _mounted("-t", "tmpfs", "-o", f"size={_DISK},mode=700", "none", str(folder)):
             raise CannotRunError("this machine mounts no small disk")
         self._ballast = os.open(folder / "ballast", os.O_WRONLY | os.O_CREAT | os.O_APPEND)

@@ -17,7 +17,7 @@ from beside._peers import environment, without_us
 from frameworks._own import told
 from support import LAUNCHER, PRODUCTS, TEMPLATE, Ended, Under, run_program, runs, write
 
-_NOBODY = "http://127.0.0.1:9"
+_NO_AGENT = "http://127.0.0.1:9"
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ AGENTS = {
         _SQLITE + "; import ddtrace; print(ddtrace.__name__)",
         "FunctionWrapper'>\nddtrace",
         {
-            "DD_TRACE_AGENT_URL": _NOBODY,
+            "DD_TRACE_AGENT_URL": _NO_AGENT,
             "DD_INSTRUMENTATION_TELEMETRY_ENABLED": "false",
             "DD_REMOTE_CONFIGURATION_ENABLED": "false",
         },
@@ -65,7 +65,7 @@ AGENTS = {
         _SQLITE,
         "elasticapm.instrumentation",
         {
-            "ELASTIC_APM_SERVER_URL": _NOBODY,
+            "ELASTIC_APM_SERVER_URL": _NO_AGENT,
             "ELASTIC_APM_CLOUD_PROVIDER": "none",
             "ELASTIC_APM_CENTRAL_CONFIG": "false",
             "ELASTIC_APM_METRICS_INTERVAL": "0",
