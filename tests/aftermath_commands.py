@@ -72,7 +72,7 @@ class Command:
     number: int
     words: tuple[str, ...]
     strike: signal.Signals | None = None  # still to come
-    moment: float = 0.0  # when: a share of what such commands take
+    moment: float = 0.0  # when: a share of the time of such commands
     at_copy: bool = False  # only once a segment is being rewritten
     is_read: bool = True  # else its output goes into a closed pipe
     is_last: bool = False  # undisturbed

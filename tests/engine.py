@@ -1,7 +1,7 @@
 """What a container engine does with our examples, on a machine that has none.
 
 An image is a folder with a virtual environment in /python; a container is a program in it by
-unshare and chroot: namespaces of its own for mounts and processes, the root of the image, the
+unshare and chroot: separate namespaces for mounts and processes, the root of the image, the
 machine's programs read-only. Containers of a pod share a `process_namespace`. Instead of a
 registry, `pip install` takes what is installed here.
 """

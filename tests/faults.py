@@ -1,9 +1,9 @@
 """Faults in our own functions: a copy in which each can be made to fail, and programs run in it.
 
-Nothing is listed by hand. The copy is made from the source as it is, with one statement more at
-the beginning of each function. The server is a Python that has imported what frameworks import,
-but neither them nor us; each of its forks begins as a Python does (sitecustomize), runs a program,
-and ends as a Python does.
+Nothing is listed by hand. The copy is made from the current source, with an extra statement at
+the start of each function. The server is a Python that has imported what frameworks import,
+but neither frameworks nor autotask; each of its forks starts like Python (sitecustomize), runs a
+program, and ends like Python.
 """
 
 from __future__ import annotations

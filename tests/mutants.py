@@ -1,8 +1,8 @@
 """Break the code in small ways, one at a time, and see whether a test fails: `make mutants`.
 
-cosmic-ray knows the ways. A sample of them is made, each in a copy of the checkout that has an
-environment of its own. The tests of the module run there, in a process namespace if the machine
-allows it: a mutation may send a signal to a process that is not its own.
+cosmic-ray has the operators. A sample of mutations is tried, each in a copy of the checkout with
+its own environment. The tests of the module run there, in a process namespace if the machine
+allows it: a mutation may send a signal to another process.
 """
 
 from __future__ import annotations

@@ -2,10 +2,10 @@
 
 A round is planned by its seed: the journal that it begins with, which commands run, two to five at
 once, which of them SIGKILL, SIGINT or SIGSTOP hits and in which part of their time, and what
-happens between them: programs that write runs (and die), an Agent that goes and comes, an index
-that is damaged, a segment that `cp` writes over, a disk that is full. What the machine does with it
-is chance. In the end, when all is quiet, a few commands run undisturbed. `aftermath_commands` says
-what must be so then.
+happens between them: programs that write runs (and die), an Agent that stops and starts, an index
+that is damaged, a segment that `cp` overwrites, a full disk. How the machine schedules it is
+chance. At the end, when all is quiet, a few commands run undisturbed. `aftermath_commands` says
+what must hold then.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Installed once, at home everywhere: programs of other environments, with other packages or none.
+"""Installed once, used everywhere: programs of other environments, with other packages or none.
 
-autotask is in an environment of its own, as pipx would make it; the programs are in others.
+autotask has its own environment, as pipx would make it; the programs are in others.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def make_environment(folder: Path, python: Path | str) -> Path:
 
 
 def install(folder: Path, python: Path | str) -> Path:
-    """Install autotask into an environment of its own; return its `autotask-run`."""
+    """Install autotask into a separate environment; return its `autotask-run`."""
     make_environment(folder, python)
     (site,) = folder.glob("lib/python3*/site-packages")
     for part in (INSTALLED / "autotask", TEMPLATE):
@@ -95,7 +95,7 @@ def test_a_program_in_another_environment_does_not_see_the_agent(
 
 
 def without_atexit(ended: Ended) -> Ended:
-    """Leave out the one module of the library, in C, that a launched program has to have."""
+    """Leave out the one C module of the library that a launched program must load."""
     return Ended(ended.status, ended.stdout.replace("'atexit', ", ""), ended.stderr)
 
 

@@ -1,4 +1,4 @@
-"""The start: what a process that finds us on PYTHONPATH sees of us, which is nothing.
+"""The start: a process with the agent on PYTHONPATH does not see it.
 
 Mostly by comparison: the same program bare and with the agent, output and exit status equal.
 """
@@ -86,7 +86,7 @@ OWN: dict[str, dict[str, str]] = {
     },
     "raises ImportError": {"sitecustomize.py": "raise ImportError('not today')"},
     "raises an error": {"sitecustomize.py": "import json\nraise ValueError('boom')"},
-    "is no Python": {"sitecustomize.py": "this is no Python"},
+    "is not Python": {"sitecustomize.py": "this is no Python"},
     "exits": {"sitecustomize.py": "import sys\nsys.exit(3)"},
     "is interrupted": {"sitecustomize.py": "raise KeyboardInterrupt"},
     "dies": {"sitecustomize.py": "import os\nos._exit(5)"},
@@ -108,7 +108,7 @@ def own_files(folder: Path, files: Mapping[str, str]) -> Path:
 
 
 def without_our_frames(ended: Ended) -> Ended:
-    """Leave out of a traceback what leads from the interpreter to the machine's own file."""
+    """Remove the frames between the interpreter and the machine's own file from a traceback."""
     ours = re.compile(r'  File "[^"]*sitecustomize_template/[^"]*", line .*\n(    .*\n)+')
     err = re.sub(r"(?m)^  File .*frozen importlib.*\n", "", ours.sub("", ended.stderr))
     return Ended(ended.status, ended.stdout, err)
@@ -183,7 +183,7 @@ def test_options_of_the_interpreter_keep_their_meaning(
 ) -> None:
     script = write(tmp_path / "shop.py", LOOK)
     bare, ours = bare_and_ours(PYTHON, *options, script, "an argument", cwd=tmp_path)
-    if options == ("-S",):  # nobody is there to take our folder off the path
+    if options == ("-S",):  # nothing removes our folder from the path
         out = ours.stdout.replace(f"{str(TEMPLATE)!r}, ", "").replace(f", {str(TEMPLATE)!r}", "")
         ours = Ended(ours.status, out, ours.stderr)
     assert ours == bare
@@ -248,7 +248,7 @@ def test_the_agents_folder_is_removed_from_the_path_however_it_is_written(
     bare = run_program(
         "-c", script, under="bare", cwd=tmp_path, env={"PYTHONPATH": ":".join(rest) or None}
     )
-    if rest == [""]:  # `PYTHONPATH=` is as good as none, but `ours:` names the current folder
+    if rest == [""]:  # `PYTHONPATH=` counts as unset, but `ours:` names the current folder
         bare = run_program("-c", script, under="bare", cwd=tmp_path, env={"PYTHONPATH": "."})
         if sys.version_info < (3, 11):  # which remembers that spelling
             bare = Ended(bare.status, bare.stdout.replace("['.', ", "["), bare.stderr)
@@ -274,7 +274,7 @@ def test_it_works_through_a_symbolic_link(tmp_path: Path, installation: Path) ->
 def test_verbose_output_mentions_only_a_handful_of_files(tmp_path: Path) -> None:
     bare, ours = bare_and_ours("-v", "-c", "pass")
     assert _steady(ours.stderr) == _steady(bare.stderr)
-    # Bare, too, some lines may have the word: the folder of the checkout, say, is called so.
+    # Bare lines may have the word too, for instance in the path of the checkout.
     in_bare, in_ours = (
         sum("autotask" in line for line in ended.stderr.splitlines()) for ended in (bare, ours)
     )
@@ -282,7 +282,7 @@ def test_verbose_output_mentions_only_a_handful_of_files(tmp_path: Path) -> None
 
 
 def _steady(text: str) -> list[str]:
-    """Return the modules that were imported, as `-v` tells."""
+    """Return the modules that were imported, as `-v` prints them."""
     words = [line.split() for line in text.splitlines() if line.startswith("import ")]
     return [name for _, name, *_ in words if "sitecustomize" not in name]
 
@@ -452,7 +452,7 @@ def test_a_task_is_recorded_wherever_bytecode_is_kept(
             write(folder / "__pycache__", "in the way")
     script = write(tmp_path / "shop.py", CLICK)
     env = {"PYTHONPATH": str(installation), "PYTHONDONTWRITEBYTECODE": None, **env}
-    for _ in range(2):  # the second finds what the first has compiled
+    for _ in range(2):  # the second run finds what the first has compiled
         ended = run_program(PYTHON, *options, script, under="bare", env=env, cwd=tmp_path)
         assert ended == Ended(0, "hello\n", "")
     assert _tasks(runs(home)) == ["shop.py", "shop"] * 2
@@ -490,7 +490,7 @@ def test_unchecked_bytecode_is_checked_if_python_is_told_to(
 
 
 def _compile(source: Path, kind: str) -> None:
-    """Leave bytecode beside a source that says `old`, where the source says something else."""
+    """Leave bytecode that prints `old` beside a source that prints something else."""
     text = source.read_text()
     source.write_text("def find_trigger(): return 'old'\n")
     mode = {"checked by hash": "CHECKED_HASH", "never checked": "UNCHECKED_HASH"}.get(kind)

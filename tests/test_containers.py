@@ -41,7 +41,7 @@ needs_containers = pytest.mark.skipif(why_not() is not None, reason=str(why_not(
 
 @pytest.fixture(scope="module")
 def images(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Image]:
-    """Build what the examples build, which the machine's Click goes into."""
+    """Build the image of the examples with the Click of the machine."""
     pytest.importorskip("click")
     place = tmp_path_factory.mktemp("images")
     return {
@@ -61,7 +61,7 @@ def recorded(home: Path) -> list[tuple[str, str, str | None]]:
 
 @pytest.fixture
 def journal(tmp_path: Path) -> Path:
-    """Give a volume as an engine lays it: it belongs to the user of the image."""
+    """Return a volume as an engine makes it: it belongs to the user of the image."""
     place = tmp_path / "journal"
     place.mkdir(mode=0o700)
     os.chown(place, NOBODY, NOBODY)
@@ -142,7 +142,7 @@ def pod_of(document: dict[str, Any]) -> dict[str, Any]:
 
 
 class Pod:
-    """A pod of an example: its containers run in turn, or beside each other."""
+    """A pod of an example: its containers run one after the other, or side by side."""
 
     def __init__(
         self, pod: dict[str, Any], images: dict[str, Image], folder: Path, env: dict[str, str]
@@ -195,7 +195,7 @@ class Pod:
 
 
 def _variables(container: dict[str, Any]) -> dict[str, str]:
-    """Return a container's variables; what the cluster would fill in is the machine itself."""
+    """Return a container's variables; what the cluster would fill in names this machine."""
     fields = {"status.hostIP": "127.0.0.1", "metadata.uid": "5a1f"}
     (job,) = yaml("cronjob.yaml")
     labels = job["spec"]["jobTemplate"]["spec"]["template"]["metadata"]["labels"]
@@ -392,7 +392,7 @@ def plain(job: dict[str, Any]) -> dict[str, Any]:
 
 
 def by_name(pod: dict[str, Any]) -> dict[str, Any]:
-    """Return a pod whose lists of mounts and volumes are in an order of their own."""
+    """Return a pod with sorted lists of mounts and volumes."""
     sorted_pod: dict[str, Any] = json.loads(json.dumps(pod))
     sorted_pod["volumes"].sort(key=lambda one: str(one["name"]))
     for container in [*sorted_pod["initContainers"], *sorted_pod["containers"]]:
@@ -522,7 +522,7 @@ def _volume(service: dict[str, Any], journal: Path) -> Mount:
 
 
 def _local(service: dict[str, Any]) -> dict[str, str]:
-    assert service["environment"]["DD_AGENT_HOST"] == "datadog"  # nobody listens here
+    assert service["environment"]["DD_AGENT_HOST"] == "datadog"  # nothing is listening here
     return {**service["environment"], "DD_AGENT_HOST": "127.0.0.1"}
 
 
@@ -557,7 +557,7 @@ def test_without_a_volume_standard_error_has_the_records(images: dict[str, Image
 
 
 def _probe(word: str) -> str:
-    """Return the example on the page that has a word in it."""
+    """Return the example on the page that contains a word."""
     page = (ROOT / "docs" / "containers.md").read_text()
     (example,) = [
         text for text in re.findall(r"```\w+\n(.*?)```\n", page, re.DOTALL) if word in text

@@ -1,4 +1,4 @@
-"""Crowds: many threads, forks, coroutines and depths at once; nothing breaks, each is told once."""
+"""Crowds: many threads, forks, coroutines and deep calls at once; each run is recorded once."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def inner(): pass
 
 
 def _below(home: Path) -> dict[str, list[Record]]:
-    """Return the runs that hang under each, by its id."""
+    """Return the children of each run, by its id."""
     found: dict[str, list[Record]] = {}
     for run in runs(home):
         found.setdefault(run.get("parent", ""), []).append(run)
@@ -46,7 +46,7 @@ def _count(home: Path) -> Counter[str]:
 
 
 def _is_tidy(home: Path) -> bool:
-    """Tell whether no process left a mark that it had runs open."""
+    """Tell whether no process left a mark of open runs."""
     return not list((home / "open").iterdir())
 
 
@@ -71,7 +71,7 @@ def work():
         except click.ClickException:
             pass
 
-# Click makes a command's help option at its first use, and of two threads there it warns.
+# Click makes a command's help option at its first use, and warns if two threads do so.
 for command in (shop, inner, outer):
     command.get_params(click.Context(command))
 
@@ -95,7 +95,7 @@ print("done")
     assert _is_tidy(home)
 
 
-# How the program ends while its daemon threads are inside tasks, and what becomes of its run.
+# How the program ends while its daemon threads are inside tasks, and how its run ends.
 ENDS = {
     "its end": ("", 0, "shop.py success"),
     "sys.exit(3)": ("sys.exit(3)", 3, "shop.py failure exit 3"),
@@ -137,7 +137,7 @@ while len(rounds) < 100: time.sleep(0.01)
 
 
 def test_a_task_can_run_as_the_interpreter_shuts_down(tmp_path: Path, home: Path) -> None:
-    """Its daemon threads were cut off anywhere: none of them may have taken a lock along."""
+    """Its daemon threads were cut off anywhere: none of them may have kept a lock."""
     source = f"""{_TASKS}
 @autotask.task(name="late")
 def late(): os.write(1, b"late")
@@ -341,7 +341,7 @@ for number in range(4):
     _interpreters.destroy(made)
 print("done")
 """
-# What an interpreter of its own does: nothing, a plain function that is a task, our own recorder.
+# What a subinterpreter does: nothing, a plain function that is a task, our own recorder.
 INSIDE = {
     "nothing": ("pass", []),
     "a task": (
@@ -381,7 +381,7 @@ def test_a_subinterpreter_runs_a_command(tmp_path: Path, home: Path) -> None:
     source = _INTERPRETERS.format(code=code).replace("range(4)", "range(1)")
     script = write(tmp_path / "shop.py", source)
     if run_program(script, under="bare") != Ended(0, "done\n", ""):
-        pytest.skip("this Python cannot import Click in an interpreter of its own")
+        pytest.skip("this Python cannot import Click in a subinterpreter")
     assert run_program(script) == Ended(0, "done\n", "")
     assert told(runs(home)) == ["shop.py success", "shop.inner success in shop.py"]
 
@@ -407,7 +407,7 @@ print(sys._is_gil_enabled())
 # --- long processes ------------------------------------------------------------------------------
 
 
-# How a task starts a program in a process that has had many runs: the one after it is asked.
+# How a task starts a program in a process that has had many runs.
 STARTS = {
     "subprocess": "subprocess.run([sys.executable, __file__, 'inner'])",
     "subprocess with an environment": (
@@ -483,7 +483,7 @@ print(files == more_files, more_objects - objects < 50, more_size - size < 512)
 
 # --- signal handlers -----------------------------------------------------------------------------
 
-# Each write of ours is interrupted by a handler that runs a task, which is written, and so on.
+# A handler interrupts each of our writes and runs a task, which is written too, and so on.
 _PILE = """
 import os, signal
 import autotask
@@ -520,7 +520,7 @@ def test_handlers_that_run_tasks_do_not_pile_up_while_the_agent_writes(
     script = write(tmp_path / "shop.py", _PILE.format(fails=fails))
     ended = run_program(script, env={"AUTOTASK_PROCESS": "0"})
     assert ended == Ended(0, "2\n", "")
-    found = runs(home)  # fails if one is told twice
+    found = runs(home)  # fails if one is recorded twice
     assert {run["status"] for run in found} == ({"success", "failure"} if fails else {"success"})
     assert len(found) > 4
     assert _is_tidy(home)

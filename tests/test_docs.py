@@ -119,7 +119,7 @@ def test_contributing_names_each_module_exactly_once() -> None:
 def test_the_commands_page_has_each_subcommand_with_its_options(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """Compared with what `--help` says, that of the actions of `monitors` and `dashboard` too."""
+    """Compare with `--help`, also that of the actions of `monitors` and `dashboard`."""
     sections = {
         section.splitlines()[0]: section
         for section in re.split(r"^## ", pages.text("docs/commands.md"), flags=re.MULTILINE)[1:]
@@ -153,7 +153,7 @@ def _options(text: str) -> set[str]:
     return {*re.findall(r"(?<![\w-])--[a-z][a-z-]+|(?<![\w-])-o\b", told)} - {"--help"}
 
 
-# What changes something of the program that it runs in.
+# What changes something in the program that it runs in.
 _CHANGES = re.compile(
     r"^\s+(?:setattr\(|replace\(|BaseException\.with_traceback\()|StandIn\(|meta_path\.insert\("
     r"|atexit(?:\"\))?\.register\(|environ\[[^]]+\] = |\.putenv\(|addaudithook\(|f_trace = "
@@ -230,7 +230,7 @@ RUN = {
     page: [one for one in pages.commands(page) if one.text not in NOT_RUN.get(page, {})]
     for page in PAGES
 }
-# Commands that end with another status than 0.
+# Commands that end with a status other than 0.
 STATUSES = {
     "README.md": {
         "autotask-run python shop.py orders ship": 1,
@@ -275,7 +275,7 @@ FILES = {
     "docs/settings.md": {**DEMO, **NIGHTLY},
     "docs/supervision.md": {"killed.py": "import os\nos.kill(os.getpid(), 9)\n"},
 }
-# What has to be done before the commands of a page.
+# Preparations for the commands of a page.
 BUNDLED = {"docs/beside-others.md", "docs/supervision.md"}
 WITH_DATADOG = {"README.md", "docs/commands.md", "docs/datadog.md"}
 
@@ -318,7 +318,7 @@ def _is_as_shown(command: Command, printed: list[str], place: Path) -> bool:
 
 
 def _environment(page: str, place: Path) -> dict[str, str]:
-    """Prepare what a page takes for granted; return the variables of its shell."""
+    """Prepare what a page assumes; return the variables of its shell."""
     shop, home = place / "shop", place / "ann"
     commands = home / ".local" / "bin"
     commands.mkdir(parents=True)
@@ -360,7 +360,7 @@ Task = Job
 
 
 def _code(page: str, word: str) -> str:
-    """Return the example of Python on a page that has a word in it; in a list, it is indented."""
+    """Return the Python example on a page that contains a word; in a list it is indented."""
     examples = re.findall(r"^( *)```python\n(.*?)^ *```$", pages.text(page), re.M | re.DOTALL)
     (example,) = [inspect.cleandoc(f"\n{code}") for _, code in examples if word in code]
     return example
@@ -426,7 +426,7 @@ def test_links_lead_to_pages_and_sections_that_exist(page: str) -> None:
 
 
 def _sections(text: str) -> set[str]:
-    """Return the names of a page's sections, as a forge makes them from the headings."""
+    """Return the anchors of a page's sections, as a forge makes them from the headings."""
     text = re.sub(r"^```.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL)
     headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
     return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}

@@ -1,4 +1,4 @@
-"""How a Python program can end, on each Python: what is known of it from inside, and by a parent.
+"""How a Python program can end, on each Python: what the process and what a parent can know.
 
 With a parent (AUTOTASK_SUPERVISE) it is always the truth. From inside one ending cannot be seen.
 """
@@ -15,14 +15,14 @@ from support import PRODUCTS, SUPPORTED, Datagrams, only_run, pythons, run_progr
 
 @dataclass(frozen=True)
 class Ending:
-    """A program, the status it ends with, and why that is a failure, where it is one."""
+    """A program, its exit status, and the reason if it is a failure."""
 
     source: str = ""
     status: int = 0
     reason: str | None = None
     words: tuple[str, ...] = ("job.py",)
-    unseen: bool = False  # a success to the one inside
-    lost: bool = False  # nobody inside is left to tell
+    unseen: bool = False  # looks like a success from inside
+    lost: bool = False  # nothing inside is left to report it
 
     @property
     def file(self) -> str:
@@ -35,7 +35,7 @@ _MODULE = ("-m", "pkg")
 ENDINGS = {
     "returns": Ending("pass"),
     "raises": Ending("1 / 0", 1, "exception"),
-    "is no Python": Ending("a b", 1, "exception"),
+    "is not Python": Ending("a b", 1, "exception"),
     "is not there": Ending(words=("no-such-job.py",), status=2, reason="exit"),
     "is a folder with no program": Ending(words=(".",), status=1, reason="exit"),
     "sys.exit()": Ending("import sys; sys.exit()"),
@@ -118,8 +118,8 @@ ENDINGS = {
     "execs": Ending("import os; os.execlp('false', 'false')", 1, "exit", lost=True),
 }
 
-# The oldest and the newest Python, and that of the tests: each question of ours for a version has
-# both its answers among them.
+# The oldest and the newest Python, and that of the tests: each of our checks of a version has
+# both results among them.
 _OWN = "{}.{}".format(*sys.version_info)
 _VERSIONS = [
     version

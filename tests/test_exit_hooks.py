@@ -24,7 +24,7 @@ from support import (
 
 pytest.importorskip("click")
 
-# A program that becomes what its first argument says, in a task or outside of one.
+# A program that execs as its first argument says, inside or outside a task.
 BECOMES = """
     import click, os, sys
 
@@ -67,7 +67,7 @@ SUCCESSOR = """
 
 @dataclass(frozen=True)
 class End:
-    """How a program ends, and what that makes of the run of its task, and of those around it."""
+    """How a program ends, and how its task's run and those around it end."""
 
     body: str = "pass"
     status: int = 0
@@ -159,7 +159,7 @@ SILENT: dict[str, tuple[str, ...]] = {
 def test_an_end_that_cannot_be_known_raises_no_alarm(
     words: tuple[str, ...], tmp_path: Path, home: Path
 ) -> None:
-    """A run that became a program whose end nobody sees did all that it could be seen to do."""
+    """A run that exec'd a program whose end cannot be seen did all that could be seen."""
     first = write(tmp_path / "first.py", BECOMES.format(how=HOW["execlp"]))
     with start_program(first, "task", *words, stdin=subprocess.PIPE) as program:
         wait_until(lambda: became(home))
@@ -194,7 +194,7 @@ def test_an_unknown_end_inside_a_launcher_raises_no_alarm(tmp_path: Path, home: 
 def test_a_launcher_does_not_report_success_for_a_run_hidden_by_a_full_disk(
     tmp_path: Path, home: Path
 ) -> None:
-    """The mark of the second program lies beside the one that the first has left."""
+    """The mark of the second program is beside the one that the first left."""
     first = write(tmp_path / "first.py", BECOMES.format(how=HOW["execv"]))
     body = """
         folder = os.environ["AUTOTASK_HOME"] + "/open/"
@@ -219,10 +219,10 @@ def test_an_execed_program_with_its_own_environment_is_separate(tmp_path: Path, 
 
 
 REFUSED = {
-    "what is not there": "os.execv('/no/such/file', ['x'])",
+    "a missing file": "os.execv('/no/such/file', ['x'])",
     "what is nowhere on the path": "os.execvp('no-such-command', ['x'])",
     "a folder": "os.execv('/', ['x'])",
-    "what is no program": "os.execv(__file__, ['x'])",
+    "what is not a program": "os.execv(__file__, ['x'])",
     "no arguments": "os.execv(sys.executable, [])",
     "nothing": "os.execv()",
     "no environment": "os.execve(sys.executable, ['x'], 5)",
@@ -287,7 +287,7 @@ MANY = """
     import click
 
     def begin(number):
-        # what an asyncio task does in a context of its own, left open
+        # what an asyncio task leaves open in its own context
         name = f"task {{number}} ".ljust(300, "x")
         click.Command(name, callback=lambda: go_on(number + 1)).main(args=[])
 
@@ -318,7 +318,7 @@ def test_exec_works_with_many_open_runs(nested: bool, tmp_path: Path, home: Path
 
 
 def test_exec_works_with_an_almost_full_environment(tmp_path: Path, home: Path) -> None:
-    """With as many bytes of arguments as there is room for, not one of ours fits in."""
+    """The arguments take all the room, so that not one of our bytes fits in."""
     source = """
         import os, sys
         low, high = 0, 4_000_000
@@ -547,6 +547,6 @@ def became(home: Path) -> bool:
 
 
 def sweep() -> None:
-    """Let somebody come by who closes what dead processes have left open."""
+    """Close the runs that dead processes left open."""
     done = run_program(Path(PYTHON).parent / "autotask", "runs", under="bare")
     assert done.status == 0, done.stderr
