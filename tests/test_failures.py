@@ -1,4 +1,4 @@
-"""What is told of a failure: no secret, no more than 500 characters, and where it came from."""
+"""What is recorded of a failure: no secret, at most 500 characters, and where it came from."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from autotask.run import failure
 
 SECRET = "hunter2"
 
-# Each holds the secret, which must not be told; what stands around it must be.
+# Each contains the secret, which must be hidden; the text around it must stay.
 HIDDEN = {
     "a URL": ("postgres://ann:hunter2@db:5432/shop refused", "postgres://ann:***@db:5432/shop"),
     "a URL with an @ in the password": ("amqp://ann:hun@ter2@mq/ x", "amqp://ann:***@mq/ x"),
@@ -143,9 +143,9 @@ LABORIOUS = {
     ids=LABORIOUS,
 )
 def test_masking_takes_linear_time_for_any_text(text: str, tmp_path: Path) -> None:
-    """Eight times the text takes about eight times as long; what is quadratic takes 64 times.
+    """Eight times the text takes about eight times as long; quadratic work takes 64 times.
 
-    The limit is for what would take for ever.
+    The limit ends what would take for ever.
     """
     source = f"""
         import resource, time
@@ -159,7 +159,7 @@ def test_masking_takes_linear_time_for_any_text(text: str, tmp_path: Path) -> No
             return min(times)
         text = {text!r}
         resource.setrlimit(resource.RLIMIT_CPU, (120, 120))  # seconds
-        masked(text)  # some of it is made at the first time
+        masked(text)  # some patterns are compiled at the first call
         print(measured(text) / measured(text[: len(text) // 8]))
     """
     script = write(tmp_path / "shop.py", source)
@@ -233,7 +233,7 @@ def test_the_agents_own_frames_are_never_the_place() -> None:
     assert describe(info.value)["where"].startswith(f"{__file__}:")
 
 
-# The place is of the innermost frame that is no framework's: the line that says `here`.
+# The place is the innermost frame outside the frameworks: the line marked `here`.
 PLACES = {
     "in the task": "def work(): raise ValueError('boom')  # here",
     "in a function of the task's": "def work(): deep()\ndef deep(): 1 / 0  # here",
@@ -295,7 +295,7 @@ def test_a_failing_program_leaves_no_argument_and_no_secret(tmp_path: Path, home
         login()
     """
     ended = run_program(write(tmp_path / "shop.py", source), SECRET)
-    assert SECRET in ended.stderr  # Python's own traceback is the program's affair
+    assert SECRET in ended.stderr  # Python's own traceback is left alone
     for path in home.rglob("*.jsonl"):
         assert SECRET not in path.read_text()
     assert task(runs(home))["error"]["message"] == "refused: password=***"
@@ -343,7 +343,7 @@ def test_the_module_is_loaded_only_after_a_failure(tmp_path: Path) -> None:
 
 WORD = "kettle"  # in each message, an ordinary word
 CLICK = "import click, sys\n@click.command()\ndef task():\n    {}\ntask()\n"
-# A file and what is in it, the command, how it is run, and the type of the error that is told.
+# A file and its content, the command, how it is run, and the type of the recorded error.
 WORDY: dict[str, tuple[str, str, str, Under, str]] = {
     "an exception": (
         *("shop.py", CLICK.format("raise ValueError('no kettle')")),
@@ -408,7 +408,7 @@ def test_without_messages_the_debug_log_has_none(tmp_path: Path) -> None:
 
 
 def test_the_line_of_a_missing_command_is_not_kept(tmp_path: Path, home: Path) -> None:
-    line = "./run --password hunter2"  # one word, which somebody has put into quotes
+    line = "./run --password hunter2"  # one word, quoted by mistake
     assert run_program(line, under="launcher", cwd=tmp_path).status == 127
     (run,) = runs(home)
     assert (run["task"], run["error"]["message"]) == ("run", "no such command")

@@ -1,4 +1,4 @@
-"""Who imports whom: the floors of the house, and what a stranger's process has to carry."""
+"""Which module imports which: the layers of the package, and what a user's process has to load."""
 
 from __future__ import annotations
 
@@ -20,30 +20,30 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.installed
 
-# Of the standard library, what each task may have to load, and what only rare ways lead to.
+# What of the standard library each task may load, and what only rare paths load.
 ALWAYS = frozenset("__future__ _thread os sys time".split())
 RARELY = frozenset("_signal atexit fnmatch re zipimport".split())
 UNSEEN = frozenset(  # by `standard`
     "_contextvars _interpreters _socket _xxsubinterpreters atexit fcntl pwd resource select".split()
 )
-RARE = frozenset(  # modules of ours
+RARE = frozenset(  # our modules
     "boot_id command_name debuglog exec_handover exec_launchers failures functions homes marks"
     " masking messages on_request plugin protocols putenv shell_line stderr_journal wrapt"
     " wrapper_commands".split()
 )
 OF_ONE = {
-    # themselves imported only when something failed
+    # imported only after a failure
     "autotask.failures": frozenset(("re",)),
     "autotask.masking": frozenset(("re",)),
-    # for the type checker alone
+    # only for the type checker
     "autotask.protocols": frozenset(("typing",)),
-    # and this one when asked for
+    # and this one on demand
     "autotask.functions": frozenset(("autotask.wrapt.wrappers", "copy", "inspect", "types")),
 }
 
 
 class Import(NamedTuple):
-    """One module imported by another, as it is imported itself or later."""
+    """One module imported by another, at its own import or later."""
 
     module: str
     imported: str
@@ -63,7 +63,7 @@ TREES = {module: ast.parse(path.read_text(encoding="utf-8")) for module, path in
 
 
 def imports() -> list[Import]:
-    """List all imports of the package, but those that only a type checker follows."""
+    """List all imports of the package except those for type checkers only."""
     return [
         Import(module, imported, at_once)
         for module, tree in TREES.items()
@@ -103,7 +103,7 @@ def _blocks(statement: ast.AST) -> list[ast.stmt]:
 
 
 def named(module: str) -> Iterator[Import]:
-    """Yield the modules of ours that a module loads by a string.
+    """Yield our modules that a module loads by a string.
 
     These are the arguments of `load` (also those in a tuple with a name), `sys.modules[...]`,
     `__import__(...)`, and the table of frameworks.
@@ -166,7 +166,7 @@ def test_imports_only_go_down() -> None:
 
 
 def test_modules_have_only_one_import_cycle() -> None:
-    # The finder and what it loads know each other: one module would be read by each idle process.
+    # The finder and what it loads import each other: every idle process would read a joint module.
     pair = Import("autotask.imports", "autotask.agent", at_once=True)
     assert pair in ALL_IMPORTS
     graph: dict[str, set[str]] = {module: set() for module in MODULES}
@@ -256,7 +256,7 @@ def added(*command: str | Path) -> set[str]:
 
 
 def test_an_idle_process_loads_two_modules() -> None:
-    with_sitecustomize = {"sitecustomize"}  # where the machine has one, it is in both
+    with_sitecustomize = {"sitecustomize"}  # if the machine has one, it is in both
     assert added("-c", AT_EXIT) - with_sitecustomize == {"autotask", "autotask.agent"}
 
 
@@ -272,10 +272,10 @@ def test_a_task_loads_only_the_agents_modules(
     monkeypatch.delenv("AUTOTASK_DEBUG", raising=False)
     program = AT_EXIT + "import click\n@click.command()\ndef hello(): pass\nhello()\n"
     script = write(tmp_path / "shop.py", program)
-    run_program(script)  # the very first run has a home to make
+    run_program(script)  # the very first run makes the home
     found = added(script)
     assert (home / "journal").exists()
-    assert found - {"atexit"} == {  # that up to 3.9
+    assert found - {"atexit"} == {  # up to 3.9
         "autotask",
         *(IN_PROCESS - {f"autotask.{name}" for name in RARE}),
         "autotask.frameworks.click",

@@ -1,4 +1,4 @@
-"""What the forge runs and asks for: workflows, releases, issue forms, hooks, the changelog."""
+"""What the forge runs and requires: workflows, releases, issue forms, hooks, the changelog."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Functions of the user's own: any callable is a task, and stays what it was."""
+"""The user's own functions: any callable can be a task, and stays what it was."""
 
 from __future__ import annotations
 
@@ -321,7 +321,7 @@ NAMES = [
     ("jobs:", []),
     ("jobs:1", []),
     ("other:nightly", []),
-    ("jobs:Mailer", []),  # a class, a constant, a property and what is not there stay as they are
+    ("jobs:Mailer", []),  # a class, a constant, a property and a missing name stay as they are
     ("jobs:LIMIT,jobs:NAMES,jobs:Mailer.limit", []),
     ("jobs:nothing,jobs:Mailer.nothing,jobs:nothing.send,jobs.nothing:send", []),
 ]
@@ -337,7 +337,7 @@ def test_a_function_is_named_as_the_setting_says(
     assert [run["task"] for run in runs(home) if run["framework"] == "function"] == expected
 
 
-# What programs do with a class and a constant, and a proxy of ours in their place would not bear.
+# What programs do with a class and a constant, and what our proxy could not do.
 SEEN = """
 import copy, jobs, json, pickle
 def attempt(function):

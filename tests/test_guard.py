@@ -1,4 +1,4 @@
-"""The guard: our errors go no further than the debug log, and the application's own pass."""
+"""The guard: our errors go only to the debug log, and the application's own propagate."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from autotask.journal import Journal
 
 
 class OddError(Exception):
-    """An error with a text that cannot be had."""
+    """An error whose text cannot be read."""
 
     def __str__(self) -> str:
         raise RuntimeError("no text")
@@ -28,7 +28,7 @@ class OddError(Exception):
 
 @guarded
 def carry_out(work: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-    """Do what is asked for."""
+    """Do what the caller asks for."""
     return work(*args, **kwargs)
 
 
@@ -247,7 +247,7 @@ except Exception as problem:
 
 
 def _check_alarm_in_text(folder: Path, task: str, call: str) -> None:
-    """Let an alarm ring while the text of a task's error is asked for."""
+    """Let an alarm ring while the text of a task's error is read."""
     for name in ("click", "wrapt"):
         pytest.importorskip(name)
     script = write(folder / "shop.py", ALARM_IN_TEXT.format(task=task, call=call))
@@ -255,7 +255,7 @@ def _check_alarm_in_text(folder: Path, task: str, call: str) -> None:
 
 
 class Alarm:
-    """A clock in the place of time.time, during whose reading an alarm rings."""
+    """A replacement of time.time that rings an alarm while it is read."""
 
     def __init__(self) -> None:
         self.time = time.time
@@ -317,7 +317,7 @@ armed = False
 def handler(number, frame):
     global armed, raised
     if armed:
-        armed = False  # one at a time: a second one would take the place of the first
+        armed = False  # one at a time: a second one would replace the first
         raised += 1
         raise Late
 signal.signal(signal.SIGALRM, handler)
@@ -325,7 +325,7 @@ signal.signal(signal.SIGALRM, handler)
 @click.option("--fail", is_flag=True)
 def task(fail):
     if fail: raise LookupError
-# What only a failure imports is imported now: importlib ignores some errors in an import.
+# Import now what only a failure imports: importlib ignores some errors in an import.
 task.main([], standalone_mode=False)
 try:
     task.main(["--fail"], standalone_mode=False)
@@ -388,7 +388,7 @@ def test_a_command_interrupted_by_an_alarm_at_its_start_has_failed(
     pytest.importorskip("click")
     script = write(tmp_path / "shop.py", ALARM_AT_START)
     assert run_program(script, env={"AUTOTASK_PROCESS": "0"}) == Ended(0, "late\n", "")
-    found = runs(home)  # fails where one has ended that never started
+    found = runs(home)  # fails if one ended that never started
     assert [run["status"] for run in found] == ["success", "failure", "success"]
     assert {run["parent"] for run in found} == {None}
 

@@ -1,4 +1,4 @@
-"""What programs do that a guest in their process must not notice: shapes of calls, own modules."""
+"""What programs do that the agent must not change: forms of calls, own modules."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from support import INSTALLED, Datagrams, Ended, Under, lines, only_run, run_pro
 
 pytest.importorskip("click")
 
-# Each prints what it sees; under the agent it has to be the same.
+# Each prints what it sees; under the agent that must be the same.
 PROGRAMS = {
     "a callback that answers oddly": """
 import click
@@ -203,7 +203,7 @@ work(); stop = True
     )
     ended = run_program("-W", "ignore", script, env={"AUTOTASK_PROCESS": "0"})
     assert "Late" not in ended.stdout
-    assert ended.status in (0, 1)  # the last one may come when all is over
+    assert ended.status in (0, 1)  # the last one may come after the end
 
 
 def test_an_end_interrupted_by_a_signal_handler_is_recorded(tmp_path: Path, home: Path) -> None:
@@ -341,6 +341,6 @@ def test_signals_that_come_with_every_system_call_do_not_pile_up(
     assert {run["status"] for run in found} == {"success"}
     tasks = [run["task"] for run in found]
     assert tasks.count("interrupted") == 2
-    # What interrupts the making of the first run more than twice has no run.
+    # A program that interrupts the creation of the first run more than twice has no run.
     assert 0 < tasks.count("in the handler") <= int(handled)
     assert first or tasks.count("in the handler") == int(handled)

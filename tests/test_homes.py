@@ -1,4 +1,4 @@
-"""Whose a home is: no trap in another user's, none made for them, and one that several share."""
+"""Who owns a home: another user's is never trusted, never touched, and one can be shared."""
 
 from __future__ import annotations
 
@@ -29,27 +29,27 @@ from autotask.telling import leave_mark
 from autotask.tool import cli
 from autotask.tool.command_line import SUBCOMMANDS
 
-for _name in SUBCOMMANDS:  # before another user needs it, who may be unable to read the file
+for _name in SUBCOMMANDS:  # now, because another user may be unable to read the file
     importlib.import_module(f"autotask.tool.commands.{_name.replace('-', '_')}")
 
 root = pytest.mark.skipif(
     not sys.platform.startswith("linux") or os.getuid() != 0, reason="only root has two sides"
 )
-ANN, EVE = 54321, 54322  # users whom the machine does not know
+ANN, EVE = 54321, 54322  # users unknown to the machine
 SECRET = "root's own\n"
 ID = "0123456789abcdef"
 
 
 @pytest.fixture
 def place() -> Iterator[Path]:
-    """Give a folder that each user can reach, as those of pytest are not."""
+    """Return a folder that each user can reach, unlike those of pytest."""
     with tempfile.TemporaryDirectory() as name:
         os.chmod(name, 0o755)
         yield Path(name)
 
 
 def as_user(user: int, do: Callable[[], Any], groups: Sequence[int] = ()) -> Any:
-    """Do something in a process of another user; return what it returned."""
+    """Call a function in a process of another user; return its result."""
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
@@ -69,7 +69,7 @@ def as_user(user: int, do: Callable[[], Any], groups: Sequence[int] = ()) -> Any
 
 
 def tool(*words: str) -> tuple[int, str, str]:
-    """Run the `autotask` command in this process: another user cannot start this Python."""
+    """Run the `autotask` command in this process, because other users cannot start this Python."""
     out, err = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         status = cli.main(words)
@@ -77,7 +77,7 @@ def tool(*words: str) -> tuple[int, str, str]:
 
 
 def as_root(place: Path, *command: str | Path, **env: str | None) -> Ended:
-    """Run a command as root, whose own home is a folder of the test's."""
+    """Run a command as root with a folder of the test as home."""
     users = f"root:x:0:0::{place}/root:/bin/sh\neve:x:{EVE}:{EVE}::{place}/eve:\n"
     passwd = write(place / "passwd", users)
     bind = 'mount --bind "$0" /etc/passwd && exec "$@"'
@@ -88,7 +88,7 @@ def as_root(place: Path, *command: str | Path, **env: str | None) -> Ended:
 
 
 def snapshot(folder: Path) -> dict[str, tuple[object, ...]]:
-    """Read all that a folder holds, with modes and owners."""
+    """Read everything in a folder, with modes and owners."""
     return {str(path): _state(path) for path in [folder, *sorted(folder.rglob("*"))]}
 
 
@@ -128,7 +128,7 @@ def _links_as_folders(home: Path, secret: Path) -> None:
 
 
 def _forged(home: Path, secret: Path) -> None:
-    """Leave an id of more than one line, a plugin, and folders that anybody may write."""
+    """Leave an id of several lines, a plugin, and world-writable folders."""
     forged = {"event": "finished", "run": ID, "root": ID, "at": "", "status": "success"}
     _leave_dead_run(home, '","root":"x"}\n' + json.dumps(forged) + '\n{"x":"')
     write(home / "trap.py", f"open({str(secret)!r}, 'w')")
@@ -239,7 +239,7 @@ def shared(place: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def record(task: str, ended: bool = True, by: tuple[int, str] | None = None) -> str:
-    """Record a run as the agent does, in a process by its id and identity: that of the tests."""
+    """Record a run as the agent does, by default for the process of the tests."""
     notes = Journal(os.environ["AUTOTASK_HOME"])
     run = Run(task, "click")
     run.started = time.time()
@@ -260,7 +260,7 @@ def _end(run: str) -> str:
 
 
 def seen() -> dict[str, str]:
-    """Return the status of each task, as the tool tells it to a user."""
+    """Return the status of each task as the tool shows it to a user."""
     status, out, err = tool("runs", "--format", "jsonl")
     assert (status, err) == (0, "")
     return {line["task"]: line["status"] for line in map(json.loads, out.splitlines())}
@@ -302,7 +302,7 @@ def test_a_user_cannot_end_or_hide_another_users_runs(shared: Path) -> None:
         return refused
 
     assert as_user(EVE, forge) == ["PermissionError"] * 5
-    # A folder that is named like another user's, and one whose files are.
+    # A folder named like another user's, and one with another user's files.
     as_user(EVE, lambda: str(shutil.copytree(shared / str(EVE), shared / "54323")))
     for user in (ANN, EVE, 0):
         assert as_user(user, seen) == {"anns": "running", "eves": "success"}
@@ -569,7 +569,9 @@ def test_a_journal_that_is_a_link_is_refused_with_a_message(tmp_path: Path, home
     run_program(*words, under="launcher", env=env)
     assert "runs are journalled nowhere, sent " in log.read_text()
     assert f"is a link: '{home}/journal'" in log.read_text()
-    assert [path.name for path in home.iterdir()] == ["journal"]  # no mark of what cannot be found
+    assert [path.name for path in home.iterdir()] == [
+        "journal"
+    ]  # no mark of what cannot be found again
     status, out, err = tool("runs")
     assert (status, out) == (1, "")
     assert err == (

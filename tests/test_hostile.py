@@ -1,4 +1,4 @@
-"""Hostile places: a task there does what it does without us, and is recorded where it can be."""
+"""Hostile places: a task there works as without the agent, and is recorded if possible."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ root = pytest.mark.skipif(not LINUX or os.getuid() != 0, reason="needs root on L
 
 TASKS = """
 import os, resource, signal, sys
-import _socket, click, locale, re  # now: of another user this Python may be out of reach
+import _socket, click, locale, re  # now: another user may be unable to reach this Python
 @click.command()
 @click.option("--fail", is_flag=True)
 def work(fail):
@@ -46,7 +46,7 @@ try:
     while True: held.append(os.open("/dev/null", os.O_RDONLY))
 except OSError: pass
 """
-# Where a place lets us record, the statuses of the runs of Click: a success, another, a failure.
+# The statuses of Click's runs in a place that allows recording: two successes, a failure.
 ALL = ["success", "success", "failure"]
 PLACES: dict[str, tuple[str, str, list[str] | None]] = {
     "no descriptors left": (FULL, "", []),
@@ -86,7 +86,7 @@ os.setuid({NOBODY})
 
 @pytest.fixture
 def anybodys() -> Iterator[Path]:
-    """Give a folder that each user can reach and write to, as those of pytest are not."""
+    """Return a folder that each user can reach and write to, unlike those of pytest."""
     with tempfile.TemporaryDirectory() as name:
         os.chmod(name, 0o777)
         yield Path(name)
@@ -105,13 +105,13 @@ def test_a_task_in_a_hostile_place_runs_as_usual(place: str, process: str, anybo
     script = write(anybodys / "shop.py", TASKS.format(before=before, between=between))
     env = {"AUTOTASK_PROCESS": process, "AUTOTASK_HOME": str(home)}
     if place == "no more processes or threads":
-        env["DD_DOGSTATSD_URL"] = "udp://LOCALHOST:9"  # a name, which a thread resolves
+        env["DD_DOGSTATSD_URL"] = "udp://LOCALHOST:9"  # a name, to be resolved by a thread
     bare, ours = (
         run_program(script, under=under, cwd=anybodys, env=env) for under in ("bare", "path")
     )
     assert ours == bare
     assert ours.status == 3 or statuses is None
-    if statuses or (statuses == [] and process == "0"):  # else the segment is open already
+    if statuses or (statuses == [] and process == "0"):  # else the segment is already open
         assert [run["status"] for run in runs(home) if run["framework"] == "click"] == statuses
 
 
@@ -242,7 +242,7 @@ def test_a_task_runs_as_usual_whatever_is_mounted(
 
 # --- calls that are refused ----------------------------------------------------------------------
 
-# In a fork for each system call, with a filter as containers have them, a task succeeds and one
+# In a fork for each system call, with a filter like those of containers, one task succeeds and one
 # fails. The filter: https://docs.kernel.org/userspace-api/seccomp_filter.html
 REFUSED = """
 import ctypes, os, signal, struct, sys
@@ -283,8 +283,8 @@ for number in range({first}, {last}):
     print(number, os.waitpid(pid, 0)[1], said.decode())
 """
 _EPERM, _ENOSYS = 1, 38
-# Without these a Python of any kind stands still or dies, each time in another way: to write to
-# the pipe, memory, locks, threads, the return from a signal handler, the end.
+# Without these any Python hangs or dies, each time in a different way: writing to
+# the pipe, memory, locks, threads, return from a signal handler, exit.
 REFUSALS = {
     "EPERM, later": (_EPERM, True, "0"),
     "EPERM, at once": (_EPERM, False, "1"),

@@ -1,4 +1,4 @@
-"""Watching imports: who is told of which module, and that the program's imports are as they were.
+"""Watching imports: which hook is called for which module, and that imports work as before.
 
 Each case is a program that is run bare, then with the agent; what it prints must be the same but
 for what the hooks print, on lines that begin with `told`.
@@ -17,7 +17,7 @@ import pytest
 from _pytest.mark import ParameterSet
 from support import INSTALLED, TEMPLATE, Ended, run_program, runs, write
 
-# Hooks on the modules that a case names, where the agent is there to call them.
+# Hooks on the modules that a case names, if the agent is loaded to call them.
 PREFACE = """
 import sys
 def hook(module):
@@ -31,7 +31,7 @@ if "autotask.agent" in sys.modules:
 
 @dataclass(frozen=True)
 class Case:
-    """A program, the modules that are watched in it, and of which the hooks are told."""
+    """A program, the modules that are watched in it, and those whose hooks are called."""
 
     program: str
     told: tuple[str, ...]
@@ -252,7 +252,7 @@ print(list(space.__path__))
     ),
     "a module that is built in": Case(
         "import _symtable; print(_symtable.__spec__.origin)",
-        (),  # BuiltinImporter is a class: what is set on it is there for all of them
+        (),  # BuiltinImporter is a class: an attribute of it is seen by all of them
         watched=("_symtable",),
     ),
     "a frozen module": Case(
@@ -499,7 +499,7 @@ def test_python_m_runs_a_watched_module(command: tuple[str, ...], tmp_path: Path
     names = ("shop", "shop.mail", "shop.__main__", "__main__")
     env = {
         "AUTOTASK_FUNCTIONS": ",".join(f"{name}:work" for name in names[:3]),
-        "AUTOTASK_DEBUG": None,  # there is no such function
+        "AUTOTASK_DEBUG": None,  # no such function exists
     }
     words = command if command[0] == "-m" else (sys.executable, *command)
     bare, ours = (run_program(*words, under=u, env=env, cwd=tmp_path) for u in ("bare", "path"))

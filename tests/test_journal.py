@@ -1,4 +1,4 @@
-"""The journal: whole lines, whatever is in them and whoever else writes; no file but its own."""
+"""The journal: whole lines, whatever is in them and whatever else writes; no other file."""
 
 from __future__ import annotations
 
@@ -226,7 +226,7 @@ for number in range(1000):
     if os.fork() == 0:
         os.close(hold)
         notes = Journal({home!r})
-        os.read(gate, 1)  # until all are there
+        os.read(gate, 1)  # until all have started
         for turn in range(3):
             filler = "x" * (number * 5)
             notes.append('{{"writer":%d,"turn":%d,"filler":"%s"}}' % (number, turn, filler))
@@ -248,7 +248,7 @@ def test_a_thousand_writers_at_once_lose_and_mix_no_lines(tmp_path: Path, home: 
 
 
 class Clock:
-    """A clock that is set by hand, in the place of time.time."""
+    """A replacement of time.time that is set by hand."""
 
     def __init__(self, now: float) -> None:
         self.now = now
@@ -272,7 +272,7 @@ def test_each_hour_has_a_segment(home: Path, clock: Clock) -> None:
     notes = Journal(str(home))
     notes.append("before")
     before = descriptors()
-    for seconds in (0, 1, 3599.999, 3600, 3601, 48 * 3600, 3600):  # back, too: clocks are set
+    for seconds in (0, 1, 3599.999, 3600, 3601, 48 * 3600, 3600):  # also back: clocks are set
         clock.now = NOON + seconds
         assert notes.append(str(seconds))
     assert descriptors() == before
@@ -370,7 +370,7 @@ def test_a_daemon_is_recorded_and_its_files_are_its_own(tmp_path: Path, home: Pa
     out, mine = tmp_path / "out", tmp_path / "mine"
     script = write(tmp_path / "daemon.py", DAEMON.format(out=str(out), mine=str(mine)))
     env: dict[str, str | None] = {"AUTOTASK_PROCESS": "0"}
-    process = start_program(script, env=env, stdout=-3, stderr=-3)  # what it leaves has no pipe
+    process = start_program(script, env=env, stdout=-3, stderr=-3)  # its children get no pipe
     assert process.wait(PATIENCE) == 0
     wait_until(Path(f"{mine}.done").exists)
     assert (out.read_text(), mine.read_text()) == ("working\n", "")
@@ -497,7 +497,7 @@ def test_if_several_lines_are_cut_anywhere_each_kept_one_is_whole_once(kept: str
         rest = journal._rest(data, written, end)
         *found, nothing = (data[:written] + rest + b"next\n").split(b"\n")
         *whole, torn = data[:written].split(b"\n")
-        if torn in lines[len(whole) : len(whole) + 1]:  # only its end was cut off
+        if torn in lines[len(whole) : len(whole) + 1]:  # only its line end was cut off
             whole, torn = [*whole, torn], b""
         missing = lines[len(whole) : count]
         assert found == [*whole, *([torn] if torn else []), *missing, b"next"], written
@@ -536,7 +536,7 @@ def test_a_task_on_a_full_file_system_runs_as_usual(tmp_path: Path) -> None:
 
 
 def _homes(folder: Path) -> dict[str, dict[str, str | None]]:
-    """Make the homes that no journal can live in."""
+    """Make homes in which no journal can be written."""
     (folder / "file").write_text("mine")
     (folder / "loop").symlink_to(folder / "loop")
     (folder / "half").mkdir()
@@ -595,7 +595,7 @@ def test_the_home_and_its_files_are_private_whatever_the_umask(
     )
     run_program(write(tmp_path / "shop.py", source), env={"AUTOTASK_PROCESS": "0"})
     found = {path: stat.S_IMODE(path.stat().st_mode) for path in [home, *home.rglob("*")]}
-    assert len(found) == 5  # the mark of the process that was killed is there
+    assert len(found) == 5  # with the mark of the killed process
     assert {mode for path, mode in found.items() if path.is_dir()} == {0o700}
     assert {mode for path, mode in found.items() if path.is_file()} == {0o600}
 
@@ -638,7 +638,7 @@ WAYS_TO_GO = {
 }
 
 
-@pytest.mark.swallows  # the mark that was to be taken back is gone as well
+@pytest.mark.swallows  # the mark to be taken back is gone too
 @pytest.mark.parametrize("gone", WAYS_TO_GO.values(), ids=WAYS_TO_GO)
 def test_a_removed_journal_does_not_disturb_the_task(gone: str, tmp_path: Path) -> None:
     pytest.importorskip("click")
@@ -667,7 +667,7 @@ def test_runs_after_a_removal_are_in_a_new_journal(gone: str, tmp_path: Path, ho
 
 
 def test_a_line_without_its_end_counts_and_so_does_the_next(home: Path) -> None:
-    """Whatever part of the next one stands behind it when somebody looks."""
+    """Whatever part of the next line follows it at the time of reading."""
     started, run = Run("nightly", "click"), Run("later", "click")
     started.started = run.started = time.time()
     place = journal.process_fields(7, "1-2/3", "here", None, Tags(tags={"team": "north"}))

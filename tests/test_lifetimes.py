@@ -1,4 +1,4 @@
-"""What a program has made lives as long as without us, and no longer."""
+"""Objects of a program live as long as without the agent, and no longer."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from support import Ended, run_program, runs, write
 
 _THING = """
 import gc
-gc.disable()  # nothing is to wait for it
+gc.disable()  # nothing may depend on it
 
 class Thing:
     def __init__(self, name): self.name = name

@@ -1,4 +1,4 @@
-"""Secrets of known shapes are hidden, ordinary messages are told as they are."""
+"""Secrets of known shapes are hidden, ordinary messages stay unchanged."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import pytest
 
 from autotask.masking import ROWS, hide, hide_one
 
-S = "hunter2"  # in each of SHAPES, and never told
+S = "hunter2"  # in each of SHAPES, and never shown
 
-# A message or a command with a secret, and pieces of it that must still be told.
+# A message or a command with a secret, and parts of it that must still be shown.
 SHAPES: list[tuple[str, ...]] = [
     # options of commands
     (

@@ -39,7 +39,8 @@ def files_of(*folders: str) -> set[str]:
         str(path.relative_to(ROOT))
         for folder in folders
         for path in (ROOT / folder).rglob("*")
-        if path.is_file() and ".pyc" not in path.name  # 2.7 writes it beside, others at any moment
+        if path.is_file()
+        and ".pyc" not in path.name  # 2.7 writes it beside the source, others at any time
     }
 
 
@@ -58,7 +59,7 @@ def test_the_wheel_holds_the_package_the_template_beside_it_and_the_commands(bui
     shipped = {name for name in packed if ".dist-info/" not in name}
     assert shipped == files_of("autotask", "sitecustomize_template")
     assert "autotask/py.typed" in shipped
-    # What is tested on the checkout alone is so tested of the wheel, too.
+    # So what is tested only on the checkout holds for the wheel, too.
     assert [name for name in shipped if packed[name] != (ROOT / name).read_bytes()] == []
 
 

@@ -1,4 +1,4 @@
-"""Plugins: what AUTOTASK_PLUGINS names instruments its module, and hurts nobody when it fails."""
+"""Plugins: what AUTOTASK_PLUGINS names instruments its module, and a failure does no harm."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ BROKEN = {
 
 @pytest.fixture
 def shell(tmp_path: Path) -> Path:
-    """Write a program, beside the example's module and others that are to fail."""
+    """Write a program beside the example's module and others that fail."""
     environments.install_example(tmp_path)
     return write(tmp_path / "shell.py", SHELL)
 

@@ -1,4 +1,4 @@
-"""Which Python processes are runs of their own under plain PYTHONPATH, and by what name."""
+"""Which Python processes are runs under plain PYTHONPATH, and their names."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from support import (
 UNDER: tuple[Under, ...] = ("bare", "path")
 SCRIPT = "print('done')"
 
-# What follows the interpreter, and the name of its run; None where it is none by itself.
+# The arguments of the interpreter, and the name of its run, or None if it is not a run.
 PROGRAMS = [
     (["nightly.py"], "nightly.py"),
     (["-u", "-X", "utf8", "nightly.py", "--key=secret"], "nightly.py"),
@@ -66,7 +66,7 @@ _SCRIPTS = (
     *("loky/backend/popen_loky_posix.py", "joblib/externals/loky/backend/popen_loky_posix.py"),
     "site-packages/shop/helper.py",
 )
-_PACKAGES = (  # whole ones: this Python may have some of them, too
+_PACKAGES = (  # complete: this Python may have some of them, too
     *("yacron", "supervisor", "loky", "loky/backend", "joblib", "joblib/externals"),
     *("joblib/externals/loky", "joblib/externals/loky/backend"),
 )
@@ -78,7 +78,7 @@ def place(tmp_path: Path) -> Path:
         write(tmp_path / name, SCRIPT)
     for name in _PACKAGES:
         write(tmp_path / name / "__init__.py", "")
-    # A module named `site` beside the script would be the interpreter's own.
+    # A module named `site` beside the script would replace the interpreter's own.
     write(tmp_path / "site.py", SCRIPT)
     for name in ("__init__", "__main__", "jobs"):
         write(tmp_path / "package" / f"{name}.py", SCRIPT if name != "__init__" else "")
@@ -140,11 +140,11 @@ def test_a_program_that_restarts_itself_is_one_run(place: Path, home: Path) -> N
     assert names(home) == ["again.py"]
 
 
-# Starts the program that its last word names, as pools, tools, notebooks and schedulers do.
+# Starts the program named by its last word, as pools, tools, notebooks and schedulers do.
 START = "import subprocess, sys; sys.exit(subprocess.call([sys.executable, sys.argv[-1]]))"
 OWN, LIBRARYS = "nightly.py", "site-packages/shop/helper.py"
 
-# The words of a program that starts another one, that one, and whether it is a run.
+# The words of a program that starts another one, the other one, and whether that is a run.
 STARTED = [
     (["-c", START], OWN, True),
     (["-c", START], LIBRARYS, False),
@@ -187,7 +187,7 @@ def test_a_file_of_a_library_is_a_run_if_no_python_starts_it(starts: Path, home:
     assert names(home) == ["helper.py"]
 
 
-# How a scheduler is started, and the runs that are not its jobs'.
+# How a scheduler is started, and the runs other than its jobs.
 SCHEDULED: list[tuple[Under, list[str], dict[str, str | None], list[str]]] = [
     ("path", ["supervisord"], {}, []),
     ("path", ["-m", "yacron"], {}, []),
@@ -265,7 +265,7 @@ functools.partial(Shop().leave, 7)()
 def test_the_wrapped_exit_functions_look_unchanged(
     version: str, tmp_path: Path, home: Path
 ) -> None:
-    # Up to 3.10 one frame of ours is left in a traceback.
+    # Up to 3.10 one of our frames is left in a traceback.
     words = ("traceback",) if version not in ("3.9", "3.10") else ()
     script = write(tmp_path / "job.py", LOOK_AT_EXITS)
     bare, ours = (run_program(pythons(version), script, *words, under=under) for under in UNDER)

@@ -400,7 +400,7 @@ def shell(folder: Path, name: str) -> str:
     return str(shutil.copy(source, folder / name))
 
 
-PYTHON_UNDER_US = f'"{PYTHON}" -c "{FIND}"; true'  # `true`: the shell stays, as cron does
+PYTHON_UNDER_US = f'"{PYTHON}" -c "{FIND}"; true'  # `true`: the shell stays, as under cron
 
 
 @pytest.mark.parametrize("name", ["cron", "crond", "CRON", "anacron", "fcron", "supercronic"])

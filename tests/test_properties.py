@@ -1,4 +1,4 @@
-"""Whatever the input: a line is valid, it is one line, and nothing raises."""
+"""For any input a line is valid and one line, and nothing raises."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ settings.register_profile(
 )
 settings.load_profile("autotask")
 
-# Texts that make trouble, more often than chance would: marks of the protocol and of JSON.
+# Texts with delimiters of the protocol and of JSON, more often than by chance.
 FORGERIES = ["\n", "\r", "|", "#", ",", ":", '"', "\\", "\0", "|c|#a:b\n_sc|x|0", '"}\n{"run":"']
 TEXT = st.text() | st.lists(st.sampled_from(FORGERIES) | st.text(max_size=9)).map("".join)
 TEXT |= st.text(st.characters(min_codepoint=0xD7F0, max_codepoint=0xE010, categories=["Cs", "Co"]))
@@ -133,7 +133,7 @@ class Flag(enum.IntFlag):
 
 
 class Odd(int):
-    """A number that looks like none."""
+    """A number that does not look like one."""
 
     def __repr__(self) -> str:
         return 'odd","status":"success'
@@ -165,7 +165,7 @@ def test_any_exit_argument_gives_the_exit_status_of_the_system(code: Any) -> Non
 ID = "0123456789abcdef"
 HOST = os.uname().nodename
 DEAD = {"process": "b/1/1", "pid": 999_999_999, "host": HOST}  # of a boot of long ago
-SOUND: list[dict[str, object]] = [  # what is read, and makes us write
+SOUND: list[dict[str, object]] = [  # what is read, and leads to writes
     {"event": "started", "run": ID, "root": ID, "task": "a", "framework": "click", **DEAD},
     {"event": "started", "run": ID, "root": ID, "task": "a", "framework": "process", **DEAD},
     {"event": "raised", "run": ID, "root": ID, "reason": "exit", "exit_code": 3, "caused_by": ID},
@@ -179,7 +179,7 @@ NAMES = sorted({name for event in (*SOUND, MARK) for name in event} | {"parent",
 
 
 def _spoilt(sound: list[dict[str, object]]) -> st.SearchStrategy[bytes]:
-    """Make sound lines with a field or two that are anything; some are no lines at all."""
+    """Make sound lines in which a field or two are anything; some are not lines at all."""
     spoilt = st.dictionaries(st.sampled_from(NAMES), VALUES | st.lists(VALUES), max_size=2)
     at = journal.moment(time.time() - 60)
     events = st.builds(
@@ -271,7 +271,7 @@ def test_the_index_always_matches_the_lines_of_a_changing_journal(
 
 
 def _do(deed: str, path: Path, data: bytes, number: int) -> None:
-    # What is written over something has another beginning: no more of a file is looked at.
+    # An overwritten file begins differently: the index compares no more than its beginning.
     data = data if deed == "append" else b"%d\n" % number + data
     if deed == "append":
         with path.open("ab") as file:
@@ -289,7 +289,7 @@ def _do(deed: str, path: Path, data: bytes, number: int) -> None:
 
 
 def runs_of(opened: Index) -> dict[str, Any]:
-    """Return what an index has of each run that has begun or ended."""
+    """Return the entry of the index for each run that began or ended."""
     names = ("task", "status", "reason", "exit_code", "tags", "error", "mood")
     rows = opened.rows(f"SELECT {COLUMNS} FROM run")
     return {row[0]: [from_row(row).get(name) for name in names] for row in rows}
@@ -323,7 +323,7 @@ def runs_of_lines(folder: Path) -> dict[str, Any]:
 
 
 def events_of(line: str) -> list[dict[str, Any]]:
-    """Return the whole lines of ours in one: it may be torn, and others glued to it."""
+    """Return our whole lines in one: it may be torn, with others glued to it."""
     return [json.loads(text) for text in LINES[:-2] if text in line]
 
 

@@ -1,4 +1,4 @@
-"""Settings: what each variable means, what counts as unset, and what `doctor` is told of it."""
+"""Settings: what each variable means, what counts as unset, and what `doctor` reports of it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SWITCHES = [
 
 
 def noted(settings: Settings) -> list[str]:
-    """Return the variables of which there is a problem."""
+    """Return the variables with a problem."""
     return [problem.partition(":")[0] for problem in settings.problems]
 
 

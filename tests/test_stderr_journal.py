@@ -66,7 +66,7 @@ OUTCOMES = [
 def told(
     text: str, outcome: Outcome, unsent: bool, named: bool, book: Book
 ) -> tuple[Record, Record]:
-    """Return the record of a run, and that which `autotask runs` makes of the same two lines."""
+    """Return the record of a run, and what `autotask runs` makes of the same two lines."""
     run = Run(text, "click")
     run.started, run.trigger = 1764000000.25, "cron"
     run.parent = "00000000000000bb" if named else None
@@ -124,7 +124,7 @@ SHOP = """
         shop()
 """
 ENDS = ("task", "status", "reason", "signal", "exit_code")
-# What is run, and what is told of each run: inside a program, and where a parent tells of it.
+# What is run, and what is printed of each run: by a program, and by a parent.
 PROGRAMS: dict[str, tuple[list[str], list[str]]] = {
     "fine": (
         ["shop.fine success", "shop.py success"],
@@ -241,7 +241,7 @@ MANY = """
 
 
 def test_a_reader_that_does_not_read_is_not_waited_for(tmp_path: Path) -> None:
-    """A parent may read standard error only after the end: a pipe holds 64 KiB."""
+    """A parent may wait for the end before it reads standard error: a pipe holds 64 KiB."""
     script = write(tmp_path / "many.py", MANY.format(runs=1000))
     with start_program(script, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as program:
         assert program.wait(PATIENCE) == 0

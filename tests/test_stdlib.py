@@ -1,4 +1,4 @@
-"""Modules of the standard library that we need ourselves: the program sees nothing of that."""
+"""Modules of the standard library that the agent needs: the program does not notice."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_a_module_of_the_program_is_found_but_not_run_by_the_agent(
     if importlib.util.find_spec(name) is None:
         pytest.skip(f"no {name} here")
     write(tmp_path / f"{name}.py", "print('executed')\nvalue = 3")
-    # What is built in comes first, whatever stands beside the script.
+    # Built-in modules come first, whatever is beside the script.
     body = f"print('task'); import {name}; print(hasattr({name}, 'value'))"
     script = write(tmp_path / "shop.py", TASK.format(body=body))
     env = {"AUTOTASK_PROCESS": process}

@@ -1,4 +1,4 @@
-"""`make storm`: a small storm of each kind, and that what one leaves is judged rightly."""
+"""`make storm`: a small storm of each kind, and that its results are judged correctly."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ LAUNCHER = 6
 
 
 class Storm:
-    """The lines and notes of that program, if all went well, to be changed."""
+    """The lines and notes of that program after a good run, for tests to change."""
 
     def __init__(self, place: Path) -> None:
         self.home = place / "home"
@@ -80,7 +80,7 @@ class Storm:
         self.finished[name] |= {"status": "failure", "reason": reason, **fields}
 
     def faults(self) -> list[str]:
-        """Write the lines; return what is found of them, without the lines."""
+        """Write the lines; return the kinds of faults, without the details."""
         (self.home / "journal").mkdir(parents=True)
         (self.home / "open").mkdir(exist_ok=True)
         events = [*self.started.values(), *self.finished.values()]
@@ -190,7 +190,7 @@ def _mark(storm: Storm) -> None:
     (storm.home / "open" / "7-r-process").write_text("{}")
 
 
-# What became of that program, and what is to be found wrong with it.
+# What happened to that program, and the faults to be found.
 AFTERMATHS: dict[str, tuple[Callable[[Storm], object], list[str]]] = {
     "all well": (lambda storm: None, []),
     "killed": (_killed, []),
@@ -343,7 +343,7 @@ AGES = {"success": 50, "failure": 40, "endless": 30}  # hours
 
 
 class Played:
-    """What a round of the storm over the commands has left, if all went well, to be changed."""
+    """What a good round of the storm over the commands left, for tests to change."""
 
     def __init__(self, place: Path) -> None:
         self.place = place
@@ -373,7 +373,7 @@ class Played:
         self.history.puts.append(Put(name, at, at, text))
 
     def prune(self, *runs: str) -> None:
-        """Let the last prune drop runs."""
+        """Make the last prune drop runs."""
         for journal in self.journals[2:]:
             for run in runs:
                 del journal.started[run]
@@ -386,7 +386,7 @@ class Played:
         self.errors[number] = errors
 
     def faults(self) -> list[str]:
-        """Return what is found, without the lines."""
+        """Return the kinds of faults, without the details."""
         for command in self.commands:
             journal = self.journals[command.number if command.number < 5 else 0]
             runs = self.shown.get(command.number, list(journal.started))
@@ -484,7 +484,7 @@ _EARLY = (
 _FOREIGN = 'Traceback\n  File "<frozen site>", line 3, in <module>\nKeyboardInterrupt\n'
 _INT, _KILL, _TERM = signal.SIGINT, signal.SIGKILL, signal.SIGTERM
 _TWICE = ["1 things told twice"]
-# What became of that round, and what is to be found wrong with it.
+# What happened in that round, and the faults to be found.
 ROUNDS: dict[str, tuple[Callable[[Played], object], list[str]]] = {
     "all well": (lambda played: None, []),
     "a success pruned": (lambda played: played.prune("success"), []),
@@ -588,7 +588,7 @@ ROUNDS: dict[str, tuple[Callable[[Played], object], list[str]]] = {
 }
 
 
-# How a command has ended, what it has said, and whether it may.
+# How a command ended, what it printed, and whether that is allowed.
 ENDS: list[tuple[tuple[str, ...], dict[str, Any], str, bool]] = [
     (("runs",), {}, "", True),
     (("runs",), {}, "autotask: the index was damaged: built anew\n", True),

@@ -1,4 +1,4 @@
-"""A traceback is what it was, on each Python: whatever prints it, and wherever it has been.
+"""A traceback is unchanged on each Python, whatever prints it and wherever it has been.
 
 Functions of the program's own are the tasks here. The frameworks' are compared in
 `test_truth.py` and in `tests/frameworks`.
@@ -182,8 +182,8 @@ GROUPS = {
         asyncio.run(main())
         """,
 }
-# Each is printed in the three ways that Python has: by its own excepthook, by `traceback`, and as
-# what nobody can raise. One more ends the program.
+# Each is printed in the three ways of Python: by its own excepthook, by `traceback`, and as
+# as unraisable. One more ends the program.
 MAIN = """
 import asyncio, gc, signal, sys, threading, traceback
 from concurrent.futures import ThreadPoolExecutor
@@ -203,7 +203,7 @@ def tell(name, source):
     Thing()
 for name, source in {programs!r}.items(): tell(name, source)
 import atexit
-# 3.9 prints what an exception that was caught on its way had come through by then.
+# 3.9 prints the frames that an exception had passed when it was caught on its way.
 if sys.version_info >= (3, 10): atexit.register(lambda: jobs.outer())
 jobs.outer()
 """

@@ -248,7 +248,7 @@ def test_children_of_multiprocessing_belong_to_the_task_that_made_them(
 
 
 def test_the_environment_names_what_siblings_have_in_common(tmp_path: Path, home: Path) -> None:
-    """Two tasks stand side by side: a program started then belongs to what is around them."""
+    """Two tasks run side by side: a program started then belongs to the run around them."""
     body = """
         gates = [threading.Event(), threading.Event()]
         @autotask.task(name="side")

@@ -1,4 +1,4 @@
-"""What the Agent is known not to have taken is marked in the journal: that, and nothing else."""
+"""What the Agent certainly did not take is marked in the journal, and nothing else."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def test_only_what_came_before_a_late_agent_is_marked_unsent(tmp_path: Path, hom
     program = f"""
 import autotask, socket, time
 now = 1000.0
-time.monotonic = lambda: now  # the pause after a refusal ends when we say so
+time.monotonic = lambda: now  # the test decides when the pause after a refusal ends
 
 @autotask.task(name="a")
 def work(pause):
@@ -122,7 +122,7 @@ except BlockingIOError: print(said.count(b"started:1"), said.count(b"runs:1"))
 """
     env: dict[str, str | None] = {"DD_DOGSTATSD_URL": f"unix://{path}", "AUTOTASK_PROCESS": "0"}
     ended = run_program(write(tmp_path / "shop.py", program), env=env)
-    # In the pause that the end of the first run began, nothing is tried.
+    # Nothing is tried during the pause after the end of the first run.
     assert (ended, marked(home)) == (
         Ended(0, "1 2\n", ""),
         ["0 started", "0 finished", "1 started"],
@@ -248,14 +248,14 @@ def test_a_refusal_names_the_run_and_what_was_sent_of_it(tmp_path: Path) -> None
     environ = {"DD_DOGSTATSD_URL": f"unix://{tmp_path}/dsd.socket"}
     wire, run = wire_of(environ, lambda *about: named.append(about)), a_run()
     wire.started(run)
-    wire.running(run, 60.0)  # of which nothing is journalled
+    wire.running(run, 60.0)  # a heartbeat is not journalled
     wire.finished(run, End(SUCCESS, 0.0, 1.0), "vm")
     assert named == [(run, "started"), (run, "finished")]
 
 
 def test_what_still_waits_for_an_address_at_the_end_is_marked_unsent() -> None:
     wire = wire_to("udp://LOCALHOST:9")
-    wire._resolving = True  # by a thread that never comes back
+    wire._resolving = True  # by a thread that never finishes
     wire.started(a_run())
     assert not wire.has_refused
     wire.close()
@@ -264,7 +264,7 @@ def test_what_still_waits_for_an_address_at_the_end_is_marked_unsent() -> None:
 
 def test_what_waits_for_an_address_is_refused_when_the_wire_is_closed(refusals: list[int]) -> None:
     wire = wire_to("udp://LOCALHOST:9", refusals)
-    wire._resolving = True  # by a thread that never comes back
+    wire._resolving = True  # by a thread that never finishes
     for _ in range(1005):
         wire.started(a_run())
     assert len(refusals) == 5  # more than are kept

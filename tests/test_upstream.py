@@ -1,4 +1,4 @@
-"""`make upstream`: what is found where a framework's own tests mind the agent, and where not."""
+"""`make upstream`: whether it finds when a framework's own tests notice the agent."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.checkout
 
 
 def _environment(place: Path, tests: str, options: tuple[str, ...] = ()) -> Environment:
-    """Make a source distribution with a suite of its own, for this very interpreter."""
+    """Make a source distribution with its own suite, for this interpreter."""
     tree = place / "shop-1.0"
     (tree / "tests").mkdir(parents=True)
     (tree / "tests" / "test_shop.py").write_text(textwrap.dedent(tests))

@@ -1,4 +1,4 @@
-"""The wire: lines as Datadog's own client writes them, sent without ever being waited for."""
+"""The wire: lines as Datadog's own client writes them, sent without ever waiting."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ shop()
 
 
 class Line(NamedTuple):
-    """A line of the protocol, read as strictly as an Agent can."""
+    """A line of the protocol, parsed as strictly as an Agent could."""
 
     kind: str
     name: str
@@ -126,7 +126,7 @@ def wire_to(url: str, **environ: str) -> Wire:
 
 
 def skip_without_a_name() -> None:
-    """Skip a test where LOCALHOST, which to us is a name like any other, is not this machine."""
+    """Skip a test if LOCALHOST, which we treat like any other name, is not this machine."""
     try:
         found = socket.getaddrinfo("LOCALHOST", 1, 0, socket.SOCK_DGRAM)
     except OSError:
@@ -262,7 +262,7 @@ def test_a_special_character_is_encoded_as_by_datadogs_own_client() -> None:
     for code in [*range(1, 0x500), *range(0x500, 0x110000, 101)]:
         text = f"key:a{chr(code)}b"
         if chr(code).lower() != chr(code) or chr(code) == ",":
-            continue  # they keep capitals, and let a comma begin another tag
+            continue  # they keep capitals, and a comma begins another tag
         assert tag("key", f"a{chr(code)}b") == formats.normalize_tags([text])[0], hex(code)
 
 
@@ -377,7 +377,7 @@ def test_each_line_has_its_own_tags_if_threads_send_at_once(datagrams: Datagrams
     wire = wire_to(datagrams.url)
 
     class Interrupted(str):
-        """A name during whose writing another thread has its turn."""
+        """A name that lets another thread run while it is written."""
 
         __slots__ = ()
 
@@ -524,7 +524,7 @@ SIZES: dict[str, tuple[str, str, str]] = {
 
 
 def far(datagrams: Datagrams) -> str:
-    """Return an address of this machine that does not look like one."""
+    """Return an unusual notation of an address of this machine."""
     return f"udp://0.0.0.0:{datagrams.port}"
 
 
@@ -651,7 +651,7 @@ def test_an_agent_that_hangs_is_not_waited_for(unix_agent: UnixAgent) -> None:
         for _ in range(3000):  # far more than its buffer holds
             wire.started(a_run("a"))
 
-    sender = threading.Thread(target=send, daemon=True)  # that one which waits fails alone
+    sender = threading.Thread(target=send, daemon=True)  # so that a blocked one fails only itself
     sender.start()
     sender.join(30)
     assert not sender.is_alive()

@@ -471,7 +471,7 @@ def test_many_sweepers_close_each_run_once(program: Any, home: Path) -> None:
     os.close(written)  # now, all at once
     assert [sweeper.wait() for sweeper in sweepers] == [0] * 8
     sweep()
-    assert {run["status"] for run in runs(home)} == {"failure"}  # fails where one ended twice
+    assert {run["status"] for run in runs(home)} == {"failure"}  # fails if one ended twice
     assert os.listdir(home / "open") == []
 
 
