@@ -72,7 +72,7 @@ class Truth:
     def read(self, notes: Path) -> None:
         """Take what the tasks have noted: `word name pid time`, in seconds since the boot.
 
-        What is left of a torn note may stand before another one.
+        The rest of a torn note may precede another one.
         """
         boot = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
         for word, name, pid, at in _NOTE.findall(notes.read_text()):
@@ -237,7 +237,7 @@ class _Judge:
         if self._names.get(started["parent"]) != expected.parent and not self._is_orphan(run):
             return f"not under {expected.parent}"
         if told is not None and told.pid != started["pid"]:
-            return f"not the process that has told of it, {told.pid}"
+            return f"not the process that noted it, {told.pid}"
         return self._wrong_end(run, expected)
 
     def _wrong_end(self, run: str, expected: Expected) -> str | None:

@@ -290,7 +290,7 @@ def _differences(history: History) -> Iterator[str]:
             yield f"no records: {last[number]}: {problem}"
             continue
         differences = disagreements(history.journals[number], records)
-        how = "built anew" if number == 4 else "as it has grown"
+        how = "rebuilt" if number == 4 else "as it has grown"
         yield from _summed(f"differences of the index, {how}, after {last[number]}", differences)
 
 
@@ -365,9 +365,9 @@ def _told(lines: list[str], surely: dict[tuple[str, str], str]) -> Iterator[str]
         elif event:
             counts["event", event[2]] += 1
     twice = [f"{times} times: {what}" for what, times in counts.items() if times > 1]
-    yield from _summed("things told twice", [text for text in twice if _OWN.search(text)])
+    yield from _summed("things sent twice", [text for text in twice if _OWN.search(text)])
     never = sorted(f"{run}: {what}" for what, run in surely.items() if not counts[what])
-    yield from _summed("things never told", never)
+    yield from _summed("things never sent", never)
 
 
 def _wrong_end(command: Command, errors: str) -> Iterator[str]:

@@ -187,7 +187,7 @@ def _without_our_frames(output: str, tree: Tree) -> str:
     return re.sub("0x[0-9a-f]+", "0x", "".join(kept))
 
 
-# Each fork goes on behind `serve()`: what is on the stack there is the same for all of them.
+# Each fork continues after `serve()`: its stack there is the same for all of them.
 SERVER = r"""
 import json, mmap, os, select, shutil, site, sys, tempfile, time
 # What frameworks import; not the frameworks themselves, whose import we watch.

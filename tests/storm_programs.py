@@ -28,7 +28,7 @@ WAYS = ("path", "launcher", "parent")  # how a program is started
 TOOL = Path(PYTHON).with_name("autotask")
 _DISK = 32 << 20  # bytes
 CONTAINERS = 200  # programs: each takes more than a process
-_MANY = 30  # tasks of a program that goes on for a while
+_MANY = 30  # tasks of a program that runs for a while
 _CONTAINER = ("unshare", "--fork", "--pid", "--mount-proc", "--uts", "sh", "-c")
 NOBODY = "udp://127.0.0.1:9"  # refuses what is sent there
 _libc = ctypes.CDLL(None, use_errno=True)

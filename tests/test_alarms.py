@@ -1,6 +1,6 @@
 """An alarm of the program reaches it, wherever we catch our own errors.
 
-A handler of the program may raise a TimeoutError, which is an OSError. Each `try` of ours that
+A handler of the program may raise a TimeoutError, which is an OSError. Each of our `try`s that
 could catch one is found in the source. A signal comes just there, and its handler raises.
 """
 

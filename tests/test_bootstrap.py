@@ -81,7 +81,7 @@ OWN: dict[str, dict[str, str]] = {
         "sitecustomize/more.py": "print('own')",
     },
     "imports what is missing": {"sitecustomize.py": "print('own')\nimport no_such_module"},
-    "raises an ImportError of its own name": {
+    "raises an ImportError with its own name": {
         "sitecustomize.py": "print('own')\nimport sitecustomize.no_such_module"
     },
     "raises ImportError": {"sitecustomize.py": "raise ImportError('not today')"},
@@ -295,7 +295,7 @@ def test_import_times_add_only_our_sitecustomize() -> None:
     assert names(ours) - names(bare) <= {"sitecustomize"}
 
 
-# --- switched off, and where it cannot run -------------------------------------------------------
+# --- switched off, or unable to run --------------------------------------------------------------
 
 SWITCHES = {
     "0": False,
@@ -431,7 +431,7 @@ BYTECODE: dict[str, tuple[tuple[str, ...], dict[str, str | None]]] = {
     "not written": (("-B",), {}),
     "optimised": (("-O",), {}),
     "without docstrings": (("-OO",), {}),
-    "in a folder of its own": ((), {"PYTHONPYCACHEPREFIX": "cache"}),
+    "in a separate folder": ((), {"PYTHONPYCACHEPREFIX": "cache"}),
     "warnings are errors": (("-W", "error", "-X", "dev"), {}),
 }
 
@@ -537,7 +537,7 @@ IMPORTS = {
     "import autotask": "import autotask; print(autotask.task.__name__)",
     "from autotask import task": "from autotask import task; print(task.__name__)",
     "import autotask.agent": "import autotask.agent; print(autotask.task.__name__)",
-    "a module of ours": "import autotask.settings as c; print('task', c.Settings({}).name)",
+    "one of our modules": "import autotask.settings as c; print('task', c.Settings({}).name)",
     "a name that is missing": "import autotask; print('task', hasattr(autotask, 'nothing'))",
     "from autotask import what is missing": (
         "try: from autotask import nothing\nexcept ImportError: print('task')"

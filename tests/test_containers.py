@@ -1,7 +1,7 @@
 """The examples for containers do what docs/containers.md says, as far as a machine can tell.
 
-Each file is parsed and carried out: by a container engine's stand-in (engine.py), where the
-machine allows that.
+Each file is parsed, and run by a substitute of a container engine (engine.py) if the machine
+allows that.
 """
 
 from __future__ import annotations

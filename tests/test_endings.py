@@ -96,7 +96,7 @@ ENDINGS = {
     "os._exit(5) in a forked child": Ending(
         "import os\nif not os.fork(): os._exit(5)\nos.wait()",
     ),
-    "goes on as a daemon": Ending("import os\nif os.fork(): os._exit(0)"),
+    "continues as a daemon": Ending("import os\nif os.fork(): os._exit(0)"),
     "raise SystemExit": Ending("raise SystemExit"),
     "raise SystemExit(3)": Ending("raise SystemExit(3)", 3, "exit", unseen=True),
     "raise SystemExit('text')": Ending("raise SystemExit('no disk')", 1, "exit", unseen=True),

@@ -357,7 +357,7 @@ WORDY: dict[str, tuple[str, str, str, Under, str]] = {
         *("shop.py", "raise ValueError('no kettle')"),
         *("shop.py", "path", "ValueError"),
     ),
-    "a program's exception, told to its launcher": (
+    "a program's exception, passed to its launcher": (
         *("shop.py", "raise ValueError('no kettle')"),
         *("shop.py", "launcher", "ValueError"),
     ),

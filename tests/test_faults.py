@@ -674,7 +674,7 @@ def test_a_fault_in_a_function_of_the_agent_does_not_disturb_the_program(
         for program in place.programs(number):
             for kind in (*KINDS, *more):
                 seen = place.run(program, number, kind)
-                assert number in seen.reached, f"{name} is not reached where it {kind}"
+                assert number in seen.reached, f"{name} is not reached when it {kind}"
                 if not seen.looks_like(place.bare[program]):
                     changed.add(_group(kind))
                     if _group(kind) not in inevitable:

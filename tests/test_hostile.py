@@ -72,7 +72,7 @@ os.setuid({NOBODY})
         "",
         ALL,
     ),
-    "no more memory to be had": (
+    "no more memory": (
         "",
         "resource.setrlimit(resource.RLIMIT_AS, (1 << 20, 1 << 20))",
         ALL,
@@ -115,7 +115,7 @@ def test_a_task_in_a_hostile_place_runs_as_usual(place: str, process: str, anybo
         assert [run["status"] for run in runs(home) if run["framework"] == "click"] == statuses
 
 
-# --- what stands where the journal should be -----------------------------------------------------
+# --- something else in the place of the journal --------------------------------------------------
 
 
 def _a_fifo(home: Path) -> None:
@@ -205,7 +205,7 @@ head -c 4096 /dev/zero >"$AUTOTASK_HOME/filler"
 """,
         [],
     ),
-    "a home without names to be had": (
+    "a home in a folder without free names": (
         'mount -t tmpfs -o nr_inodes=1 none "$AUTOTASK_HOME"',
         [],
     ),

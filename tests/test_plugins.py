@@ -30,8 +30,8 @@ BROKEN = {
     "raises at its import": "1 / 0",
     "exits at its import": "raise SystemExit(3)",
     "has no such function": "",
-    "raises when it is told": "def instrument(module): raise RuntimeError('x')",
-    "exits when it is told": "def instrument(module): import sys; sys.exit(3)",
+    "raises when it is called": "def instrument(module): raise RuntimeError('x')",
+    "exits when it is called": "def instrument(module): import sys; sys.exit(3)",
 }
 
 

@@ -473,5 +473,5 @@ def test_a_secret_in_a_message_is_hidden_whatever_surrounds_it(
 @given(st.sampled_from([ValueError, OSError, KeyError, UnicodeError, SystemExit]), st.lists(ANY))
 def test_every_exception_has_an_outcome(kind: type[BaseException], words: list[str]) -> None:
     outcome = guarded(raised)(kind(*words))
-    assert outcome is not None, "swallowed an error of ours"
+    assert outcome is not None, "swallowed an error of the agent"
     assert outcome.status in ("success", "failure")

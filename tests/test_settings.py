@@ -22,7 +22,7 @@ def noted(settings: Settings) -> list[str]:
     return [problem.partition(":")[0] for problem in settings.problems]
 
 
-# --- what holds where nothing is set -------------------------------------------------------------
+# --- defaults ------------------------------------------------------------------------------------
 
 DEFAULTS: dict[str, object] = {
     "enabled": True,
@@ -375,7 +375,7 @@ def test_without_home_the_password_database_is_used(environ: dict[str, str]) -> 
     assert Settings(environ).home == f"{user}/.local/state/autotask"
 
 
-@pytest.mark.skipif(os.getuid() != 0, reason="only root becomes somebody whom nobody knows")
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can become an unknown user")
 def test_a_user_without_a_home_has_no_journal_and_no_error() -> None:
     child = os.fork()
     if child == 0:

@@ -138,7 +138,7 @@ PROGRAMS: dict[str, tuple[list[str], list[str]]] = {
         ["shop.wrong failure exception", "shop.outer failure nested", "shop.py failure nested"],
         ["shop.wrong failure exception", "shop.outer failure nested", "shop.py failure exit 1"],
     ),
-    # What was open in a process that was killed is not told: its parent has nothing to read.
+    # Runs open in a killed process are not printed: its parent has nothing to read.
     "killed": ([], ["shop.py failure signal SIGKILL"]),
 }
 PARENTS: dict[str, tuple[Under, dict[str, str], int]] = {

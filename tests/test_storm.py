@@ -194,7 +194,7 @@ def _mark(storm: Storm) -> None:
 AFTERMATHS: dict[str, tuple[Callable[[Storm], object], list[str]]] = {
     "all well": (lambda storm: None, []),
     "killed": (_killed, []),
-    "killed when it had told its end": (_killed_too_late, []),
+    "killed after it recorded its end": (_killed_too_late, []),
     "a child killed": (_child_killed, []),
     "the launcher killed": (_launcher_killed, []),
     "both killed": (_both_killed, []),
@@ -205,7 +205,7 @@ AFTERMATHS: dict[str, tuple[Callable[[Storm], object], list[str]]] = {
     ),
     "the disk full": (_disk_full, []),
     "a line cut by a kill": (_cut_at_a_page, []),
-    "a line cut by nobody": (_cut_at_a_page_by_nobody, ["torn"]),
+    "a line cut without a kill": (_cut_at_a_page_by_nobody, ["torn"]),
     "a line cut where no kill cuts": (_cut_within_a_page, ["torn"]),
     "no end": (lambda storm: storm.finished.pop("child"), ["no end"]),
     "two ends": (
@@ -237,12 +237,12 @@ AFTERMATHS: dict[str, tuple[Callable[[Storm], object], list[str]]] = {
         lambda storm: storm.kill(7, "outer"),
         ["success, not nested or signal"],
     ),
-    "a failure, though nobody was killed": (
+    "a failure, though nothing was killed": (
         lambda storm: storm.end("child", "lost"),
         ["lost, not success"],
     ),
     "lost under a living launcher": (_lost, ["lost, not nested or signal"]),
-    "a signal that nobody could see": (_child_killed_by_signal, ["signal, not lost or nested"]),
+    "a signal that could not be seen": (_child_killed_by_signal, ["signal, not lost or nested"]),
     "another signal": (_killed_otherwise, ["not SIGKILL"]),
     "nested in a success": (_nested_in_a_success, ["not caused by a run inside it"]),
     "nested in itself": (_nested_in_itself, ["not caused by a run inside it"]),
@@ -256,9 +256,9 @@ AFTERMATHS: dict[str, tuple[Callable[[Storm], object], list[str]]] = {
     ),
     "another process": (
         lambda storm: storm.started["child"].update(pid=7),
-        ["not the process that has told of it, 8"],
+        ["not the process that noted it, 8"],
     ),
-    "an unknown run": (lambda storm: storm.truth.expected.pop("child"), ["nobody knows it"]),
+    "an unknown run": (lambda storm: storm.truth.expected.pop("child"), ["it is unknown"]),
     "a mark": (_mark, ["a mark left"]),
 }
 
@@ -483,7 +483,7 @@ _EARLY = (
 )
 _FOREIGN = 'Traceback\n  File "<frozen site>", line 3, in <module>\nKeyboardInterrupt\n'
 _INT, _KILL, _TERM = signal.SIGINT, signal.SIGKILL, signal.SIGTERM
-_TWICE = ["1 things told twice"]
+_TWICE = ["1 things sent twice"]
 # What happened in that round, and the faults to be found.
 ROUNDS: dict[str, tuple[Callable[[Played], object], list[str]]] = {
     "all well": (lambda played: None, []),
@@ -531,14 +531,14 @@ ROUNDS: dict[str, tuple[Callable[[Played], object], list[str]]] = {
         lambda played: _differs(played, 3),
         ["1 differences of the index, as it has grown, after #3 autotask runs"],
     ),
-    "the index built anew differs": (
+    "the rebuilt index differs": (
         lambda played: _differs(played, 4),
-        ["1 differences of the index, built anew, after #4 autotask runs"],
+        ["1 differences of the index, rebuilt, after #4 autotask runs"],
     ),
-    "a damage that nobody can see": (lambda played: _differs_unseen(played, 3), []),
+    "invisible damage": (lambda played: _differs_unseen(played, 3), []),
     "a damage that outlives the index": (
         lambda played: _differs_unseen(played, 4),
-        ["1 differences of the index, built anew, after #4 autotask runs"],
+        ["1 differences of the index, rebuilt, after #4 autotask runs"],
     ),
     "a run shown while its segment was written over": (
         lambda played: _is_replaced(played, 5.5),
@@ -565,8 +565,8 @@ ROUNDS: dict[str, tuple[Callable[[Played], object], list[str]]] = {
         _TWICE,
     ),
     "told twice in one": (lambda played: played.told.append(_count("old-3-1", 2)), _TWICE),
-    "several runs of a task told": (lambda played: played.told.append(_count("task3", 2)), []),
-    "an event told twice": (
+    "several runs of a task sent": (lambda played: played.told.append(_count("task3", 2)), []),
+    "an event sent twice": (
         lambda played: played.told.extend(["_e{1,1}:task failed: s0001-process|x"] * 2),
         _TWICE,
     ),
@@ -576,12 +576,12 @@ ROUNDS: dict[str, tuple[Callable[[Played], object], list[str]]] = {
         ),
         _TWICE,
     ),
-    "never told, though calm": (_is_calm, ["1 things never told"]),
-    "never told, and something died": (lambda played: played.told.clear(), []),
+    "never sent, though calm": (_is_calm, ["1 things never sent"]),
+    "never sent, and something died": (lambda played: played.told.clear(), []),
     "a file left": (lambda played: _leaves(played, "journal/.prune"), ["left"]),
     "a mark left": (lambda played: _leaves(played, "open/7-r"), ["a mark left"]),
     "an index": (lambda played: _leaves(played, "index.sqlite3"), []),
-    "an error of ours swallowed": (
+    "a swallowed error of the agent": (
         lambda played: (played.place / "debug.log").write_text("autotask: swallowed x"),
         ["autotask"],
     ),
@@ -591,7 +591,7 @@ ROUNDS: dict[str, tuple[Callable[[Played], object], list[str]]] = {
 # How a command ended, what it printed, and whether that is allowed.
 ENDS: list[tuple[tuple[str, ...], dict[str, Any], str, bool]] = [
     (("runs",), {}, "", True),
-    (("runs",), {}, "autotask: the index was damaged: built anew\n", True),
+    (("runs",), {}, "autotask: the index was damaged and was rebuilt\n", True),
     (("runs",), {}, "autotask: a\nautotask: b\nautotask: c\nautotask: d\n", False),
     (("runs",), {}, "DeprecationWarning: no\n", False),
     (("runs",), {"status": 1}, _OURS, False),
@@ -613,8 +613,8 @@ ENDS: list[tuple[tuple[str, ...], dict[str, Any], str, bool]] = [
     (("ship", "--follow"), {"struck": _TERM}, "", True),
     (("ship", "--follow"), {"struck": _TERM, "status": -15}, "", True),
     (("ship", "--follow"), {"struck": _TERM, "status": 1}, _OURS, False),
-    (("ship",), {"status": 1, "agent_away": True}, "autotask: nobody listens at a:1\n", True),
-    (("ship",), {"status": 1}, "autotask: nobody listens at a:1\n", False),
+    (("ship",), {"status": 1, "agent_away": True}, "autotask: nothing is listening at a:1\n", True),
+    (("ship",), {"status": 1}, "autotask: nothing is listening at a:1\n", False),
     (("prune",), {"status": 1}, "autotask: another prune is running\n", True),
     (("show", "ab"), {"status": 1}, "autotask: no run begins with ab\n", True),
 ]

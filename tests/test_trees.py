@@ -98,7 +98,7 @@ TREES = {
         """,
         ["outer failure exception ValueError", "broken failure exception ValueError in outer"],
     ),
-    "a failure that is told in another exception": (
+    "a failure wrapped in another exception": (
         """
         try: broken()
         except ValueError as problem: raise KeyError("gone") from problem

@@ -51,10 +51,10 @@ def marked(home: Path) -> list[str]:
 
 
 ABSENT = {
-    "a port that nobody listens at": "udp://127.0.0.1:9",
+    "a port without a listener": "udp://127.0.0.1:9",
     "such a port of the newer kind": "udp://[::1]:9",
     "a socket file that is not there": "unix:///no/such/socket",
-    "a file that is no socket": "unix:///etc/passwd",
+    "a file that is not a socket": "unix:///etc/passwd",
 }
 
 

@@ -130,7 +130,7 @@ def skip_without_a_name() -> None:
     try:
         found = socket.getaddrinfo("LOCALHOST", 1, 0, socket.SOCK_DGRAM)
     except OSError:
-        pytest.skip("LOCALHOST is no name here")
+        pytest.skip("LOCALHOST does not resolve here")
     if found[0][4][0] != "127.0.0.1":
         pytest.skip("LOCALHOST is elsewhere here")
 
@@ -686,7 +686,7 @@ def test_an_ipv6_address_is_reached() -> None:
 ABSENT: dict[str, dict[str, str | None]] = {
     "refused": {},
     "no such socket file": {"DD_DOGSTATSD_URL": "unix:///no/such/socket"},
-    "a file that is no socket": {"DD_DOGSTATSD_URL": "unix:///etc/passwd"},
+    "a file that is not a socket": {"DD_DOGSTATSD_URL": "unix:///etc/passwd"},
     "a path too long": {"DD_DOGSTATSD_URL": "unix:///" + "x" * 300},
     "a name that does not resolve": {"DD_DOGSTATSD_URL": "udp://no-such-host.invalid:8125"},
     "an address that cannot be one": {"DD_DOGSTATSD_URL": "udp://999.999.999.999:8125"},

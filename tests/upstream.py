@@ -158,17 +158,17 @@ def report(result: Result) -> Iterator[str]:
     yield (
         f"{'ok  ' if result.is_good else 'FAIL'} {result.title:<14} Python {result.python:<8}"
         f"{len(found.bare[0]):>5} tests, {len(found.changed)} changed, {len(found.flaky)} flaky,"
-        f" {sum(found.runs.values())} runs told of, {len(found.bare)} rounds"
+        f" {sum(found.runs.values())} runs recorded, {len(found.bare)} rounds"
     )
     yield from (f"     changed: {name}: {how}" for name, how in found.changed.items())
     yield from (f"     flaky: {name}: {how}" for name, how in found.flaky.items())
-    yield from (f"     fault of ours: {fault}" for fault in dict.fromkeys(found.faults))
+    yield from (f"     fault of the agent: {fault}" for fault in dict.fromkeys(found.faults))
     if not result.was_seen:
-        yield "     the agent has told of no run of it"
+        yield "     the agent recorded no run of it"
 
 
 _HEADER = """\
-| suite | Python | tests | passed | failed | skipped | changed | flaky | runs told | faults | on |
+| suite | Python | tests | passed | failed | skipped | changed | flaky | runs recorded | faults | on |
 | --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | --- |"""
 
 

@@ -1,4 +1,4 @@
-"""Runs that a dead process has left open: closed once, truthfully, by whoever can know."""
+"""Runs left open by a dead process are closed once and correctly."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ from autotask.run import SUCCESS, End, Run
 from autotask.settings import PARENT, Settings, parent_value
 from autotask.telling import leave_mark
 
-# A program of two tasks, one called by the other, in which the inner one does the worst.
+# A program of two tasks, one called by the other; the inner one fails badly.
 PROGRAM = """
     import os, signal, sys, threading
     import click
@@ -116,7 +116,7 @@ def test_a_dead_program_leaves_no_run_open(
     assert sum("reason:nested" in line for line in sent) == (2 if end else 0)
 
 
-# A script of a process run alone, and what the run's end then is.
+# A script without tasks, and the end of its process run.
 SCRIPTS: list[tuple[str, int, dict[str, Any]]] = [
     ("raise ValueError('no')", 1, {"reason": "exception"}),
     ("raise SystemExit(3)", 3, {"reason": "exit", "exit_code": 3}),
@@ -187,7 +187,7 @@ def test_a_killed_program_of_the_command_is_lost(program: Any, home: Path) -> No
     assert os.listdir(home / "open") == []
 
 
-# Writes the two lines of a run under its process as a newer autotask would, and does its worst.
+# Writes the two lines of a run under its process as a newer autotask would, then fails badly.
 NEWER = """
     import json, os, signal, sys
     from autotask import journal, procfs
@@ -273,7 +273,7 @@ def test_an_inner_launcher_closes_its_own_runs(program: Any, home: Path) -> None
 
 
 def left_behind(script: Path, home: Path, *options: str) -> int:
-    """Kill a program in its task where no launcher is; return its pid."""
+    """Kill a program in its task without a launcher; return its pid."""
     with start_program(script, *options, stdout=subprocess.PIPE) as killed:
         killed.wait()
     return killed.pid
@@ -320,7 +320,9 @@ def test_the_next_launcher_closes_the_runs_that_it_finds(
     assert os.listdir(home / "open") == []
     sent = [line for line in datagrams.lines("autotask.task.runs", wait=5) if "true" not in line]
     assert len(sent) == 3
-    assert not any("another" in line for line in sent)  # theirs, not of whoever closes them
+    assert not any(
+        "another" in line for line in sent
+    )  # their own, not those of the closing process
 
 
 KILLED = "os.kill(os.getpid(), signal.SIGKILL)"
@@ -546,7 +548,7 @@ def test_what_a_process_wrote_before_it_died_counts_whenever_that_was_read(
         story = Story({root}, str(home / "journal"), ("", 0))
         story.catch_up()
         assert len(story.open) == 2
-        living.communicate()  # and now it is dead
+        living.communicate()  # now it is dead
     closer = closing.Closer(Settings(os.environ), Journal(str(home)))
     closer.close_lost(story, story.open.values())
     assert [run["status"] for run in runs(home)] == ["success"] * 2
@@ -610,7 +612,7 @@ def test_a_command_is_reported_even_if_its_launcher_died_before_its_first_line(h
     assert os.listdir(home / "open") == []
 
 
-# A command whose disk is full when its first task ends; then it does what is asked of it.
+# A command whose disk is full when its first task ends; then it does what it is told.
 REFUSED = """
 import os, resource, signal, sys, autotask
 
@@ -749,7 +751,7 @@ def test_torn_marks_and_lines_are_skipped(program: Any, home: Path) -> None:
     old, new, odd = folder / "1-old", folder / "2-new", folder / "3-odd"
     for torn in (old, new):
         torn.write_text('{"process":"a/b')
-    os.utime(old, (1, 1))  # 0 is that of a mark that was signed
+    os.utime(old, (1, 1))  # 0 would be a signed mark
     odd.write_text('{"process":7,"pid":"x","host":[],"root":"r","segment":null,"offset":{}}\n')
     segment = next((home / "journal").iterdir())
     text = segment.read_text().splitlines(keepends=True)
@@ -864,7 +866,7 @@ def test_ends_that_were_never_sent_are_sent_later(
     assert len(datagrams.lines("autotask.task.runs", wait=5)) == 2
 
 
-# The disk has room again by the end; the mark could not be left.
+# The disk has room again at the end; the mark could not be left.
 FREED = """
     import resource, autotask
 
@@ -922,7 +924,7 @@ def closed_runs(text: str) -> list[dict[str, Any]]:
 
 
 def crash(home: Path, number: int) -> str:
-    """Write what a process leaves that dies in its task, as by a power cut; return its run."""
+    """Write what a process leaves if it dies in its task, as in a power cut; return its run."""
     run, ours = Run(f"crashed-{number}", "click"), Journal(str(home))
     run.started, gone = time.time(), f"{identity().rpartition('/')[0]}/{number}"
     assert leave_mark(ours, f"{1 << 22}-{run.id}", gone, 1 << 22, "web", run.root)
@@ -931,7 +933,7 @@ def crash(home: Path, number: int) -> str:
 
 
 def pad(home: Path, size: int) -> None:
-    """Append so many bytes of other runs' lines to the journal."""
+    """Append this many bytes of other runs' lines to the journal."""
     line = finished_line(a_run(run_id="0" * 16), End(SUCCESS, 0.0, 1.0, 1.0, 1)) + "\n"
     with max((home / "journal").iterdir()).open("a") as segment:
         segment.write(line * (size // len(line)))
@@ -942,7 +944,7 @@ def statuses(home: Path) -> set[str]:
 
 
 def runs_of(home: Path, begin: str) -> list[dict[str, Any]]:
-    """Read the runs of some tasks, though the journal has lines of runs that never started."""
+    """Read the runs of some tasks from a journal that has lines of runs that never started."""
     found = [line for line in lines(home) if line["run"] != "0" * 16]
     tasks = {line["run"]: line["task"] for line in found if line["event"] == "started"}
     ended = {line["run"]: line for line in found if line["event"] == "finished"}
@@ -978,7 +980,7 @@ def copy_mark(home: Path) -> None:
         mark.with_name(f"{1 << 22}-{number:016x}").write_text(mark.read_text())
 
 
-# What is too much for a launcher; it leaves the dead to `autotask` then.
+# What is too much for a launcher, which then leaves dead processes to `autotask`.
 TOO_MUCH: dict[str, Callable[[Path], None]] = {
     "a long journal": lambda home: pad(home, 3 << 20),
     "many marks": copy_mark,
@@ -1031,7 +1033,7 @@ def test_an_out_of_memory_kill_is_distinguished_from_another_kill(
 
 
 def looks(pid: int) -> int:
-    """Return how often a process has gone to sleep, as a launcher does after each look."""
+    """Return how often a process has slept, as a launcher does after each check."""
     text = Path(f"/proc/{pid}/status").read_text()
     return int(text.partition("\nvoluntary_ctxt_switches:")[2].split()[0])
 
@@ -1039,7 +1041,7 @@ def looks(pid: int) -> int:
 def test_an_old_out_of_memory_kill_does_not_explain_a_later_kill(
     limited_group: Path, tmp_path: Path, home: Path
 ) -> None:
-    """The seconds between two looks at the count are made short; the rest is as it is."""
+    """Only the seconds between two reads of the counter are shortened."""
     eater = "x = []\nwhile True: x.append(bytearray(1 << 20))"
     source = f"""
         import os, subprocess, sys
@@ -1083,7 +1085,7 @@ def test_a_run_across_hours_is_reported_though_its_beginning_was_pruned(
 
 
 def test_a_run_started_while_the_clock_was_ahead_keeps_its_own_end(home: Path) -> None:
-    """Whoever sweeps does so hours after the clock was set right."""
+    """The sweep is hours after the clock was corrected."""
     run = crash(home, 1)
     (segment,), (mark,) = (home / "journal").iterdir(), (home / "open").iterdir()
     begun = segment.rename(segment.with_name("2999-01-01T00.jsonl"))

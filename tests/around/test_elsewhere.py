@@ -1,4 +1,4 @@
-"""Containers that share a volume: what is told of one that was killed whole, and by whom."""
+"""Containers that share a volume: what is recorded of one that was killed whole, and by which."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def _supervised(home: Path) -> dict[str, str]:
 def container(
     words: list[str], *command: object, env: dict[str, str] | None = None
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Start a command in a pid namespace of its own; wait until it says that it is in its task."""
+    """Start a command in a separate pid namespace; wait until it is in its task."""
     with subprocess.Popen(
         [*words, *map(str, command)],
         env={**environment(), **(env or {})},
@@ -104,7 +104,7 @@ def container(
 
 
 def first_of(outside: subprocess.Popen[bytes]) -> int:
-    """Return our number of the process that is number 1 in there."""
+    """Return the id, outside the namespace, of its process 1."""
     children = Path(f"/proc/{outside.pid}/task/{outside.pid}/children").read_text()
     return int(children.split()[0])
 
@@ -175,7 +175,7 @@ def test_only_runs_of_the_killed_container_are_reported(
 
 @pytest.mark.parametrize("under", ["autotask-run", "AUTOTASK_SUPERVISE"])
 def test_only_the_launcher_holds_the_lock(under: str, nap: Path, home: Path) -> None:
-    """A command that outlives its launcher must not seem to be it."""
+    """A command that outlives its launcher must not be taken for it."""
     command = [LAUNCHER, PYTHON, nap, 60] if under == "autotask-run" else [PYTHON, nap, 60]
     env = {} if under == "autotask-run" else _supervised(home)
     with container([], *command, env=env) as launcher:
@@ -198,8 +198,8 @@ def test_only_the_launcher_holds_the_lock(under: str, nap: Path, home: Path) -> 
 MINUTE, DAY = 60.0, 86400.0
 HERE, THERE, FAR = f"{BOOT}/1", f"{BOOT}/2", "another/1"
 Row = tuple[str, str, int, Any, float, bool]
-# Place, root, pid, `locked` (`held` where that is so), minutes since it was touched; is it dead?
-# A pid below 0 is of a process without a launcher.
+# Place, root, pid, `locked` (`held` if it is), minutes since it was touched; is it dead?
+# A negative pid is a process without a launcher.
 JUDGED: dict[str, list[Row]] = {
     "process 1 has let go": [(HERE, "a", 1, True, 0, True)],
     "process 1 holds its lock, in silence": [(HERE, "a", 1, "held", 99999, False)],
@@ -224,7 +224,7 @@ JUDGED: dict[str, list[Row]] = {
         (HERE, "b", -7, None, 4, False),
     ],
     "another container": [(HERE, "a", 1, True, 0, True), (THERE, "a", -7, None, 0, False)],
-    "nobody beside it": [
+    "no other container": [
         (HERE, "a", -7, None, 6 * 24 * 60, False),
         (HERE, "b", -7, None, 8 * 24 * 60, True),
     ],
@@ -271,7 +271,7 @@ def test_marks_of_invisible_processes_are_judged_by_lock_and_time(
 
 
 class Counted(marks_left.Mark):
-    """A mark that counts how often anybody looks where its process is."""
+    """A mark that counts how often the place of its process is read."""
 
     looks = 0
 
@@ -308,7 +308,7 @@ FILL = """
             except OSError:
                 size //= 2
     for path in (os.environ["BALLAST"], *glob.glob(os.environ["AUTOTASK_HOME"] + "/journal/*")):
-        fill(path)  # of the segment what is left of its page
+        fill(path)  # fills the page of the segment
 """
 
 

@@ -1,4 +1,4 @@
-"""Reading the journal while it grows: each line once, wherever and whenever it is written."""
+"""Reading the growing journal: each line once, wherever and whenever it is written."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def new_in(reader: journal_lines.Reader) -> list[str]:
     return [event["event"] for line in reader.lines() for event in journal_lines.decode(line)]
 
 
-# Segments as they lie there when the reading begins, where it begins, and what comes then: a line
+# Segments when the reading begins, where it begins, and what is added then: a line
 # that is read if it is named "late".
 LATE: dict[str, tuple[list[str], str, list[tuple[str, str]]]] = {
     "to the segment where the reading began": (
@@ -157,7 +157,7 @@ def test_lines_dated_in_the_future_are_read_first(folder: Path) -> None:
 
 
 def test_correcting_the_clock_during_a_command_hides_no_reason(home: Path) -> None:
-    """An hour has begun since, too, by the clock that is right."""
+    """By the corrected clock an hour has begun since, too."""
     notes, command, inner = Journal(str(home)), Run("command", "process"), Run("inner", "click")
     command.pid, command.clock = os.getpid(), time.monotonic() - 3700
     inner.parent, inner.root = command.id, command.id

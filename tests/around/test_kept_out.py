@@ -1,4 +1,4 @@
-"""autotask-run tells, if AUTOTASK_DEBUG is set, that the agent could not load."""
+"""autotask-run says, if AUTOTASK_DEBUG is set, that the agent could not load."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ SILENT = [  # the command, and what it prints
     ("{python} {script}", "True\n"),
     ("timeout 60 {python} {script}", "True\n"),
     ("sh -c '{python} {script}; exit 0'", "True\n"),
-    ("sh -c '{python} -I {script}; exit 0'", "False\n"),  # a shell: who knows what it starts
+    ("sh -c '{python} -I {script}; exit 0'", "False\n"),  # a shell: what it starts is unknown
     ("echo hello", "hello\n"),
 ]
 

@@ -1,4 +1,4 @@
-"""autotask-run: its command line, and that the command gets everything as it would without it."""
+"""autotask-run: its command line, and that the command gets everything as without it."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def test_a_run_is_named_by_its_script_module_or_command(
     assert "secret" not in "".join(path.read_text() for path in home.glob("journal/*"))
 
 
-# A whole line in one word: the name of its run, and what is said of it.
+# A whole line in one word: the name of its run, and the message about it.
 ONE_WORD = [
     (["mysqldump --password=hunter2 db"], "mysqldump", "; write it without the quotes, or sh -c"),
     (["echo hunter2 && exit 3"], "echo", "; write it without the quotes, or sh -c '...'"),
@@ -271,7 +271,7 @@ LOCALES: list[dict[str, str | None]] = [
 
 @pytest.mark.parametrize("locale", LOCALES, ids=str)
 def test_the_environment_is_otherwise_unchanged(locale: dict[str, str | None]) -> None:
-    # By awk, which, unlike Python and a shell, changes nothing in it.
+    # Awk, unlike Python and a shell, changes nothing in it.
     words = ("awk", 'BEGIN { for (name in ENVIRON) print name "=" ENVIRON[name] }')
     more = {**locale, "ODD": "a b\xe9\udcff", "AUTOTASK_NAME": None}
     bare, ours = (
@@ -380,7 +380,7 @@ def test_a_home_that_cannot_be_written_stops_nothing(tmp_path: Path) -> None:
 
 
 def test_a_full_disk_stops_nothing(datagrams: Datagrams, home: Path) -> None:
-    # Files of at most 0 bytes stand for it: a write then fails as it does there.
+    # A file size limit of 0 bytes replaces it: writes fail in the same way.
     done = run_program(
         "sh",
         "-c",
@@ -459,7 +459,7 @@ def test_it_finds_an_installed_package_beside_it(site: str, tmp_path: Path, home
 
 # --- with a broken installation the command runs all the same ------------------------------------
 
-# What is in the way of our part, and a part of the one line that says so.
+# What keeps us from doing our part, and a part of the one line that says so.
 NOTHING_LEFT = {
     "no Python": ("no python3 beside it and none on the PATH", None),
     "no package": ("the package autotask is not installed beside it", "#!/bin/sh\nexit 1\n"),
@@ -469,7 +469,7 @@ NOTHING_LEFT = {
 
 @pytest.fixture
 def unaided(tmp_path: Path) -> Path:
-    """Copy the launcher to a folder without the rest of autotask, and without a Python."""
+    """Copy the launcher to a folder without the rest of autotask and without Python."""
     folder = tmp_path / "alone" / "bin"
     folder.mkdir(parents=True)
     return Path(shutil.copy(TEMPLATE.parent / "bin" / "autotask-run", folder))
@@ -526,7 +526,7 @@ def test_the_command_runs_if_the_package_is_missing(
         path = {"PATH": str(unaided.parent)}
         done = run_program(shell, unaided, *words, under="bare", env=path)
         assert (done.status, done.stdout) == (3, "a b||--name|*|")
-        last = done.stderr.splitlines(keepends=True)[-1]  # a shell says, too, what it cannot start
+        last = done.stderr.splitlines(keepends=True)[-1]  # a shell also says what it cannot start
         assert one_line(last if said == "cannot be executed" else done.stderr, said), done.stderr
 
 
@@ -541,7 +541,7 @@ def test_the_command_runs_if_python_is_too_old(version: str, copied: Path) -> No
     assert one_line(done.stderr, "needs Python 3.9 or newer"), done.stderr
 
 
-# Options are ours to judge also where the rest of us is gone.
+# Options are checked even if the rest of the package is missing.
 @pytest.mark.checkout
 @pytest.mark.parametrize(
     ("words", "said"),

@@ -19,7 +19,7 @@ LONG = "/" + "x" * 200
 
 @pytest.fixture
 def bin_folder(tmp_path: Path) -> Path:
-    """Make a folder of programs that are never to be started."""
+    """Make a folder of programs that must never be started."""
     folder = tmp_path / "bin"
     for name in ("python", "python3.12", "sudo", "uv", "timeout", "nice", "autotask-run"):
         program(folder / name, "#!/bin/sh\nexit 99\n")
@@ -71,7 +71,7 @@ LINES = [
 def test_it_follows_a_command_line_to_its_python(
     bin_folder: Path, line: str, options: list[str], barred: str | None
 ) -> None:
-    # With no PATH left, programs are looked for where the system has them.
+    # Without PATH programs are searched in the default folders of the system.
     words = shlex.split(re.sub(r"\bpython(?= )", f"{bin_folder}/python", line))
     found = reading(bin_folder, *words)
     assert found.python is not None

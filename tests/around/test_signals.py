@@ -51,7 +51,7 @@ def test_it_leaves_no_core_file(tmp_path: Path) -> None:
     assert list(tmp_path.glob("core*")) == []
 
 
-# Tells of each signal that it gets, one line each, and ends at SIGUSR2.
+# Prints one line for each signal that it gets, and ends at SIGUSR2.
 LISTENER = """
     import os, signal, sys
     names = sys.argv[1:] + ["USR2"]
@@ -100,7 +100,7 @@ def test_signals_from_the_command_to_its_group_are_not_sent_back(tmp_path: Path)
         signal.signal(signal.SIGUSR1, lambda *_: seen.append("USR1"))
         os.kill(0, signal.SIGTERM)
         os.kill(os.getppid(), signal.SIGTERM)
-        # A signal that another process sends comes through after these.
+        # A signal sent by another process arrives after these.
         os.system("kill -USR1 %d" % os.getppid())
         while "USR1" not in seen:
             pass
@@ -220,7 +220,7 @@ PARENTS = {
 
 @pytest.fixture(params=list(PARENTS.values()), ids=list(PARENTS))
 def talker(tmp_path: Path, request: pytest.FixtureRequest) -> str:
-    """Give a command that talks, with either parent that it may have."""
+    """Return a command that prints its signals, with each kind of parent."""
     return f"{request.param} '{PYTHON}' '{write(tmp_path / 'talker.py', TALKER)}'"
 
 
@@ -315,7 +315,7 @@ def test_without_a_terminal_it_does_not_stop_with_a_stopped_command(continued: s
 
 
 def has_noticed(launcher: int) -> bool:
-    """Tell whether a launcher has taken the word of its child's stop, and is at rest again."""
+    """Tell whether a launcher has handled its child's stop, and sleeps again."""
     status = Path(f"/proc/{launcher}/status").read_text()
     pending = int(status.partition("ShdPnd:")[2].split()[0], 16)
     return not pending >> (signal.SIGCHLD - 1) & 1 and state(launcher) in "ST"
@@ -345,7 +345,7 @@ def state(pid: int) -> str:
 def test_it_sends_heartbeats_while_the_command_runs(
     tmp_path: Path, datagrams: Datagrams, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The minute is made short by the one who starts it; the rest is as it is."""
+    """Only the minute is shortened, by the process that starts it."""
     script = write(
         tmp_path / "job.py",
         """
@@ -372,7 +372,7 @@ def test_it_sends_heartbeats_while_the_command_runs(
     assert [run["status"] for run in runs(home)] == ["success", "success"]
 
 
-# Where a launcher may be at work for long; the command; how it ends by SIGTERM in the meantime.
+# Where a launcher may work for long; the command; how it ends by SIGTERM meanwhile.
 BUSY = {
     "it closes what others left": ("sweeping.sweep_some", "sleep 60", -signal.SIGTERM),
     "a minute is over": ("tail.Tail.close_lost", "sleep 60", -signal.SIGTERM),
@@ -386,7 +386,7 @@ def test_a_signal_is_handled_while_it_works(
     work: str, command: str, status: int, tmp_path: Path, home: Path, datagrams: Datagrams
 ) -> None:
     (home / "open").mkdir(mode=0o700, parents=True)
-    (home / "open" / "1-0").touch()  # there is something to do
+    (home / "open" / "1-0").touch()  # something to do
     busy = tmp_path / "busy"
     change = (
         "from autotask.around import sweeping, tail;"
@@ -395,7 +395,7 @@ def test_a_signal_is_handled_while_it_works(
     )
     words = [*launched_by(change), "sh", "-c", command]
     with subprocess.Popen(words, env=environment()) as launcher:
-        wait_until(busy.exists)  # and it will be at work for ten minutes
+        wait_until(busy.exists)  # it would work for ten minutes
         launcher.terminate()
         assert launcher.wait(PATIENCE) == status
 

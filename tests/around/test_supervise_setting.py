@@ -1,4 +1,4 @@
-"""AUTOTASK_SUPERVISE: a Python program that keeps a parent beside it, and does not notice."""
+"""AUTOTASK_SUPERVISE: a Python program gets a parent, and does not notice."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def test_the_program_sees_nothing_else_of_the_parent(
         ) as program:
             out = program.communicate()[0].decode().replace(f"{TEMPLATE}{os.pathsep}", "")
             out = out.replace(f", '{INSTALLED}/autotask'", "")  # where our modules were found
-            if version == "3.9":  # which lets functions go with a module that nobody has
+            if version == "3.9":  # which frees functions with an unreferenced module
                 out = out.replace("'atexit', ", "")
             assert program.returncode == 0, out
             return out
@@ -218,7 +218,7 @@ def test_what_it_starts_is_not_supervised(start: str, tmp_path: Path, home: Path
     assert (done.status, only_run(home)["task"]) == (0, "job.py")
 
 
-# Why there is no parent: what is run, with which settings, and how that is said.
+# Why there is no parent: the command, the settings, and the message.
 ALONE: dict[str, tuple[tuple[str, ...], dict[str, str], str]] = {
     "no run": (("-c", "pass"), {}, "it has no run of its own"),
     "ignored": (("job.py",), {"AUTOTASK_IGNORE": "job*"}, "'job.py' is excluded or ignored"),
@@ -270,7 +270,7 @@ def test_the_debug_log_says_that_there_is_a_parent(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("order", ["before", "behind"])
 def test_the_machines_own_sitecustomize_runs_once(order: str, tmp_path: Path, home: Path) -> None:
-    """It runs in the program alone; where it was first and has threads, there is no parent."""
+    """It runs only in the program; if it came first and has threads, there is no parent."""
     source = """
         import os, sys, threading
         threading.Thread(target=threading.Event().wait, daemon=True).start()
@@ -325,7 +325,7 @@ def test_the_program_that_a_wrapper_execs_is_supervised(
 def test_it_sends_heartbeats_while_the_program_runs(
     tmp_path: Path, home: Path, datagrams: Datagrams
 ) -> None:
-    """The minute is made short by a sitecustomize before ours; the rest is as it is."""
+    """Only the minute is shortened, by a sitecustomize before ours."""
     source = f"""
         import sys
         sys.path.insert(0, {str(INSTALLED)!r})
@@ -442,7 +442,7 @@ def test_ctrl_c_interrupts_a_program_that_does_not_handle_it(
 
 
 class TestAsProcess1:
-    """What a container is to its first program."""
+    """In the first program of a container."""
 
     @pytest.fixture
     def contained(self, as_process_1: list[str], tmp_path: Path) -> Callable[..., Ended]:

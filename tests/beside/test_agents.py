@@ -1,7 +1,7 @@
 """Beside other agents that are put in front of a command, in both orders.
 
 The program's output and exit status are as with the other agent alone, that agent is at work,
-and each run is told once.
+and each run is recorded once.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ _NO_AGENT = "http://127.0.0.1:9"
 @dataclass(frozen=True)
 class Agent:
     command: list[str]
-    evidence: str  # code that prints what only this agent can have brought about
-    says: str  # and a part of that
+    evidence: str  # code that prints what only this agent can cause
+    says: str  # a part of that output
     settings: dict[str, str] = field(default_factory=dict)
-    chains: bool = True  # its sitecustomize runs the one behind it; else ours has to come first
+    chains: bool = True  # its sitecustomize runs the next one; else ours must come first
 
 
-_SQLITE = "import sqlite3; print(type(sqlite3.connect))"  # most replace it by something of theirs
+_SQLITE = "import sqlite3; print(type(sqlite3.connect))"  # most replace it by their own
 
 AGENTS = {
     "ddtrace": Agent(
@@ -74,7 +74,7 @@ AGENTS = {
     ),
 }
 
-# Where we come in: outside the other agent's command, which puts its own folder first on the path,
+# Where we start: outside the other agent's command, which puts its own folder first on the path,
 # or inside it.
 OUTSIDE: dict[str, Under] = {"PYTHONPATH and THEIRS": "path", "autotask-run THEIRS": "launcher"}
 INSIDE = {
@@ -83,14 +83,14 @@ INSIDE = {
 }
 BEHIND = ["sh", "-c", f'PYTHONPATH=$PYTHONPATH:{TEMPLATE} exec "$@"', "sh"]
 
-# A success, in which the other agent has to be at work, is tried in each order. Each way to fail
-# is in two: with us outside and inside, by the path and by autotask-run. PRODUCTS=all has all.
+# A success, in which the other agent must be active, is tried in each order. Each way to fail
+# is tried in two: with us outside and inside, by path and by autotask-run; PRODUCTS=all has all.
 FAILURES = {
     "bad": ("PYTHONPATH and THEIRS", "THEIRS autotask-run"),
     "leave": ("autotask-run THEIRS", "THEIRS and PYTHONPATH"),
 }
 
-# A command of the program, its exit status, and what is told of it and of the whole program.
+# A command of the program, its exit status, and the records of it and of the whole program.
 ENDINGS = {
     "good": (0, "success", "success"),
     "bad": (1, "failure exception ValueError", "failure nested ValueError by shop.bad"),

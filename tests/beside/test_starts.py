@@ -1,4 +1,4 @@
-"""However Python is started, and whoever runs at its start besides us, tasks are told once."""
+"""However Python is started, and whatever else runs at its start, tasks are recorded once."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def _same(
 
 # --- ways to start a program ---------------------------------------------------------------------
 
-# The words after `python`, what is typed, the process's name (none: it has no run of its own under
+# The words after `python`, what is typed, the name of the process run (none: no run under
 # PYTHONPATH alone, for autotask-run it is `python`), and the command's.
 STARTS = {
     "an archive": (["shop.pyz", "3"], "", "shop.pyz", "shop"),
@@ -119,7 +119,7 @@ def test_a_program_that_execs_leaves_no_run_open(under: Under, home: Path) -> No
 
 
 def test_a_frozen_program_is_unharmed(tmp_path: Path, home: Path) -> None:
-    """It has an interpreter of its own that looks at no PYTHONPATH: nobody sees its tasks."""
+    """It has its own interpreter, which ignores PYTHONPATH: its tasks are not recorded."""
     build = ("pyinstaller", "--log-level=ERROR", "--distpath=dist", "--name=frozen", "shop.py")
     built = run_program(*build, under="bare", env=environment("pyinstaller"), timeout=300)
     if built.status:
@@ -135,7 +135,7 @@ def test_a_frozen_program_is_unharmed(tmp_path: Path, home: Path) -> None:
 def test_a_pex_file_is_unharmed_and_none_of_its_successes_is_lost(
     options: tuple[str, ...], shop: Path, tmp_path: Path, home: Path
 ) -> None:
-    """It starts itself anew with -I, or drops our modules: nobody sees its tasks."""
+    """It restarts itself with -I, or drops our modules: its tasks are not recorded."""
     env = {**environment("pex"), "PEX_ROOT": str(tmp_path / "root")}
     source = tmp_path / "source"
     (click,) = folder("pex").glob("lib/*/site-packages/click")
@@ -147,7 +147,7 @@ def test_a_pex_file_is_unharmed_and_none_of_its_successes_is_lost(
     bare = run_program("python", "shop.pex", "3", under="bare", env=env)
     assert bare == Ended(3, "working\n", "")
     assert run_program("python", "shop.pex", "3", under="path", env=env) == bare
-    answer("runs")  # closes what is lost
+    answer("runs")  # closes lost runs
     assert runs(home) == []
     assert run_program("python", "shop.pex", "3", under="launcher", env=env) == bare
     assert told(runs(home)) == ["shop.pex failure exit 3"]
@@ -155,7 +155,7 @@ def test_a_pex_file_is_unharmed_and_none_of_its_successes_is_lost(
 
 # --- who runs at the start besides us ------------------------------------------------------------
 
-# How a peer's sitecustomize, `theirs/sitecustomize.py`, may run the one behind it on the path.
+# How a peer's sitecustomize, `theirs/sitecustomize.py`, may run the next one on the path.
 CHAINS = {
     "imports it": """
         sys.path.remove(here)
@@ -168,7 +168,7 @@ CHAINS = {
         if spec:
             spec.loader.load_module("sitecustomize")
     """,
-    "loads it as a module of its own": """
+    "loads it as its own module": """
         spec = PathFinder.find_spec("sitecustomize", behind)
         if spec:
             spec.loader.exec_module(module_from_spec(spec))
@@ -329,7 +329,7 @@ def test_tasks_in_pools_of_processes_belong_to_the_task_that_made_them(
 
 CLEARED = {
     "nothing": ("{}", []),
-    "all but what is ours": (
+    "all but our variables": (
         "{k: v for k, v in os.environ.items() if k[:8] != 'AUTOTASK' and k != 'PYTHONPATH'}",
         [],
     ),

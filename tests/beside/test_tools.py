@@ -1,6 +1,6 @@
 """Beside what developers start programs with: coverage, debuggers, profilers, pytest, notebooks.
 
-Some are peers with environments of their own, the others come with Python or with the tests.
+Some are peers with their own environments, the others come with Python or with the tests.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def _tasks(home: Path) -> list[str]:
-    """Return what is told of tasks, without the process around them."""
+    """Return the records of tasks without the process around them."""
     return [line.partition(" in ")[0] for line in told(runs(home))[1:]]
 
 
@@ -69,10 +69,10 @@ def test_coverage_measures_the_same_as_without_the_agent(
 ) -> None:
     env = {**environment("coverage"), **settings}
     (shop.parent / ".coveragerc").write_text("[run]\nsource = .\nomit = own/*\n")
-    start = "import coverage; coverage.process_startup()\n"  # once, whoever does it
+    start = "import coverage; coverage.process_startup()\n"  # once, by either of them
     write(shop.parent / "own" / "sitecustomize.py", start)
     site = environments.site(folder("coverage") / "bin" / "python")
-    write(site / "start.pth", start)  # up to 7.10 it brings none of its own
+    write(site / "start.pth", start)  # up to 7.10 it installs none itself
     seen = []
     for place in ("bare", under):
         ended = run_program(*command, "leave", under=place, env=env)
@@ -113,7 +113,7 @@ def test_a_pdb_session_is_the_same_as_without_the_agent(
 
 
 def _without_our_frames(ended: Ended) -> Ended:
-    """Leave our frames out of what `where` has printed."""
+    """Remove our frames from what `where` printed."""
     ours = re.compile(r"  [^\n]*/autotask/[^\n]*autotask_\w+\(\)\n-> [^\n]*\n")
     return Ended(ended.status, ours.sub("", ended.stdout), ended.stderr)
 
@@ -193,7 +193,7 @@ _PYTEST = {"pytest": [], "python -m pytest": [PYTHON, "-m"]}
 def test_pytest_explains_a_failing_test_as_usual(
     under: Under, before: list[str], shop: Path, home: Path
 ) -> None:
-    """The rewriting of assertions, by an import hook of pytest's own, is what explains it."""
+    """An import hook of pytest rewrites assertions to explain them."""
     bare, ours = _run_pytest(TESTS + FAILING, before, under)
     assert ours == bare
     assert "assert 3 == 0" in bare.stdout
@@ -325,5 +325,5 @@ def test_threads_that_gevent_makes_belong_to_their_task(
         "green failure exit 3 in green.py",
         "green.py failure nested 3 by green",
         *["work success in green"] * 2,
-        *["work success in green.py"] * 3,  # greenlets: nobody says whose they are
+        *["work success in green.py"] * 3,  # greenlets: their parents are unknown
     ]

@@ -20,7 +20,7 @@ class Loud(click.Command):
         return await super().invoke(ctx)
 
 class Plain(click.Command):
-    def invoke(self, ctx):  # no coroutine, but returns one
+    def invoke(self, ctx):  # not a coroutine function, but returns one
         print("plain")
         return super().invoke(ctx)
 

@@ -212,7 +212,7 @@ def _below_process(home: Path) -> list[str]:
     ]
 
 
-# How a program is called, in which folder of it lies what, and the name that its command has.
+# How a program is called, the files of its folder, and the name of its command.
 LAYOUTS = [
     ("script", ["shop.py", "build"], "shop.build"),
     ("script without a suffix", ["shop", "build"], "shop.build"),
@@ -249,7 +249,7 @@ NAMES = """
 import sys
 import click
 
-class Aliased(click.Group):  # as click-aliases does it
+class Aliased(click.Group):  # like click-aliases
     names = {"i": "install", "inst": "install", "d": "db", "st": "set-up"}
     def get_command(self, ctx, name):
         return super().get_command(ctx, self.names.get(name, name))
@@ -391,7 +391,7 @@ WITHIN = [
         ["shop failure exit 3"],
     ),
     (
-        "without standalone mode an exception goes on",
+        "without standalone mode an exception propagates",
         """
         @click.command()
         def job(): raise ValueError("boom")
@@ -447,7 +447,7 @@ WITHIN = [
         ["shop failure exception ValueError"],
     ),
     (
-        "an async callback that nobody awaits is a success",
+        "an async callback that is never awaited is a success",
         """
         import warnings
         warnings.simplefilter("ignore")
@@ -555,7 +555,7 @@ def inner_job(): raise ValueError("no disk")
 {call}
 """
 _RAISED = ["shop.job failure exception ValueError"]
-# What is caught, what is done then, what after that; the arguments, the runs below the process.
+# What is caught, what follows, what comes after; the arguments, the runs below the process.
 CATCHES = {
     "sys.exit": ("Exception", "sys.exit(3)", "", "job", _RAISED),
     "raise SystemExit": ("Exception", "raise SystemExit(3)", "", "job", _RAISED),
@@ -608,14 +608,14 @@ def test_a_failure_caught_by_a_group_is_reported_once(
     ended = same(write(tmp_path / "shop.py", source), *words.split(), cwd=tmp_path)
     process, *_ = runs(home)
     assert _below_process(home) == expected
-    if words.endswith("job") and then != "raise SystemExit(3)":  # which nobody inside can see
+    if words.endswith("job") and then != "raise SystemExit(3)":  # cannot be seen from inside
         assert process.get("reason") == ("nested" if ended.status else None)
         assert len(datagrams.lines("_e{")) == 1
 
 
 # Programs that catch what a command raises elsewhere.
 CATCH_ELSEWHERE = {
-    "a main of its own": (
+    "its own main": (
         """
         class Own(click.Group):
             def main(self, *args, **kwargs):

@@ -30,7 +30,7 @@ from support import (
 )
 
 pytest.importorskip("doit")
-# In a fork, what doit keeps in `dbm.dumb` until the interpreter ends is written in another order.
+# In a fork, doit's `dbm.dumb` is written in another order when the interpreter ends.
 same = partial(_own.same, fresh=True)
 
 DODO = """
@@ -216,7 +216,7 @@ def task_delayed():
 FAILED = "boom failure exception ValueError"
 AFTER = "after failure nested UnmetDependency by boom"
 
-# The words after `doit`, of one command or of several, and what is told of them.
+# The words after `doit`, of one command or several, and the recorded runs.
 ROWS = {
     "": ["ok success"],
     "run": ["ok success"],
@@ -267,7 +267,7 @@ ROWS = {
     "-s from_copy": ["from_copy failure exception DependencyError"],
     "setup": ["ok success", "setup success"],
     "bad_setup": [FAILED],
-    "-c bad_setup": [FAILED, "bad_setup success"],  # so doit does
+    "-c bad_setup": [FAILED, "bad_setup success"],  # as doit does it
     "calc": ["deps success", "calc success"],
     "delayed": ["ok success", "delayed:late success"],
     "delayed:late": ["ok success", "delayed:late success"],
@@ -365,9 +365,9 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def compare(project: Path, *commands: str, **options: Any) -> Ended:
-    """Run commands of doit one after the other, bare and with the agent.
+    """Run doit commands one after the other, bare and with the agent.
 
-    Fails where output, status, files or what doit remembers differ.
+    Fails if output, status, files or what doit remembers differ.
     """
     found: list[object] = []
     shutil.rmtree(project, ignore_errors=True)
@@ -549,7 +549,7 @@ def test_skipped_tasks_have_no_error_and_no_parent(project: Path, home: Path) ->
     assert (first["framework"], second["framework"]) == ("doit", "doit")
     assert "error" not in second
     assert "reason" not in second
-    assert second["duration"] < 60  # and not since the machine was started
+    assert second["duration"] < 60  # not since the boot of the machine
 
 
 def test_an_exception_has_the_place_where_it_was_raised(project: Path, home: Path) -> None:
@@ -759,7 +759,7 @@ def _interrupted(project: Path, options: str, *, bare: bool) -> int:
         start_new_session=True,
     )
     wait_until((project / "waiting").exists)
-    os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+    os.killpg(process.pid, signal.SIGINT)  # like a terminal
     return process.wait(PATIENCE)
 
 

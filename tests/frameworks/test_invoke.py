@@ -176,7 +176,7 @@ ns = Collection(
 )
 """
 
-# The words after `invoke`, and what is told of them.
+# The words after `invoke`, and the recorded runs.
 ROWS = {
     # names
     "clean": ["clean success"],
@@ -332,7 +332,7 @@ def test_a_missing_tasks_file_is_a_usage_error(tmp_path: Path, home: Path) -> No
             @invoke.task(aliases=["x"])
             def b(c): pass
             """,
-            "invoke failure exception ValueError",  # the parser's, but of no argument
+            "invoke failure exception ValueError",  # from the parser, but not about an argument
         ),
     ],
 )
@@ -377,7 +377,7 @@ def first(c):
     print("first")
 
 class Own(Executor):
-    def execute(self, *tasks):  # all by itself
+    def execute(self, *tasks):  # without Invoke's executor
         return [self.collection[t.name](self.config_context(), **t.as_kwargs) for t in tasks]
     def config_context(self):
         from invoke import Context
