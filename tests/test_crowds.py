@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-from frameworks._own import told
+from frameworks._own import in_short
 from support import PYTHON, Ended, Record, Under, run_program, runs, write
 
 _TASKS = """
@@ -42,7 +42,7 @@ def _below(home: Path) -> dict[str, list[Record]]:
 
 
 def _count(home: Path) -> Counter[str]:
-    return Counter(told(runs(home)))
+    return Counter(in_short(runs(home)))
 
 
 def _is_tidy(home: Path) -> bool:
@@ -371,7 +371,7 @@ def test_each_interpreter_of_a_process_has_its_own_agent(
     script = write(tmp_path / "shop.py", _INTERPRETERS.format(code=inside))
     ended = run_program(script, under=under, env={"AUTOTASK_PROCESS": process})
     assert ended == Ended(0, "done\n", "")
-    assert sorted(told(runs(home))) == [*expected, "shop.py success"]
+    assert sorted(in_short(runs(home))) == [*expected, "shop.py success"]
     assert _is_tidy(home)
 
 
@@ -383,7 +383,7 @@ def test_a_subinterpreter_runs_a_command(tmp_path: Path, home: Path) -> None:
     if run_program(script, under="bare") != Ended(0, "done\n", ""):
         pytest.skip("this Python cannot import Click in a subinterpreter")
     assert run_program(script) == Ended(0, "done\n", "")
-    assert told(runs(home)) == ["shop.py success", "shop.inner success in shop.py"]
+    assert in_short(runs(home)) == ["shop.py success", "shop.inner success in shop.py"]
 
 
 def test_free_threads_run_tasks_at_once(tmp_path: Path, home: Path) -> None:

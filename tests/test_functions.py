@@ -8,7 +8,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from frameworks._own import told
+from frameworks._own import in_short
 from support import PYTHON, run_program, runs, write
 
 JOBS = """
@@ -173,7 +173,9 @@ SETTING = ",".join(f"jobs:{name}" for name in _ALL.split())
 
 def _below_process(home: Path) -> list[str]:
     return [
-        line.removesuffix(" in main.py") for line in told(runs(home)) if "main.py " not in line[:8]
+        line.removesuffix(" in main.py")
+        for line in in_short(runs(home))
+        if "main.py " not in line[:8]
     ]
 
 
@@ -300,7 +302,7 @@ def test_instrumented_functions_work_in_a_process_pool(
     env = {"AUTOTASK_FUNCTIONS": SETTING}
     ended = run_program(script, method, env=env, cwd=tmp_path)
     assert ended.stdout == "[2, 3] ['hi to me']\n[3] x\n", ended.stderr
-    below = [line for line in told(runs(home)) if line.startswith("jobs:")]
+    below = [line for line in in_short(runs(home)) if line.startswith("jobs:")]
     assert below == [
         "jobs:nightly success in main.py",
         "jobs:nightly success in main.py",
@@ -415,7 +417,7 @@ def test_a_program_without_wrapt_is_not_disturbed(
     env = {"PYTHONPATH": str(installation), "AUTOTASK_FUNCTIONS": SETTING}
     ended = run_program(plain / "bin" / "python", script, under="bare", env=env)
     assert (ended.status, ended.stdout, ended.stderr) == (0, "2\n", "")
-    assert told(runs(home)) == ["main.py success"]
+    assert in_short(runs(home)) == ["main.py success"]
     assert "wrapt" in swallowed.read_text()
 
 

@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from frameworks._own import told
+from frameworks._own import in_short
 from support import INSTALLED, LAUNCHER, TEMPLATE, Under, run_program, runs, write
 
 _TASKS = """
@@ -219,7 +219,7 @@ def test_each_run_is_a_child_of_the_one_that_started_it(
     whole = found[0]
     assert whole["framework"] == "process"
     assert {run["root"] for run in found} == {whole["run"]}
-    below = [line.removesuffix(" in shop.py") for line in told(found)[1:]]
+    below = [line.removesuffix(" in shop.py") for line in in_short(found)[1:]]
     assert sorted(below) == sorted(expected), ended.stderr
 
 
@@ -237,7 +237,7 @@ def test_children_of_multiprocessing_belong_to_the_task_that_made_them(
     """
     ended = run_program(_script(tmp_path, body))
     assert ended.stdout == "[0, 1, 0]\n"
-    assert sorted(told(runs(home))) == [
+    assert sorted(in_short(runs(home))) == [
         "broken failure exception ValueError in outer",
         "inner success in outer",
         "inner success in outer",
@@ -260,7 +260,7 @@ def test_the_environment_names_what_siblings_have_in_common(tmp_path: Path, home
         [t.join() for t in threads]
     """
     run_program(_script(tmp_path, body))
-    assert sorted(told(runs(home))) == [
+    assert sorted(in_short(runs(home))) == [
         "inner success in outer",
         "inner success in outer",
         "outer success in shop.py",
@@ -273,7 +273,7 @@ def test_the_environment_names_what_siblings_have_in_common(tmp_path: Path, home
 def test_the_tree_goes_on_through_nested_launchers(tmp_path: Path, home: Path) -> None:
     body = f"subprocess.run([{str(LAUNCHER)!r}, '--name=deep', sys.executable, __file__, 'inner'])"
     run_program(_script(tmp_path, body), under="launcher", options=("--name", "top"))
-    assert told(runs(home)) == [
+    assert in_short(runs(home)) == [
         "top success",
         "outer success in top",
         "deep success in outer",

@@ -168,7 +168,7 @@ def report(result: Result) -> Iterator[str]:
 
 
 _HEADER = """\
-| suite | Python | tests | passed | failed | skipped | changed | flaky | runs recorded | faults | on |
+| suite | Python | tests | passed | failed | skipped | changed | flaky | runs | faults | on |
 | --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | --- |"""
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import environments
 import pytest
 from beside._peers import environment, without_us
-from frameworks._own import told
+from frameworks._own import in_short
 from support import LAUNCHER, PRODUCTS, TEMPLATE, Ended, Under, run_program, runs, write
 
 _NO_AGENT = "http://127.0.0.1:9"
@@ -174,7 +174,7 @@ def _run(
     home: Path, before: list[str], program: list[str], under: Under = "bare"
 ) -> tuple[Ended, list[str]]:
     ended = run_program(*before, *program, under=under, env={"AUTOTASK_HOME": str(home)})
-    return without_us(ended), told(runs(home))
+    return without_us(ended), in_short(runs(home))
 
 
 def _told(ending: str) -> list[str]:

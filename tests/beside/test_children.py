@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from beside._peers import environment, folder
-from frameworks._own import told
+from frameworks._own import in_short
 from support import Under, run_program, runs, start_program, wait_until, write
 
 SQUARES = """\
@@ -95,7 +95,7 @@ def test_jobs_of_a_scheduler_are_root_runs(
             scheduler.send_signal(signal.SIGTERM)
     (job,) = _jobs(home)
     assert (job["parent"], job["root"]) == (None, job["run"])
-    assert told([job]) == ["nightly.py failure exit 3"]
+    assert in_short([job]) == ["nightly.py failure exit 3"]
     others = [run["task"] for run in runs(home) if run["task"] != "nightly.py"]
     assert others == ([] if under == "path" else [command.split()[-1]])
 

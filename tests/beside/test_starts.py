@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from beside._peers import environment, folder, without_us
-from frameworks._own import told
+from frameworks._own import in_short
 from support import PYTHON, TEMPLATE, Ended, Under, run_program, runs, write
 from tool.journals import answer
 
@@ -91,7 +91,7 @@ def test_a_task_is_recorded_however_its_program_is_started(
 ) -> None:
     env: dict[str, str | None] = {"PYTHONPATH": "packed.zip" if "packed" in words else None}
     assert _same(PYTHON, *words, under=under, env=env, stdin=stdin).status == 3
-    found = told(runs(home))
+    found = in_short(runs(home))
     if process is None and under == "path":
         assert found == [f"{task} failure exit 3"]
         return
@@ -103,7 +103,7 @@ def test_a_task_is_recorded_however_its_program_is_started(
 def test_a_prompt_goes_on_after_the_exit_of_a_script(under: Under, home: Path) -> None:
     bare = _same(PYTHON, "-i", "shop.py", "0", under=under, stdin="import sys; sys.exit(4)\n")
     assert (bare.status, "SystemExit: 0" in bare.stderr) == (4, True)
-    assert told(runs(home)) == ["shop.py failure exit 4", "shop success in shop.py"]
+    assert in_short(runs(home)) == ["shop.py failure exit 4", "shop success in shop.py"]
 
 
 @pytest.mark.parametrize("under", _UNDER)
@@ -112,7 +112,7 @@ def test_a_program_that_execs_leaves_no_run_open(under: Under, home: Path) -> No
     shell = 'exec python shop.py "$STATUS"'
     bare = _same("dotenv", "run", "sh", "-c", shell, under=under, env=environment("dotenv"))
     assert bare == Ended(3, "working\n", "")
-    assert told(runs(home)) == [
+    assert in_short(runs(home)) == [
         "shop.py failure nested 3 by shop",
         "shop failure exit 3 in shop.py",
     ]
@@ -128,7 +128,7 @@ def test_a_frozen_program_is_unharmed(tmp_path: Path, home: Path) -> None:
     assert _same(program, "3", under="path") == Ended(3, "working\n", "")
     assert runs(home) == []
     assert _same(program, "3", under="launcher").status == 3
-    assert told(runs(home)) == ["frozen failure exit 3"]
+    assert in_short(runs(home)) == ["frozen failure exit 3"]
 
 
 @pytest.mark.parametrize("options", [(), ("--inherit-path=fallback",)], ids=str)
@@ -150,7 +150,7 @@ def test_a_pex_file_is_unharmed_and_none_of_its_successes_is_lost(
     answer("runs")  # closes lost runs
     assert runs(home) == []
     assert run_program("python", "shop.pex", "3", under="launcher", env=env) == bare
-    assert told(runs(home)) == ["shop.pex failure exit 3"]
+    assert in_short(runs(home)) == ["shop.pex failure exit 3"]
 
 
 # --- who runs at the start besides us ------------------------------------------------------------
@@ -246,7 +246,7 @@ def test_the_agent_starts_by_usercustomize_behind_a_peer_that_does_not_chain(
     ours = run_program(python, script, under="bare", env=env)
     assert ours.stdout == bare.stdout
     assert ours.stderr.splitlines()[-1:] == bare.stderr.splitlines()[-1:]
-    assert told(runs(home)) == ["look.py success"]
+    assert in_short(runs(home)) == ["look.py success"]
 
 
 EAGER = {
@@ -269,7 +269,7 @@ def test_a_framework_may_be_imported_while_python_starts(
     env: dict[str, str | None] = {"PYTHONUSERBASE": str(tmp_path / "user")}
     bare = _same("env/bin/python", "shop.py", "3", under=under, env=env)
     assert (bare.status, set(bare.stdout.split())) == (3, {"eager", "working"})
-    assert told(runs(home)) == [
+    assert in_short(runs(home)) == [
         "shop.py failure nested 3 by shop",
         "shop failure exit 3 in shop.py",
     ]
@@ -319,7 +319,7 @@ def test_tasks_in_pools_of_processes_belong_to_the_task_that_made_them(
     write(Path("workers.py"), WORKERS)
     bare = _same(PYTHON, "workers.py", method, under=under)
     assert bare == Ended(0, "['one', 'failed']\n" * 2, "")
-    assert sorted(told(runs(home))) == [
+    assert sorted(in_short(runs(home))) == [
         *["work failure exception ValueError in workers"] * 2,
         *["work success in workers"] * 2,
         "workers success in workers.py",
@@ -354,4 +354,4 @@ def test_a_child_with_a_cleared_environment_works_as_without_the_agent(
     write(Path("parent.py"), source)
     bare = _same(PYTHON, "parent.py", under=under)
     assert bare == Ended(0, "b'working\\n' b'' 3\n", "")
-    assert told(runs(home)) == ["parent.py success", *expected]
+    assert in_short(runs(home)) == ["parent.py success", *expected]

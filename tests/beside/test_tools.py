@@ -12,7 +12,7 @@ from pathlib import Path
 import environments
 import pytest
 from beside._peers import environment, folder, without_us
-from frameworks._own import told
+from frameworks._own import in_short
 from support import PYTHON, Ended, Under, run_program, runs, write
 
 pytest.importorskip("click")
@@ -46,7 +46,7 @@ def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def _tasks(home: Path) -> list[str]:
     """Return the records of tasks without the process around them."""
-    return [line.partition(" in ")[0] for line in told(runs(home))[1:]]
+    return [line.partition(" in ")[0] for line in in_short(runs(home))[1:]]
 
 
 # --- coverage ------------------------------------------------------------------------------------
@@ -109,7 +109,7 @@ def test_a_pdb_session_is_the_same_as_without_the_agent(
     assert _without_our_frames(ours) == bare
     assert "shop.py(9)good()\n" in bare.stdout
     assert "The program exited via sys.exit(). Exit status: 0" in bare.stdout
-    assert told(runs(home)) == ["shop.py success", "shop.good success in shop.py"]
+    assert in_short(runs(home)) == ["shop.py success", "shop.good success in shop.py"]
 
 
 def _without_our_frames(ended: Ended) -> Ended:
@@ -126,7 +126,7 @@ def test_debugpy_works(ending: str, under: Under, shop: Path, home: Path) -> Non
     bare = run_program(*command, under="bare", env=env)
     assert without_us(run_program(*command, under=under, env=env)) == bare
     status = "failure nested 3 by shop.leave" if bare.status else "success"
-    assert told(runs(home))[0] == f"shop.py {status}"
+    assert in_short(runs(home))[0] == f"shop.py {status}"
     assert _tasks(home) == ["shop.leave failure exit 3" if bare.status else "shop.good success"]
 
 
@@ -156,7 +156,7 @@ def test_import_times_are_written_for_the_programs_modules(
     ours = run_program(*command, under=under)
     assert (ours.status, ours.stdout) == (bare.status, bare.stdout) == (3, "")
     assert set(_imported(bare)) - set(_imported(ours)) == set()
-    assert told(runs(home)) == [
+    assert in_short(runs(home)) == [
         "shop.py failure nested 3 by shop.leave",
         "shop.leave failure exit 3 in shop.py",
     ]
@@ -211,7 +211,7 @@ def test_what_pytest_has_caught_does_not_fail_its_process(
     bare, ours = _run_pytest(TESTS, _PYTEST["pytest"], under)
     assert ours == bare
     assert (bare.status, "1 passed, 1 xfailed" in bare.stdout) == (0, True)
-    assert told(runs(home)) == ["pytest success", "shop.good success in pytest"]
+    assert in_short(runs(home)) == ["pytest success", "shop.good success in pytest"]
 
 
 def _run_pytest(tests: str, before: list[str], under: Under) -> tuple[Ended, Ended]:
@@ -321,7 +321,7 @@ def test_threads_that_gevent_makes_belong_to_their_task(
     ours = run_program("python", str(script), under=under, env=env)
     assert ours == bare
     assert (bare.status, bare.stdout.splitlines()[-2:]) == (3, ["True", "at last"])
-    assert sorted(told(runs(home))) == [
+    assert sorted(in_short(runs(home))) == [
         "green failure exit 3 in green.py",
         "green.py failure nested 3 by green",
         *["work success in green"] * 2,

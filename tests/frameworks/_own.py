@@ -44,7 +44,7 @@ def _plain(ended: Ended) -> Ended:
     return Ended(ended.status, _ADDRESS.sub("", out), _ADDRESS.sub("", error))
 
 
-def told(runs: list[Record]) -> list[str]:
+def in_short(runs: list[Record]) -> list[str]:
     """Write runs in short: `TASK STATUS REASON CODE SIGNAL ERROR by CAUSE in PARENT`."""
     names = {run["run"]: run["task"] for run in runs}
     return [_short(run, names) for run in runs]

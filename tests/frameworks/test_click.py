@@ -7,7 +7,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from frameworks._own import same, told
+from frameworks._own import in_short, same
 from support import PYTHON, Datagrams, run_program, runs, write
 
 pytest.importorskip("click")
@@ -208,7 +208,9 @@ def test_each_command_that_works_is_a_run(
 
 def _below_process(home: Path) -> list[str]:
     return [
-        line.replace(" in shop.py", "") for line in told(runs(home)) if "shop.py " not in line[:8]
+        line.replace(" in shop.py", "")
+        for line in in_short(runs(home))
+        if "shop.py " not in line[:8]
     ]
 
 

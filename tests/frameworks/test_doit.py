@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 from frameworks import _own
-from frameworks._own import heed_interrupts, told
+from frameworks._own import heed_interrupts, in_short
 from support import (
     PATIENCE,
     PYTHON,
@@ -397,7 +397,7 @@ def test_doit_ends_as_without_the_agent_and_its_runs_are_recorded(
     words: str, project: Path, home: Path
 ) -> None:
     compare(project, *words.split(" ; "))
-    assert told(runs(home)) == ROWS[words]
+    assert in_short(runs(home)) == ROWS[words]
 
 
 @pytest.mark.parametrize("options", ["-n 3", "-n 3 -P thread", "-n 8"])
@@ -417,7 +417,7 @@ def test_parallel_runs_are_recorded_once_each(options: str, project: Path, home:
     shutil.copytree(project.parent / "template", project)
     ended = run_program("-m", "doit", *options.split(), cwd=project)
     assert ended.status == 0, ended
-    assert sorted(told(runs(home))) == sorted(f"{name} success" for name in names)
+    assert sorted(in_short(runs(home))) == sorted(f"{name} success" for name in names)
     pids = {run["pid"] for run in runs(home)}
     assert (len(pids) > 1) == ("thread" not in options)
 
@@ -447,7 +447,7 @@ def test_each_way_to_start_processes_is_recorded(method: str, project: Path, hom
     assert {run["parent"] for run in rest} == {process["run"]}
     assert {run["root"] for run in rest} == {process["run"]}
     assert process["pid"] not in {run["pid"] for run in rest}
-    assert sorted(told(_alone(rest))) == [
+    assert sorted(in_short(_alone(rest))) == [
         "t:0 success",
         "t:1 failure exit 1 TaskFailed",
         "t:2 failure exit 2 TaskFailed",
@@ -520,14 +520,14 @@ def test_a_task_that_is_not_a_run_is_not_the_cause_of_the_programs_failure(
 ) -> None:
     env = {"AUTOTASK_PROCESS": "auto", "AUTOTASK_IGNORE": "sh"}
     run_program("-m", "doit", "-n", "2", "sh", cwd=project.parent / "template", env=env)
-    assert told(runs(home)) == ["doit failure exit 1"]
+    assert in_short(runs(home)) == ["doit failure exit 1"]
 
 
 def test_a_failing_teardown_fails_no_task(project: Path, home: Path) -> None:
     place = project.parent / "template"
     env = {"AUTOTASK_PROCESS": "auto"}
     run_program("-m", "doit", "-n", "2", "-P", "thread", "teardown", cwd=place, env=env)
-    assert told(runs(home)) == ["doit success", "teardown success in doit"]
+    assert in_short(runs(home)) == ["doit success", "teardown success in doit"]
 
 
 def _alone(found: list[Record]) -> list[Record]:
@@ -537,7 +537,7 @@ def _alone(found: list[Record]) -> list[Record]:
 
 def test_a_failed_save_in_another_process_is_reported_too(project: Path, home: Path) -> None:
     compare(project, "-n 2 removes")
-    assert told(runs(home)) == [
+    assert in_short(runs(home)) == [
         "removes success",  # in the process that executed it, which has ended the run
         "removes failure exception DependencyError",
     ]
@@ -565,14 +565,14 @@ def test_a_console_script_is_named_by_its_file(project: Path, home: Path) -> Non
         pytest.skip("no doit here")
     shutil.copytree(project.parent / "template", project)
     same(script, "nope", cwd=project)
-    assert told(runs(home)) == ["doit failure usage 3"]
+    assert in_short(runs(home)) == ["doit failure usage 3"]
 
 
 def test_a_missing_dodo_file_is_a_usage_error(tmp_path: Path, home: Path) -> None:
     env = {"AUTOTASK_PROCESS": "0"}
     same("-m", "doit", "ok", cwd=tmp_path, env=env)
     same("-m", "doit", "list", cwd=tmp_path, env=env)
-    assert told(runs(home)) == ["doit failure usage 3"]
+    assert in_short(runs(home)) == ["doit failure usage 3"]
 
 
 @pytest.mark.parametrize(
@@ -602,7 +602,7 @@ def test_a_broken_dodo_file_is_the_programs_failure(
 ) -> None:
     write(project.parent / "template" / "dodo.py", source)
     compare(project, "")
-    assert told(runs(home)) == ([expected] if expected else [])
+    assert in_short(runs(home)) == ([expected] if expected else [])
 
 
 def test_a_task_that_cannot_be_made_is_the_programs_failure(project: Path, home: Path) -> None:
@@ -616,7 +616,7 @@ def test_a_task_that_cannot_be_made_is_the_programs_failure(project: Path, home:
         """,
     )
     compare(project, "late")
-    assert told(runs(home)) == ["doit failure exception RuntimeError", "ok success"]
+    assert in_short(runs(home)) == ["doit failure exception RuntimeError", "ok success"]
 
 
 SCRIPT = """
@@ -659,7 +659,7 @@ def test_a_users_own_program_is_recorded(
     for name in ("shop.db", "shop.py.db"):
         (tmp_path / name).unlink(missing_ok=True)
     same(script, *words.split(), cwd=tmp_path, env={"AUTOTASK_PROCESS": "0"})
-    assert told(runs(home)) == expected
+    assert in_short(runs(home)) == expected
 
 
 def test_a_users_own_runner_ends_its_runs(tmp_path: Path, home: Path) -> None:
@@ -678,7 +678,7 @@ print(doit_cmd.DoitMain(ModuleTaskLoader(globals())).run(["ok", "sh"]))
 """,
     )
     same(script, cwd=tmp_path, env={"AUTOTASK_PROCESS": "0"})
-    assert told(runs(home)) == ["ok success", "sh failure exit 5 TaskFailed"]
+    assert in_short(runs(home)) == ["ok success", "sh failure exit 5 TaskFailed"]
 
 
 @pytest.mark.parametrize("under", ["path", "launcher"])
@@ -705,7 +705,7 @@ def test_a_program_started_by_a_task_is_its_child(project: Path, home: Path) -> 
     command = f"{PYTHON} -m doit ok"
     dodo.write_text(DODO + f"\ndef task_again(): return {{'actions': [{command!r}]}}\n")
     compare(project, "again")
-    assert told(runs(home)) == ["again success", "ok success in again"]
+    assert in_short(runs(home)) == ["again success", "ok success in again"]
 
 
 def test_doit_may_run_inside_a_doit_task(project: Path, home: Path) -> None:
@@ -717,7 +717,7 @@ def test_doit_may_run_inside_a_doit_task(project: Path, home: Path) -> None:
         "def task_outer(): return {'actions': [inner]}\n"
     )
     compare(project, "outer")
-    assert told(runs(home)) == [
+    assert in_short(runs(home)) == [
         "outer failure exit 1 TaskFailed",
         "ok success in outer",
         "sh failure exit 5 TaskFailed in outer",
@@ -738,7 +738,7 @@ def test_ctrl_c_ends_it_as_without_the_agent(options: str, project: Path, home: 
     )
     ends = [_interrupted(project, options, bare=True), _interrupted(project, options, bare=False)]
     assert ends[0] == ends[1]
-    (run,) = told(runs(home))
+    (run,) = in_short(runs(home))
     if options == "":
         assert run == "wait failure interrupted"
     else:  # doit leaves its threads alone, and kills its processes, if they have not ended yet
@@ -784,4 +784,4 @@ def test_what_is_wrapped_keeps_its_signature(tmp_path: Path) -> None:
 def test_recording_of_doit_can_be_turned_off(project: Path, home: Path) -> None:
     compare(project, "-c ok boom", env={"AUTOTASK_FRAMEWORKS": "-doit"})
     compare(project, "-c ok boom", env={"AUTOTASK_IGNORE": "ok,boom"})
-    assert told(runs(home)) == []
+    assert in_short(runs(home)) == []

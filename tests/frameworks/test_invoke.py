@@ -10,7 +10,7 @@ import sysconfig
 from pathlib import Path
 
 import pytest
-from frameworks._own import heed_interrupts, same, told
+from frameworks._own import heed_interrupts, in_short, same
 from support import PATIENCE, run_program, runs, start_program, write
 
 pytest.importorskip("invoke")
@@ -291,7 +291,7 @@ def test_invoke_ends_as_without_the_agent_and_its_runs_are_recorded(
     words: str, project: Path, home: Path
 ) -> None:
     same("-m", "invoke", *shlex.split(words), cwd=project)
-    assert told(runs(home)) == ROWS[words]
+    assert in_short(runs(home)) == ROWS[words]
 
 
 def test_all_runs_have_the_framework_and_the_place(project: Path, home: Path) -> None:
@@ -307,14 +307,14 @@ def test_a_console_script_is_named_by_its_file(project: Path, home: Path) -> Non
     if not script.exists():
         pytest.skip("no inv here")
     same(script, "nope", cwd=project)
-    assert told(runs(home)) == ["inv failure usage 1"]
+    assert in_short(runs(home)) == ["inv failure usage 1"]
 
 
 def test_a_missing_tasks_file_is_a_usage_error(tmp_path: Path, home: Path) -> None:
     env = {"AUTOTASK_PROCESS": "0"}
     same("-m", "invoke", "clean", cwd=tmp_path, env=env)
     same("-m", "invoke", "--list", cwd=tmp_path, env=env)
-    assert told(runs(home)) == ["invoke failure usage 1"]
+    assert in_short(runs(home)) == ["invoke failure usage 1"]
 
 
 @pytest.mark.parametrize(
@@ -341,7 +341,7 @@ def test_a_broken_tasks_file_is_the_programs_failure(
 ) -> None:
     write(project / "tasks.py", source)
     same("-m", "invoke", "clean", cwd=project)
-    assert told(runs(home)) == [expected]
+    assert in_short(runs(home)) == [expected]
 
 
 def test_names_follow_invokes_own_settings(project: Path, home: Path) -> None:
@@ -356,13 +356,13 @@ def test_names_follow_invokes_own_settings(project: Path, home: Path) -> None:
     )
     write(project / "invoke.yaml", "tasks: {auto_dash_names: false}")
     same("-m", "invoke", "build_all", "db.build_all", "--no-dedupe", cwd=project)
-    assert told(runs(home)) == ["build_all success", "db.build_all success"]
+    assert in_short(runs(home)) == ["build_all success", "db.build_all success"]
 
 
 @pytest.mark.parametrize("dry", ["", "1"])
 def test_a_dry_run_may_be_asked_for_in_the_environment(dry: str, project: Path, home: Path) -> None:
     same("-m", "invoke", "clean", cwd=project, env={"INVOKE_RUN_DRY": dry})
-    assert told(runs(home)) == ([] if dry else ["clean success"])
+    assert in_short(runs(home)) == ([] if dry else ["clean success"])
 
 
 SHOP = """
@@ -408,7 +408,7 @@ def test_a_users_own_program_is_recorded(
 ) -> None:
     script = write(tmp_path / "shop.py", f"{SHOP}\n{program}.run()\n")
     same(script, *words.split(), cwd=tmp_path, env={"AUTOTASK_PROCESS": "0"})
-    assert told(runs(home)) == expected
+    assert in_short(runs(home)) == expected
 
 
 @pytest.mark.parametrize(
@@ -432,12 +432,12 @@ def test_tasks_executed_by_a_script_are_recorded(
 ) -> None:
     script = write(tmp_path / "script.py", f"{SHOP}\n{calls}\n")
     same(script, cwd=tmp_path, env={"AUTOTASK_PROCESS": "0"})
-    assert told(runs(home)) == expected
+    assert in_short(runs(home)) == expected
 
 
 def test_tasks_are_children_of_the_run_of_their_process(project: Path, home: Path) -> None:
     run_program("-m", "invoke", "sh", cwd=project, env={"AUTOTASK_PROCESS": "1"})
-    assert told(runs(home)) == [
+    assert in_short(runs(home)) == [
         "invoke failure nested 5 by sh",
         "sh failure exit 5 UnexpectedExit in invoke",
     ]
@@ -446,7 +446,7 @@ def test_tasks_are_children_of_the_run_of_their_process(project: Path, home: Pat
 def test_a_program_started_by_a_task_is_its_child(project: Path, home: Path) -> None:
     command = f"{sys.executable} -m invoke clean"
     same("-m", "invoke", "sh", "-c", command, cwd=project)
-    assert told(runs(home)) == ["sh success", "clean success in sh"]
+    assert in_short(runs(home)) == ["sh success", "clean success in sh"]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -466,7 +466,7 @@ def test_a_signal_ends_it_as_without_the_agent(
     ends = [_signalled(project, number, bare=True), _signalled(project, number, bare=False)]
     assert ends[0] == ends[1]
     expected = "interrupted" if number == signal.SIGINT else "running"
-    assert told(runs(home))[0].split()[-1] == expected
+    assert in_short(runs(home))[0].split()[-1] == expected
 
 
 def _signalled(project: Path, number: signal.Signals, *, bare: bool) -> int:
@@ -509,4 +509,4 @@ def test_a_task_keeps_its_signature_its_equality_and_its_docstring(tmp_path: Pat
 def test_recording_of_invoke_can_be_turned_off(project: Path, home: Path) -> None:
     same("-m", "invoke", "clean", cwd=project, env={"AUTOTASK_FRAMEWORKS": "-invoke"})
     same("-m", "invoke", "clean", cwd=project, env={"AUTOTASK_IGNORE": "cl*"})
-    assert told(runs(home)) == []
+    assert in_short(runs(home)) == []
