@@ -137,7 +137,7 @@ class Image:
 
 @contextmanager
 def process_namespace() -> Iterator[int]:
-    """Make a namespace that several containers share; give the process that holds it."""
+    """Make a namespace that several containers share; yield the process that holds it."""
     words = ("unshare", "--pid", "--fork", "--kill-child", "sleep", "infinity")
     with subprocess.Popen(words) as outside:
         try:

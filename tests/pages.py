@@ -62,7 +62,7 @@ def text(page: str) -> str:
 
 
 def blocks(page: str) -> Iterator[tuple[str | None, str, str]]:
-    """Give each block of a page: the file that it is, its kind, its text."""
+    """Yield each block of a page: the name of its file, its kind, its text."""
     for block in _BLOCK.finditer(text(page)):
         yield block["file"], block["kind"], block["text"]
 

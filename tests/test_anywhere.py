@@ -48,13 +48,13 @@ def install(folder: Path, python: Path | str) -> Path:
 
 @pytest.fixture(scope="module")
 def launcher(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Give the `autotask-run` of an environment of this Python."""
+    """Return the `autotask-run` of an environment of this Python."""
     return install(tmp_path_factory.mktemp("ours") / "autotask", PYTHON)
 
 
 @pytest.fixture
 def theirs(tmp_path: Path) -> Path:
-    """Give a program's environment, of this Python and with nothing in it."""
+    """Return an empty environment of this Python for programs."""
     return make_environment(tmp_path / "theirs", PYTHON)
 
 

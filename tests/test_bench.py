@@ -14,7 +14,7 @@ CASES = {
     "over a budget": (IDLE, 1.05, MEASURED[IDLE] * 0.5, False),
     "a collection of garbage more": (CLICK, 1.15, 6.0, False),
     "much more": (CLICK, 1.30, 6.0, True),
-    "what has no measure yet": ("another hello", 2.00, 1.0, False),
+    "a measurement without a baseline": ("another hello", 2.00, 1.0, False),
 }
 
 

@@ -220,7 +220,7 @@ def test_an_execed_program_with_its_own_environment_is_separate(tmp_path: Path, 
 
 REFUSED = {
     "a missing file": "os.execv('/no/such/file', ['x'])",
-    "what is nowhere on the path": "os.execvp('no-such-command', ['x'])",
+    "a command that is not on the path": "os.execvp('no-such-command', ['x'])",
     "a folder": "os.execv('/', ['x'])",
     "what is not a program": "os.execv(__file__, ['x'])",
     "no arguments": "os.execv(sys.executable, [])",

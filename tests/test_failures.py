@@ -369,7 +369,7 @@ WORDY: dict[str, tuple[str, str, str, Under, str]] = {
         *("dodo.py", "def task_a(): return {'actions': ['false kettle']}\n"),
         *("-m doit a", "path", "TaskFailed"),
     ),
-    "a command that is not there": ("a", "", "kettle/a", "launcher", "FileNotFoundError"),
+    "a missing command": ("a", "", "kettle/a", "launcher", "FileNotFoundError"),
 }
 
 

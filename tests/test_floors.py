@@ -143,7 +143,7 @@ ALL_IMPORTS = [
 
 
 def floor(module: str) -> str:
-    """Return the floor of a module: the folder in which it is."""
+    """Return the layer of a module: its folder."""
     folder = module.split(".")[1:2]
     return {"around": "around", "tool": "tool"}.get("".join(folder), "in process")
 

@@ -11,7 +11,7 @@ pytest.importorskip("click")
 
 # Each prints what it sees; under the agent that must be the same.
 PROGRAMS = {
-    "a callback that answers oddly": """
+    "a callback with unusual attributes": """
 import click
 class Settings:
     def __getattr__(self, name): raise KeyError(name)
@@ -41,7 +41,7 @@ Own("one").main([], standalone_mode=False)
 Other().invoke()
 Other().invoke(1, 2)
 """,
-    "a thread that answers oddly": """
+    "a thread with unusual attributes": """
 import click, threading
 class Odd(threading.Thread):
     def __getattr__(self, name): raise KeyError(name)

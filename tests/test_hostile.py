@@ -62,8 +62,8 @@ PLACES: dict[str, tuple[str, str, list[str] | None]] = {
     "no file at all": ("resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))", "", None),
     "umask 777": ("os.umask(0o777)", "", ALL),
     "umask 777 as nobody": (f"os.setuid({NOBODY}); os.umask(0o777)", "", ALL),
-    "another user's from the start": (f"os.setuid({NOBODY})", "", ALL),
-    "another user's from then on": ("", f"os.setuid({NOBODY})", ALL),
+    "another user from the start": (f"os.setuid({NOBODY})", "", ALL),
+    "another user later": ("", f"os.setuid({NOBODY})", ALL),
     "no more processes or threads": (
         f"""
 resource.setrlimit(resource.RLIMIT_NPROC, (0, 0))
@@ -428,7 +428,7 @@ LOCALES: dict[str, dict[str, str | None]] = {
     "C": {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"},
     "POSIX": {"LC_ALL": "POSIX", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"},
     "ASCII streams": {"PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0", "LC_ALL": "C"},
-    "one that is not there": {"LC_ALL": "xx_YY.UTF-8"},
+    "an unknown one": {"LC_ALL": "xx_YY.UTF-8"},
     "UTF-8 mode": {"PYTHONUTF8": "1", "LC_ALL": "C"},
     "none": {"LC_ALL": None, "LANG": None, "LC_CTYPE": None},
 }

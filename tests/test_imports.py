@@ -250,7 +250,7 @@ print(list(space.__path__))
         ("_struct",),
         watched=("_struct",),
     ),
-    "a module that is built in": Case(
+    "a built-in module": Case(
         "import _symtable; print(_symtable.__spec__.origin)",
         (),  # BuiltinImporter is a class: an attribute of it is seen by all of them
         watched=("_symtable",),

@@ -63,7 +63,7 @@ OUTCOMES = FAILURES | st.sampled_from([Outcome("success"), Outcome("skipped")])
 
 
 def whole(text: str) -> str:
-    """Return a text as JSON gives it back: two halves of a character that meet are one."""
+    """Return a text as JSON decodes it: two adjacent surrogates become one character."""
     return json.loads(json.dumps(text))  # type: ignore[no-any-return]
 
 
@@ -71,7 +71,7 @@ def only_line(line: str) -> dict[str, Any]:
     assert line.isascii()
     assert line.isprintable()
     found = json.loads(line)
-    assert json.loads(line, object_pairs_hook=len) == len(found), "a field twice"
+    assert json.loads(line, object_pairs_hook=len) == len(found), "a repeated field"
     return found  # type: ignore[no-any-return]
 
 

@@ -326,7 +326,7 @@ def test_by_default_the_agent_is_on_this_machine() -> None:
 
 @pytest.mark.skipif(
     not os.access("/var/run", os.W_OK) or AGENT_SOCKET.parent.exists(),
-    reason="may not make the Agent's folder, or there is one",
+    reason="cannot make the Agent's folder, or it exists",
 )
 def test_the_agents_socket_file_is_used_if_it_exists() -> None:
     AGENT_SOCKET.parent.mkdir()

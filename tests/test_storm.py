@@ -536,7 +536,7 @@ ROUNDS: dict[str, tuple[Callable[[Played], object], list[str]]] = {
         ["1 differences of the index, rebuilt, after #4 autotask runs"],
     ),
     "invisible damage": (lambda played: _differs_unseen(played, 3), []),
-    "a damage that outlives the index": (
+    "damage that outlives the index": (
         lambda played: _differs_unseen(played, 4),
         ["1 differences of the index, rebuilt, after #4 autotask runs"],
     ),
@@ -560,17 +560,20 @@ ROUNDS: dict[str, tuple[Callable[[Played], object], list[str]]] = {
         lambda played: _shows(played, "success", "failure", "endless", "owed-5", "owed-5"),
         ["#15 autotask runs shows owed-5 twice"],
     ),
-    "told twice": (
+    "a run sent twice": (
         lambda played: played.told.append(_count("owed-5")),
         _TWICE,
     ),
-    "told twice in one": (lambda played: played.told.append(_count("old-3-1", 2)), _TWICE),
+    "a run counted twice in one datagram": (
+        lambda played: played.told.append(_count("old-3-1", 2)),
+        _TWICE,
+    ),
     "several runs of a task sent": (lambda played: played.told.append(_count("task3", 2)), []),
     "an event sent twice": (
         lambda played: played.told.extend(["_e{1,1}:task failed: s0001-process|x"] * 2),
         _TWICE,
     ),
-    "told by two kinds of events": (
+    "sent by two kinds of events": (
         lambda played: played.told.extend(
             ["_e{1,1}:runs reported late: old-3-1|x", "_e{1,1}:task failed: old-3-1|x"]
         ),

@@ -168,7 +168,7 @@ GROUPS = {
             except Exception as problem: problems.append(problem)
         raise ExceptionGroup("several", problems)
         """,
-    "what is left of a group": """
+    "the rest of a group": """
         def work():
             try: jobs.outer()
             except* ZeroDivisionError as group: raise

@@ -53,7 +53,7 @@ def marked(home: Path) -> list[str]:
 ABSENT = {
     "a port without a listener": "udp://127.0.0.1:9",
     "such a port of the newer kind": "udp://[::1]:9",
-    "a socket file that is not there": "unix:///no/such/socket",
+    "a missing socket file": "unix:///no/such/socket",
     "a file that is not a socket": "unix:///etc/passwd",
 }
 

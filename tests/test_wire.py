@@ -132,7 +132,7 @@ def skip_without_a_name() -> None:
     except OSError:
         pytest.skip("LOCALHOST does not resolve here")
     if found[0][4][0] != "127.0.0.1":
-        pytest.skip("LOCALHOST is elsewhere here")
+        pytest.skip("LOCALHOST is not this machine here")
 
 
 def sent(wire: Wire, agent: Datagrams, send: Callable[[Wire], None]) -> list[Line]:

@@ -116,7 +116,7 @@ def _read(receive: Callable[[int], bytes], size: int) -> bytes:
     data = b""
     while len(data) < size:
         more = receive(size - len(data))
-        assert more, "the warm Python has ended"
+        assert more, "the warm Python ended"
         data += more
     return data
 

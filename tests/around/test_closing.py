@@ -445,7 +445,7 @@ def test_a_task_reported_lost_by_mistake_still_explains_its_commands_failure(
 
 @contextmanager
 def inside(script: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """Start a program that says when it is in its task, and ends with its input."""
+    """Start a program that reports when it is in its task, and ends with its input."""
     with start_program(
         script, "inner", stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0
     ) as living:

@@ -203,22 +203,22 @@ Row = tuple[str, str, int, Any, float, bool]
 JUDGED: dict[str, list[Row]] = {
     "process 1 has let go": [(HERE, "a", 1, True, 0, True)],
     "process 1 holds its lock, in silence": [(HERE, "a", 1, "held", 99999, False)],
-    "another launcher has let go just now": [(HERE, "a", 7, True, 1, False)],
-    "another launcher has let go, and is silent": [(HERE, "a", 7, True, 11, True)],
+    "another launcher released its lock just now": [(HERE, "a", 7, True, 1, False)],
+    "another launcher released its lock, and is silent": [(HERE, "a", 7, True, 11, True)],
     "another machine's launcher": [(FAR, "a", 1, True, 1, False), (FAR, "b", 1, True, 11, True)],
     "a disk without locks": [(HERE, "a", 1, False, 1, False), (HERE, "b", 1, False, 11, True)],
     "a launcher that can neither lock nor touch": [(HERE, "a", 1, None, 60, False)],
-    "what is under process 1": [
+    "a process under process 1": [
         (HERE, "a", 1, True, 0, True),
         (HERE, "a", -7, None, 0, True),
         (HERE, "a", 8, True, 0, True),
     ],
-    "what was there before process 1 gave its last sign": [
+    "a mark older than the last sign of process 1": [
         (HERE, "a", 1, True, 5, True),
         (HERE, "b", -7, None, 6, True),
         (HERE, "c", -8, None, 4, False),
     ],
-    "another one with the same number of a namespace": [
+    "another container with the same namespace number": [
         (HERE, "a", 1, True, 5, True),
         (HERE, "b", 1, "held", 4, False),
         (HERE, "b", -7, None, 4, False),

@@ -44,7 +44,7 @@ LATE: dict[str, tuple[list[str], str, list[tuple[str, str]]]] = {
         [(NEW, "late"), ("2026-11-25T08.jsonl", "late"), (OLD, "late")],
     ),
     "to one before it": ([OLD, NEW], NEW, [(OLD, "late")]),
-    "to one that was not there: a clock was set back": ([NEW], NEW, [(OLD, "late")]),
+    "to a new segment before it: a clock was set back": ([NEW], NEW, [(OLD, "late")]),
     "behind segments of the future: a clock was wrong": (
         ["2031-01-01T00.jsonl", "2031-01-01T01.jsonl"],
         OLD,

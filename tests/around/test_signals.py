@@ -181,7 +181,7 @@ def test_dispositions_and_mask_are_as_inherited(
 def test_an_alarm_that_was_set_before_reaches_the_command() -> None:
     words = ["perl", "-e", "alarm 1; exec @ARGV"]
     if shutil.which("perl") is None:
-        pytest.skip("no perl")
+        pytest.skip("Perl is not installed")
     done = run_program(*words, LAUNCHER, "sleep", "60", under="bare")
     assert done.status == -signal.SIGALRM
 
@@ -377,7 +377,7 @@ BUSY = {
     "it closes what others left": ("sweeping.sweep_some", "sleep 60", -signal.SIGTERM),
     "a minute is over": ("tail.Tail.close_lost", "sleep 60", -signal.SIGTERM),
     "the command has ended": ("tail.Tail.close_all", "exit 3", 3),
-    "it delivers what is owed": ("supervise.CommandRun._deliver", "exit 0", 0),
+    "it delivers what the Agent missed": ("supervise.CommandRun._deliver", "exit 0", 0),
 }
 
 

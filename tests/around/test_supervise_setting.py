@@ -521,7 +521,7 @@ def test_an_out_of_memory_kill_of_another_group_does_not_count(
     hide = 'umount --lazy --recursive /sys/fs/cgroup; exec "$@"'
     words = ["unshare", "--mount", "sh", "-c", hide, "sh", PYTHON, str(script)]
     if run_program("unshare", "--mount", "umount", "-lR", "/sys/fs/cgroup", under="bare").status:
-        pytest.skip("may not unmount here")
+        pytest.skip("not allowed to unmount here")
     with start_program(*words, stdin=subprocess.PIPE) as program:
         wait_until(lambda: bool(runs(home)))
         line = f"echo $$ > {limited_group}/cgroup.procs; exec '{PYTHON}' -c '{EATER}'"
