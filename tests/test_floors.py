@@ -165,7 +165,7 @@ def test_imports_only_go_down() -> None:
     assert [one for one in ALL_IMPORTS if floor(one.imported) not in below[floor(one.module)]] == []
 
 
-def test_modules_have_only_one_import_cycle() -> None:
+def test_the_modules_have_only_one_import_cycle() -> None:
     # The finder and what it loads import each other: every idle process would read a joint module.
     pair = Import("autotask.imports", "autotask.agent", at_once=True)
     assert pair in ALL_IMPORTS
@@ -204,11 +204,11 @@ def test_only_the_table_and_the_frameworks_own_modules_name_a_framework() -> Non
     assert [one for one in naming if one[0] != "autotask.agent"] == []
 
 
-def test_the_agent_knows_the_same_schedulers_as_the_names() -> None:
+def test_the_agent_and_the_naming_know_the_same_schedulers() -> None:
     assert agent.SCHEDULERS == naming.SCHEDULERS
 
 
-def test_the_guard_knows_all_packages_of_ours_that_it_guards() -> None:
+def test_the_guard_knows_all_our_packages_that_it_guards() -> None:
     guarded = {module for module in MODULES if floor(module) != "tool"} - {"autotask.wrapt"}
     assert {module.rpartition(".")[0] for module in guarded} - {""} == set(guard.OURS)
 
