@@ -1,26 +1,25 @@
-"""What a storm has left: the raw journal, held against what the tasks themselves have told.
+"""Compare the raw journal that a storm left with what the tasks themselves noted.
 
-What the truth can say. Each run of a storm has a name of its own. Its task notes "started" as its
-first act and "ended" as its last one, past our journal. A run's line `started` comes before its
-task begins, its line `finished` after the task has ended, and the storm knows to which processes
-it has sent SIGKILL. So it is certain of a run
+What the truth can prove. Each run of a storm has its own name. Its task notes "started" first and
+"ended" last, outside our journal. The line `started` of a run comes before its task begins, the
+line `finished` after the task has ended, and the storm knows which processes it sent SIGKILL to. So
+the end of a run is certain
 
-- whose process was not killed: it ended as its program was written to, whatever else died;
-- whose process was killed and that has noted no end: it was cut off, and never succeeded;
-- whose process was killed and that has noted its end: one of both, for it may have been hit
-  between that note and our line, or when all was over.
+- if its process was not killed: the run ended as its program says, whatever else died;
+- if its process was killed and the run noted no end: it was cut off, and never succeeded;
+- if its process was killed and the run noted its end: one of both, because the kill may have come
+  between the note and our line, or after both.
 
-Who has cut a run off is known, too: under a living launcher it is SIGKILL, of the command's own
-process; `lost` otherwise. A run around another open one of the same process is `nested`. A command
-whose launcher was killed goes on, and tells of its own tasks; of the command itself nobody can tell
-any more: it is `lost`, unless the launcher's word came first, or the command left what it died of.
-Of a container that was killed whole nobody is left to tell: its runs are `lost`, unless their end
-came first.
+The reason is known, too: SIGKILL for the command's own process under a living launcher, `lost`
+otherwise. A run around another open one of the same process is `nested`. A command whose launcher
+was killed goes on and reports its own tasks, but its own run is `lost`, unless the launcher
+recorded the end first, or the command left what it died of. The runs of a container that was killed
+whole are `lost`, unless their end came first.
 
-While the disk is full a line may come late or never: the runs of such moments may be lost.
+While the disk is full a line may come late or never: the runs of that time may be lost.
 
-SIGKILL cuts a write short, too, but only where a page of the file ends: that tears a line, or a
-note, of whoever was killed.
+SIGKILL can also cut a write short, but only at the end of a page of the file: that tears a line or
+a note of the killed process.
 """
 
 from __future__ import annotations
@@ -37,10 +36,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 Event = dict[str, Any]
-_BEGIN = b'{"event":'  # of each line: where one may stand behind what is left of another
+_BEGIN = b'{"event":'  # of each line, also of one glued to the rest of another
 _NOTE = re.compile(r"(started|ended|launched) ([\w-]+) (\d+) (\d+\.\d+)\n")
 PAGE = mmap.PAGESIZE  # bytes
-_OF_ITS_TIME = 60.0  # seconds: a moment that two clocks' readings may be apart
+_OF_ITS_TIME = 60.0  # seconds: the most that two clocks may differ
 
 
 class Expected(NamedTuple):
@@ -52,20 +51,20 @@ class Expected(NamedTuple):
 
 
 class Told(NamedTuple):
-    """A word of a task."""
+    """A note of a task."""
 
     pid: int
     at: float  # POSIX seconds
 
 
 class Truth:
-    """What is known without the journal."""
+    """What is known apart from the journal."""
 
     def __init__(self) -> None:
         self.expected: dict[str, Expected] = {}
         self.started: dict[str, Told] = {}
         self.ended: dict[str, Told] = {}
-        self.launchers: dict[str, int] = {}  # by the name of their command's run: process ids
+        self.launchers: dict[str, int] = {}  # process ids by the name of their command's run
         self.killed: set[int] = set()  # process ids
         self.gone: set[str] = set()  # programs that were killed with their whole container
         self.full: list[tuple[float, float]] = []  # POSIX seconds in which the disk was full
@@ -73,7 +72,7 @@ class Truth:
     def read(self, notes: Path) -> None:
         """Take what the tasks have noted: `word name pid time`, in seconds since the boot.
 
-        What is left of a torn note may stand before another one.
+        The rest of a torn note may precede another one.
         """
         boot = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
         for word, name, pid, at in _NOTE.findall(notes.read_text()):
@@ -84,22 +83,22 @@ class Truth:
                 words[name] = Told(int(pid), boot + float(at))
 
     def was_full(self, since: float, until: float) -> bool:
-        """Tell whether the disk was full in some moment of a time."""
+        """Tell whether the disk was full at any time of a period."""
         return any(begin <= until and since <= end for begin, end in self.full)
 
 
 @dataclass
 class Journal:
-    """The lines as they lie in a home, read with nothing but json."""
+    """The lines of a home, read with nothing but json."""
 
     started: dict[str, Event] = field(default_factory=dict)  # by run
     finished: dict[str, Event] = field(default_factory=dict)
     torn: list[str] = field(default_factory=list)
-    torn_within_pages: list[str] = field(default_factory=list)  # those that no kill has torn
+    torn_within_pages: list[str] = field(default_factory=list)  # not torn by a kill
     twice: list[str] = field(default_factory=list)
 
     def add(self, event: Event) -> None:
-        """Take an event: of two of a run the first."""
+        """Take an event; of two for the same run, the first counts."""
         kind = event["event"]
         if kind in ("started", "finished"):
             lines = self.started if kind == "started" else self.finished
@@ -148,7 +147,7 @@ def _events(line: bytes, begin: int, found: Journal) -> Iterator[Event]:
 
 @dataclass
 class Aftermath:
-    """What was found, each fault in a line."""
+    """The faults, one a line."""
 
     runs: int = 0
     torn: list[str] = field(default_factory=list)
@@ -165,7 +164,7 @@ class Aftermath:
 
 
 def look(truth: Truth, home: Path) -> tuple[Aftermath, Journal]:
-    """Hold the journal against the truth."""
+    """Compare the journal with the truth."""
     journal = read(home)
     found = judged(truth, journal)
     found.marks = [f"a mark left: {mark.name} {mark.read_text()}" for mark in marks(home)]
@@ -173,7 +172,7 @@ def look(truth: Truth, home: Path) -> tuple[Aftermath, Journal]:
 
 
 def judged(truth: Truth, journal: Journal) -> Aftermath:
-    """Hold the lines against the truth."""
+    """Compare the lines with the truth."""
     found = Aftermath(runs=len(journal.started), torn=journal.torn, twice=journal.twice)
     if not truth.full:
         found.wrong += journal.torn_within_pages if truth.killed else journal.torn
@@ -191,17 +190,17 @@ def judged(truth: Truth, journal: Journal) -> Aftermath:
 
 
 def marks(home: Path) -> list[Path]:
-    """Return the marks that were left. An empty one is of a process that never came to a run."""
+    """Return the marks that were left. An empty one is of a process that never began a run."""
     return [mark for mark in (home / "open").iterdir() if mark.stat().st_size]
 
 
 def _end(finished: Event) -> str:
-    """Return the status, of a failure the reason."""
+    """Return the status, or the reason of a failure."""
     return str(finished["reason"] if finished["status"] == "failure" else finished["status"])
 
 
 class _Judge:
-    """Tells a run that ended rightly from others."""
+    """Checks whether runs ended correctly."""
 
     def __init__(self, truth: Truth, journal: Journal) -> None:
         self._truth = truth
@@ -232,13 +231,13 @@ class _Judge:
         name, started = self._names[run], self._journal.started[run]
         expected, told = self._truth.expected.get(name), self._truth.started.get(name)
         if expected is None:
-            return "nobody knows it"
+            return "it is unknown"
         if started["framework"] != expected.framework:
             return f"not of {expected.framework}"
         if self._names.get(started["parent"]) != expected.parent and not self._is_orphan(run):
             return f"not under {expected.parent}"
         if told is not None and told.pid != started["pid"]:
-            return f"not the process that has told of it, {told.pid}"
+            return f"not the process that noted it, {told.pid}"
         return self._wrong_end(run, expected)
 
     def _wrong_end(self, run: str, expected: Expected) -> str | None:
@@ -290,7 +289,7 @@ class _Judge:
         return self._truth.was_full(begin, _timestamp(self._journal.finished[run]))
 
     def _is_caused(self, run: str, cause: str) -> bool:
-        """Tell whether another run has failed by itself, inside of a run."""
+        """Tell whether another run inside a run has failed by itself."""
         finished = self._journal.finished.get(cause)
         if finished is None or _end(finished) in ("success", "skipped", "nested"):
             return False
@@ -310,7 +309,7 @@ _FINISHED = ("status", "reason", "caused_by", "exit_code", "signal", "duration",
 
 
 def disagreements(journal: Journal, records: list[Event]) -> list[str]:
-    """Say where the records of `autotask runs` are not what the journal says."""
+    """List where the records of `autotask runs` differ from the journal."""
     known = {record["run"]: record for record in records}
     found = [f"{len(records) - len(known)} records twice"] if len(records) != len(known) else []
     found += [f"a record of no run: {known[run]}" for run in known.keys() - journal.started.keys()]

@@ -1,22 +1,22 @@
-"""What must be so after a round of the storm over the commands (`storm_commands`).
+"""What must hold after a round of the storm over the commands (`storm_commands`).
 
 What is certain, whatever was killed, stopped, damaged or full:
 
-- A line stays until `cp` writes over it or a prune may drop it. If the bound of a round is one that
-  successes alone can keep, no failure goes, and no run without an end. With `--keep` only older
-  runs go. A run goes whole, or its start goes first.
-- The index says what the lines say, as it has grown and built anew. An exception is an index with
-  changes that no reader can see in it (another value, missing rows): only what a prune made of it
+- A line stays until `cp` overwrites it or a prune may drop it. If dropping successes alone can keep
+  the bound of a round, no failure and no run without an end is dropped. With `--keep` only older
+  runs are dropped. A run is dropped whole, or its start first.
+- The index agrees with the lines, both the grown and a rebuilt one. An exception is an index with
+  changes that no reader can notice (another value, missing rows): then only the result of a prune
   is checked.
-- A prune that nothing disturbs reaches its bound and stops there, and drops no failure while a
-  success could go.
-- The Agent was told no start and no end of a run twice. It was told all of them if nothing was
-  killed and it never left.
-- A command ends by its own rules, and standard error has only lines of its own. After SIGINT it
-  says one line or nothing. The start of the interpreter is not part of it.
-- A command that nothing disturbed has shown all runs that were there all the time, and none that
-  was gone before it began.
-- No file is left that the home does not keep.
+- An undisturbed prune reaches its bound and stops there, and drops no failure while a success could
+  be dropped.
+- No start and no end of a run was sent to the Agent twice. All of them were sent if nothing was
+  killed and the Agent was always listening.
+- A command ends by its own rules, and prints only its own lines on standard error. After SIGINT it
+  prints one line or nothing. The start of the interpreter does not count.
+- An undisturbed command has shown all runs that existed throughout, and none that was gone before
+  it began.
+- No file is left that does not belong to the home.
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ from support import INSTALLED
 
 _BEGIN = b'{"event":'  # of each line
 _INFINITE = float("inf")
-_LINES = 3  # that a command may say of trouble
+_LINES = 3  # of error messages that a command may print
 _EVERY = ("runs", "--format", "jsonl", "--limit", "0")
 _SEGMENT = re.compile(r"journal/\d{4}-\d\d-\d\dT\d\d\.jsonl")
 _KNOWN = {"index.sqlite3", "pruned", "ballast"}
 _FRAME = rf'File "{re.escape(str(INSTALLED))}/autotask/'
-# Frames of ours from before Ctrl-C is heard.
+# Our frames from before Ctrl-C is handled.
 _START = re.compile(
     _FRAME + r'(?:(?:tool/)?__init__|tool/interrupts)\.py"|'
     + _FRAME + r'tool/cli\.py", line \d+, in <module>\n'
@@ -58,23 +58,23 @@ _PROBLEMS = {
 
 
 class Bound(enum.Enum):
-    """What the prunes of a round are asked for."""
+    """What the prunes of a round are asked to do."""
 
     GENTLE = "gentle"  # a size that successes alone can keep
     KEEP = "keep"  # an age
-    HARSH = "harsh"  # a size for which failures go, too
+    HARSH = "harsh"  # a size for which failures are dropped too
 
 
 @dataclass
 class Command:
-    """A command of a round, and what befell it."""
+    """A command of a round, and what happened to it."""
 
     number: int
     words: tuple[str, ...]
-    strike: signal.Signals | None = None  # that is to come
-    moment: float = 0.0  # when: a share of what such commands take
-    at_copy: bool = False  # not before a segment is being written anew
-    is_read: bool = True  # else its output goes into a pipe that is closed
+    strike: signal.Signals | None = None  # still to come
+    moment: float = 0.0  # when: a share of the time of such commands
+    at_copy: bool = False  # only once a segment is being rewritten
+    is_read: bool = True  # else its output goes into a closed pipe
     is_last: bool = False  # undisturbed
     pid: int = 0
     began: float = 0.0  # monotonic seconds
@@ -129,7 +129,7 @@ class Damage(NamedTuple):
 
 @dataclass
 class History:
-    """What the storm itself has done in a round."""
+    """What the storm itself did in a round."""
 
     bound: Bound
     place: Path
@@ -148,11 +148,11 @@ class History:
         return [command for command in self.commands if command.is_last]
 
     def has_unseen_damage(self) -> bool:
-        """Tell whether the index may say what is wrong, with nothing that shows it."""
+        """Tell whether the index may be wrong without a sign of it."""
         return any(damage.unseen for damage in self.damages)
 
     def said(self, command: Command) -> tuple[str, str]:
-        """Return what a command has written: its output, and its errors."""
+        """Return the output and the errors of a command."""
         place = self.place / "said"
         out, err = (place / f"{command.number}.{end}" for end in ("out", "err"))
         output = out.read_text(errors="replace") if command.is_read else ""
@@ -160,7 +160,7 @@ class History:
 
 
 def unsuccessful(text: bytes) -> int:
-    """Return how many bytes of a segment are of no success, and not of what was skipped."""
+    """Count the bytes of a segment that belong neither to a success nor to skipped lines."""
     put = Put("", 0, 0, text)
     ends = {run: end for run, end in put.ends.items() if end["status"] != "failure"}
     lines = {run: [start, ends[run]] for run, start in put.starts.items() if run in ends}
@@ -173,12 +173,12 @@ def _size(event: Event) -> int:
 
 @dataclass
 class Faults:
-    """What was found, each fault in a line."""
+    """The faults, one a line."""
 
     index: list[str] = field(default_factory=list)  # differs from the lines
-    lost: list[str] = field(default_factory=list)  # lines, failures, or what was not to be pruned
+    lost: list[str] = field(default_factory=list)  # lines, failures, or what must not be pruned
     told: list[str] = field(default_factory=list)  # twice, or never
-    ended: list[str] = field(default_factory=list)  # commands, otherwise than by their rules
+    ended: list[str] = field(default_factory=list)  # commands that broke their rules
     left: list[str] = field(default_factory=list)  # files
 
     def all(self) -> list[str]:
@@ -207,7 +207,7 @@ def faults(history: History, truth: Truth, told: list[str]) -> Faults:
 
 
 def _lost(history: History, put: Journal, recent: Journal, left: Journal) -> Iterator[str]:
-    """Yield what of the lines that were put is gone, and had to stay."""
+    """Yield the lines that are gone but had to stay."""
     gone: list[str] = []
     cut: list[str] = []
     for stays in (recent, put):
@@ -225,7 +225,7 @@ def _lost(history: History, put: Journal, recent: Journal, left: Journal) -> Ite
 
 
 def _summed(what: str, several: list[str]) -> Iterator[str]:
-    """Yield one line for several faults of a kind: how many, and the first."""
+    """Yield one line for several faults of a kind: the number and the first."""
     if several:
         yield f"{len(several)} {what}: {several[0]}"
 
@@ -243,7 +243,7 @@ def _is_old(history: History, event: Event) -> bool:
 
 
 def _written(truth: Truth, left: Journal) -> list[str]:
-    """Return what is wrong with the runs that programs wrote meanwhile."""
+    """Return what is wrong with the runs written by programs meanwhile."""
     names = {
         run
         for run, start in left.started.items()
@@ -258,7 +258,7 @@ def _written(truth: Truth, left: Journal) -> list[str]:
 
 
 def _pruned(history: History, put: Journal) -> Iterator[str]:
-    """Yield what the last prune, which nobody disturbed, has done wrong."""
+    """Yield what the last, undisturbed prune did wrong."""
     before, after = history.journals[1:3]
     whole = {run for run in put.started.keys() & put.finished.keys() if run in before.started}
     gone = {run for run in whole if run not in after.started}
@@ -266,7 +266,7 @@ def _pruned(history: History, put: Journal) -> Iterator[str]:
         stays = [run for run in sorted(whole - gone) if _is_old(history, put.finished[run])]
         yield from _summed("runs stay that are older than asked for", stays)
         return
-    if not history.has_unseen_damage():  # else the index may have the sizes of the lines wrong
+    if not history.has_unseen_damage():  # else the index may have wrong sizes of lines
         sizes = [_size(before.started[run]) + _size(put.finished[run]) for run in gone]
         if sum(sizes) - max(sizes, default=0) >= max(history.sizes[1] - history.bound_size, 1):
             yield f"{len(gone)} runs went, more than asked for: {history.sizes}"
@@ -279,7 +279,7 @@ def _pruned(history: History, put: Journal) -> Iterator[str]:
 
 
 def _differences(history: History) -> Iterator[str]:
-    """Yield where the index differs from the lines, as it has grown and built anew."""
+    """Yield where the grown index and a rebuilt one differ from the lines."""
     last = history.last
     for number in (1, 3, 4):
         if number < 4 and history.has_unseen_damage():
@@ -290,7 +290,7 @@ def _differences(history: History) -> Iterator[str]:
             yield f"no records: {last[number]}: {problem}"
             continue
         differences = disagreements(history.journals[number], records)
-        how = "built anew" if number == 4 else "as it has grown"
+        how = "rebuilt" if number == 4 else "as it has grown"
         yield from _summed(f"differences of the index, {how}, after {last[number]}", differences)
 
 
@@ -299,10 +299,10 @@ def _records(history: History, command: Command) -> list[Event]:
 
 
 def _wrong_view(history: History, command: Command, recent: Journal) -> Iterator[str]:
-    """Yield what a command that nobody has disturbed has shown, or has not, and was wrong to."""
+    """Yield what an undisturbed command wrongly showed or left out."""
     was_disturbed = command.struck or command.full or not command.is_read
     if command.words != _EVERY or command.is_last or was_disturbed or command.status:
-        return  # the last ones are held to the very lines
+        return  # the last ones are compared with the exact lines
     try:
         shown = Counter(record["run"] for record in _records(history, command))
     except ValueError as problem:
@@ -318,7 +318,7 @@ def _wrong_view(history: History, command: Command, recent: Journal) -> Iterator
 
 
 def _gone_and_there(history: History, command: Command) -> tuple[set[str], set[str]]:
-    """Return the runs gone before a command began, and those that were there all the time."""
+    """Return the runs gone before a command began, and those that existed throughout."""
     current: dict[str, Put] = {}
     for put in history.puts:
         if put.done < command.began:
@@ -338,11 +338,11 @@ def _gone_and_there(history: History, command: Command) -> tuple[set[str], set[s
 
 _COUNT = re.compile(r"autotask\.task\.(runs|started):(\d+)\|c\|#task:([\w.-]+),")
 _EVENT = re.compile(r"_e\{\d+,\d+\}:(task failed|runs reported late): ([\w.-]+)\|")
-_OWN = re.compile(r"'(?:owed-|old-|(?:shop\.)?s\d{4}-)")  # names that one run has alone
+_OWN = re.compile(r"'(?:owed-|old-|(?:shop\.)?s\d{4}-)")  # names that only one run has
 
 
 def _surely_told(history: History, truth: Truth, recent: Journal) -> dict[tuple[str, str], str]:
-    """Return what the Agent must have heard of in a calm round, and of which run."""
+    """Return what the Agent must have received in a calm round, and of which run."""
     if not history.is_calm:
         return {}
     owed = {("runs", start["task"]): start["run"] for start in recent.started.values()}
@@ -356,7 +356,7 @@ def _surely_told(history: History, truth: Truth, recent: Journal) -> dict[tuple[
 
 
 def _told(lines: list[str], surely: dict[tuple[str, str], str]) -> Iterator[str]:
-    """Yield what the Agent was told twice, and what it was not told and had to be."""
+    """Yield what was sent twice, and what was not sent but had to be."""
     counts: Counter[tuple[str, str]] = Counter()
     for line in lines:
         count, event = _COUNT.match(line), _EVENT.match(line)
@@ -365,13 +365,13 @@ def _told(lines: list[str], surely: dict[tuple[str, str], str]) -> Iterator[str]
         elif event:
             counts["event", event[2]] += 1
     twice = [f"{times} times: {what}" for what, times in counts.items() if times > 1]
-    yield from _summed("things told twice", [text for text in twice if _OWN.search(text)])
+    yield from _summed("things sent twice", [text for text in twice if _OWN.search(text)])
     never = sorted(f"{run}: {what}" for what, run in surely.items() if not counts[what])
-    yield from _summed("things never told", never)
+    yield from _summed("things never sent", never)
 
 
 def _wrong_end(command: Command, errors: str) -> Iterator[str]:
-    """Yield what is wrong with how a command has ended."""
+    """Yield what is wrong with how a command ended."""
     if command.given_up:
         yield f"{command} {command.given_up}"
         return
@@ -386,12 +386,12 @@ def _wrong_end(command: Command, errors: str) -> Iterator[str]:
 
 
 def _is_start(errors: str) -> bool:
-    """Tell whether a traceback is of a time before the tool could hear of Ctrl-C."""
+    """Tell whether a traceback is from before the tool could handle Ctrl-C."""
     return len(re.findall(_FRAME, errors)) == len(_START.findall(errors))
 
 
 def _is_its_own(command: Command, lines: list[str]) -> bool:
-    """Tell whether a command may end with this status, having said this."""
+    """Tell whether a command may end with this status and these messages."""
     status = command.status
     if status == 0:
         return True
@@ -400,7 +400,7 @@ def _is_its_own(command: Command, lines: list[str]) -> bool:
     if command.struck == signal.SIGINT and status in (130, -signal.SIGINT):
         return True
     if command.struck == signal.SIGTERM and status == -signal.SIGTERM:
-        return not lines  # before it could take it for a word to stop
+        return not lines  # before it handled the signal as a request to stop
     if status != 1 or not lines:
         return False
     known = _PROBLEMS.get(command.words[0])
@@ -412,7 +412,7 @@ def _is_its_own(command: Command, lines: list[str]) -> bool:
 
 
 def _left(place: Path) -> Iterator[str]:
-    """Yield the files that are left, and belong to no rule."""
+    """Yield the files that are left against every rule."""
     home = place / "home"
     for path in sorted(home.rglob("*")):
         name = path.relative_to(home).as_posix()

@@ -1,6 +1,6 @@
 """Run a command beside a busy loop on each core: `python tests/busy.py COMMAND [ARG]...`.
 
-A loop ends with its parent, whatever ends that.
+A loop ends with its parent, however that ends.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A clean environment for each test, and no test that passes over an error of our own."""
+"""A clean environment for each test; a test fails if an error of our own was swallowed."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from support import INSTALLED, TEMPLATE, Datagrams
 
 _OURS = ("AUTOTASK_", "DD_", "PYTHON")
 _KEPT = "PYTHONDONTWRITEBYTECODE"
-_TRIGGERS = (  # would tell what started the tests
+_TRIGGERS = (  # would show what started the tests
     *("CI", "BUILD_ID", "TF_BUILD", "TEAMCITY_VERSION", "JENKINS_URL"),
     *("KUBERNETES_SERVICE_HOST", "INVOCATION_ID", "container", "NOMAD_ALLOC_ID"),
     *("ECS_CONTAINER_METADATA_URI", "ECS_CONTAINER_METADATA_URI_V4"),
 )
-_NOBODY = "udp://127.0.0.1:9"  # refused: no test talks to an Agent of the machine
+_NO_AGENT = "udp://127.0.0.1:9"  # refused: no test talks to an Agent of the machine
 
 
 @pytest.fixture(autouse=True, scope="session")
 def environment() -> Iterator[None]:
-    """Take the machine's settings out for all tests, and for what the modules of tests set up."""
+    """Remove the machine's settings for all tests, and for what test modules set up."""
     with pytest.MonkeyPatch.context() as patch:
         for name in list(os.environ):
             if (name.startswith(_OURS) and name != _KEPT) or name in _TRIGGERS:
@@ -49,10 +49,10 @@ def interrupts() -> None:
 
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Give each test, and the programs that it starts, a home of its own."""
+    """Give each test and the programs that it starts a separate home."""
     place = tmp_path / "autotask-home"
     monkeypatch.setenv("AUTOTASK_HOME", str(place))
-    monkeypatch.setenv("DD_DOGSTATSD_URL", _NOBODY)
+    monkeypatch.setenv("DD_DOGSTATSD_URL", _NO_AGENT)
     return place
 
 
@@ -60,7 +60,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def swallowed(
     request: pytest.FixtureRequest, tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Path]:
-    """Fail a test in which an error of our own was swallowed, in whichever process.
+    """Fail a test if an error of our own was swallowed in any process.
 
     Gives the debug log. `@pytest.mark.swallows` is for tests that provoke such an error.
     """
@@ -83,7 +83,7 @@ def datagrams(monkeypatch: pytest.MonkeyPatch) -> Iterator[Datagrams]:
 
 @pytest.fixture
 def installation(tmp_path: Path) -> Path:
-    """Copy what is installed to a place of the test's own, and return the folder to inject."""
+    """Copy what is installed into the test's folder, and return the folder to inject."""
     place = tmp_path / "installed here"
     for part in (TEMPLATE, INSTALLED / "autotask"):
         shutil.copytree(part, place / part.name, ignore=shutil.ignore_patterns("__pycache__"))
@@ -92,7 +92,7 @@ def installation(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def as_process_1() -> list[str]:
-    """Return the words that make what follows them process 1, as in a container."""
+    """Return the words that run the following command as process 1, as in a container."""
     words = ["unshare", "--pid", "--fork", "--mount-proc"]
     if (
         os.geteuid()

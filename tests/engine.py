@@ -1,7 +1,7 @@
 """What a container engine does with our examples, on a machine that has none.
 
 An image is a folder with a virtual environment in /python; a container is a program in it by
-unshare and chroot: namespaces of its own for mounts and processes, the root of the image, the
+unshare and chroot: separate namespaces for mounts and processes, the root of the image, the
 machine's programs read-only. Containers of a pod share a `process_namespace`. Instead of a
 registry, `pip install` takes what is installed here.
 """
@@ -77,7 +77,7 @@ class Image:
         read_only: bool = False,
         beside: int | None = None,
     ) -> subprocess.CompletedProcess[str]:
-        """Run a program in a container of its own: as process 1, or in a `process_namespace`."""
+        """Run a program in a separate container: as process 1, or in a `process_namespace`."""
         return subprocess.run(
             self._words(command, mounts, read_only, beside),
             env=self._environment(env),
@@ -137,7 +137,7 @@ class Image:
 
 @contextmanager
 def process_namespace() -> Iterator[int]:
-    """Make a namespace that several containers share; give the process that holds it."""
+    """Make a namespace that several containers share; yield the process that holds it."""
     words = ("unshare", "--pid", "--fork", "--kill-child", "sleep", "infinity")
     with subprocess.Popen(words) as outside:
         try:
@@ -149,7 +149,7 @@ def process_namespace() -> Iterator[int]:
 
 
 def children(pid: int) -> list[int]:
-    """Return the processes that a process has started, as far as they live."""
+    """Return the living processes that a process has started."""
     try:
         words = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     except OSError:
@@ -170,17 +170,17 @@ def kill_whole(container: subprocess.Popen[str]) -> None:
 
 
 def why_not() -> str | None:
-    """Tell why no container can be had on this machine."""
+    """Tell why this machine cannot run a container."""
     if os.getuid() != 0 or shutil.which("unshare") is None or shutil.which("chroot") is None:
         return "containers need root, unshare and chroot"
     mounted = "unshare --mount --pid --fork sh -c 'mount -t tmpfs none /mnt && chroot / true'"
     if subprocess.run(("sh", "-c", mounted), capture_output=True, check=False).returncode:
-        return "this machine allows no mounts in a namespace of its own"
+        return "this machine allows no mounts in a separate namespace"
     return None
 
 
 def base(tree: Path) -> Image:
-    """Make what stands for `python:...-slim`: this Python, and the pip described above."""
+    """Make the substitute of `python:...-slim`: this Python, and the pip described above."""
     for name in ("proc", "dev", "tmp", "machine/autotask", "machine/site", *_MACHINE):
         (tree / name).mkdir(parents=True)
     tree.chmod(0o755)
@@ -235,7 +235,7 @@ def instructions(dockerfile: str) -> list[str]:
 
 
 class _Builder:
-    """The instructions of a Dockerfile, a method each."""
+    """The instructions of a Dockerfile, one method for each."""
 
     def __init__(self, context: Path, place: Path, args: dict[str, str]) -> None:
         self.stages: dict[str, Image] = {}

@@ -1,4 +1,4 @@
-"""Virtual environments, and what is installed in them: made in a moment, without pip."""
+"""Virtual environments and their packages, made quickly and without pip."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def install(folder: Path, name: str, version: str, points: Mapping[str, str] | N
 
 
 def install_example(folder: Path) -> None:
-    """Install the plugin that stands beside us, with what its pyproject.toml says."""
+    """Install the example plugin as its pyproject.toml says."""
     text = (EXAMPLE / "pyproject.toml").read_text()
     table = text.partition('[project.entry-points."autotask.frameworks"]\n')[2].partition("\n\n")[0]
     points = dict(re.findall(r'^(\S+) = "(.+)"$', table, re.MULTILINE))

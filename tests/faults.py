@@ -1,9 +1,9 @@
-"""Faults in our own functions: a tree in which each can be made to fail, and programs run in it.
+"""Faults in our own functions: a copy in which each can be made to fail, and programs run in it.
 
-Nothing is listed by hand. The copy is made from the source as it is, with one statement more at
-the beginning of each function. The server is a Python that has imported what frameworks import,
-but neither them nor us; each of its forks begins as a Python does (sitecustomize), runs a program,
-and ends as a Python does.
+Nothing is listed by hand. The copy is made from the current source, with an extra statement at
+the start of each function. The server is a Python that has imported what frameworks import,
+but neither frameworks nor autotask; each of its forks starts like Python (sitecustomize), runs a
+program, and ends like Python.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _SWITCH = "if (fault := __import__('sys')._autotask_fault({number})): return fau
 _CATCHING = ("OSError", "Exception", "TimeoutError", "all")  # BaseException, too
 _ALARM = "if (alarm := __import__('sys')._autotask_fault({number})): alarm()"
 ALARM = "the alarm of the program"  # what its handler raises, if the kind of the fault is "alarm"
-# The interpreter runs this before any function of ours; the server puts its own in its place.
+# The interpreter runs this before any of our functions; the server replaces it with its own.
 _BEGINNING = "__import__('sys').__dict__.setdefault('_autotask_fault', lambda number: None)"
 
 
@@ -56,7 +56,7 @@ def make_tree(place: Path, modules: list[str]) -> Tree:
             body.body.insert(0, ast.parse(_BEGINNING).body[0])
         path.write_text(ast.unparse(ast.fix_missing_locations(body)), encoding="utf-8")
     compileall.compile_dir(place, quiet=2)
-    # Of the kind that images have, as one: its header is read otherwise.
+    # One of the kind that images have: its header is read differently.
     unchecked = py_compile.PycInvalidationMode.UNCHECKED_HASH
     compileall.compile_file(
         _path(place, "autotask.trigger"), quiet=2, force=True, invalidation_mode=unchecked
@@ -126,7 +126,7 @@ def _put_switch(function: ast.FunctionDef, number: int) -> None:
 
 @dataclass(frozen=True)
 class Seen:
-    """What there was to be seen of a program, and which of our functions it has come to."""
+    """What a program showed, and which of our functions it reached."""
 
     status: int
     output: str
@@ -137,7 +137,7 @@ class Seen:
 
 
 class Server:
-    """Runs programs of a folder in forks of a warm Python: bare, or with a fault in one of ours."""
+    """Runs programs of a folder in forks of a warm Python: bare, or with a fault in our code."""
 
     def __init__(self, tree: Tree, folder: Path) -> None:
         self._tree = tree
@@ -160,7 +160,7 @@ class Server:
     def run(
         self, program: str, env: dict[str, str], function: int | None = -1, kind: str = ""
     ) -> Seen:
-        """Run a program with a fault in a function, by its number: -1 is in none, None is bare."""
+        """Run a program with a fault in a function, given by number: -1 is none, None is bare."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         request = [program, env, function, kind]
@@ -175,7 +175,7 @@ class Server:
 
 
 def _without_our_frames(output: str, tree: Tree) -> str:
-    """Take the frames of our wrappers out of the tracebacks of a program."""
+    """Remove the frames of our wrappers from the tracebacks of a program."""
     kept, ours = [], False
     for line in output.splitlines(keepends=True):
         if line.startswith("  File "):
@@ -187,10 +187,10 @@ def _without_our_frames(output: str, tree: Tree) -> str:
     return re.sub("0x[0-9a-f]+", "0x", "".join(kept))
 
 
-# Each fork goes on behind `serve()`: what is on the stack there is the same for all of them.
+# Each fork continues after `serve()`: its stack there is the same for all of them.
 SERVER = r"""
 import json, mmap, os, select, shutil, site, sys, tempfile, time
-# What frameworks import; not they themselves, whose import we watch.
+# What frameworks import; not the frameworks themselves, whose import we watch.
 import asyncio, concurrent.futures, importlib.resources, inspect, multiprocessing, pickle, sqlite3
 import signal, threading, unittest.mock
 OWN = ("click", "typer", "invoke", "doit", "asyncclick", "wrapt", "shop")
@@ -253,7 +253,7 @@ def fault_of(chosen, kind):
     def fault(number):
         reached[number] = 1
         if number != chosen or (kind == "raises once" and state): return None
-        if len(state) == 10_000: return None  # a loop that waits for its end has had enough
+        if len(state) == 10_000: return None  # ends a loop that waits for its own end
         state.append(1)
         if kind == "hangs":
             if len(state) == 1: time.sleep(0.02)
@@ -269,7 +269,7 @@ def fault_of(chosen, kind):
 def throw(problem): raise problem
 
 def alarm_of(chosen):
-    # In the main thread of a program that has begun: no handler is called elsewhere.
+    # Only in the main thread of a started program: handlers are called nowhere else.
     main, state = threading.get_ident(), []
     def fault(number):
         if begun and threading.get_ident() == main:

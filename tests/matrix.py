@@ -23,7 +23,7 @@ VERSIONS = (*PYTHONS["cpython"], *(f"pypy{version}" for version in PYTHONS["pypy
 WHERE = ("~/.pyenv/versions/{}.*/bin/python", "/usr/bin/{}", "/usr/local/bin/{}")
 
 _OLDEST = {name: f"=={wanted.oldest}.*" for name, wanted in FRAMEWORKS.items()}
-# What is installed together. Of several releases it is the first that works on a Python: Invoke
+# What is installed together. Of several releases the first that works on a Python: Invoke
 # 1.7 does not from 3.11 on. Typer needs Click 8.
 SETS: dict[str, dict[str, tuple[str, ...]]] = {
     "oldest": {
@@ -65,7 +65,7 @@ class Cell:
         self._own = str(self._place / "bin" / "python")
 
     def test(self, more: list[str]) -> None:
-        """Set the environment up, as far as it is not there yet, and run the tests in it."""
+        """Set the environment up if it does not exist yet, and run the tests in it."""
         try:
             self._set_up()
             command = (self._place / "bin" / "pytest", "-q", ROOT / "tests" / "frameworks", *more)

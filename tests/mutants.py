@@ -1,8 +1,8 @@
 """Break the code in small ways, one at a time, and see whether a test fails: `make mutants`.
 
-cosmic-ray knows the ways. A sample of them is made, each in a copy of the checkout that has an
-environment of its own. The tests of the module run there, in a process namespace if the machine
-allows it: a mutation may send a signal to a process that is not its own.
+cosmic-ray has the operators. A sample of mutations is tried, each in a copy of the checkout with
+its own environment. The tests of the module run there, in a process namespace if the machine
+allows it: a mutation may send a signal to another process.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ OPERATORS = tuple(
     " ReplaceUnaryOperator_Delete_Not ReplaceUnaryOperator_USub_UAdd ZeroIterationForLoop".split()
 )
 FLOORS = ("process", "around", "tool")
-DELETE_CALL = "DeleteCall"  # our own: a call whose value is not used does not happen
+DELETE_CALL = "DeleteCall"  # our own: removes a call whose value is not used
 
 # The tests that have to notice a mutation of a module, beside the file that is named after it.
 MORE_TESTS = {
@@ -109,7 +109,7 @@ MORE_TESTS = {
     "tool/journal/retention": "tool/commands/test_prune",
     "tool/table": "tool/commands/test_tasks tool/commands/test_runs",
 }
-# Of these folders any test can be the one that notices.
+# Any test of these folders may notice.
 FOLDERS = {
     "tool/datadog": "tool/datadog",
     "tool/doctor": "tool/commands",
@@ -135,7 +135,7 @@ class Mutation:
         return f"{place}\n    - {self.line}\n    + {self.becomes}"
 
     def is_listed(self, listed: Iterable[dict[str, str]]) -> bool:
-        """Tell whether the list of equivalent mutations has this one."""
+        """Tell whether this is in the list of equivalent mutations."""
         own = (self.module, self.function, self.line, self.becomes)
         keys = ("module", "function", "line", "becomes")
         return any(own == tuple(entry[key] for key in keys) for entry in listed)
@@ -143,7 +143,7 @@ class Mutation:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What became of a mutation: `killed`, `timeout` or `survived`, and the test that failed."""
+    """The result of a mutation: `killed`, `timeout` or `survived`, and the test that failed."""
 
     kind: str
     test: str = ""
@@ -212,7 +212,7 @@ def _operator(name: str) -> Any:
 
 
 class DeleteCall:
-    """An operator that puts `pass` in the place of a call that is a statement."""
+    """An operator that replaces a call that is a statement by `pass`."""
 
     def mutation_positions(self, node: Any) -> Iterator[tuple[Any, Any]]:
         if node.type == "simple_stmt" and node.children[0].type == "atom_expr":
@@ -228,7 +228,7 @@ class DeleteCall:
 
 
 def mutate(mutation: Mutation) -> tuple[Mutation, str] | None:
-    """Return the source with a mutation, or None if that does the same or is no Python."""
+    """Return the source with a mutation, or None if that changes nothing or is not Python."""
     from cosmic_ray.mutating import mutate_code
 
     source = source_of(mutation.module)
@@ -236,7 +236,7 @@ def mutate(mutation: Mutation) -> tuple[Mutation, str] | None:
         mutated = mutate_code(source, _operator(mutation.operator), mutation.occurrence)
         if mutated is None or _meaning(mutated) == _meaning(source):
             return None
-    except (AttributeError, SyntaxError):  # `except function(...):` is too much for an operator
+    except (AttributeError, SyntaxError):  # an operator cannot handle `except function(...):`
         return None
     changed = [
         new.strip()
@@ -250,7 +250,7 @@ def mutate(mutation: Mutation) -> tuple[Mutation, str] | None:
 
 
 def _meaning(source: str) -> str:
-    """Return all of a module that runs: no annotations, and nothing for type checkers."""
+    """Return what runs of a module: no annotations, and nothing for type checkers."""
     tree = ast.parse(re.sub("^TYPE_CHECKING = .*", "", source, flags=re.MULTILINE))
     for node in ast.walk(tree):
         if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
@@ -267,7 +267,7 @@ def _meaning(source: str) -> str:
 def sample(
     found: list[Mutation], count: int, chance: random.Random
 ) -> Iterator[tuple[Mutation, str]]:
-    """Draw mutations that change something, each place of a module as probable as another."""
+    """Draw mutations that change something; each place of a module is equally likely."""
     places: dict[tuple[str, int, str], list[Mutation]] = {}
     for mutation in found:
         family = mutation.operator.rpartition("_")[0] or mutation.operator
@@ -297,7 +297,7 @@ def files_of(module: str) -> list[str]:
 
 
 class Tree:
-    """A copy of the checkout, with an environment that has everything but the original of it."""
+    """A copy of the checkout, with an environment that has everything but the original."""
 
     def __init__(self, place: Path, python: Path) -> None:
         self.root = place / "autotask"
@@ -317,14 +317,14 @@ class Tree:
         self._times = int(time.time()) - 1_000_000  # when a module was changed: never the same
 
     def put(self, module: str, source: str) -> None:
-        """Write a module, so that Python sees that what it has compiled is another one."""
+        """Write a module so that Python notices that its bytecode is outdated."""
         path = self.root / "autotask" / f"{module}.py"
         path.write_text(source, encoding="utf-8")
         self._times += 1
         os.utime(path, (self._times, self._times))
 
     def run(self, tests: str, limit: float, *options: str) -> tuple[int, list[str]]:
-        """Run a file of tests, or one of it; return pytest's status and what has failed."""
+        """Run a file of tests, or one test; return pytest's status and what failed."""
         shutil.rmtree(self._cache, ignore_errors=True)
         words = [*_isolated(), str(self._python), "-m", "pytest", "-q", "-n", "0"]
         words += ["-o", f"cache_dir={self._cache}", *options, tests]
@@ -337,7 +337,7 @@ class Tree:
             try:
                 status = process.wait(limit)
             except subprocess.TimeoutExpired:
-                process.kill()  # and all in its namespace with it
+                process.kill()  # and with it everything in its namespace
                 status = _TIMEOUT
         for left in self._home.iterdir():
             shutil.rmtree(left, ignore_errors=True)
@@ -367,7 +367,9 @@ class Trial:
         for tree in trees:
             self._trees.put(tree)
         self._limit = limit
-        self._passes: dict[str, bool] = {}  # without a mutation: a test, or a file in the time
+        self._passes: dict[
+            str, bool
+        ] = {}  # without a mutation: a test, or a whole file in its time
 
     def judge(self, mutation: Mutation, source: str) -> Verdict:
         """Run the tests of a module with a mutation of it, until one fails."""

@@ -21,16 +21,16 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 ROOT = Path(__file__).resolve().parent.parent
-ROUNDS = 4  # how often a suite is run both ways, at most, until what differs is understood
+ROUNDS = 4  # how often a suite is run both ways, at most, to understand a difference
 LIMIT = 1200  # seconds for one run of a suite
 
 Outcomes = dict[str, str]  # of each test, by its name
 _BAD = ("failure", "error")
 _KIND = re.compile(r'(?:failed on \w+ with ")?([\w.]+)')  # of an exception, at a message's begin
 
-# Outside of the environment that is tested; hangs up when it is killed.
+# Outside the tested environment; hangs up when it is killed.
 _ON_A_TERMINAL = "import os, pty, sys; sys.exit(os.waitstatus_to_exitcode(pty.spawn(sys.argv[1:])))"
-_TEST_FAILURES = (0, 1)  # pytest's statuses where all tests were run
+_TEST_FAILURES = (0, 1)  # pytest's statuses if all tests were run
 
 
 class CannotRunError(Exception):
@@ -43,7 +43,7 @@ class Environment:
 
     python: Path
     source: Path  # the archive
-    place: Path  # where it may write
+    place: Path  # a folder that it may write to
     options: tuple[str, ...] = ()
     environ: Mapping[str, str] = field(default_factory=dict)
 
@@ -89,7 +89,7 @@ class Environment:
             archive.extraction_filter = getattr(tarfile, "data_filter", None)  # 3.9.17
             archive.extractall(place)
         (tree,) = place.iterdir()
-        (place / "pytest.ini").write_text("[pytest]\n")  # where pytest's search upwards ends
+        (place / "pytest.ini").write_text("[pytest]\n")  # ends pytest's search upwards
         return tree
 
 
@@ -114,7 +114,7 @@ def _told(case: ElementTree.Element) -> list[str]:
 
 
 class Agent:
-    """The agent of this checkout, with everything on, and what it has told."""
+    """The agent of this checkout with everything on, and what it recorded."""
 
     def __init__(self, place: Path) -> None:
         self._home = place / "autotask"
@@ -139,7 +139,7 @@ class Agent:
         return dict(Counter(line["framework"] for line in self._told("started")))
 
     def faults(self) -> list[str]:
-        """Return what went wrong inside of us, unseen: errors swallowed, runs not ended once."""
+        """Return what went wrong unnoticed: swallowed errors, runs that did not end once."""
         log = self._debug.read_text(errors="replace") if self._debug.exists() else ""
         swallowed = [line for line in log.splitlines() if "autotask: swallowed" in line]
         ends = Counter(line["run"] for line in self._told("finished"))
@@ -162,11 +162,11 @@ class Agent:
 
 @dataclass
 class Comparison:
-    """What a suite gave in all rounds, bare and under the agent."""
+    """The outcomes of a suite in all rounds, bare and under the agent."""
 
     bare: list[Outcomes] = field(default_factory=list)
     ours: list[Outcomes] = field(default_factory=list)
-    runs: dict[str, int] = field(default_factory=dict)  # that the agent has told of, last round
+    runs: dict[str, int] = field(default_factory=dict)  # that the agent recorded in the last round
     faults: list[str] = field(default_factory=list)
 
     @property
@@ -193,7 +193,7 @@ class Comparison:
         }
 
     def count(self, *outcomes: str) -> int:
-        """Count the tests that ended so the first time, without the agent."""
+        """Count the tests with this outcome in the first run without the agent."""
         return sum(found.startswith(outcomes) for found in self.bare[0].values())
 
     def _both(self) -> Iterator[tuple[str, list[str], list[str]]]:

@@ -33,7 +33,7 @@ PLACES = {
 _MARK = "-- end of command"
 _ID = re.compile(r"\b[0-9a-f]{8}\b")
 _A_RUN = "$(autotask runs --status failure --format csv | tail -1 | cut -c1-8)"
-# What differs from run to run: ids, times, durations, sizes, versions.
+# What differs between runs: ids, times, durations, sizes, versions.
 _VARIES = re.compile(
     r"\b[0-9a-f]{8,}\b|\b\d\d-\d\d \d\d:\d\d:\d\d\b|\b\d+(?:\.\d+)?(?:ms|us|s|m|h|d)\b(?: \d+s\b)?"
     r"|\b\d+(?:\.\d+)? [KMGT]i?B\b|\b\d+\.\d+\.\d+(?:\.\d+)?\b"
@@ -62,7 +62,7 @@ def text(page: str) -> str:
 
 
 def blocks(page: str) -> Iterator[tuple[str | None, str, str]]:
-    """Give each block of a page: the file that it is, its kind, its text."""
+    """Yield each block of a page: the name of its file, its kind, its text."""
     for block in _BLOCK.finditer(text(page)):
         yield block["file"], block["kind"], block["text"]
 
@@ -128,7 +128,7 @@ def moved(words: str, place: Path) -> str:
 
 
 def is_shown(printed: list[str], shown: list[str], place: Path) -> bool:
-    """Tell whether a page shows what a command printed, but for what differs from run to run."""
+    """Tell whether a page shows what a command printed, except what differs between runs."""
     parts = "\n".join(map(_plain, shown)).split("...")
     wanted = r"[\s\S]*".join(re.escape(part.strip(" ")) for part in parts)
     real = "\n".join(_plain(line) for line in _moved_back(printed, place))

@@ -1,6 +1,6 @@
 """The table of docs/secrets.md, made from the rows of autotask/masking.py.
 
-`PYTHONPATH=tests python -m secrets_table` writes it anew.
+`PYTHONPATH=tests python -m secrets_table` rewrites it.
 """
 
 from __future__ import annotations

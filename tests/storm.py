@@ -1,16 +1,16 @@
-"""A storm of SIGKILL over thousands of short tasks, and what is known of them then: `make storm`.
+"""A storm of SIGKILL over thousands of short tasks, and what is recorded of them: `make storm`.
 
-Programs of each framework run side by side, alone, under a launcher or a parent of their own, some
-with forked children or a launcher inside, while processes of theirs are killed at random moments;
-`autotask runs` is called among them, and killed like them. Then the raw journal is held against
-what the tasks have noted elsewhere (`aftermath`), and the index against the journal, twice: as it
-has grown, and built anew. The kinds:
+Programs of each framework run side by side, alone, under a launcher or with their own parent, some
+with forked children or a launcher inside, while their processes are killed at random moments;
+`autotask runs` is called meanwhile, and killed too. Then the raw journal is compared with what the
+tasks noted elsewhere (`aftermath`), and the index with the journal, twice: as it has grown, and
+rebuilt. The kinds:
 
-  plain     the programs are killed, and what they have started
-  launcher  those beside them are killed, alone or together with the command
-  disk      as plain, on a small disk that is full for each third part of the time
-  containers  as plain, each in a pid namespace of its own: its process 1 is killed, and with it
-            all others; a third of them have the same host name. At most 200 programs.
+  plain     the programs are killed, and the processes that they started
+  launcher  the launchers are killed, alone or together with the command
+  disk      as plain, on a small disk that is full for a third of the time
+  containers  as plain, each in a separate pid namespace: its process 1 is killed, and with it all
+            others; a third of them have the same host name. At most 200 programs.
   tool      rounds of the commands that read and write a home, with programs beside them: see
             `storm_commands`
 """
@@ -47,7 +47,7 @@ KINDS = ("plain", "launcher", "disk", "containers", "tool")
 
 
 class Result(NamedTuple):
-    """What became of one kind of storm."""
+    """The results of one kind of storm."""
 
     kind: str
     processes: int
@@ -57,7 +57,7 @@ class Result(NamedTuple):
     found: Aftermath
 
     def cells(self) -> tuple[str, ...]:
-        """Return what is shown of it, in the order of HEAD."""
+        """Return a row of the table, in the order of HEAD."""
         found = self.found
         faults = found.torn, found.unended, found.twice, found.wrong, found.marks, found.index
         counts = self.processes, self.tasks, self.killed, found.runs, *map(len, faults)
@@ -71,14 +71,14 @@ HEAD = (
 
 
 def weather(kind: str, tasks: int, processes: int, seed: int, place: Path) -> Result:
-    """Let one storm rage, and look at what it has left."""
+    """Run one storm, and judge what it left."""
     began = time.monotonic()
     if kind == "containers":
         tasks = min(tasks, CONTAINERS)
     storm = Storm(kind, programs(kind, tasks, seed), processes, seed, place)
     storm.rage()
     home = place / "home"
-    records = told(home)  # which closes what the dead have left open
+    records = told(home)  # closes what dead processes left open
     found, journal = look(storm.truth, home)
     found.index += disagreements(journal, records)
     for file in home.glob("index.sqlite3*"):
@@ -99,7 +99,7 @@ def told(home: Path) -> list[Event]:
 
 
 def report(result: Result) -> Iterator[str]:
-    """Tell people what became of a storm."""
+    """Print the results of a storm."""
     faults = result.found.faults()
     cells = zip(HEAD[1:], result.cells()[1:])
     yield f"{'FAIL' if faults else 'ok  '} {result.kind}: " + ", ".join(
@@ -110,7 +110,7 @@ def report(result: Result) -> Iterator[str]:
 
 
 def report_rounds(rounds: storm_commands.Rounds) -> Iterator[str]:
-    """Tell people what became of the rounds of the kind `tool`, besides the faults, told before."""
+    """Print the results of the kind `tool`, besides the faults, which were printed before."""
     cells = zip(storm_commands.HEAD, rounds.cells())
     yield f"{'FAIL' if any(rounds.faults()) else 'ok  '} tool: " + ", ".join(
         f"{cell} {head}" for head, cell in cells

@@ -2,10 +2,10 @@
 
 A round is planned by its seed: the journal that it begins with, which commands run, two to five at
 once, which of them SIGKILL, SIGINT or SIGSTOP hits and in which part of their time, and what
-happens between them: programs that write runs (and die), an Agent that goes and comes, an index
-that is damaged, a segment that `cp` writes over, a disk that is full. What the machine does with it
-is chance. In the end, when all is quiet, a few commands run undisturbed. `aftermath_commands` says
-what must be so then.
+happens between them: programs that write runs (and die), an Agent that stops and starts, an index
+that is damaged, a segment that `cp` overwrites, a full disk. How the machine schedules it is
+chance. At the end, when all is quiet, a few commands run undisturbed. `aftermath_commands` says
+what must hold then.
 """
 
 from __future__ import annotations
@@ -36,32 +36,32 @@ from storm_programs import TOOL, CannotRunError, Program, Storm, keep, programs,
 from autotask import journal, procfs
 
 _HOUR = 3600.0
-_PATIENCE = 60.0  # seconds after which a command hangs, on a busy machine
-_HEARS = 15.0  # seconds after which one is deaf to SIGINT
+_PATIENCE = 60.0  # seconds after which a command counts as hanging, on a busy machine
+_HEARS = 15.0  # seconds after which it counts as deaf to SIGINT
 _STOPPED = 0.6  # seconds
 _WRITERS = 3  # programs at once, beside the commands
-_OUR_LINES = 120_000  # bytes that programs and commands may add in a round, at most
+_OUR_LINES = 120_000  # bytes, the most that programs and commands may add in a round
 _GROUP = {"task": "nightly", "framework": "click", "trigger": "cron", "host": os.uname().nodename}
 _BOOT = procfs.identity().rpartition("/")[0]
 _INDEX = "index.sqlite3"
 
 
 class Step(NamedTuple):
-    """What comes next in a round."""
+    """A step of a round."""
 
     what: str  # command, program, damage, segment, agent, disk
     how: Any
-    quiet: bool = False  # only when no command is at work
+    quiet: bool = False  # only if no command is running
 
 
 @dataclass
 class Plan:
-    """A round, as its seed says."""
+    """A round, as determined by its seed."""
 
     seed: str
     width: int  # commands at once
     disk: bool  # a small one
-    is_calm: bool  # nothing is killed, and the Agent never leaves
+    is_calm: bool  # nothing is killed, and the Agent always listens
     unix: bool  # the Agent listens at a socket file, else at a port
     bound: Bound
     runs: int  # in each segment
@@ -72,7 +72,7 @@ class Plan:
 _FOLLOW = ("ship", "--follow")
 _EVERY = ("runs", "--format", "jsonl", "--limit", "0")
 _LAST = (("ship",), _EVERY, ("prune", "{bound}"), _EVERY, _EVERY)  # the last one without an index
-# With how often it is taken. {bound}, {run}: what the round makes of it.
+# With their weights. The round fills in {bound} and {run}.
 _COMMANDS: dict[tuple[str, ...], int] = {
     ("runs",): 3,
     _EVERY: 5,
@@ -87,8 +87,8 @@ _COMMANDS: dict[tuple[str, ...], int] = {
 }
 _STRIKES = {None: 9, signal.SIGKILL: 6, signal.SIGINT: 5, signal.SIGSTOP: 1}
 _DAMAGES = ("page", "page", "bytes", "head", "whole", "cut", "gone", "rows", "text", "wal")
-_QUIET = ("old", "rows", "text")  # those that only a careful hand makes
-# What an index may say after it is wrong, and nobody can see that in it.
+_QUIET = ("old", "rows", "text")  # damage that only careful editing makes
+# After these an index may be wrong without a sign of it.
 _UNSEEN = ("bytes", "rows", "wal")
 _SEGMENTS = ("other", "longer", "shorter", "edited", "anew")
 
@@ -115,7 +115,7 @@ def planned(seed: str) -> Plan:
                 serial += 1
         plan.steps.append(Step("command", _command(chance, number)))
     if chance.random() < 0.3:
-        for place in (len(plan.steps) // 3, len(plan.steps)):  # the copy is made, and brought back
+        for place in (len(plan.steps) // 3, len(plan.steps)):  # the copy is made, then restored
             plan.steps.insert(place, Step("damage", "old", quiet=True))
     if plan.is_calm:
         plan.steps = [_calm(step) for step in plan.steps if step.what not in ("agent", "disk")]
@@ -123,7 +123,7 @@ def planned(seed: str) -> Plan:
 
 
 def _calm(step: Step) -> Step:
-    """Let nobody die of a step."""
+    """Make a step kill no process."""
     if step.what == "command":
         step.how.strike = signal.SIGTERM if step.how.words == _FOLLOW else None
     elif step.what == "program":
@@ -154,7 +154,7 @@ def _trouble(chance: random.Random, serial: int) -> Step:
 
 
 def _writer(chance: random.Random, serial: int) -> Program:
-    """Choose a program that writes runs while commands are at work."""
+    """Choose a program that writes runs while commands are running."""
     seed = chance.getrandbits(32)
     light = (one for one in programs("plain", 50, seed) if one.file.endswith((".sh", "s.py")))
     program = next(one for one in light if one.file not in ("tasks.py", ""))
@@ -167,7 +167,7 @@ def _writer(chance: random.Random, serial: int) -> Program:
 
 
 class Agent:
-    """A Datadog Agent's ear, which can be taken away and given back."""
+    """A Datadog Agent that can stop listening and start again."""
 
     def __init__(self, path: Path | None) -> None:
         self._path = path
@@ -179,7 +179,7 @@ class Agent:
         self.url = f"unix://{path}" if path else f"udp://127.0.0.1:{self._port}"
 
     def come(self) -> None:
-        """Listen, where it has listened before."""
+        """Listen at the same address as before."""
         if self._ear is not None:
             return
         if self._path:
@@ -193,7 +193,7 @@ class Agent:
         self._ear.setblocking(False)
 
     def go(self) -> None:
-        """Listen no more; what was not read is lost."""
+        """Stop listening; what was not read is lost."""
         self.hear()
         if self._ear is not None:
             self._ear.close()
@@ -201,7 +201,7 @@ class Agent:
             self.has_left = True
 
     def is_away(self) -> bool:
-        """Tell whether it does not listen now."""
+        """Tell whether it is not listening now."""
         return self._ear is None
 
     def hear(self) -> None:
@@ -212,7 +212,7 @@ class Agent:
 
 
 class Round(Storm):
-    """A round, as it goes."""
+    """A round in progress."""
 
     def __init__(self, plan: Plan, place: Path) -> None:
         super().__init__("disk" if plan.disk else "plain", iter(()), _WRITERS, 0, place)
@@ -232,7 +232,7 @@ class Round(Storm):
         self._ids = random.Random(plan.seed + " ids")
         self._write_journal()
 
-    # The journal that a round begins with, and what `cp` makes of it.
+    # The journal at the beginning of a round, and how `cp` changes it.
 
     def _write_journal(self) -> None:
         texts = {hours: self._segment(hours, self.plan.runs) for hours in self.plan.hours}
@@ -283,7 +283,7 @@ class Round(Storm):
         return journal.segment(self._hour - hours * _HOUR)
 
     def _put(self, name: str, text: bytes, anew: bool = False) -> None:
-        """Write a segment as `cp` does: over what is there, in the same file."""
+        """Write a segment as `cp` does: over the content of the same file."""
         (self.place / "put" / "journal" / name).write_bytes(text)
         path = self.home / "journal" / name
         began = time.monotonic()
@@ -293,7 +293,7 @@ class Round(Storm):
         self.history.puts.append(Put(name, began, time.monotonic(), text))
 
     def _bound_size(self) -> int:
-        """Return the size to which successes alone bring the journal, whatever segments it has."""
+        """Return the size that dropping successes alone can reach, whatever segments exist."""
         size = sum(len(put.text) for put in self.history.puts)
         if self.plan.bound is Bound.HARSH:
             return int(size * self._chance.uniform(0.05, 0.5))
@@ -304,7 +304,7 @@ class Round(Storm):
         return _OUR_LINES + sum(kept.values())
 
     def _replacement(self, how: str, texts: dict[int, list[bytes]]) -> tuple[str, bytes, bool]:
-        """Choose what is written over a segment: something of another size."""
+        """Choose the new content of a segment: something of another size."""
         hours = self._ids.choice(self.plan.hours)
         old = texts[hours]
         lines = self._segment(hours, self._ids.choice([1, 2]) * self.plan.runs + 3)
@@ -326,10 +326,10 @@ class Round(Storm):
         self._put(*self._replacements[self.counts["replaced"]])
         self.counts["replaced"] += 1
 
-    # What happens.
+    # The steps.
 
     def rage(self) -> None:
-        """Carry out the plan, until all is quiet; then look, undisturbed."""
+        """Carry out the plan until all is quiet; then judge, undisturbed."""
         self._adopt()
         for step in self.plan.steps:
             while not self._may(step):
@@ -345,7 +345,7 @@ class Round(Storm):
             self.history.sizes.append(sum(self._sizes().values()))
         old = {put.name for put in self.history.puts}
         added = [size for name, size in self._sizes().items() if name not in old]
-        assert sum(added) <= _OUR_LINES, added  # else the bound was none that successes can keep
+        assert sum(added) <= _OUR_LINES, added  # else dropping successes could not keep the bound
         self.truth.read(self.place / "notes")
         self.counts["SIGKILL"] += len(self.truth.killed)
         self.counts["runs"] = len(self.history.journals[0].started)
@@ -354,7 +354,7 @@ class Round(Storm):
         return {path.name: path.stat().st_size for path in self.home.glob("journal/*.jsonl")}
 
     def _calm_down(self) -> None:
-        """Let all end that is at work, the Agent listening."""
+        """Wait for the end of everything that runs, with the Agent listening."""
         if self._disk is not None:
             self.truth.full = self._disk.end()
         self.agent.come()
@@ -432,7 +432,7 @@ class Round(Storm):
                 yield self._some_run() if word == "{run}" else word
 
     def _some_run(self) -> str:
-        """Return a run that is, or was, in the journal."""
+        """Return a run that is or was in the journal."""
         starts = self._chance.choice(self.history.puts).starts
         return self._chance.choice([*starts])
 
@@ -537,7 +537,7 @@ class Round(Storm):
                 self._scribble(log, 64)
 
     def _bring_back(self, path: Path) -> None:
-        """Bring back an old copy of the index, if there is one; else make one."""
+        """Restore an old copy of the index if one exists; else make one."""
         names = [path.name + suffix for suffix in ("", "-wal", "-shm")]
         if self._copy is None:
             self._copy = self.place / "copy"
@@ -552,14 +552,14 @@ class Round(Storm):
                 shutil.copyfile(self._copy / name, self.home / name)
 
 
-# Rows of an index that a hand has changed: what they say is wrong, and no file is damaged.
+# Edited rows of an index: they are wrong, but the file is not damaged.
 _ROWS = (
     "DELETE FROM run WHERE rowid % 3 = {number}",
     "DELETE FROM run WHERE status = 'success'",
     "UPDATE run SET status = 'success' WHERE rowid % 3 = {number}",
     "UPDATE run SET started_bytes = 100000000 WHERE rowid % 7 = {number}",
 )
-# What no reader can take for what it should be.
+# What every reader recognizes as damage.
 _TEXTS = (
     "UPDATE run SET error = '{{' WHERE rowid % 3 = {number}",
     "UPDATE run SET task = CAST(x'ff41' AS TEXT) WHERE rowid % 3 = {number}",
@@ -592,12 +592,12 @@ def _line(event: Event, owed: bool) -> bytes:
 
 
 class Outcome(NamedTuple):
-    """What became of a round."""
+    """The result of a round."""
 
     number: int
     counts: Counter[str]
     found: Faults
-    kept: str  # where all of it is, if something is wrong
+    kept: str  # the folder with all of it, if something is wrong
 
 
 HEAD = (
@@ -609,13 +609,13 @@ HEAD = (
 
 @dataclass
 class Rounds:
-    """What became of all rounds."""
+    """The results of all rounds."""
 
     outcomes: list[Outcome]
     seconds: float
 
     def cells(self) -> tuple[str, ...]:
-        """Return what is shown of them, in the order of HEAD."""
+        """Return a row of the table, in the order of HEAD."""
         counts: Counter[str] = Counter()
         for outcome in self.outcomes:
             counts += outcome.counts
@@ -624,7 +624,7 @@ class Rounds:
         return tuple(f"{figure:,}" for figure in figures)
 
     def faults(self) -> Iterator[str]:
-        """Yield what is wrong, each fault in a line."""
+        """Yield what is wrong, one fault a line."""
         for outcome in self.outcomes:
             for fault in outcome.found.all():
                 yield f"round {outcome.number}: {fault}"
@@ -639,7 +639,7 @@ _COUNTED = (
 
 
 def play_all(seed: int, first: int, number: int, at_once: int) -> Rounds:
-    """Play so many rounds, some at once, each in a process of its own; tell faults as they come."""
+    """Play some rounds, several at once, each in its own process; print faults as they come."""
     began = time.monotonic()
     outcomes = []
     with multiprocessing.Pool(at_once, maxtasksperchild=1) as pool:

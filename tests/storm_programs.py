@@ -1,7 +1,7 @@
 """The programs of a storm, as they run and die.
 
-Programs of each framework run side by side, alone, under a launcher or a parent of their own, some
-with forked children or a launcher inside, while processes of theirs are killed at random moments.
+Programs of each framework run side by side, alone, under a launcher or with their own parent, some
+with forked children or a launcher inside, while their processes are killed at random moments.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ WAYS = ("path", "launcher", "parent")  # how a program is started
 TOOL = Path(PYTHON).with_name("autotask")
 _DISK = 32 << 20  # bytes
 CONTAINERS = 200  # programs: each takes more than a process
-_MANY = 30  # tasks of a program that goes on for a while
+_MANY = 30  # tasks of a program that runs for a while
 _CONTAINER = ("unshare", "--fork", "--pid", "--mount-proc", "--uts", "sh", "-c")
 NOBODY = "udp://127.0.0.1:9"  # refuses what is sent there
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -149,13 +149,13 @@ class Kind(NamedTuple):
     """A kind of program: its command, and the runs in it."""
 
     words: tuple[str, ...]
-    ends: tuple[str, ...]  # one of them is asked of it
+    ends: tuple[str, ...]  # the program is asked for one of them
     runs: dict[str, tuple[str, str | None]]  # part: framework, and the run around
-    failing: str | None = None  # where it fails by itself: those around are nested
+    failing: str | None = None  # the part that fails by itself: those around it are nested
     weight: int = 4
 
     def expected(self, name: str, end: str) -> dict[str, Expected]:
-        """Return the runs of one program, if nobody kills it."""
+        """Return the runs of one program if it is not killed."""
         around = list(_around(self.runs, self.failing)) if end != "success" else []
         found = {}
         for part, (framework, parent) in self.runs.items():
@@ -214,22 +214,22 @@ PROGRAMS = {
         (PYTHON, "many.py"),
         ("success",),
         {**_PROCESS, **{f"turn{number}": ("function", "process") for number in range(_MANY)}},
-        weight=0,  # for storms that ask for it
+        weight=0,  # only for storms that ask for it
     ),
 }
 
 
 @dataclass
 class Program:
-    """One program of a storm, and what is to befall it."""
+    """One program of a storm, and what will happen to it."""
 
     name: str
-    file: str  # in PROGRAMS; none: a look at the runs
+    file: str  # in PROGRAMS; empty: `autotask runs`
     way: str
     end: str
     pause: float  # seconds that each task in it sleeps
-    victims: tuple[str, ...]  # who is killed, one after the other
-    moment: float  # when: a share of what such programs take
+    victims: tuple[str, ...]  # which processes are killed, one after the other
+    moment: float  # when: a share of the time of such programs
     host: str = ""  # the container's
     agent: str = NOBODY
     pid: int = 0
@@ -268,7 +268,7 @@ class Program:
 
 
 def programs(kind: str, number: int, seed: int) -> Iterator[Program]:
-    """Yield the programs of a storm, and looks at the runs among them."""
+    """Yield the programs of a storm, and calls of `autotask runs` between them."""
     chance = random.Random(f"{kind} {seed}")
     files, weights = list(PROGRAMS), [each.weight for each in PROGRAMS.values()]
     for serial in range(number):
@@ -284,7 +284,7 @@ def programs(kind: str, number: int, seed: int) -> Iterator[Program]:
         if chance.random() < 0.05:
             victims = ("root",) if chance.random() < 0.3 else ()
             yield Program(f"look{serial:04}", "", "bare", "", 0, victims, moment)
-        if host and chance.random() < 0.1:  # others look from containers
+        if host and chance.random() < 0.1:  # other calls are in containers
             end = chance.choice(["runs", "ship"])
             yield Program(f"inside{serial:04}", "", "bare", end, 0, (), moment, host)
 
@@ -294,7 +294,7 @@ def _host(serial: int, chance: random.Random) -> str:
 
 
 def _victims(kind: str, chance: random.Random) -> tuple[str, ...]:
-    """Choose who of a program's processes is killed: nobody, of each third one."""
+    """Choose which process of a program is killed: none in every third program."""
     if chance.random() < 1 / 3:
         return ()
     if kind == "containers":
@@ -322,7 +322,7 @@ class Storm:
         self._usual: dict[tuple[str, str], float] = {}  # seconds that a program takes
         self._null = os.open(os.devnull, os.O_RDWR)
         if kind == "containers" and _fails(*_CONTAINER, "hostname web"):
-            raise CannotRunError("this machine allows no pid namespaces of its own")
+            raise CannotRunError("this machine allows no pid namespaces")
         for name, source in SOURCES.items():
             (place / name).write_text(textwrap.dedent(source))
         (place / "notes").touch()
@@ -338,7 +338,7 @@ class Storm:
 
     def _adopt(self) -> None:
         os.chdir(self.place)
-        _libc.prctl(_SUBREAPER, 1, 0, 0, 0)  # what loses its parent becomes our child
+        _libc.prctl(_SUBREAPER, 1, 0, 0, 0)  # orphans become our children
 
     def _turn(self) -> None:
         self._reap()
@@ -348,7 +348,7 @@ class Storm:
         time.sleep(0.001)
 
     def _start(self) -> bool:
-        """Start what there is room for."""
+        """Start as many programs as there is room for."""
         while len(self._living) < self._processes:
             program = next(self._coming, None)
             if program is None:
@@ -376,7 +376,7 @@ class Storm:
                 self.truth.launchers[f"{program.name}-process"] = program.pid
 
     def _reap(self) -> bool:
-        """Take note of who has died; tell whether anybody is left."""
+        """Note which processes died; tell whether any is left."""
         while True:
             try:
                 pid, status = os.waitpid(-1, os.WNOHANG)
@@ -392,13 +392,13 @@ class Storm:
             self._usual[program.file, program.way] = time.monotonic() - program.began
 
     def _strike(self) -> None:
-        """Kill whose moment has come."""
+        """Kill the processes whose time has come."""
         now = time.monotonic()
         for program in list(self._living.values()):
             usual = self._usual.get((program.file, program.way), 0.5)
             if program.victims and program.began + program.moment * usual <= now:
                 found = list(self._victims(program, descendants(program.pid)))
-                if len(found) == len(program.victims):  # else not all there yet
+                if len(found) == len(program.victims):  # else some have not started yet
                     program.victims = ()
                     for pid in found:
                         self._kill(pid)
@@ -406,7 +406,7 @@ class Storm:
                         self.truth.gone.add(program.name)
 
     def _victims(self, program: Program, below: list[int]) -> Iterator[int]:
-        """Yield the processes that are to be killed: the first below a launcher is the command."""
+        """Yield the processes to kill: the first below a launcher is the command."""
         for who in program.victims:
             if who == "root" or (program.way == "path" and (who == "command" or not below)):
                 yield program.pid
@@ -415,7 +415,7 @@ class Storm:
 
     def _kill(self, pid: int) -> None:
         self.truth.killed.add(pid)
-        with contextlib.suppress(ProcessLookupError):  # has gone by itself
+        with contextlib.suppress(ProcessLookupError):  # ended by itself
             os.kill(pid, signal.SIGKILL)
 
 
@@ -436,16 +436,16 @@ def descendants(pid: int) -> list[int]:
 
 
 class CannotRunError(Exception):
-    """A kind of storm cannot be had on this machine."""
+    """This machine cannot run a kind of storm."""
 
 
 class Disk:
-    """A small disk under a folder, which is full for each third part of a storm."""
+    """A small disk under a folder, which is full for a third of a storm."""
 
     def __init__(self, folder: Path, turn: int) -> None:
         folder.mkdir()
         if _libc.unshare(_NEW_MOUNTS) or not _mounted("--make-rprivate", "/"):
-            raise CannotRunError("this machine allows no mounts in a namespace of its own")
+            raise CannotRunError("this machine allows no mounts in a separate namespace")
         if not _mounted("-t", "tmpfs", "-o", f"size={_DISK},mode=700", "none", str(folder)):
             raise CannotRunError("this machine mounts no small disk")
         self._ballast = os.open(folder / "ballast", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
@@ -455,7 +455,7 @@ class Disk:
         self._since: float | None = None
 
     def turn(self) -> None:
-        """Go on by a program."""
+        """Count one more program."""
         self._turns += 1
         if self._turns % self._turn == 0:
             if self._turns // self._turn % 3 == 1:
@@ -464,12 +464,12 @@ class Disk:
                 self.end()
 
     def fill(self) -> None:
-        """Let the disk be full from now on."""
+        """Fill the disk."""
         self._since = self._since or time.time()
         self.stay()
 
     def stay(self) -> None:
-        """Fill what was freed meanwhile."""
+        """Fill the space that was freed meanwhile."""
         size = 1 << 20
         while self._since is not None and size:
             try:
@@ -478,11 +478,11 @@ class Disk:
                 size //= 2
 
     def is_full(self) -> bool:
-        """Tell whether it is to be full now."""
+        """Tell whether the disk should be full now."""
         return self._since is not None
 
     def end(self) -> list[tuple[float, float]]:
-        """Free the disk; return when it was full so far, in POSIX seconds."""
+        """Free the disk; return the times when it was full, in POSIX seconds."""
         os.ftruncate(self._ballast, 0)
         if self._since is not None:
             self._full.append((self._since, time.time()))
@@ -491,7 +491,7 @@ class Disk:
 
 
 def unmount(folder: Path) -> None:
-    """Take a small disk away, if one is there."""
+    """Unmount the small disk if it exists."""
     if os.path.ismount(folder):
         subprocess.run(("umount", "--lazy", str(folder)), check=True)
 
@@ -505,7 +505,7 @@ def _fails(*words: str) -> bool:
 
 
 def keep(place: Path, name: str) -> Path:
-    """Keep what a storm has left, to be looked at; return where, from the root of the tree."""
+    """Keep what a storm left for inspection; return the folder, relative to the checkout."""
     kept = ROOT / "build" / "storm" / name
     shutil.rmtree(kept, ignore_errors=True)
     shutil.copytree(place, kept, symlinks=True, ignore=shutil.ignore_patterns("agent"))

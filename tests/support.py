@@ -1,4 +1,4 @@
-"""What tests are made of: programs run as users run them, the journal, and an Agent to listen.
+"""What tests are made of: programs run as users run them, the journal, and a listening Agent.
 
 Nothing here is imported by a program under test.
 """
@@ -34,7 +34,7 @@ from autotask.run import Run
 from autotask.settings import Settings
 from autotask.tool.supported import PYTHONS
 
-# Where autotask is installed from: a checkout, an editable install of it, or the wheel.
+# What autotask is installed from: a checkout, an editable install of it, or the wheel.
 INSTALLED = Path(autotask.__file__).resolve().parent.parent
 TEMPLATE = INSTALLED / "sitecustomize_template"
 _SCRIPT = Path(sysconfig.get_path("scripts")) / "autotask-run"
@@ -42,7 +42,7 @@ LAUNCHER = _SCRIPT if _SCRIPT.exists() else INSTALLED / "bin" / "autotask-run"
 
 
 def _one_word(python: str) -> str:
-    """Return a path of a Python that a shell, and a first line `#!`, take as one word.
+    """Return a path of Python that a shell and a `#!` line take as one word.
 
     The checkout may lie in a folder whose name has a space.
     """
@@ -56,11 +56,11 @@ def _one_word(python: str) -> str:
 
 
 PYTHON = _one_word(sys.executable)
-# The trigger of a process that nothing has started in particular: the tests may be in a container.
+# The trigger of a process without a scheduler: the tests may run in a container.
 UNKNOWN = "container" if os.path.exists("/.dockerenv") else "unknown"
 OLD = ("2.7", "3.6", "3.7", "3.8")
 SUPPORTED = PYTHONS["cpython"]
-PATIENCE = 180.0  # seconds after which a program hangs: no test waits so long on a busy machine
+PATIENCE = 180.0  # seconds after which a program counts as hanging, even on a busy machine
 
 
 @dataclass
@@ -86,12 +86,12 @@ def a_run(
 
 
 def wire_of(environ: Mapping[str, str], refused: Callable[..., object] | None = None) -> Wire:
-    """Make the wire that an environment asks for."""
+    """Make the wire for the settings of an environment."""
     settings = Settings(environ)
     return Wire(settings.destination, settings, settings.events, refused)
 
 
-# A frame of ours in a traceback, with its lines of code; that of an import has another name.
+# Our frame in a traceback, with its lines of code; that of an import has another name.
 _OUR_FRAME = re.compile(
     r'  File "[^"]*/autotask/[^"]*", line \d+, in (?:autotask_\w+|find_spec)\n(?:    .*\n)+|'
     r'  File "<frozen importlib._bootstrap_external>", line \d+, in _call_with_frames_removed\n',
@@ -99,7 +99,7 @@ _OUR_FRAME = re.compile(
 
 # The frame of the warm Python's own program; newer ones have its lines, too.
 _WARM_FRAME = re.compile(r'  File "<string>", line \d+, in <module>\n(?:    .*\n)*')
-PRODUCTS = os.environ.get("PRODUCTS")  # "all" cells of tables of which some are much alike
+PRODUCTS = os.environ.get("PRODUCTS")  # "all" cells of tables, some of which are much alike
 
 Record = dict[str, Any]
 Under = Literal["bare", "path", "launcher"]
@@ -146,7 +146,8 @@ def run_program(
 def run_bare(*command: str | Path, cwd: Path, env: Mapping[str, str | None] | None = None) -> Ended:
     """Run a Python program as it is without the agent, to compare other runs of it with.
 
-    It is a fork of a warm Python, as none of ours is in it; with PRODUCTS=all it is one of its own.
+    It is a fork of a warm Python, in which nothing of autotask is loaded; with PRODUCTS=all it is a
+    fresh process.
     """
     words, environ = [str(word) for word in command], environment("bare", env)
     is_program = words[0].endswith(".py") or words[0] == "-m"
@@ -161,7 +162,7 @@ def run_bare(*command: str | Path, cwd: Path, env: Mapping[str, str | None] | No
 def without_our_frames(text: str, version: tuple[int, ...] = sys.version_info[:2]) -> str:
     """Return a text without our frames in its tracebacks, to be compared with that of a bare run.
 
-    From 3.11 on there are none. Before, each traceback may have one.
+    From 3.11 on a traceback has none, before that at most one.
     """
     if version >= (3, 11):
         return text
@@ -208,7 +209,7 @@ def environment(
 
 
 def pythons(version: str) -> Path:
-    """Find an interpreter of a version, where pyenv keeps them first; skip the test without one."""
+    """Find an interpreter of a version, first among pyenv's; skip the test without one."""
     pyenv = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
     for found in sorted(pyenv.glob(f"versions/{version}.*/bin/python")):
         return found
@@ -219,7 +220,7 @@ def pythons(version: str) -> Path:
 
 
 def write(path: Path, source: str) -> Path:
-    """Write a program, whose lines may be indented with the test around it."""
+    """Write a program, which may be indented like the test around it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(textwrap.dedent(source))
     return path
@@ -227,7 +228,7 @@ def write(path: Path, source: str) -> Path:
 
 @contextmanager
 def small_disk(place: Path, options: str) -> Iterator[Path]:
-    """Mount a file system in memory; skip the test where that may not be."""
+    """Mount a file system in memory; skip the test if that is not permitted."""
     if os.getuid() != 0 or not sys.platform.startswith("linux"):
         pytest.skip("mounts")
     place.mkdir()
@@ -252,8 +253,8 @@ def lines(home: Path) -> list[Record]:
 def runs(home: Path) -> list[Record]:
     """Read a home's runs in the order of their starts: the contract's record, without nulls.
 
-    A run without an end is `running`. Fails where a run started or ended twice. What the Agent took
-    is another story: see `deliveries`.
+    A run without an end is `running`. Fails if a run started or ended twice. What the Agent took is
+    read by `deliveries`.
     """
     found: dict[str, Record] = {}
     for line in sorted(lines(home), key=lambda line: str(line["event"]), reverse=True):
@@ -289,7 +290,7 @@ def only_run(home: Path) -> Record:
 
 
 def wait_until(condition: Callable[[], bool], timeout: float = PATIENCE) -> None:
-    """Wait for a condition that another process will bring about; fail when it does not."""
+    """Wait for a condition that another process brings about; fail if it never does."""
     end = time.monotonic() + timeout
     while not condition():
         assert time.monotonic() < end, f"still not so after {timeout} s"
@@ -297,7 +298,7 @@ def wait_until(condition: Callable[[], bool], timeout: float = PATIENCE) -> None
 
 
 class Datagrams:
-    """A Datadog Agent's ear: a UDP socket on a free port of the loopback interface."""
+    """What listens like a Datadog Agent: a UDP socket on a free loopback port."""
 
     def __init__(self) -> None:
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -320,7 +321,7 @@ class Datagrams:
         return [line for line in text if line and line.startswith(start)]
 
     def forget(self) -> None:
-        """Begin anew: what was received so far does not count any more."""
+        """Forget what was received so far."""
         self.received()
         self._received.clear()
 

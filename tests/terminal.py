@@ -1,4 +1,4 @@
-"""A terminal with an interactive shell in it, as a person has one."""
+"""A terminal with an interactive shell."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import time
 
 from support import PATIENCE
 
-# Tells of each signal it gets; the name in two halves, so that no echo is taken for it.
+# Prints each signal it gets; its name is split, so that an echo of the source does not match.
 TALKER = """
     import os, signal, sys
     def tell(number, frame):
@@ -25,7 +25,7 @@ TALKER = """
 
 
 class Terminal:
-    """What a person types, and what is shown."""
+    """What a person types, and what the terminal shows."""
 
     def __init__(self) -> None:
         self.pid, self.file = pty.fork()
@@ -38,7 +38,7 @@ class Terminal:
         os.write(self.file, text.encode())
 
     def expect(self, text: str, timeout: float = PATIENCE) -> str:
-        """Wait for a text; return what was shown before it, and go on after it."""
+        """Wait for a text; return what was shown before it, and continue after it."""
         end = time.monotonic() + timeout
         while text not in self.shown:
             assert time.monotonic() < end, f"no {text!r} in {self.shown!r}"

@@ -1,6 +1,6 @@
-"""An alarm of the program's own arrives there, wherever we catch an error of ours.
+"""An alarm of the program reaches it, wherever we catch our own errors.
 
-A handler of the program may raise a TimeoutError, which is an OSError. Each `try` of ours that
+A handler of the program may raise a TimeoutError, which is an OSError. Each of our `try`s that
 could catch one is found in the source. A signal comes just there, and its handler raises.
 """
 
@@ -16,7 +16,7 @@ from test_faults import ENDINGS, FUNCTIONS_ENV, MODULES_WITH_FAULTS, PROGRAMS, w
 pytestmark = pytest.mark.checkout
 
 _TASK = "\nimport shop_jobs; from shop_lib import attempt; attempt('task', shop_jobs.plain, 3)\n"
-# Beside those of test_faults.py, for what comes too early there, or where nothing can be seen. They
+# Besides those of test_faults.py, for what comes too early there, or cannot be observed. They
 # come first, because they are the shortest.
 MORE_PROGRAMS: dict[str, tuple[str, dict[str, str]]] = {
     "first task": (_TASK, {**FUNCTIONS_ENV, "AUTOTASK_PROCESS": "0"}),
@@ -44,13 +44,13 @@ _BROKEN = "the module that can tell may be missing from a broken installation"
 LOST = {
     "autotask.agent:_explain_at_exit.explain except Exception": _BROKEN,
     "autotask.agent:find_spec except Exception": _BROKEN,
-    "autotask.debuglog:_message except Exception": "describes an error of ours, for AUTOTASK_DEBUG",
+    "autotask.debuglog:_message except Exception": "describes our own error, for AUTOTASK_DEBUG",
     "autotask.guard:swallow except Exception": "the last resort, when that cannot be written",
     "autotask.loading:swallow except Exception": _BROKEN,
 }
 
 
-def test_an_alarm_arrives_wherever_we_catch_an_error(tmp_path: Path) -> None:
+def test_an_alarm_reaches_the_program_from_every_try_of_the_agent(tmp_path: Path) -> None:
     for name in ("asyncclick", "click", "doit", "invoke", "typer", "wrapt"):
         pytest.importorskip(name)
     modules = [name for name in MODULES_WITH_FAULTS if name != "sitecustomize"]

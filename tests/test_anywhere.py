@@ -1,6 +1,6 @@
-"""Installed once, at home everywhere: programs of other environments, with other packages or none.
+"""Installed once, used everywhere: programs of other environments, with other packages or none.
 
-autotask is in an environment of its own, as pipx would make it; the programs are in others.
+autotask has its own environment, as pipx would make it; the programs are in others.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def make_environment(folder: Path, python: Path | str) -> Path:
 
 
 def install(folder: Path, python: Path | str) -> Path:
-    """Install autotask into an environment of its own; return its `autotask-run`."""
+    """Install autotask into a separate environment; return its `autotask-run`."""
     make_environment(folder, python)
     (site,) = folder.glob("lib/python3*/site-packages")
     for part in (INSTALLED / "autotask", TEMPLATE):
@@ -48,13 +48,13 @@ def install(folder: Path, python: Path | str) -> Path:
 
 @pytest.fixture(scope="module")
 def launcher(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Give the `autotask-run` of an environment of this Python."""
+    """Return the `autotask-run` of an environment of this Python."""
     return install(tmp_path_factory.mktemp("ours") / "autotask", PYTHON)
 
 
 @pytest.fixture
 def theirs(tmp_path: Path) -> Path:
-    """Give a program's environment, of this Python and with nothing in it."""
+    """Return an empty environment of this Python for programs."""
     return make_environment(tmp_path / "theirs", PYTHON)
 
 
@@ -80,7 +80,7 @@ def recorded(home: Path) -> list[tuple[str, str]]:
 
 
 @pytest.mark.parametrize("version", [*OLD, *SUPPORTED])
-def test_a_program_of_another_environment_sees_nothing_of_ours(
+def test_a_program_in_another_environment_does_not_see_the_agent(
     version: str, launcher: Path, tmp_path: Path, home: Path
 ) -> None:
     python = pythons(version)
@@ -95,12 +95,12 @@ def test_a_program_of_another_environment_sees_nothing_of_ours(
 
 
 def without_atexit(ended: Ended) -> Ended:
-    """Leave out the one module of the library, in C, that a launched program has to have."""
+    """Leave out the one C module of the library that a launched program must load."""
     return Ended(ended.status, ended.stdout.replace("'atexit', ", ""), ended.stderr)
 
 
 @pytest.mark.parametrize("version", SUPPORTED)
-def test_a_program_without_wrapt_has_its_functions_recorded_and_still_no_wrapt(
+def test_functions_are_recorded_without_making_wrapt_importable(
     version: str, launcher: Path, tmp_path: Path, home: Path
 ) -> None:
     python = make_environment(tmp_path / "theirs", pythons(version))
@@ -110,7 +110,7 @@ def test_a_program_without_wrapt_has_its_functions_recorded_and_still_no_wrapt(
 
 
 @pytest.mark.parametrize(("ours", "other"), [("3.9", "3.13"), ("3.13", "3.9")])
-def test_the_launcher_may_run_in_an_older_or_newer_python_than_the_program(
+def test_the_launcher_and_the_program_may_use_different_pythons(
     ours: str, other: str, tmp_path: Path, home: Path
 ) -> None:
     launcher = install(tmp_path / "ours", pythons(ours))
@@ -138,7 +138,7 @@ def test_a_program_keeps_its_own_wrapt(
     assert recorded(home) == [("main.py", "success"), ("jobs:nightly", "success")]
 
 
-def test_functions_bring_no_module_but_ours_and_of_the_library(
+def test_recording_functions_loads_only_autotask_and_the_standard_library(
     launcher: Path, theirs: Path, tmp_path: Path
 ) -> None:
     program(tmp_path)
@@ -154,7 +154,7 @@ def test_functions_bring_no_module_but_ours_and_of_the_library(
     assert bare.stdout.endswith("\n[]\n[]\n")
 
 
-def test_the_decorator_is_there_without_being_installed(
+def test_the_decorator_can_be_imported_without_being_installed(
     launcher: Path, theirs: Path, tmp_path: Path, home: Path
 ) -> None:
     source = "import autotask\n@autotask.task(name='night')\ndef work(): print('done')\nwork()\n"
@@ -197,7 +197,7 @@ LOOKS = {
 
 
 @pytest.mark.parametrize("words", LOOKS.values(), ids=LOOKS)
-def test_whatever_a_user_looks_at_is_as_without_us(
+def test_what_a_user_inspects_is_the_same_as_without_the_agent(
     words: tuple[str, ...], launcher: Path, theirs: Path, tmp_path: Path
 ) -> None:
     bare = run_program(theirs, *words, under="bare", cwd=tmp_path)
@@ -210,7 +210,7 @@ def without_addresses(ended: Ended) -> Ended:
     return Ended(ended.status, re.sub(r"\d{9,}", "...", ended.stdout), ended.stderr)
 
 
-def test_pip_lists_what_it_lists_without_us(launcher: Path) -> None:
+def test_pip_lists_the_same_packages_as_without_the_agent(launcher: Path) -> None:
     words = (PYTHON, "-m", "pip", "--disable-pip-version-check", "list")
     bare = run_program(*words, under="bare")
     if bare.status:

@@ -14,13 +14,13 @@ CASES = {
     "over a budget": (IDLE, 1.05, MEASURED[IDLE] * 0.5, False),
     "a collection of garbage more": (CLICK, 1.15, 6.0, False),
     "much more": (CLICK, 1.30, 6.0, True),
-    "what has no measure yet": ("another hello", 2.00, 1.0, False),
+    "a measurement without a baseline": ("another hello", 2.00, 1.0, False),
 }
 
 
 @pytest.mark.checkout
 @pytest.mark.parametrize(("what", "times", "budget", "refused"), CASES.values(), ids=CASES)
-def test_the_gate_closes_where_a_count_has_grown(
+def test_the_gate_fails_if_a_count_has_grown(
     what: str, times: float, budget: float | None, refused: bool
 ) -> None:
     extra = MEASURED.get(what, 1.0) * times

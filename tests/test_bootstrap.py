@@ -1,4 +1,4 @@
-"""The start: what a process that finds us on PYTHONPATH sees of us, which is nothing.
+"""The start: a process with the agent on PYTHONPATH does not see it.
 
 Mostly by comparison: the same program bare and with the agent, output and exit status equal.
 """
@@ -81,12 +81,12 @@ OWN: dict[str, dict[str, str]] = {
         "sitecustomize/more.py": "print('own')",
     },
     "imports what is missing": {"sitecustomize.py": "print('own')\nimport no_such_module"},
-    "raises an ImportError of its own name": {
+    "raises an ImportError with its own name": {
         "sitecustomize.py": "print('own')\nimport sitecustomize.no_such_module"
     },
     "raises ImportError": {"sitecustomize.py": "raise ImportError('not today')"},
     "raises an error": {"sitecustomize.py": "import json\nraise ValueError('boom')"},
-    "is no Python": {"sitecustomize.py": "this is no Python"},
+    "is not Python": {"sitecustomize.py": "this is no Python"},
     "exits": {"sitecustomize.py": "import sys\nsys.exit(3)"},
     "is interrupted": {"sitecustomize.py": "raise KeyboardInterrupt"},
     "dies": {"sitecustomize.py": "import os\nos._exit(5)"},
@@ -108,14 +108,14 @@ def own_files(folder: Path, files: Mapping[str, str]) -> Path:
 
 
 def without_our_frames(ended: Ended) -> Ended:
-    """Leave out of a traceback what leads from the interpreter to the machine's own file."""
+    """Remove the frames between the interpreter and the machine's own file from a traceback."""
     ours = re.compile(r'  File "[^"]*sitecustomize_template/[^"]*", line .*\n(    .*\n)+')
     err = re.sub(r"(?m)^  File .*frozen importlib.*\n", "", ours.sub("", ended.stderr))
     return Ended(ended.status, ended.stdout, err)
 
 
 @pytest.mark.parametrize("files", OWN.values(), ids=OWN)
-def test_the_machines_own_sitecustomize_does_what_it_does_without_us(
+def test_the_machines_own_sitecustomize_works_as_without_the_agent(
     files: dict[str, str], tmp_path: Path
 ) -> None:
     own = own_files(tmp_path / "own", files)
@@ -127,7 +127,9 @@ def test_the_machines_own_sitecustomize_does_what_it_does_without_us(
 
 @pytest.mark.parametrize("version", [*OLD, "3.9", "3.13"])
 @pytest.mark.parametrize("case", ["absent", "fine", "imports what is missing", "raises an error"])
-def test_it_does_so_on_each_python(case: str, version: str, tmp_path: Path) -> None:
+def test_the_machines_own_sitecustomize_works_on_each_python(
+    case: str, version: str, tmp_path: Path
+) -> None:
     python = pythons(version)
     own = own_files(tmp_path / "own", OWN[case])
     script = write(tmp_path / "shop.py", LOOK)
@@ -137,7 +139,9 @@ def test_it_does_so_on_each_python(case: str, version: str, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("case", ["fine", "raises an error", "raises ImportError"])
-def test_the_agent_starts_whatever_the_machines_own_file_does(case: str, tmp_path: Path) -> None:
+def test_the_agent_starts_whatever_the_machines_own_sitecustomize_does(
+    case: str, tmp_path: Path
+) -> None:
     own = own_files(tmp_path / "own", OWN[case])
     script = "import sys; print('autotask.agent' in sys.modules)"
     ended = run_program("-c", script, env={"PYTHONPATH": str(own)})
@@ -174,12 +178,12 @@ OPTIONS = {
 
 
 @pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
-def test_options_of_the_interpreter_mean_what_they_mean(
+def test_options_of_the_interpreter_keep_their_meaning(
     options: tuple[str, ...], tmp_path: Path
 ) -> None:
     script = write(tmp_path / "shop.py", LOOK)
     bare, ours = bare_and_ours(PYTHON, *options, script, "an argument", cwd=tmp_path)
-    if options == ("-S",):  # nobody is there to take our folder off the path
+    if options == ("-S",):  # nothing removes our folder from the path
         out = ours.stdout.replace(f"{str(TEMPLATE)!r}, ", "").replace(f", {str(TEMPLATE)!r}", "")
         ours = Ended(ours.status, out, ours.stderr)
     assert ours == bare
@@ -187,7 +191,9 @@ def test_options_of_the_interpreter_mean_what_they_mean(
 
 
 @pytest.mark.parametrize("option", ["-I", "-S", "-E"])
-def test_an_interpreter_that_is_told_so_starts_without_us(option: str) -> None:
+def test_an_interpreter_told_to_ignore_the_environment_starts_without_the_agent(
+    option: str,
+) -> None:
     script = "import sys; print([name for name in sys.modules if 'autotask' in name])"
     assert run_program(option, "-c", script).stdout == "[]\n"
 
@@ -232,7 +238,7 @@ SPELLINGS = {
 
 
 @pytest.mark.parametrize("spelling", SPELLINGS.values(), ids=SPELLINGS)
-def test_our_folder_leaves_the_path_however_it_is_written(
+def test_the_agents_folder_is_removed_from_the_path_however_it_is_written(
     spelling: str, tmp_path: Path, installation: Path
 ) -> None:
     path = spelling.format(template=installation)
@@ -242,7 +248,7 @@ def test_our_folder_leaves_the_path_however_it_is_written(
     bare = run_program(
         "-c", script, under="bare", cwd=tmp_path, env={"PYTHONPATH": ":".join(rest) or None}
     )
-    if rest == [""]:  # `PYTHONPATH=` is as good as none, but `ours:` names the current folder
+    if rest == [""]:  # `PYTHONPATH=` counts as unset, but `ours:` names the current folder
         bare = run_program("-c", script, under="bare", cwd=tmp_path, env={"PYTHONPATH": "."})
         if sys.version_info < (3, 11):  # which remembers that spelling
             bare = Ended(bare.status, bare.stdout.replace("['.', ", "["), bare.stderr)
@@ -251,7 +257,7 @@ def test_our_folder_leaves_the_path_however_it_is_written(
     assert ours.stderr == bare.stderr == ""
 
 
-def test_it_works_from_inside_our_own_folder(installation: Path) -> None:
+def test_it_works_from_inside_the_agents_folder(installation: Path) -> None:
     script = "import sys; print('autotask.agent' in sys.modules, sys.path[0])"
     ended = run_program("-c", script, under="bare", cwd=installation, env={"PYTHONPATH": "."})
     assert (ended.stdout, ended.stderr) == ("True \n", "")
@@ -265,10 +271,10 @@ def test_it_works_through_a_symbolic_link(tmp_path: Path, installation: Path) ->
     assert run_program("-c", script, under="bare", env=env).stdout == "True False\n"
 
 
-def test_verbose_output_tells_of_a_handful_of_files(tmp_path: Path) -> None:
+def test_verbose_output_mentions_only_a_handful_of_files(tmp_path: Path) -> None:
     bare, ours = bare_and_ours("-v", "-c", "pass")
     assert _steady(ours.stderr) == _steady(bare.stderr)
-    # Bare, too, some lines may have the word: the folder of the checkout, say, is called so.
+    # Bare lines may have the word too, for instance in the path of the checkout.
     in_bare, in_ours = (
         sum("autotask" in line for line in ended.stderr.splitlines()) for ended in (bare, ours)
     )
@@ -276,12 +282,12 @@ def test_verbose_output_tells_of_a_handful_of_files(tmp_path: Path) -> None:
 
 
 def _steady(text: str) -> list[str]:
-    """Return the modules that were imported, as `-v` tells."""
+    """Return the modules that were imported, as `-v` prints them."""
     words = [line.split() for line in text.splitlines() if line.startswith("import ")]
     return [name for _, name, *_ in words if "sitecustomize" not in name]
 
 
-def test_import_times_tell_of_our_sitecustomize_alone() -> None:
+def test_import_times_add_only_our_sitecustomize() -> None:
     def names(under_us: Ended) -> set[str]:
         return {line.rpartition("|")[2].strip() for line in under_us.stderr.splitlines()}
 
@@ -289,7 +295,7 @@ def test_import_times_tell_of_our_sitecustomize_alone() -> None:
     assert names(ours) - names(bare) <= {"sitecustomize"}
 
 
-# --- switched off, and where it cannot run -------------------------------------------------------
+# --- switched off, or unable to run --------------------------------------------------------------
 
 SWITCHES = {
     "0": False,
@@ -322,7 +328,9 @@ def test_a_process_that_is_switched_off_looks_like_a_bare_one(value: str, tmp_pa
 
 
 @pytest.mark.parametrize("version", OLD)
-def test_an_old_interpreter_runs_as_if_we_were_not_there(version: str, tmp_path: Path) -> None:
+def test_an_unsupported_old_interpreter_runs_as_without_the_agent(
+    version: str, tmp_path: Path
+) -> None:
     python = pythons(version)
     script = write(
         tmp_path / "shop.py", LOOK + "print([n for n in sys.modules if 'autotask' in n])"
@@ -357,7 +365,7 @@ BROKEN: dict[str, dict[str, str | None]] = {
 
 @pytest.mark.swallows
 @pytest.mark.parametrize("files", BROKEN.values(), ids=BROKEN)
-def test_a_broken_installation_is_no_trouble_of_the_programs(
+def test_a_broken_installation_does_not_disturb_the_program(
     files: dict[str, str | None], tmp_path: Path, installation: Path
 ) -> None:
     _break(installation, files)
@@ -371,7 +379,7 @@ def test_a_broken_installation_is_no_trouble_of_the_programs(
     [{"imports.py": "raise RuntimeError('broken')"}, {"imports.py": None}, {"guard.py": None}],
     ids=["imports.py raises", "imports.py is gone", "guard.py is gone"],
 )
-def test_nor_is_one_that_breaks_where_a_framework_is_imported(
+def test_an_installation_that_fails_at_the_import_of_a_framework_does_not_disturb_it(
     files: dict[str, str | None], tmp_path: Path, installation: Path
 ) -> None:
     _break(installation, files)
@@ -379,7 +387,9 @@ def test_nor_is_one_that_breaks_where_a_framework_is_imported(
 
 
 @pytest.mark.swallows
-def test_nor_is_one_in_which_any_module_is_cut_short(tmp_path: Path, installation: Path) -> None:
+def test_a_truncated_module_does_not_disturb_the_program(
+    tmp_path: Path, installation: Path
+) -> None:
     pytest.importorskip("click")
     script = write(tmp_path / "shop.py", CLICK)
     bare = run_program(script, "--odd", under="bare")
@@ -421,7 +431,7 @@ BYTECODE: dict[str, tuple[tuple[str, ...], dict[str, str | None]]] = {
     "not written": (("-B",), {}),
     "optimised": (("-O",), {}),
     "without docstrings": (("-OO",), {}),
-    "in a folder of its own": ((), {"PYTHONPYCACHEPREFIX": "cache"}),
+    "in a separate folder": ((), {"PYTHONPYCACHEPREFIX": "cache"}),
     "warnings are errors": (("-W", "error", "-X", "dev"), {}),
 }
 
@@ -442,7 +452,7 @@ def test_a_task_is_recorded_wherever_bytecode_is_kept(
             write(folder / "__pycache__", "in the way")
     script = write(tmp_path / "shop.py", CLICK)
     env = {"PYTHONPATH": str(installation), "PYTHONDONTWRITEBYTECODE": None, **env}
-    for _ in range(2):  # the second finds what the first has compiled
+    for _ in range(2):  # the second run finds what the first has compiled
         ended = run_program(PYTHON, *options, script, under="bare", env=env, cwd=tmp_path)
         assert ended == Ended(0, "hello\n", "")
     assert _tasks(runs(home)) == ["shop.py", "shop"] * 2
@@ -456,7 +466,7 @@ STALE = ["older source", "checked by hash", "never checked", "cut short in its h
 
 
 @pytest.mark.parametrize("kind", STALE)
-def test_bytecode_that_is_not_of_this_source_is_left_to_python(
+def test_bytecode_of_another_source_is_left_to_python(
     kind: str, tmp_path: Path, installation: Path, home: Path
 ) -> None:
     pytest.importorskip("click")
@@ -467,7 +477,7 @@ def test_bytecode_that_is_not_of_this_source_is_left_to_python(
     assert runs(home)[0]["trigger"] == ("old" if kind == "never checked" else UNKNOWN)
 
 
-def test_bytecode_that_is_never_checked_is_checked_where_python_is_told_so(
+def test_unchecked_bytecode_is_checked_if_python_is_told_to(
     tmp_path: Path, installation: Path, home: Path
 ) -> None:
     pytest.importorskip("click")
@@ -480,7 +490,7 @@ def test_bytecode_that_is_never_checked_is_checked_where_python_is_told_so(
 
 
 def _compile(source: Path, kind: str) -> None:
-    """Leave bytecode beside a source that says `old`, where the source says something else."""
+    """Leave bytecode that prints `old` beside a source that prints something else."""
     text = source.read_text()
     source.write_text("def find_trigger(): return 'old'\n")
     mode = {"checked by hash": "CHECKED_HASH", "never checked": "UNCHECKED_HASH"}.get(kind)
@@ -511,7 +521,7 @@ def test_bytecode_of_another_optimisation_is_left_alone(tmp_path: Path, installa
     assert said == ["False", "True", "False"]
 
 
-def test_tracebacks_name_our_files_where_they_are_now(tmp_path: Path, installation: Path) -> None:
+def test_tracebacks_show_the_current_path_of_our_files(tmp_path: Path, installation: Path) -> None:
     pytest.importorskip("click")
     script = write(tmp_path / "shop.py", JOURNAL)
     env = {"PYTHONPATH": str(installation), "PYTHONDONTWRITEBYTECODE": None}
@@ -527,7 +537,7 @@ IMPORTS = {
     "import autotask": "import autotask; print(autotask.task.__name__)",
     "from autotask import task": "from autotask import task; print(task.__name__)",
     "import autotask.agent": "import autotask.agent; print(autotask.task.__name__)",
-    "a module of ours": "import autotask.settings as c; print('task', c.Settings({}).name)",
+    "one of our modules": "import autotask.settings as c; print('task', c.Settings({}).name)",
     "a name that is missing": "import autotask; print('task', hasattr(autotask, 'nothing'))",
     "from autotask import what is missing": (
         "try: from autotask import nothing\nexcept ImportError: print('task')"
@@ -548,9 +558,7 @@ def test_a_program_can_import_autotask(script: str, installed: bool, tmp_path: P
 
 
 @pytest.mark.swallows
-def test_the_decorator_is_harmless_where_wrapt_is_missing(
-    tmp_path: Path, installation: Path
-) -> None:
+def test_the_decorator_is_harmless_without_wrapt(tmp_path: Path, installation: Path) -> None:
     python = Path(sys.base_prefix) / "bin" / "python3"
     if run_program(python, "-I", "-c", "import wrapt", under="bare").status == 0:
         pytest.skip("the machine's own Python has wrapt")
@@ -561,12 +569,12 @@ def test_the_decorator_is_harmless_where_wrapt_is_missing(
     assert ended == Ended(0, "done\n", "")
 
 
-def test_all_of_the_package_can_be_imported() -> None:
+def test_every_module_of_the_package_can_be_imported() -> None:
     script = "from autotask import *; print(task.__name__)"
     assert run_program("-c", script) == Ended(0, "task\n", "")
 
 
-def test_the_package_is_one_and_the_same_in_the_agent_and_in_the_program(tmp_path: Path) -> None:
+def test_the_agent_and_the_program_share_one_package(tmp_path: Path) -> None:
     script = (
         "import sys; before = sys.modules['autotask'], sys.modules['autotask.agent']\n"
         "import autotask, autotask.agent, autotask.recorder\n"
@@ -577,7 +585,7 @@ def test_the_package_is_one_and_the_same_in_the_agent_and_in_the_program(tmp_pat
         assert ended == Ended(0, "True True\n", "")
 
 
-def test_the_agent_starts_once_however_often_it_is_asked_to() -> None:
+def test_the_agent_starts_once_however_often_start_is_called() -> None:
     script = (
         "import sys, autotask.agent as agent; agent.start(); agent.start()\n"
         "print([getattr(f, '__name__', '') for f in sys.meta_path].count('autotask.agent'))"
@@ -592,6 +600,6 @@ def test_without_the_agent_importing_autotask_starts_nothing() -> None:
     assert ended == plain
 
 
-def test_a_program_that_is_ended_at_once_leaves_no_word() -> None:
+def test_an_aborted_program_prints_nothing_of_the_agent() -> None:
     program = start_program("-c", "import os; os.abort()", stdout=-1, stderr=-1)
     assert program.communicate(timeout=PATIENCE) == (b"", b"")

@@ -1,4 +1,4 @@
-"""A bundle: a folder that any Python from any place turns on, and that brings nothing along."""
+"""A bundle: a folder that works from any path on any Python and needs nothing else."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ NEWEST_AND_OLDEST = ("3.13", "3.9")
 
 @pytest.fixture(autouse=True)
 def _no_bytecode_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leave bundles as they were made, for they are shared."""
+    """Keep bundles unchanged, because they are shared."""
     monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
 
 
@@ -63,7 +63,7 @@ def files_in(folder: Path) -> dict[str, bytes]:
 
 
 def modules_in(folder: Path) -> set[str]:
-    """Name the modules of ours that a bundle holds, as they are named where it is installed."""
+    """Return our modules in a bundle by their paths in the installed package."""
     names = {path: name for name, path in MODULES.items()}
     inside = INSTALLED / "autotask"
     files = {inside / path.relative_to(folder) for path in folder.rglob("*.py")}
@@ -104,7 +104,7 @@ def test_it_holds_nothing_of_the_tool(made: Path) -> None:
     assert {floor(module) for module in modules_in(made / "autotask.d")} == {"in process", "around"}
 
 
-def test_it_says_how_large_it_is_and_how_to_turn_it_on(tmp_path: Path) -> None:
+def test_the_command_prints_its_size_and_how_to_turn_it_on(tmp_path: Path) -> None:
     ended = bundle(tmp_path / "it's here")
     assert ended.status == 0
     first, second = ended.stdout.splitlines()
@@ -170,7 +170,7 @@ def test_each_python_writes_the_same_bundle(version: str, tmp_path: Path, made: 
 
 
 def only_wrapt(folder: Path) -> Path:
-    """Copy wrapt, as it is installed here, into a folder of its own."""
+    """Copy the installed wrapt into a separate folder."""
     for file in metadata.files("wrapt") or ():
         target = folder / file
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -233,7 +233,7 @@ def test_the_decorator_can_be_imported(tmp_path: Path, made: Path, home: Path) -
 
 
 @pytest.mark.parametrize("version", [*OLD, *SUPPORTED])
-def test_a_program_sees_nothing_of_it(version: str, tmp_path: Path, made: Path) -> None:
+def test_a_program_does_not_see_the_bundle(version: str, tmp_path: Path, made: Path) -> None:
     script = write(tmp_path / "shop.py", LOOK)
     python, env = pythons(version), {"AUTOTASK_PROCESS": "0"}
     bare = run_program(python, script, under="bare", env=env)
@@ -301,7 +301,7 @@ def test_it_works_however_the_path_is_written(
 
 @pytest.fixture
 def everybodys(made: Path) -> Iterator[Path]:
-    """Give a folder that all users may enter, with the bundle in it."""
+    """Return a folder that all users may enter, with the bundle in it."""
     folder = Path("/var/tmp") / f"autotask-test-{os.getpid()}"
     shutil.copytree(made, folder / "autotask")
     folder.chmod(0o755)
@@ -309,7 +309,7 @@ def everybodys(made: Path) -> Iterator[Path]:
     shutil.rmtree(folder)
 
 
-@pytest.mark.skipif(os.getuid() != 0, reason="only root can become somebody else")
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can become another user")
 def test_it_works_for_all_users_and_read_only(everybodys: Path) -> None:
     python = shutil.which("python3", path="/usr/local/bin:/usr/bin")
     if python is None or run_program(python, "-c", NEW_ENOUGH, under="bare").status:
@@ -336,12 +336,12 @@ def test_it_works_for_all_users_and_read_only(everybodys: Path) -> None:
 NEW_ENOUGH = "import sys; sys.exit(sys.version_info < (3, 9))"
 
 
-# --- bytecode, where somebody has it made --------------------------------------------------------
+# --- bytecode that was compiled in advance -------------------------------------------------------
 
 
 @pytest.fixture
 def compiled(tmp_path: Path, made: Path) -> Path:
-    """Give a bundle with bytecode that is never checked, and sources that would not do."""
+    """Return a bundle with unchecked bytecode and sources that would fail."""
     folder = tmp_path / "compiled"
     shutil.copytree(made, folder)
     never = ("--invalidation-mode", "unchecked-hash")
@@ -367,7 +367,7 @@ def test_unchecked_bytecode_is_loaded_without_importlib(compiled: Path, tmp_path
     assert "autotask.recorder" not in ended.stderr
 
 
-def test_bytecode_for_several_pythons_fits_beside_each_other(tmp_path: Path, made: Path) -> None:
+def test_bytecode_for_several_pythons_can_coexist(tmp_path: Path, made: Path) -> None:
     folder = tmp_path / "compiled"
     shutil.copytree(made, folder)
     for version in NEWEST_AND_OLDEST:

@@ -10,7 +10,7 @@ from autotask import command_name, naming, wrapper_commands
 from autotask.command_name import name_of
 
 JOBS = [
-    # what stands by itself, and its name
+    # a plain command and its name
     ("./python_backup.sh /var/data", "python_backup.sh"),
     ("/srv/bin/backup --key hunter2", "backup"),
     ("python-config --prefix", "python-config"),
@@ -41,7 +41,7 @@ JOBS = [
     ("/", "/"),
 ]
 WRAPPED = [
-    # what starts `job hunter2`, which stands for {}
+    # what starts `job hunter2`, which replaces {}
     "env {}",
     "/usr/bin/env -i -u X A=hunter2 B= {}",
     "env - {}",
@@ -142,20 +142,20 @@ WRAPPED = [
     "viztracer --output_file hunter2 job hunter2",
     "memray run -o hunter2 -m job hunter2",
     "py-spy record -o hunter2 -- python -m job hunter2",
-    # one in another
+    # one inside another
     "flock -n /run/a.lock nice -n 5 timeout 10 env A=b {}",
     "chronic nice ionice -c 3 {}",
     "sudo -u mail bash -lc 'cd /srv && nice uv run python -m job hunter2'",
     "su - mail -c \"flock -n /run/a.lock -c 'exec job hunter2'\"",
     "ddtrace-run python -u -m job hunter2",
     "nice /srv/venv/bin/python -I /srv/venv/bin/ddtrace-run python job hunter2",
-    # a whole line in one word, and the assignment that belongs in front
+    # a whole line in one word, and the assignment before it
     "'job hunter2'",
     "'cd /srv && PGPASSWORD=hunter2 job hunter2 > /tmp/x'",
     "PGPASSWORD=hunter2 {}",
     "PGPASSWORD=hunter2 A='b c' nice {}",
 ]
-# An option that is not known may take a word along: its program has the name.
+# An unknown option may take an argument: the run is named after the program.
 UNREAD = [
     ("timeout --new hunter2 job", "timeout"),
     ("timeout -m 5 hunter2 job", "timeout"),
@@ -248,7 +248,7 @@ LINES = [
     ("job; `hunter2` x", "job"),
     ("job; shopt -u hunter2; let hunter2=1; break", "job"),
     ("job; 'hunter2 x'", "job"),
-    # nothing to be named after
+    # nothing that could give a name
     ("exit 3", "sh"),
     ("kill -9 $$", "sh"),
     ("$hunter2", "sh"),
@@ -260,7 +260,7 @@ LINES = [
     ("echo hunter2; exit 3", "echo"),
     ("python3 -c 'import hunter2'", "python3"),
 ]
-# As they stand in crontabs.
+# As in real crontabs.
 CRONTABS = [
     ("cd / && run-parts --report /etc/cron.hourly", "run-parts"),
     ("test -x /usr/sbin/anacron || ( cd / && run-parts --report /etc/cron.daily )", "run-parts"),
@@ -343,12 +343,12 @@ def test_a_command_is_named_without_its_arguments(line: str, name: str) -> None:
 
 
 @pytest.mark.parametrize("line", WRAPPED)
-def test_what_starts_another_command_is_looked_through(line: str) -> None:
+def test_a_wrapper_command_is_looked_through(line: str) -> None:
     assert name_of(shlex.split(line.replace("{}", "job hunter2"))) == "job"
 
 
 @pytest.mark.parametrize(("line", "name"), [*LINES, *CRONTABS])
-def test_a_shells_line_is_named_after_its_last_command_of_weight(line: str, name: str) -> None:
+def test_a_shell_line_is_named_after_its_last_significant_command(line: str, name: str) -> None:
     for command in (["sh", "-c", line], ["flock", "/run/x", "-c", line], ["su", "-c", line]):
         assert name_of(command) == name
 

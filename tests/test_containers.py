@@ -1,7 +1,7 @@
 """The examples for containers do what docs/containers.md says, as far as a machine can tell.
 
-Each file is parsed and carried out: by a container engine's stand-in (engine.py), where the
-machine allows that.
+Each file is parsed, and run by a substitute of a container engine (engine.py) if the machine
+allows that.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ needs_containers = pytest.mark.skipif(why_not() is not None, reason=str(why_not(
 
 @pytest.fixture(scope="module")
 def images(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Image]:
-    """Build what the examples build, which the machine's Click goes into."""
+    """Build the image of the examples with the Click of the machine."""
     pytest.importorskip("click")
     place = tmp_path_factory.mktemp("images")
     return {
@@ -61,7 +61,7 @@ def recorded(home: Path) -> list[tuple[str, str, str | None]]:
 
 @pytest.fixture
 def journal(tmp_path: Path) -> Path:
-    """Give a volume as an engine lays it: it belongs to the user of the image."""
+    """Return a volume as an engine makes it: it belongs to the user of the image."""
     place = tmp_path / "journal"
     place.mkdir(mode=0o700)
     os.chown(place, NOBODY, NOBODY)
@@ -91,7 +91,7 @@ def test_the_image_records_its_tasks(images: dict[str, Image], journal: Path) ->
 
 @needs_containers
 @pytest.mark.parametrize(("file", "trigger"), [(".dockerenv", "container"), ("other", "unknown")])
-def test_docker_is_known_by_its_file(
+def test_docker_is_recognized_by_its_file(
     file: str, trigger: str, images: dict[str, Image], journal: Path
 ) -> None:
     shop = images["shop"]
@@ -105,7 +105,7 @@ def test_docker_is_known_by_its_file(
 
 
 @needs_containers
-def test_the_image_tells_of_a_task_that_was_killed(images: dict[str, Image], journal: Path) -> None:
+def test_the_image_reports_a_task_that_was_killed(images: dict[str, Image], journal: Path) -> None:
     (images["shop"].tree / "app" / "killed.py").write_text("import os; os.kill(os.getpid(), 9)")
     mounts = (Mount("/var/lib/autotask", journal),)
     assert images["shop"].run("python", "killed.py", mounts=mounts).returncode == 137
@@ -113,7 +113,7 @@ def test_the_image_tells_of_a_task_that_was_killed(images: dict[str, Image], jou
 
 
 @needs_containers
-def test_the_image_has_bytecode_of_the_kind_that_is_never_checked(
+def test_the_image_has_unchecked_bytecode(
     images: dict[str, Image],
 ) -> None:
     bundle = images["shop"].tree / "opt" / "autotask"
@@ -123,7 +123,7 @@ def test_the_image_has_bytecode_of_the_kind_that_is_never_checked(
 
 
 @needs_containers
-def test_the_image_for_a_volume_has_the_folder_and_nothing_else(images: dict[str, Image]) -> None:
+def test_the_image_for_a_volume_has_only_the_folder(images: dict[str, Image]) -> None:
     bundle = images["autotask"].tree / "opt" / "autotask"
     volume = images["files"].tree
     assert (volume / "sitecustomize.py").is_file()
@@ -142,7 +142,7 @@ def pod_of(document: dict[str, Any]) -> dict[str, Any]:
 
 
 class Pod:
-    """A pod of an example: its containers run in turn, or beside each other."""
+    """A pod of an example: its containers run one after the other, or side by side."""
 
     def __init__(
         self, pod: dict[str, Any], images: dict[str, Image], folder: Path, env: dict[str, str]
@@ -195,7 +195,7 @@ class Pod:
 
 
 def _variables(container: dict[str, Any]) -> dict[str, str]:
-    """Return a container's variables; what the cluster would fill in is the machine itself."""
+    """Return a container's variables; what the cluster would fill in names this machine."""
     fields = {"status.hostIP": "127.0.0.1", "metadata.uid": "5a1f"}
     (job,) = yaml("cronjob.yaml")
     labels = job["spec"]["jobTemplate"]["spec"]["template"]["metadata"]["labels"]
@@ -226,7 +226,7 @@ def test_the_cronjob_records_its_task(pod: Pod) -> None:
 
 @needs_containers
 @pytest.mark.parametrize("supervise", ["0", "1"])
-def test_the_sidecar_tells_of_a_container_that_was_killed_whole(
+def test_the_sidecar_reports_a_container_that_was_killed_whole(
     supervise: str, pod: Pod, datagrams: Datagrams
 ) -> None:
     pod.run(pod.init)
@@ -271,7 +271,7 @@ def test_the_sidecar_closes_what_died_just_before_the_pod_stopped_it(
 
 @needs_containers
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
-def test_in_a_shared_namespace_a_signal_ends_a_program_and_is_its_status(
+def test_in_a_shared_namespace_a_signal_ends_a_program_and_sets_its_status(
     number: signal.Signals, pod: Pod
 ) -> None:
     pod.run(pod.init)
@@ -306,7 +306,7 @@ def test_a_home_that_every_user_can_write_to_is_refused_by_the_sidecar(pod: Pod)
 
 
 @needs_containers
-def test_the_reader_shows_what_is_on_the_claim(
+def test_the_reader_shows_the_runs_on_the_volume_claim(
     pod: Pod, images: dict[str, Image], tmp_path: Path
 ) -> None:
     pod.run(pod.init)
@@ -392,7 +392,7 @@ def plain(job: dict[str, Any]) -> dict[str, Any]:
 
 
 def by_name(pod: dict[str, Any]) -> dict[str, Any]:
-    """Return a pod whose lists of mounts and volumes are in an order of their own."""
+    """Return a pod with sorted lists of mounts and volumes."""
     sorted_pod: dict[str, Any] = json.loads(json.dumps(pod))
     sorted_pod["volumes"].sort(key=lambda one: str(one["name"]))
     for container in [*sorted_pod["initContainers"], *sorted_pod["containers"]]:
@@ -442,7 +442,7 @@ def test_the_helm_templates_make_the_same_pod() -> None:
     }
 
 
-def test_the_policy_adds_the_same_to_a_pod() -> None:
+def test_the_policy_makes_the_same_pod() -> None:
     """Its patches are read as data: what is CEL in them are the names of types, and the paths."""
     (job,) = yaml("cronjob.yaml")
     pod = pod_of(job)
@@ -522,11 +522,11 @@ def _volume(service: dict[str, Any], journal: Path) -> Mount:
 
 
 def _local(service: dict[str, Any]) -> dict[str, str]:
-    assert service["environment"]["DD_AGENT_HOST"] == "datadog"  # nobody listens here
+    assert service["environment"]["DD_AGENT_HOST"] == "datadog"  # nothing is listening here
     return {**service["environment"], "DD_AGENT_HOST": "127.0.0.1"}
 
 
-def test_the_task_of_ecs_shares_its_processes_and_its_journal() -> None:
+def test_the_ecs_task_shares_its_processes_and_its_journal() -> None:
     task = json.loads((EXAMPLES / "ecs.json").read_text())
     assert task["pidMode"] == "task"
     program, sidecar = task["containerDefinitions"]
@@ -557,7 +557,7 @@ def test_without_a_volume_standard_error_has_the_records(images: dict[str, Image
 
 
 def _probe(word: str) -> str:
-    """Return the example on the page that has a word in it."""
+    """Return the example on the page that contains a word."""
     page = (ROOT / "docs" / "containers.md").read_text()
     (example,) = [
         text for text in re.findall(r"```\w+\n(.*?)```\n", page, re.DOTALL) if word in text
@@ -568,7 +568,7 @@ def _probe(word: str) -> str:
 @needs_containers
 @pytest.mark.parametrize("way", ["livenessProbe", "HEALTHCHECK", "AUTOTASK_IGNORE"])
 @pytest.mark.parametrize("supervise", ["0", "1"])
-def test_a_probe_is_no_run_where_its_command_says_so(
+def test_a_probe_is_not_a_run_if_its_command_says_so(
     way: str, supervise: str, images: dict[str, Image], journal: Path
 ) -> None:
     shop = images["shop"]
@@ -624,7 +624,7 @@ PAGES = {
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_a_page_shows_the_examples_as_they_are(page: str) -> None:
+def test_a_page_shows_the_examples_verbatim(page: str) -> None:
     text = (ROOT / "docs" / page).read_text()
     shown = re.findall(r"<!-- (examples/\S+) -->\n```\w+\n(.*?)```\n", text, re.DOTALL)
     assert {name for name, _ in shown} == {f"examples/containers/{name}" for name in PAGES[page]}
@@ -639,7 +639,7 @@ def test_the_page_shows_the_end_of_the_dockerfile() -> None:
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_the_yaml_on_a_page_is_yaml(page: str) -> None:
+def test_the_yaml_on_a_page_is_valid(page: str) -> None:
     load = pytest.importorskip("yaml").safe_load_all
     text = (ROOT / "docs" / page).read_text()
     examples = re.findall(r"```yaml\n(.*?)```\n", text, re.DOTALL)
@@ -647,7 +647,7 @@ def test_the_yaml_on_a_page_is_yaml(page: str) -> None:
     assert all(isinstance(document, dict) for example in examples for document in load(example))
 
 
-def test_a_pod_with_the_socket_of_the_agent_is_not_restricted() -> None:
+def test_a_pod_that_mounts_the_agents_socket_is_not_restricted() -> None:
     (job,) = yaml("cronjob.yaml")
     pod = pod_of(job)
     text = (ROOT / "docs" / "containers.md").read_text()

@@ -37,7 +37,7 @@ def test_the_lines_for_a_crontab_work_as_cron_runs_them(tmp_path: Path) -> None:
     if not Path("/usr/bin/python3").exists():
         pytest.skip("no python3 where cron looks for it")
     person, shop = tmp_path / "person", tmp_path / "shop"
-    commands = person / ".local" / "bin"  # where pipx leaves links
+    commands = person / ".local" / "bin"  # where pipx makes links
     commands.mkdir(parents=True)
     (commands / "autotask-run").symlink_to(LAUNCHER)
     write(shop / "nightly.py", "print('done')")
@@ -48,7 +48,7 @@ def test_the_lines_for_a_crontab_work_as_cron_runs_them(tmp_path: Path) -> None:
         "HOME": str(person),
         "LOGNAME": "person",
         "SHELL": "/bin/sh",
-        "AUTOTASK_DOGSTATSD": "0",  # whoever listens on this machine
+        "AUTOTASK_DOGSTATSD": "0",  # an Agent may be listening on this machine
     }
     lines = lines_for_a_crontab()
     assert len(lines) == 3

@@ -1,4 +1,4 @@
-"""Crowds: many threads, forks, coroutines and depths at once; nothing breaks, each is told once."""
+"""Crowds: many threads, forks, coroutines and deep calls at once; each run is recorded once."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-from frameworks._own import told
+from frameworks._own import in_short
 from support import PYTHON, Ended, Record, Under, run_program, runs, write
 
 _TASKS = """
@@ -34,7 +34,7 @@ def inner(): pass
 
 
 def _below(home: Path) -> dict[str, list[Record]]:
-    """Return the runs that hang under each, by its id."""
+    """Return the children of each run, by its id."""
     found: dict[str, list[Record]] = {}
     for run in runs(home):
         found.setdefault(run.get("parent", ""), []).append(run)
@@ -42,11 +42,11 @@ def _below(home: Path) -> dict[str, list[Record]]:
 
 
 def _count(home: Path) -> Counter[str]:
-    return Counter(told(runs(home)))
+    return Counter(in_short(runs(home)))
 
 
 def _is_tidy(home: Path) -> bool:
-    """Tell whether no process left a mark that it had runs open."""
+    """Tell whether no process left a mark of open runs."""
     return not list((home / "open").iterdir())
 
 
@@ -71,7 +71,7 @@ def work():
         except click.ClickException:
             pass
 
-# Click makes a command's help option at its first use, and of two threads there it warns.
+# Click makes a command's help option at its first use, and warns if two threads do so.
 for command in (shop, inner, outer):
     command.get_params(click.Context(command))
 
@@ -95,7 +95,7 @@ print("done")
     assert _is_tidy(home)
 
 
-# How the program ends while its daemon threads are inside tasks, and what becomes of its run.
+# How the program ends while its daemon threads are inside tasks, and how its run ends.
 ENDS = {
     "its end": ("", 0, "shop.py success"),
     "sys.exit(3)": ("sys.exit(3)", 3, "shop.py failure exit 3"),
@@ -136,8 +136,8 @@ while len(rounds) < 100: time.sleep(0.01)
     assert _is_tidy(home)
 
 
-def test_a_task_runs_in_the_last_moment_of_the_interpreter(tmp_path: Path, home: Path) -> None:
-    """Its daemon threads were cut off anywhere: none of them may have taken a lock along."""
+def test_a_task_can_run_as_the_interpreter_shuts_down(tmp_path: Path, home: Path) -> None:
+    """Its daemon threads were cut off anywhere: none of them may have kept a lock."""
     source = f"""{_TASKS}
 @autotask.task(name="late")
 def late(): os.write(1, b"late")
@@ -162,9 +162,7 @@ sys.ps1 = Late()
 # --- forks ---------------------------------------------------------------------------------------
 
 
-def test_a_command_forks_in_the_middle_and_both_go_on_to_its_end(
-    tmp_path: Path, home: Path
-) -> None:
+def test_a_command_forks_halfway_and_both_processes_finish_it(tmp_path: Path, home: Path) -> None:
     pytest.importorskip("click")
     source = f"""{_CLICK}
 @shop.command()
@@ -306,7 +304,9 @@ def test_a_command_calls_itself_500_deep(way: str, tmp_path: Path, home: Path) -
 
 
 @pytest.mark.swallows
-def test_a_task_that_calls_itself_without_end_fails_as_it_would(tmp_path: Path, home: Path) -> None:
+def test_a_task_with_infinite_recursion_fails_as_without_the_agent(
+    tmp_path: Path, home: Path
+) -> None:
     source = f"""{_TASKS}
 @autotask.task(name="endless")
 def endless(): endless()
@@ -341,7 +341,7 @@ for number in range(4):
     _interpreters.destroy(made)
 print("done")
 """
-# What an interpreter of its own does: nothing, a plain function that is a task, our own recorder.
+# What a subinterpreter does: nothing, a plain function that is a task, our own recorder.
 INSIDE = {
     "nothing": ("pass", []),
     "a task": (
@@ -358,7 +358,7 @@ INSIDE = {
 @pytest.mark.parametrize(("inside", "expected"), INSIDE.values(), ids=INSIDE)
 @pytest.mark.parametrize("process", [None, "auto", "1"])
 @pytest.mark.parametrize("under", ["path", "launcher"])
-def test_each_interpreter_of_a_process_has_an_agent_of_its_own(
+def test_each_interpreter_of_a_process_has_its_own_agent(
     under: Under,
     process: str | None,
     inside: str,
@@ -371,22 +371,22 @@ def test_each_interpreter_of_a_process_has_an_agent_of_its_own(
     script = write(tmp_path / "shop.py", _INTERPRETERS.format(code=inside))
     ended = run_program(script, under=under, env={"AUTOTASK_PROCESS": process})
     assert ended == Ended(0, "done\n", "")
-    assert sorted(told(runs(home))) == [*expected, "shop.py success"]
+    assert sorted(in_short(runs(home))) == [*expected, "shop.py success"]
     assert _is_tidy(home)
 
 
-def test_an_interpreter_of_its_own_runs_a_command(tmp_path: Path, home: Path) -> None:
+def test_a_subinterpreter_runs_a_command(tmp_path: Path, home: Path) -> None:
     pytest.importorskip("click")
     code = f"{_CLICK}\nshop.main(['inner'], 'shop', standalone_mode=False)\n"
     source = _INTERPRETERS.format(code=code).replace("range(4)", "range(1)")
     script = write(tmp_path / "shop.py", source)
     if run_program(script, under="bare") != Ended(0, "done\n", ""):
-        pytest.skip("this Python cannot import Click in an interpreter of its own")
+        pytest.skip("this Python cannot import Click in a subinterpreter")
     assert run_program(script) == Ended(0, "done\n", "")
-    assert told(runs(home)) == ["shop.py success", "shop.inner success in shop.py"]
+    assert in_short(runs(home)) == ["shop.py success", "shop.inner success in shop.py"]
 
 
-def test_threads_without_a_lock_between_them_run_tasks_at_once(tmp_path: Path, home: Path) -> None:
+def test_free_threads_run_tasks_at_once(tmp_path: Path, home: Path) -> None:
     if getattr(sys, "_is_gil_enabled", lambda: True)():
         pytest.skip(f"{PYTHON} is not free-threaded")
     source = f"""{_TASKS}
@@ -407,7 +407,7 @@ print(sys._is_gil_enabled())
 # --- long processes ------------------------------------------------------------------------------
 
 
-# How a task starts a program in a process that has had many runs: the one after it is asked.
+# How a task starts a program in a process that has had many runs.
 STARTS = {
     "subprocess": "subprocess.run([sys.executable, __file__, 'inner'])",
     "subprocess with an environment": (
@@ -428,7 +428,7 @@ STARTS = {
 
 @pytest.mark.parametrize("start", STARTS.values(), ids=STARTS)
 @pytest.mark.parametrize("process", ["0", "1"])
-def test_a_program_started_late_in_a_long_process_hangs_under_its_task(
+def test_a_program_started_late_in_a_long_process_is_a_child_of_its_task(
     process: str, start: str, tmp_path: Path, home: Path
 ) -> None:
     source = f"""{_TASKS}
@@ -483,7 +483,7 @@ print(files == more_files, more_objects - objects < 50, more_size - size < 512)
 
 # --- signal handlers -----------------------------------------------------------------------------
 
-# Each write of ours is interrupted by a handler that runs a task, which is written, and so on.
+# A handler interrupts each of our writes and runs a task, which is written too, and so on.
 _PILE = """
 import os, signal
 import autotask
@@ -514,13 +514,13 @@ print(deepest)
 
 
 @pytest.mark.parametrize("fails", [False, True])
-def test_handlers_that_run_tasks_do_not_pile_up_in_our_writing(
+def test_handlers_that_run_tasks_do_not_pile_up_while_the_agent_writes(
     fails: bool, tmp_path: Path, home: Path
 ) -> None:
     script = write(tmp_path / "shop.py", _PILE.format(fails=fails))
     ended = run_program(script, env={"AUTOTASK_PROCESS": "0"})
     assert ended == Ended(0, "2\n", "")
-    found = runs(home)  # fails if one is told twice
+    found = runs(home)  # fails if one is recorded twice
     assert {run["status"] for run in found} == ({"success", "failure"} if fails else {"success"})
     assert len(found) > 4
     assert _is_tidy(home)

@@ -42,7 +42,7 @@ def _first_column(page: str, table: str) -> list[str]:
     ]
 
 
-def test_the_table_of_settings_names_all_that_are_read() -> None:
+def test_the_table_of_settings_names_every_setting_that_is_read() -> None:
     between_our_own_processes = {settings.PARENT, settings.PROCESS_RUN}
     source = Path(settings.__file__).read_text()
     assert sorted(_first_column("docs/settings.md", "settings")) == sorted(
@@ -60,7 +60,7 @@ def test_the_table_of_settings_has_the_defaults_of_the_switches() -> None:
         assert (value if default == "auto" else "on" if value else "off") == default, name
 
 
-def test_doctor_knows_the_settings_of_the_table() -> None:
+def test_doctor_knows_every_setting_in_the_table() -> None:
     names = _first_column("docs/settings.md", "settings")
     assert sorted(checks.SETTINGS) == sorted(name for name in names if not name.startswith("DD_"))
 
@@ -76,7 +76,7 @@ def test_a_page_names_no_setting_that_does_not_exist(page: str) -> None:
 _OF_THE_AGENT = {"DD_DOGSTATSD_NON_LOCAL_TRAFFIC"}  # in the example for Compose
 
 
-def test_the_table_of_frameworks_names_all_that_are_supported() -> None:
+def test_the_table_of_frameworks_names_every_supported_one() -> None:
     served = {name for names, _, _ in agent.TABLE.values() for name in names.split()}
     assert sorted(_first_column("README.md", "frameworks")) == sorted(
         served | {"function", "process"}
@@ -92,11 +92,11 @@ def test_the_table_of_frameworks_has_the_versions_that_are_tested() -> None:
         assert row.split("|")[2].strip().startswith(str(wanted))
 
 
-def test_the_table_of_secrets_is_that_of_the_rows() -> None:
+def test_the_table_of_secrets_matches_the_rows() -> None:
     assert secrets_table.PAGE.read_text() == secrets_table.page()
 
 
-def test_the_page_of_plugins_names_all_that_a_plugin_may_use() -> None:
+def test_the_plugins_page_names_everything_that_a_plugin_may_use() -> None:
     table = (
         pages.text("docs/plugins.md").partition("| `autotask.plugin.` |")[2].partition("\n\n")[0]
     )
@@ -116,10 +116,10 @@ def test_contributing_names_each_module_exactly_once() -> None:
     assert sorted(named) == sorted(path for path in tree if not path.endswith("__init__.py"))
 
 
-def test_the_page_of_commands_has_each_subcommand_with_its_options(
+def test_the_commands_page_has_each_subcommand_with_its_options(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """Compared with what `--help` says, that of the actions of `monitors` and `dashboard` too."""
+    """Compare with `--help`, also that of the actions of `monitors` and `dashboard`."""
     sections = {
         section.splitlines()[0]: section
         for section in re.split(r"^## ", pages.text("docs/commands.md"), flags=re.MULTILINE)[1:]
@@ -153,7 +153,7 @@ def _options(text: str) -> set[str]:
     return {*re.findall(r"(?<![\w-])--[a-z][a-z-]+|(?<![\w-])-o\b", told)} - {"--help"}
 
 
-# What changes something of the program that it runs in.
+# What changes something in the program that it runs in.
 _CHANGES = re.compile(
     r"^\s+(?:setattr\(|replace\(|BaseException\.with_traceback\()|StandIn\(|meta_path\.insert\("
     r"|atexit(?:\"\))?\.register\(|environ\[[^]]+\] = |\.putenv\(|addaudithook\(|f_trace = "
@@ -163,7 +163,7 @@ _CHANGES = re.compile(
 )
 
 
-def test_the_list_of_what_is_changed_in_a_process_names_each_module_that_does() -> None:
+def test_each_module_that_changes_the_process_is_in_the_list_of_changes() -> None:
     text = pages.text("docs/how-it-works.md").partition("## What autotask changes")[2]
     rows = [line.split("|") for line in text.partition("\n## ")[0].splitlines() if "|" in line]
     named = {name.rstrip("/") for row in rows[2:] for name in re.findall(r"`([\w/]+)`", row[3])}
@@ -230,7 +230,7 @@ RUN = {
     page: [one for one in pages.commands(page) if one.text not in NOT_RUN.get(page, {})]
     for page in PAGES
 }
-# Commands that end with another status than 0.
+# Commands that end with a status other than 0.
 STATUSES = {
     "README.md": {
         "autotask-run python shop.py orders ship": 1,
@@ -275,12 +275,12 @@ FILES = {
     "docs/settings.md": {**DEMO, **NIGHTLY},
     "docs/supervision.md": {"killed.py": "import os\nos.kill(os.getpid(), 9)\n"},
 }
-# What has to be done before the commands of a page.
+# Preparations for the commands of a page.
 BUNDLED = {"docs/beside-others.md", "docs/supervision.md"}
 WITH_DATADOG = {"README.md", "docs/commands.md", "docs/datadog.md"}
 
 
-def test_what_is_said_of_a_command_concerns_one_that_a_page_shows() -> None:
+def test_every_expectation_is_about_a_command_on_a_page() -> None:
     assert set(NOT_RUN) <= set(PAGES)
     assert all(RUN[page] for page in (*STATUSES, *FILES))
     reasons = [why for told in NOT_RUN.values() for why in told.values()]
@@ -301,7 +301,7 @@ def test_a_page_shows_commands_only_in_blocks_that_are_run(page: str) -> None:
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if RUN[page]])
-def test_the_commands_of_a_page_do_what_it_says(
+def test_the_commands_on_a_page_do_what_it_says(
     page: str, tmp_path: Path, datagrams: Datagrams
 ) -> None:
     pages.lay(page, tmp_path, FILES.get(page, {}))
@@ -318,7 +318,7 @@ def _is_as_shown(command: Command, printed: list[str], place: Path) -> bool:
 
 
 def _environment(page: str, place: Path) -> dict[str, str]:
-    """Prepare what a page takes for granted; return the variables of its shell."""
+    """Prepare what a page assumes; return the variables of its shell."""
     shop, home = place / "shop", place / "ann"
     commands = home / ".local" / "bin"
     commands.mkdir(parents=True)
@@ -360,7 +360,7 @@ Task = Job
 
 
 def _code(page: str, word: str) -> str:
-    """Return the example of Python on a page that has a word in it; in a list, it is indented."""
+    """Return the Python example on a page that contains a word; in a list it is indented."""
     examples = re.findall(r"^( *)```python\n(.*?)^ *```$", pages.text(page), re.M | re.DOTALL)
     (example,) = [inspect.cleandoc(f"\n{code}") for _, code in examples if word in code]
     return example
@@ -394,7 +394,7 @@ def test_the_example_of_a_subcommand_works(capsys: pytest.CaptureFixture[str], h
     assert capsys.readouterr().out == "1\n"
 
 
-def test_the_example_of_a_configuration_file_is_taken(tmp_path: Path) -> None:
+def test_the_example_of_a_configuration_file_is_valid(tmp_path: Path) -> None:
     (example,) = [text for _, kind, text in pages.blocks("docs/datadog.md") if kind == "toml"]
     file = write(tmp_path / "page.toml", example)
     ended = autotask("monitors", "export", "--config", str(file))
@@ -405,7 +405,7 @@ def test_the_example_of_a_configuration_file_is_taken(tmp_path: Path) -> None:
 # --- links and targets ---------------------------------------------------------------------------
 
 
-def test_the_readme_tells_what_it_is_then_how_to_install_use_and_develop_it() -> None:
+def test_the_readme_explains_itself_then_how_to_install_use_and_develop() -> None:
     install, use, develop, *_ = (text for _, kind, text in pages.blocks("README.md"))
     assert README.index("## Install") < README.index(install)
     assert len(re.findall(r"[.] |[.]\n", README.partition("## Install")[0])) == 3
@@ -426,7 +426,7 @@ def test_links_lead_to_pages_and_sections_that_exist(page: str) -> None:
 
 
 def _sections(text: str) -> set[str]:
-    """Return the names of a page's sections, as a forge makes them from the headings."""
+    """Return the anchors of a page's sections, as a forge makes them from the headings."""
     text = re.sub(r"^```.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL)
     headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
     return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
@@ -438,7 +438,7 @@ def test_each_page_is_named_in_the_readme() -> None:
 
 
 @pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md"])
-def test_what_make_is_asked_for_exists(page: str) -> None:
+def test_every_make_target_in_the_docs_exists(page: str) -> None:
     makefile = (ROOT / "Makefile").read_text()
     for target in re.findall(r"(?:`|\$ )make ([\w-]+)", pages.text(page)):
         assert re.search(rf"^{target}:", makefile, re.MULTILINE), target

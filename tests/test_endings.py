@@ -1,4 +1,4 @@
-"""How a Python program can end, on each Python: what is known of it from inside, and by a parent.
+"""How a Python program can end, on each Python: what the process and what a parent can know.
 
 With a parent (AUTOTASK_SUPERVISE) it is always the truth. From inside one ending cannot be seen.
 """
@@ -15,14 +15,14 @@ from support import PRODUCTS, SUPPORTED, Datagrams, only_run, pythons, run_progr
 
 @dataclass(frozen=True)
 class Ending:
-    """A program, the status it ends with, and why that is a failure, where it is one."""
+    """A program, its exit status, and the reason if it is a failure."""
 
     source: str = ""
     status: int = 0
     reason: str | None = None
     words: tuple[str, ...] = ("job.py",)
-    unseen: bool = False  # a success to the one inside
-    lost: bool = False  # nobody inside is left to tell
+    unseen: bool = False  # looks like a success from inside
+    lost: bool = False  # nothing inside is left to report it
 
     @property
     def file(self) -> str:
@@ -35,8 +35,8 @@ _MODULE = ("-m", "pkg")
 ENDINGS = {
     "returns": Ending("pass"),
     "raises": Ending("1 / 0", 1, "exception"),
-    "is no Python": Ending("a b", 1, "exception"),
-    "is not there": Ending(words=("no-such-job.py",), status=2, reason="exit"),
+    "is not Python": Ending("a b", 1, "exception"),
+    "does not exist": Ending(words=("no-such-job.py",), status=2, reason="exit"),
     "is a folder with no program": Ending(words=(".",), status=1, reason="exit"),
     "sys.exit()": Ending("import sys; sys.exit()"),
     "sys.exit(3)": Ending("import sys; sys.exit(3)", 3, "exit"),
@@ -96,7 +96,7 @@ ENDINGS = {
     "os._exit(5) in a forked child": Ending(
         "import os\nif not os.fork(): os._exit(5)\nos.wait()",
     ),
-    "goes on as a daemon": Ending("import os\nif os.fork(): os._exit(0)"),
+    "continues as a daemon": Ending("import os\nif os.fork(): os._exit(0)"),
     "raise SystemExit": Ending("raise SystemExit"),
     "raise SystemExit(3)": Ending("raise SystemExit(3)", 3, "exit", unseen=True),
     "raise SystemExit('text')": Ending("raise SystemExit('no disk')", 1, "exit", unseen=True),
@@ -110,7 +110,7 @@ ENDINGS = {
         "import sys, threading; threading.Thread(target=sys.exit, args=(3,)).start()",
         words=_MODULE,
     ),
-    "-m: is not there": Ending(words=("-m", "no_such_job"), status=1, reason="exit"),
+    "-m: does not exist": Ending(words=("-m", "no_such_job"), status=1, reason="exit"),
     "-X dev: sys.exit(3)": Ending("import sys; sys.exit(3)", 3, "exit", ("-X", "dev", "job.py")),
     "killed": Ending("import os; os.kill(os.getpid(), 9)", -9, "signal", lost=True),
     "terminated": Ending("import os; os.kill(os.getpid(), 15)", -15, "signal", lost=True),
@@ -118,8 +118,8 @@ ENDINGS = {
     "execs": Ending("import os; os.execlp('false', 'false')", 1, "exit", lost=True),
 }
 
-# The oldest and the newest Python, and that of the tests: each question of ours for a version has
-# both its answers among them.
+# The oldest and the newest Python, and that of the tests: each of our checks of a version has
+# both results among them.
 _OWN = "{}.{}".format(*sys.version_info)
 _VERSIONS = [
     version
@@ -130,7 +130,7 @@ _VERSIONS = [
 
 @pytest.mark.parametrize("ending", ENDINGS.values(), ids=ENDINGS)
 @pytest.mark.parametrize("version", _VERSIONS)
-def test_how_a_program_ends_is_known(
+def test_each_ending_of_a_program_is_recognized(
     version: str, ending: Ending, tmp_path: Path, home: Path
 ) -> None:
     write(tmp_path / "job" / ending.file, ending.source)
@@ -171,7 +171,7 @@ def test_a_task_of_a_forked_child_ends_with_the_child(tmp_path: Path, home: Path
 
 @pytest.mark.parametrize("version", SUPPORTED)
 @pytest.mark.parametrize("env", [{}, {"AUTOTASK_SUPERVISE": "1"}], ids=["from inside", "parent"])
-def test_ctrl_c_ends_it_by_the_signal_though_we_tell_of_it_meanwhile(
+def test_ctrl_c_ends_it_by_the_signal_while_the_agent_reports_it(
     env: dict[str, str], version: str, tmp_path: Path, home: Path, datagrams: Datagrams
 ) -> None:
     script = write(tmp_path / "job.py", "raise KeyboardInterrupt")

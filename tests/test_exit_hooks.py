@@ -24,7 +24,7 @@ from support import (
 
 pytest.importorskip("click")
 
-# A program that becomes what its first argument says, in a task or outside of one.
+# A program that execs as its first argument says, inside or outside a task.
 BECOMES = """
     import click, os, sys
 
@@ -67,7 +67,7 @@ SUCCESSOR = """
 
 @dataclass(frozen=True)
 class End:
-    """How a program ends, and what that makes of the run of its task, and of those around it."""
+    """How a program ends, and how its task's run and those around it end."""
 
     body: str = "pass"
     status: int = 0
@@ -92,7 +92,7 @@ def ended(task: str, reason: str | None) -> tuple[str, str, str | None]:
 
 
 @pytest.mark.parametrize("how", HOW.values(), ids=HOW)
-def test_a_python_program_goes_on_with_the_runs_of_the_one_before(
+def test_an_execed_python_program_continues_the_runs_before_it(
     how: str, tmp_path: Path, home: Path
 ) -> None:
     first = write(tmp_path / "first.py", BECOMES.format(how=how))
@@ -113,7 +113,7 @@ def test_a_python_program_goes_on_with_the_runs_of_the_one_before(
 
 @pytest.mark.parametrize("end", ENDS.values(), ids=ENDS)
 @pytest.mark.parametrize("under", ["path", "launcher"])
-def test_they_end_as_it_ends_and_one_failure_is_told_once(
+def test_continued_runs_end_as_it_ends_and_a_failure_is_reported_once(
     under: Under, end: End, tmp_path: Path, home: Path
 ) -> None:
     first = write(tmp_path / "first.py", BECOMES.format(how=HOW["execv"]))
@@ -129,7 +129,7 @@ def test_they_end_as_it_ends_and_one_failure_is_told_once(
     assert list((home / "open").iterdir()) == []
 
 
-def test_a_program_may_become_another_more_than_once(tmp_path: Path, home: Path) -> None:
+def test_a_program_may_exec_more_than_once(tmp_path: Path, home: Path) -> None:
     first = write(tmp_path / "first.py", BECOMES.format(how=HOW["execv"]))
     last = write(tmp_path / "last.py", "import sys; sys.exit(3)")
     again = (PYTHON, first, "plain")
@@ -138,7 +138,7 @@ def test_a_program_may_become_another_more_than_once(tmp_path: Path, home: Path)
     assert reasons(home) == [("first.py", "failure", "exit")]
 
 
-def test_one_that_is_killed_afterwards_is_lost(tmp_path: Path, home: Path) -> None:
+def test_a_program_killed_after_its_exec_is_lost(tmp_path: Path, home: Path) -> None:
     first = write(tmp_path / "first.py", BECOMES.format(how=HOW["execv"]))
     second = write(tmp_path / "second.py", "import os; os.kill(os.getpid(), 9)")
     assert run_program(first, "task", PYTHON, second).status == -9
@@ -156,10 +156,10 @@ SILENT: dict[str, tuple[str, ...]] = {
 
 
 @pytest.mark.parametrize("words", SILENT.values(), ids=SILENT)
-def test_what_nobody_can_know_is_no_alarm(
+def test_an_end_that_cannot_be_known_raises_no_alarm(
     words: tuple[str, ...], tmp_path: Path, home: Path
 ) -> None:
-    """A run that became a program whose end nobody sees did all that it could be seen to do."""
+    """A run that exec'd a program whose end cannot be seen did all that could be seen."""
     first = write(tmp_path / "first.py", BECOMES.format(how=HOW["execlp"]))
     with start_program(first, "task", *words, stdin=subprocess.PIPE) as program:
         wait_until(lambda: became(home))
@@ -172,7 +172,7 @@ def test_what_nobody_can_know_is_no_alarm(
     assert list((home / "open").iterdir()) == []
 
 
-def test_nor_is_it_where_the_tool_only_reads(tmp_path: Path, home: Path) -> None:
+def test_an_unknown_end_raises_no_alarm_if_the_tool_only_reads(tmp_path: Path, home: Path) -> None:
     first = write(tmp_path / "first.py", BECOMES.format(how=HOW["execlp"]))
     assert run_program(first, "task", "sh", "-c", "exit 3").status == 3
     home.chmod(0o777)
@@ -182,7 +182,7 @@ def test_nor_is_it_where_the_tool_only_reads(tmp_path: Path, home: Path) -> None
     assert [(run["status"], run.get("reason")) for run in shown] == [("success", None)] * 2
 
 
-def test_under_a_launcher_neither_is_that_of_a_program_inside(tmp_path: Path, home: Path) -> None:
+def test_an_unknown_end_inside_a_launcher_raises_no_alarm(tmp_path: Path, home: Path) -> None:
     first = write(tmp_path / "first.py", BECOMES.format(how=HOW["execlp"]))
     script = write(tmp_path / "nightly.sh", f"{PYTHON} {first} task sh -c 'exit 3'\necho after\n")
     done = run_program("sh", script, under="launcher")
@@ -191,10 +191,10 @@ def test_under_a_launcher_neither_is_that_of_a_program_inside(tmp_path: Path, ho
     assert list((home / "open").iterdir()) == []
 
 
-def test_a_launcher_calls_no_run_a_success_that_a_full_disk_hides(
+def test_a_launcher_does_not_report_success_for_a_run_hidden_by_a_full_disk(
     tmp_path: Path, home: Path
 ) -> None:
-    """The mark of the second program lies beside the one that the first has left."""
+    """The mark of the second program is beside the one that the first left."""
     first = write(tmp_path / "first.py", BECOMES.format(how=HOW["execv"]))
     body = """
         folder = os.environ["AUTOTASK_HOME"] + "/open/"
@@ -209,9 +209,7 @@ def test_a_launcher_calls_no_run_a_success_that_a_full_disk_hides(
     assert inner["reason"] == "lost"
 
 
-def test_with_an_environment_of_its_own_it_is_a_program_of_its_own(
-    tmp_path: Path, home: Path
-) -> None:
+def test_an_execed_program_with_its_own_environment_is_separate(tmp_path: Path, home: Path) -> None:
     how = "os.environ.pop('AUTOTASK_PARENT'); os.execve(words[0], words, os.environ)"
     first = write(tmp_path / "first.py", BECOMES.format(how=how))
     second = write(tmp_path / "second.py", "import sys; sys.exit(3)")
@@ -221,10 +219,10 @@ def test_with_an_environment_of_its_own_it_is_a_program_of_its_own(
 
 
 REFUSED = {
-    "what is not there": "os.execv('/no/such/file', ['x'])",
-    "what is nowhere on the path": "os.execvp('no-such-command', ['x'])",
+    "a missing file": "os.execv('/no/such/file', ['x'])",
+    "a command that is not on the path": "os.execvp('no-such-command', ['x'])",
     "a folder": "os.execv('/', ['x'])",
-    "what is no program": "os.execv(__file__, ['x'])",
+    "what is not a program": "os.execv(__file__, ['x'])",
     "no arguments": "os.execv(sys.executable, [])",
     "nothing": "os.execv()",
     "no environment": "os.execve(sys.executable, ['x'], 5)",
@@ -233,7 +231,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("body", REFUSED.values(), ids=REFUSED)
-def test_an_exec_that_fails_changes_nothing(body: str, tmp_path: Path, home: Path) -> None:
+def test_a_failed_exec_changes_nothing(body: str, tmp_path: Path, home: Path) -> None:
     source = f"""
         import os, sys
         before = dict(os.environ)
@@ -255,7 +253,7 @@ def test_an_exec_that_fails_changes_nothing(body: str, tmp_path: Path, home: Pat
     assert list((home / "open").iterdir()) == []
 
 
-def test_one_that_fails_to_become_another_and_is_killed_is_lost(tmp_path: Path, home: Path) -> None:
+def test_a_program_killed_after_a_failed_exec_is_lost(tmp_path: Path, home: Path) -> None:
     source = """
         import os, signal
         try:
@@ -270,7 +268,7 @@ def test_one_that_fails_to_become_another_and_is_killed_is_lost(tmp_path: Path, 
     assert reasons(home) == [ended("job.py", "lost")]
 
 
-def test_what_a_forked_child_becomes_is_nothing_to_its_parents_runs(
+def test_an_exec_in_a_forked_child_does_not_affect_its_parents_runs(
     tmp_path: Path, home: Path
 ) -> None:
     source = """
@@ -289,7 +287,7 @@ MANY = """
     import click
 
     def begin(number):
-        # what an asyncio task does in a context of its own, left open
+        # what an asyncio task leaves open in its own context
         name = f"task {{number}} ".ljust(300, "x")
         click.Command(name, callback=lambda: go_on(number + 1)).main(args=[])
 
@@ -306,9 +304,7 @@ MANY = """
 
 
 @pytest.mark.parametrize("nested", [False, True], ids=["side by side", "one in another"])
-def test_with_many_runs_open_the_program_is_executed_all_the_same(
-    nested: bool, tmp_path: Path, home: Path
-) -> None:
+def test_exec_works_with_many_open_runs(nested: bool, tmp_path: Path, home: Path) -> None:
     first = write(tmp_path / "first.py", MANY.format(count=300, nested=nested))
     second = write(tmp_path / "second.py", "import sys; print('here'); sys.exit(3)")
     done = run_program(first, PYTHON, second)
@@ -321,8 +317,8 @@ def test_with_many_runs_open_the_program_is_executed_all_the_same(
     assert list((home / "open").iterdir()) == []
 
 
-def test_nor_does_an_environment_that_is_almost_full_prevent_it(tmp_path: Path, home: Path) -> None:
-    """With as many bytes of arguments as there is room for, not one of ours fits in."""
+def test_exec_works_with_an_almost_full_environment(tmp_path: Path, home: Path) -> None:
+    """The arguments take all the room, so that not one of our bytes fits in."""
     source = """
         import os, sys
         low, high = 0, 4_000_000
@@ -347,7 +343,7 @@ def test_nor_does_an_environment_that_is_almost_full_prevent_it(tmp_path: Path, 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root drops privileges")
 @pytest.mark.parametrize("how", ["execv", "execlp", "execve"])
-def test_a_run_that_drops_its_privileges_ends_as_it_becomes_another(
+def test_a_run_that_drops_its_privileges_ends_at_the_exec(
     how: str, tmp_path: Path, home: Path
 ) -> None:
     source = BECOMES.format(how=f"os.setuid(4244); {HOW[how]}")
@@ -386,7 +382,7 @@ DAEMON = """
     ],
     ids=["path", "launcher", "launcher and shell"],
 )
-def test_a_task_ends_as_the_first_half_of_a_daemon_does(
+def test_a_task_ends_with_the_first_process_of_a_daemon(
     under: Under, words: list[str], status: int, tmp_path: Path, home: Path
 ) -> None:
     write(tmp_path / "job.py", DAEMON.format(status=status))
@@ -540,7 +536,7 @@ LOOKS = """
 """
 
 
-def test_the_functions_look_as_they_did(tmp_path: Path, home: Path) -> None:
+def test_the_exit_functions_look_unchanged(tmp_path: Path, home: Path) -> None:
     script = write(tmp_path / "job.py", LOOKS)
     bare, done = (run_program(script, under=under) for under in ("bare", "path"))
     assert (done.status, done.stderr, done.stdout) == (0, "", bare.stdout)
@@ -551,6 +547,6 @@ def became(home: Path) -> bool:
 
 
 def sweep() -> None:
-    """Let somebody come by who closes what dead processes have left open."""
+    """Close the runs that dead processes left open."""
     done = run_program(Path(PYTHON).parent / "autotask", "runs", under="bare")
     assert done.status == 0, done.stderr

@@ -1,4 +1,4 @@
-"""What is told of a failure: no secret, no more than 500 characters, and where it came from."""
+"""What is recorded of a failure: no secret, at most 500 characters, and where it came from."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from autotask.run import failure
 
 SECRET = "hunter2"
 
-# Each holds the secret, which must not be told; what stands around it must be.
+# Each contains the secret, which must be hidden; the text around it must stay.
 HIDDEN = {
     "a URL": ("postgres://ann:hunter2@db:5432/shop refused", "postgres://ann:***@db:5432/shop"),
     "a URL with an @ in the password": ("amqp://ann:hun@ter2@mq/ x", "amqp://ann:***@mq/ x"),
@@ -82,7 +82,7 @@ LEAKS = {
 
 
 @pytest.mark.parametrize("text", LEAKS.values(), ids=LEAKS)
-def test_so_is_one_that_is_written_otherwise(text: str) -> None:
+def test_a_secret_in_another_notation_is_masked(text: str) -> None:
     assert SECRET not in masked(text)
 
 
@@ -95,7 +95,7 @@ HARMLESS = [
 
 
 @pytest.mark.parametrize("text", HARMLESS)
-def test_what_is_no_secret_is_told_as_it_is(text: str) -> None:
+def test_what_is_not_a_secret_is_unchanged(text: str) -> None:
     assert masked(text) == text
 
 
@@ -106,13 +106,13 @@ def test_a_message_is_cut_at_500_characters(length: int) -> None:
     assert found.endswith("...") is (length > 500)
 
 
-def test_a_secret_that_the_cut_goes_through_is_masked() -> None:
+def test_a_secret_split_by_the_cut_is_masked() -> None:
     for before in range(470, 505):
         assert "hunter" not in masked("x" * before + " password=" + "hunter2" * 10)
         assert "hunter" not in masked("x" * before + " db://u:" + "hunter2" * 10 + "@db")
 
 
-def test_a_secret_that_the_end_of_reading_goes_through_is_not_shown() -> None:
+def test_a_secret_split_by_the_reading_limit_is_not_shown() -> None:
     key = "-----BEGIN PRIVATE KEY-----" + "x" * 19_900 + "-----END PRIVATE KEY-----"
     for before in range(0, 60, 3):
         text = key + "y" * before + " db://u:" + "hunter2" * 10 + "@db"
@@ -142,10 +142,10 @@ LABORIOUS = {
     LABORIOUS.values(),
     ids=LABORIOUS,
 )
-def test_no_text_keeps_it_busy(text: str, tmp_path: Path) -> None:
-    """Eight times the text takes about eight times as long; what is quadratic takes 64 times.
+def test_masking_takes_linear_time_for_any_text(text: str, tmp_path: Path) -> None:
+    """Eight times the text takes about eight times as long; quadratic work takes 64 times.
 
-    The limit is for what would take for ever.
+    The limit ends what would take for ever.
     """
     source = f"""
         import resource, time
@@ -159,7 +159,7 @@ def test_no_text_keeps_it_busy(text: str, tmp_path: Path) -> None:
             return min(times)
         text = {text!r}
         resource.setrlimit(resource.RLIMIT_CPU, (120, 120))  # seconds
-        masked(text)  # some of it is made at the first time
+        masked(text)  # some patterns are compiled at the first call
         print(measured(text) / measured(text[: len(text) // 8]))
     """
     script = write(tmp_path / "shop.py", source)
@@ -222,18 +222,18 @@ def test_an_error_that_was_never_raised_has_no_place() -> None:
 
 
 @pytest.mark.parametrize("problem", [KeyboardInterrupt(), SystemExit(3)])
-def test_what_ends_a_program_while_a_text_is_asked_for_passes(problem: BaseException) -> None:
+def test_an_exit_raised_by_str_of_an_error_propagates(problem: BaseException) -> None:
     with pytest.raises(type(problem)):
         describe(Silent(problem))
 
 
-def test_a_frame_of_ours_is_no_place() -> None:
+def test_the_agents_own_frames_are_never_the_place() -> None:
     with pytest.raises(TypeError) as info:
         journal.segment("never")  # type: ignore[arg-type]
     assert describe(info.value)["where"].startswith(f"{__file__}:")
 
 
-# The place is of the innermost frame that is no framework's: the line that says `here`.
+# The place is the innermost frame outside the frameworks: the line marked `here`.
 PLACES = {
     "in the task": "def work(): raise ValueError('boom')  # here",
     "in a function of the task's": "def work(): deep()\ndef deep(): 1 / 0  # here",
@@ -266,7 +266,7 @@ ELSEWHERE = {
 
 
 @pytest.mark.parametrize("name", PLACES)
-def test_the_place_is_outside_of_the_frameworks(name: str, tmp_path: Path, home: Path) -> None:
+def test_the_place_is_outside_the_frameworks(name: str, tmp_path: Path, home: Path) -> None:
     pytest.importorskip("click")
     write(tmp_path / "stock.py", "def count():\n    raise ValueError('none')")
     source = "import click, stock\n" + PLACES[name] + "\nclick.command()(work).main([])\n"
@@ -284,9 +284,7 @@ def task(found: list[Record]) -> Record:
     return run
 
 
-def test_no_argument_and_no_secret_is_in_what_a_failing_program_leaves(
-    tmp_path: Path, home: Path
-) -> None:
+def test_a_failing_program_leaves_no_argument_and_no_secret(tmp_path: Path, home: Path) -> None:
     pytest.importorskip("click")
     source = """
         import click, sys
@@ -297,7 +295,7 @@ def test_no_argument_and_no_secret_is_in_what_a_failing_program_leaves(
         login()
     """
     ended = run_program(write(tmp_path / "shop.py", source), SECRET)
-    assert SECRET in ended.stderr  # Python's own traceback is the program's affair
+    assert SECRET in ended.stderr  # Python's own traceback is left alone
     for path in home.rglob("*.jsonl"):
         assert SECRET not in path.read_text()
     assert task(runs(home))["error"]["message"] == "refused: password=***"
@@ -318,18 +316,18 @@ LINES = {
 
 
 @pytest.mark.parametrize(("text", "line"), LINES.items(), ids=map(ascii, LINES))
-def test_a_text_in_one_line_has_no_marks_of_the_protocol(text: str, line: str) -> None:
+def test_a_one_line_text_contains_no_protocol_delimiters(text: str, line: str) -> None:
     assert one_line(text) == line
 
 
-def test_a_summary_is_of_what_is_known() -> None:
+def test_a_summary_contains_what_is_known() -> None:
     assert summary(failure("exit", exit_code=3)) == "exit 3"
     assert summary(failure("exception", exit_code=1)) == "exception"
     error = describe(ValueError("no\nstock"))
     assert summary(failure("exception", error=error)) == "exception ValueError: no\nstock"
 
 
-def test_it_is_loaded_only_where_something_failed(tmp_path: Path) -> None:
+def test_the_module_is_loaded_only_after_a_failure(tmp_path: Path) -> None:
     pytest.importorskip("click")
     source = """
         import click, sys
@@ -345,7 +343,7 @@ def test_it_is_loaded_only_where_something_failed(tmp_path: Path) -> None:
 
 WORD = "kettle"  # in each message, an ordinary word
 CLICK = "import click, sys\n@click.command()\ndef task():\n    {}\ntask()\n"
-# A file and what is in it, the command, how it is run, and the type of the error that is told.
+# A file and its content, the command, how it is run, and the type of the recorded error.
 WORDY: dict[str, tuple[str, str, str, Under, str]] = {
     "an exception": (
         *("shop.py", CLICK.format("raise ValueError('no kettle')")),
@@ -359,7 +357,7 @@ WORDY: dict[str, tuple[str, str, str, Under, str]] = {
         *("shop.py", "raise ValueError('no kettle')"),
         *("shop.py", "path", "ValueError"),
     ),
-    "a program's exception, told to its launcher": (
+    "a program's exception, passed to its launcher": (
         *("shop.py", "raise ValueError('no kettle')"),
         *("shop.py", "launcher", "ValueError"),
     ),
@@ -371,7 +369,7 @@ WORDY: dict[str, tuple[str, str, str, Under, str]] = {
         *("dodo.py", "def task_a(): return {'actions': ['false kettle']}\n"),
         *("-m doit a", "path", "TaskFailed"),
     ),
-    "a command that is not there": ("a", "", "kettle/a", "launcher", "FileNotFoundError"),
+    "a missing command": ("a", "", "kettle/a", "launcher", "FileNotFoundError"),
 }
 
 
@@ -402,15 +400,15 @@ def test_without_messages_an_error_is_its_type_and_place(
         assert all(WORD in error["message"] for error in errors)
 
 
-def test_nor_is_there_one_in_the_debug_log(tmp_path: Path) -> None:
+def test_without_messages_the_debug_log_has_none(tmp_path: Path) -> None:
     program = "from autotask.guard import swallow; swallow('here', ValueError('no kettle'))"
     env = {"AUTOTASK_DEBUG": "1", "AUTOTASK_MESSAGES": "0"}
     ended = run_program("-c", program, env=env)
     assert ended.stderr == "autotask: swallowed ValueError in here ()\n"
 
 
-def test_the_line_of_a_command_that_is_not_there_is_not_kept(tmp_path: Path, home: Path) -> None:
-    line = "./run --password hunter2"  # one word, which somebody has put into quotes
+def test_the_line_of_a_missing_command_is_not_kept(tmp_path: Path, home: Path) -> None:
+    line = "./run --password hunter2"  # one word, quoted by mistake
     assert run_program(line, under="launcher", cwd=tmp_path).status == 127
     (run,) = runs(home)
     assert (run["task"], run["error"]["message"]) == ("run", "no such command")
@@ -445,7 +443,7 @@ TRACED = """
 
 
 @pytest.mark.parametrize("fails", ["1 / 0", "len()"])
-def test_a_tracers_own_functions_stay_and_the_failure_is_told_once(
+def test_a_tracers_functions_stay_and_the_failure_is_reported_once(
     fails: str, tmp_path: Path, home: Path
 ) -> None:
     pytest.importorskip("click")

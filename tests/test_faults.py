@@ -1,4 +1,4 @@
-"""A fault in any function of ours is no trouble of the task.
+"""A fault in any of our functions does not disturb the task.
 
 Each function of the in-process part, as found in the source, is made to raise, to hang and to
 return nonsense, in programs that come to it: output, exit status, results and exceptions are as
@@ -342,7 +342,7 @@ ENDINGS = {
     "breaks off": "\nimport os, shop_jobs; shop_jobs.plain(3); os._exit(6)\n",
     "is killed": "\nimport os, shop_jobs; shop_jobs.plain(3); os.kill(os.getpid(), 15)\n",
 }
-# Leaves its runs behind by os.exec*, at the third try.
+# Leaves its runs behind by os.exec*, at the third attempt.
 BECOMES = """
 import os, sys
 import shop_jobs as jobs
@@ -400,12 +400,12 @@ ODD_ENV = {
     "AUTOTASK_FRAMEWORKS": "-django,click,function,process",
     "AUTOTASK_PROCESS": "1",
     "DD_ENTITY_ID": "ci-1",
-    "DD_DOGSTATSD_URL": "unix://{place}/nobody",
+    "DD_DOGSTATSD_URL": "unix://{place}/no-agent",
     "AUTOTASK_HOME": "",
     "HOME": "",
     "AUTOTASK_DEBUG": "{place}/debug",
 }
-# Programs and what is set for them: each function of ours is reached by one of them at least.
+# Programs and their settings: at least one of them reaches each of our functions.
 LONG = """
 import subprocess, sys, autotask
 @autotask.task(name="one")
@@ -454,7 +454,7 @@ PROGRAMS: dict[str, tuple[str, dict[str, str]]] = {
         "\nimport shop_jobs, time; shop_jobs.plain(3); time.sleep(0.1)\n" + ENDINGS["leaves"],
         {"DD_DOGSTATSD_URL": "", "DD_AGENT_HOST": "LOCALHOST", "DD_DOGSTATSD_PORT": "9"},
     ),
-    # No room on the disk, no Agent, and more tags than go into one datagram.
+    # No room on the disk, no Agent, and more tags than fit into one datagram.
     "full": (
         "\nimport resource, shop_jobs; resource.setrlimit(resource.RLIMIT_FSIZE, (600, -1))\n"
         "shop_jobs.slow()\n" + ENDINGS["leaves"],
@@ -479,8 +479,8 @@ PROGRAMS: dict[str, tuple[str, dict[str, str]]] = {
     "asyncclick": (ASYNCCLICK + ENDINGS["leaves"], {}),
 }
 
-# Where a fault cannot be kept from the program: it runs inside of us there, or gets what we return.
-# So do all functions called `autotask_...`: the one frame of ours around the application's own.
+# Where a fault must reach the program: it runs inside our code there, or gets what we return..
+# The same holds for all functions called `autotask_...`: our one frame around the application's.
 _GUARD, _BORDER, _VALUE = (
     "is the guard itself",
     "runs the program's code",
@@ -563,16 +563,16 @@ ELSEWHERE = {
     "autotask.process_run:_is_main_interpreter",
     "autotask.dogstatsd:Wire.running",
     "autotask.command_name:name_of",
-    "autotask.boot_id:_read",  # where /proc/sys is hidden: tests/around/test_process_one.py
+    "autotask.boot_id:_read",  # if /proc/sys is hidden: tests/around/test_process_one.py
     "autotask.boot_id:guess",
-    "autotask.exec_handover:_end",  # where very many runs are open: tests/test_exit_hooks.py
-    "autotask.homes:make_folder",  # the tool makes it
-    "autotask.homes:_is_open",  # the tool asks
+    "autotask.exec_handover:_end",  # if very many runs are open: tests/test_exit_hooks.py
+    "autotask.homes:make_folder",  # only the tool calls it
+    "autotask.homes:_is_open",  # only the tool calls it
     "autotask.homes:_is_others",
     "autotask.homes:users_folder",
     "autotask.homes:usual_home",
     "autotask.procfs:is_dead",
-    "autotask.trigger:_is_console",  # of a pod's terminal: tests/test_procfs.py
+    "autotask.trigger:_is_console",  # for the terminal of a pod: tests/test_procfs.py
 }
 
 pytestmark = [pytest.mark.checkout, *([pytest.mark.timeout(0)] if FAULTS else [])]
@@ -580,7 +580,7 @@ pytestmark = [pytest.mark.checkout, *([pytest.mark.timeout(0)] if FAULTS else []
 
 @dataclass(frozen=True)
 class Place:
-    """The tree with faults, the server, and what each program looks like bare and with us."""
+    """The copy with faults, the server, and how each program behaves bare and with the agent."""
 
     tree: Tree
     server: Server
@@ -591,13 +591,13 @@ class Place:
         return self.server.run(f"shop_{program}.py", PROGRAMS[program][1], function, kind)
 
     def programs(self, function: int) -> list[str]:
-        """Return the programs that come to a function: its framework's own, else the first."""
+        """Return the programs that reach a function: its framework's own, else the first."""
         found = [name for name, seen in self.ours.items() if function in seen.reached]
         own = self.tree.functions[function].partition(":")[0].rpartition(".")[2]
-        if own in ("guard", "imports", "loading"):  # one program does not show all of their ways
+        if own in ("guard", "imports", "loading"):  # one program does not reach all their paths
             several = ("functions", "process", "click", "plugins")
             return [name for name in several if name in found] or found[:1]
-        if FAULTS == "everywhere":  # as long as an hour
+        if FAULTS == "everywhere":  # takes up to an hour
             return found
         return [own] if own in found else found[:1]
 
@@ -619,7 +619,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     for name in ("asyncclick", "click", "doit", "invoke", "typer", "wrapt"):
         pytest.importorskip(name)
     folder = tmp_path_factory.getbasetemp()
-    if "PYTEST_XDIST_WORKER" in os.environ:  # what the first worker makes is for all of them
+    if "PYTEST_XDIST_WORKER" in os.environ:  # all workers share what the first one makes
         folder = folder.parent
     with (folder / "faults.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -629,7 +629,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
 
 
 def _made(folder: Path) -> Place:
-    """Make the tree and run each program without a fault, or take what another worker has made."""
+    """Make the copy and run each program without a fault, or use what another worker made."""
     kept, programs = folder / "made", folder / "programs"
     if kept.exists():
         tree, bare, ours = pickle.loads(kept.read_bytes())
@@ -645,12 +645,12 @@ def _made(folder: Path) -> Place:
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
-def test_without_a_fault_a_program_looks_as_without_us(program: str, place: Place) -> None:
+def test_without_a_fault_a_program_looks_as_without_the_agent(program: str, place: Place) -> None:
     bare, ours = place.bare[program], place.ours[program]
     assert (ours.status, ours.output) == (bare.status, bare.output)
 
 
-def test_the_programs_come_to_each_function_of_ours(place: Place) -> None:
+def test_the_programs_reach_each_function_of_the_agent(place: Place) -> None:
     reached = {number for seen in place.ours.values() for number in seen.reached}
     missed = {name for number, name in enumerate(place.tree.functions) if number not in reached}
     assert sorted(missed - ELSEWHERE) == []
@@ -658,7 +658,9 @@ def test_the_programs_come_to_each_function_of_ours(place: Place) -> None:
 
 
 @pytest.mark.parametrize("module", MODULES_WITH_FAULTS)
-def test_a_fault_in_a_function_of_ours_is_no_trouble(module: str, place: Place) -> None:
+def test_a_fault_in_a_function_of_the_agent_does_not_disturb_the_program(
+    module: str, place: Place
+) -> None:
     trouble, harmless = [], []
     for number, name in enumerate(place.tree.functions):
         if name.partition(":")[0] != module or name in ELSEWHERE:
@@ -672,7 +674,7 @@ def test_a_fault_in_a_function_of_ours_is_no_trouble(module: str, place: Place) 
         for program in place.programs(number):
             for kind in (*KINDS, *more):
                 seen = place.run(program, number, kind)
-                assert number in seen.reached, f"{name} is not reached where it {kind}"
+                assert number in seen.reached, f"{name} is not reached when it {kind}"
                 if not seen.looks_like(place.bare[program]):
                     changed.add(_group(kind))
                     if _group(kind) not in inevitable:

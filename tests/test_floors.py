@@ -1,4 +1,4 @@
-"""Who imports whom: the floors of the house, and what a stranger's process has to carry."""
+"""Which module imports which: the layers of the package, and what a user's process has to load."""
 
 from __future__ import annotations
 
@@ -20,30 +20,30 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.installed
 
-# Of the standard library, what each task may have to load, and what only rare ways lead to.
+# What of the standard library each task may load, and what only rare paths load.
 ALWAYS = frozenset("__future__ _thread os sys time".split())
 RARELY = frozenset("_signal atexit fnmatch re zipimport".split())
 UNSEEN = frozenset(  # by `standard`
     "_contextvars _interpreters _socket _xxsubinterpreters atexit fcntl pwd resource select".split()
 )
-RARE = frozenset(  # modules of ours
+RARE = frozenset(  # our modules
     "boot_id command_name debuglog exec_handover exec_launchers failures functions homes marks"
     " masking messages on_request plugin protocols putenv shell_line stderr_journal wrapt"
     " wrapper_commands".split()
 )
 OF_ONE = {
-    # themselves imported only when something failed
+    # imported only after a failure
     "autotask.failures": frozenset(("re",)),
     "autotask.masking": frozenset(("re",)),
-    # for the type checker alone
+    # only for the type checker
     "autotask.protocols": frozenset(("typing",)),
-    # and this one when asked for
+    # and this one on demand
     "autotask.functions": frozenset(("autotask.wrapt.wrappers", "copy", "inspect", "types")),
 }
 
 
 class Import(NamedTuple):
-    """One module imported by another, as it is imported itself or later."""
+    """One module imported by another, at its own import or later."""
 
     module: str
     imported: str
@@ -63,7 +63,7 @@ TREES = {module: ast.parse(path.read_text(encoding="utf-8")) for module, path in
 
 
 def imports() -> list[Import]:
-    """List all imports of the package, but those that only a type checker follows."""
+    """List all imports of the package except those for type checkers only."""
     return [
         Import(module, imported, at_once)
         for module, tree in TREES.items()
@@ -103,7 +103,7 @@ def _blocks(statement: ast.AST) -> list[ast.stmt]:
 
 
 def named(module: str) -> Iterator[Import]:
-    """Yield the modules of ours that a module loads by a string.
+    """Yield our modules that a module loads by a string.
 
     These are the arguments of `load` (also those in a tuple with a name), `sys.modules[...]`,
     `__import__(...)`, and the table of frameworks.
@@ -143,7 +143,7 @@ ALL_IMPORTS = [
 
 
 def floor(module: str) -> str:
-    """Return the floor of a module: the folder in which it is."""
+    """Return the layer of a module: its folder."""
     folder = module.split(".")[1:2]
     return {"around": "around", "tool": "tool"}.get("".join(folder), "in process")
 
@@ -165,8 +165,8 @@ def test_imports_only_go_down() -> None:
     assert [one for one in ALL_IMPORTS if floor(one.imported) not in below[floor(one.module)]] == []
 
 
-def test_modules_import_one_another_in_no_circle_but_one() -> None:
-    # The finder and what it loads know each other: one module would be read by each idle process.
+def test_the_modules_have_only_one_import_cycle() -> None:
+    # The finder and what it loads import each other: every idle process would read a joint module.
     pair = Import("autotask.imports", "autotask.agent", at_once=True)
     assert pair in ALL_IMPORTS
     graph: dict[str, set[str]] = {module: set() for module in MODULES}
@@ -179,7 +179,7 @@ def test_modules_import_one_another_in_no_circle_but_one() -> None:
         pytest.fail(" -> ".join(reversed(problem.args[1])))
 
 
-def test_a_frameworks_module_knows_the_recorder_and_no_sink() -> None:
+def test_a_framework_module_knows_the_recorder_but_no_sink() -> None:
     known = {f"autotask.{name}" for name in ("recorder", "guard", "run", "failures", "frameworks")}
     others = [
         one
@@ -204,16 +204,16 @@ def test_only_the_table_and_the_frameworks_own_modules_name_a_framework() -> Non
     assert [one for one in naming if one[0] != "autotask.agent"] == []
 
 
-def test_the_agent_knows_the_same_schedulers_as_the_names() -> None:
+def test_the_agent_and_the_naming_know_the_same_schedulers() -> None:
     assert agent.SCHEDULERS == naming.SCHEDULERS
 
 
-def test_the_guard_knows_all_packages_of_ours_that_it_guards() -> None:
+def test_the_guard_knows_all_our_packages_that_it_guards() -> None:
     guarded = {module for module in MODULES if floor(module) != "tool"} - {"autotask.wrapt"}
     assert {module.rpartition(".")[0] for module in guarded} - {""} == set(guard.OURS)
 
 
-def test_the_part_in_the_process_brings_nothing_along() -> None:
+def test_the_part_in_the_process_needs_no_other_package() -> None:
     strange = [
         one
         for one in imports()
@@ -225,7 +225,7 @@ def test_the_part_in_the_process_brings_nothing_along() -> None:
     assert strange == []
 
 
-def test_what_the_program_may_have_itself_is_taken_without_a_trace() -> None:
+def test_optional_packages_are_used_without_leaving_a_trace() -> None:
     calls = [
         node
         for tree in TREES.values()
@@ -255,34 +255,34 @@ def added(*command: str | Path) -> set[str]:
     return set(ours.stdout.split()) - set(bare.stdout.split())
 
 
-def test_an_idle_process_carries_two_modules() -> None:
-    with_sitecustomize = {"sitecustomize"}  # where the machine has one, it is in both
+def test_an_idle_process_loads_two_modules() -> None:
+    with_sitecustomize = {"sitecustomize"}  # if the machine has one, it is in both
     assert added("-c", AT_EXIT) - with_sitecustomize == {"autotask", "autotask.agent"}
 
 
-def test_nothing_of_ours_stays_on_the_path() -> None:
+def test_the_agent_leaves_nothing_on_the_path() -> None:
     script = "import sys; print([entry for entry in sys.path if 'sitecustomize' in entry])"
     assert run_program("-c", script).stdout == "[]\n"
 
 
-def test_a_task_carries_our_modules_and_nothing_else(
+def test_a_task_loads_only_the_agents_modules(
     tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("click")
     monkeypatch.delenv("AUTOTASK_DEBUG", raising=False)
     program = AT_EXIT + "import click\n@click.command()\ndef hello(): pass\nhello()\n"
     script = write(tmp_path / "shop.py", program)
-    run_program(script)  # the very first run has a home to make
+    run_program(script)  # the very first run makes the home
     found = added(script)
     assert (home / "journal").exists()
-    assert found - {"atexit"} == {  # that up to 3.9
+    assert found - {"atexit"} == {  # up to 3.9
         "autotask",
         *(IN_PROCESS - {f"autotask.{name}" for name in RARE}),
         "autotask.frameworks.click",
     }
 
 
-def test_no_module_of_ours_stands_in_the_way_of_the_programs_own(tmp_path: Path) -> None:
+def test_no_module_of_the_agent_hides_one_of_the_programs(tmp_path: Path) -> None:
     write(tmp_path / "journal.py", "mine = True")
     write(tmp_path / "shop.py", "import journal; assert journal.mine")
     assert run_program(tmp_path / "shop.py", cwd=tmp_path).status == 0

@@ -1,4 +1,4 @@
-"""What the forge runs and asks for: workflows, releases, issue forms, hooks, the changelog."""
+"""What the forge runs and requires: workflows, releases, issue forms, hooks, the changelog."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def test_an_action_has_the_same_version_in_all_places() -> None:
 
 
 @each_workflow
-def test_each_job_has_a_limit_of_time(path: Path) -> None:
+def test_each_job_has_a_time_limit(path: Path) -> None:
     for name, job in jobs(path.name).items():
         assert "uses" in job or job["timeout-minutes"] <= 60, name
 
@@ -107,7 +107,7 @@ def test_only_the_jobs_that_publish_may_write() -> None:
     }
 
 
-def test_ci_tests_the_wheel_on_each_python_of_the_classifiers(tmp_path: Path) -> None:
+def test_ci_tests_the_wheel_on_each_python_in_the_classifiers(tmp_path: Path) -> None:
     output = tmp_path / "output"
     done = run_step(jobs("ci.yml")["build"], "pythons", ROOT, GITHUB_OUTPUT=str(output))
     assert (done.returncode, done.stderr) == (0, "")
@@ -119,11 +119,11 @@ def test_ci_tests_the_wheel_on_each_python_of_the_classifiers(tmp_path: Path) ->
     assert more == [f"pypy{version}" for version in PYTHONS["pypy"]]
 
 
-def test_the_other_jobs_of_ci_have_a_supported_python() -> None:
+def test_the_other_ci_jobs_use_a_supported_python() -> None:
     assert load(FORGE / "workflows" / "ci.yml")["env"]["PYTHON_VERSION"] in PYTHONS["cpython"]
 
 
-def test_ci_runs_all_that_a_change_has_to_pass() -> None:
+def test_ci_runs_every_required_check() -> None:
     wanted = re.findall(r"^make .*", (ROOT / ".ci" / "run").read_text(), re.MULTILINE)
     run = "\n".join(scripts("ci.yml"))
     assert wanted
@@ -132,7 +132,7 @@ def test_ci_runs_all_that_a_change_has_to_pass() -> None:
     ] == []
 
 
-def test_a_merge_waits_for_every_job_of_ci() -> None:
+def test_a_merge_waits_for_every_ci_job() -> None:
     every = jobs("ci.yml")
     assert set(every.pop("all")["needs"]) == set(every)
 
@@ -145,7 +145,7 @@ def code_in(page: Path) -> Iterator[str]:
                 yield part.content
 
 
-def test_each_target_of_make_that_is_named_exists() -> None:
+def test_each_make_target_named_in_a_workflow_exists() -> None:
     texts = [text for path in WORKFLOWS for text in scripts(path.name)]
     for page in ("README.md", "CONTRIBUTING.md", ".github/pull_request_template.md"):
         texts += code_in(ROOT / page)
@@ -260,7 +260,7 @@ def test_an_entry_of_the_changelog_is_short() -> None:
         assert len(re.sub(r"\s+", " ", entry)) <= LONGEST_ENTRY, entry
 
 
-def test_each_version_has_its_section_in_the_changelog() -> None:
+def test_each_version_has_a_section_in_the_changelog() -> None:
     listed = subprocess.run(
         ("git", "tag", "--list", "v*"), cwd=ROOT, capture_output=True, text=True
     )
@@ -320,7 +320,7 @@ def test_a_form_names_commands_and_settings_that_exist(
     assert [name for name in re.findall(r"AUTOTASK_[A-Z]+", text) if f'"{name}"' not in code] == []
 
 
-def test_the_address_of_the_project_is_the_same_everywhere_and_leads_to_files() -> None:
+def test_the_project_url_is_the_same_everywhere_and_its_files_exist() -> None:
     places = [*FORGE.rglob("*.*"), *ROOT.glob("*.md"), ROOT / "pyproject.toml"]
     text = "\n".join(path.read_text() for path in places if path.is_file())
     addresses = re.findall(r"https://github\.com/autotask[^\s\"')>]*", text)
@@ -333,7 +333,7 @@ def test_the_address_of_the_project_is_the_same_everywhere_and_leads_to_files() 
 # --- hooks and updates ---------------------------------------------------------------------------
 
 
-def test_the_hooks_before_a_commit_are_what_make_lint_runs() -> None:
+def test_the_pre_commit_hooks_are_what_make_lint_runs() -> None:
     lint = subprocess.run(("make", "-n", "lint"), cwd=ROOT, capture_output=True, text=True)
     hooks = load(ROOT / ".pre-commit-config.yaml")["repos"][0]["hooks"]
     assert [hook["entry"] for hook in hooks] == lint.stdout.splitlines()[-len(hooks) :]

@@ -1,4 +1,4 @@
-"""Functions of the user's own: any callable is a task, and stays what it was."""
+"""The user's own functions: any callable can be a task, and stays what it was."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from frameworks._own import told
+from frameworks._own import in_short
 from support import PYTHON, run_program, runs, write
 
 JOBS = """
@@ -173,7 +173,9 @@ SETTING = ",".join(f"jobs:{name}" for name in _ALL.split())
 
 def _below_process(home: Path) -> list[str]:
     return [
-        line.removesuffix(" in main.py") for line in told(runs(home)) if "main.py " not in line[:8]
+        line.removesuffix(" in main.py")
+        for line in in_short(runs(home))
+        if "main.py " not in line[:8]
     ]
 
 
@@ -258,7 +260,7 @@ def test_without_the_agent_a_decorated_function_is_handed_back_and_wrapt_stays_a
     assert run_program(script, env={"AUTOTASK_ENABLED": "0"}).status == 0
 
 
-def test_what_is_instrumented_still_looks_as_it_did(tmp_path: Path) -> None:
+def test_what_is_instrumented_looks_unchanged(tmp_path: Path) -> None:
     write(tmp_path / "jobs.py", JOBS)
     script = write(
         tmp_path / "main.py",
@@ -281,7 +283,7 @@ def test_what_is_instrumented_still_looks_as_it_did(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
-def test_instrumented_functions_go_to_a_process_pool(
+def test_instrumented_functions_work_in_a_process_pool(
     method: str, tmp_path: Path, home: Path
 ) -> None:
     write(tmp_path / "jobs.py", JOBS)
@@ -300,7 +302,7 @@ def test_instrumented_functions_go_to_a_process_pool(
     env = {"AUTOTASK_FUNCTIONS": SETTING}
     ended = run_program(script, method, env=env, cwd=tmp_path)
     assert ended.stdout == "[2, 3] ['hi to me']\n[3] x\n", ended.stderr
-    below = [line for line in told(runs(home)) if line.startswith("jobs:")]
+    below = [line for line in in_short(runs(home)) if line.startswith("jobs:")]
     assert below == [
         "jobs:nightly success in main.py",
         "jobs:nightly success in main.py",
@@ -321,7 +323,7 @@ NAMES = [
     ("jobs:", []),
     ("jobs:1", []),
     ("other:nightly", []),
-    ("jobs:Mailer", []),  # a class, a constant, a property and what is not there stay as they are
+    ("jobs:Mailer", []),  # a class, a constant, a property and a missing name stay as they are
     ("jobs:LIMIT,jobs:NAMES,jobs:Mailer.limit", []),
     ("jobs:nothing,jobs:Mailer.nothing,jobs:nothing.send,jobs.nothing:send", []),
 ]
@@ -337,7 +339,7 @@ def test_a_function_is_named_as_the_setting_says(
     assert [run["task"] for run in runs(home) if run["framework"] == "function"] == expected
 
 
-# What programs do with a class and a constant, and a proxy of ours in their place would not bear.
+# What programs do with a class and a constant, and what our proxy could not do.
 SEEN = """
 import copy, jobs, json, pickle
 def attempt(function):
@@ -358,7 +360,9 @@ attempt(lambda: (jobs.cached.cache_info(), jobs.cached is copy.copy(jobs.cached)
 """
 
 
-def test_what_is_no_function_stays_what_it_is(tmp_path: Path, home: Path, swallowed: Path) -> None:
+def test_what_is_not_a_function_is_left_unchanged(
+    tmp_path: Path, home: Path, swallowed: Path
+) -> None:
     write(tmp_path / "jobs.py", JOBS)
     script = write(tmp_path / "main.py", SEEN)
     named = "job partial Mailer Loud LIMIT NAMES Mailer.limit nothing Mailer.nothing"
@@ -377,7 +381,7 @@ def test_what_is_no_function_stays_what_it_is(tmp_path: Path, home: Path, swallo
 
 
 @pytest.mark.parametrize("name", ["cached", "built"])
-def test_other_callables_are_tasks_and_stay_what_they_are(
+def test_other_callables_are_tasks_and_keep_their_type(
     name: str, tmp_path: Path, home: Path
 ) -> None:
     write(tmp_path / "jobs.py", JOBS)
@@ -389,7 +393,7 @@ def test_other_callables_are_tasks_and_stay_what_they_are(
     assert [run["task"] for run in runs(home)] == ["main.py", f"jobs:{name}"]
 
 
-def test_a_function_that_is_not_there_is_told_in_the_debug_log_alone(
+def test_a_missing_function_is_reported_only_in_the_debug_log(
     tmp_path: Path, home: Path, swallowed: Path
 ) -> None:
     write(tmp_path / "jobs.py", JOBS)
@@ -403,7 +407,7 @@ def test_a_function_that_is_not_there_is_told_in_the_debug_log_alone(
 
 
 @pytest.mark.swallows
-def test_a_program_without_wrapt_in_reach_is_not_disturbed(
+def test_a_program_without_wrapt_is_not_disturbed(
     tmp_path: Path, installation: Path, home: Path, swallowed: Path
 ) -> None:
     plain = tmp_path / "plain"
@@ -413,11 +417,11 @@ def test_a_program_without_wrapt_in_reach_is_not_disturbed(
     env = {"PYTHONPATH": str(installation), "AUTOTASK_FUNCTIONS": SETTING}
     ended = run_program(plain / "bin" / "python", script, under="bare", env=env)
     assert (ended.status, ended.stdout, ended.stderr) == (0, "2\n", "")
-    assert told(runs(home)) == ["main.py success"]
+    assert in_short(runs(home)) == ["main.py success"]
     assert "wrapt" in swallowed.read_text()
 
 
-def test_a_process_that_imports_none_of_the_named_modules_does_without_wrapt(
+def test_a_process_that_imports_none_of_the_named_modules_does_not_load_wrapt(
     tmp_path: Path,
 ) -> None:
     script = write(tmp_path / "main.py", "import sys\nprint('wrapt' in sys.modules)\n")

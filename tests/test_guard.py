@@ -1,4 +1,4 @@
-"""The guard: our errors go no further than the debug log, and the application's own pass."""
+"""The guard: our errors go only to the debug log, and the application's own propagate."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from autotask.journal import Journal
 
 
 class OddError(Exception):
-    """An error with a text that cannot be had."""
+    """An error whose text cannot be read."""
 
     def __str__(self) -> str:
         raise RuntimeError("no text")
@@ -28,7 +28,7 @@ class OddError(Exception):
 
 @guarded
 def carry_out(work: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-    """Do what is asked for."""
+    """Do what the caller asks for."""
     return work(*args, **kwargs)
 
 
@@ -47,12 +47,12 @@ ERRORS: list[Exception] = [
 
 @pytest.mark.swallows
 @pytest.mark.parametrize("problem", ERRORS, ids=lambda problem: type(problem).__name__)
-def test_an_error_of_ours_goes_no_further(problem: Exception) -> None:
+def test_an_error_of_the_agent_is_contained(problem: Exception) -> None:
     assert carry_out(throw, problem) is None
 
 
 @pytest.mark.swallows
-def test_the_debug_log_tells_of_it_with_its_place(swallowed: Path) -> None:
+def test_the_debug_log_has_the_error_with_its_place(swallowed: Path) -> None:
     carry_out(throw, ValueError("boom"))
     (line,) = swallowed.read_text().splitlines()
     assert line.startswith("autotask: swallowed ValueError: boom in carry_out (guard.py:")
@@ -60,13 +60,13 @@ def test_the_debug_log_tells_of_it_with_its_place(swallowed: Path) -> None:
 
 
 @pytest.mark.swallows
-def test_an_error_without_a_text_is_told_by_its_type(swallowed: Path) -> None:
+def test_an_error_without_a_text_is_logged_by_its_type(swallowed: Path) -> None:
     carry_out(throw, OddError())
     assert swallowed.read_text().startswith("autotask: swallowed OddError in carry_out (guard.py:")
 
 
 @pytest.mark.swallows
-def test_what_the_debug_log_says_of_an_error_is_masked_and_one_line(swallowed: Path) -> None:
+def test_an_error_in_the_debug_log_is_masked_and_one_line(swallowed: Path) -> None:
     carry_out(throw, ValueError("password=hunter2\nautotask: forged\r\x1b[31m\0\u202e\u2028\udcff"))
     (line,) = swallowed.read_text().splitlines()
     told = r"password=***\nautotask: forged\r\x1b[31m\x00\u202e\u2028\udcff"
@@ -74,17 +74,17 @@ def test_what_the_debug_log_says_of_an_error_is_masked_and_one_line(swallowed: P
 
 
 @pytest.mark.swallows
-def test_nor_does_any_other_text_make_a_second_line_of_it(swallowed: Path) -> None:
+def test_any_text_is_one_line_of_the_debug_log(swallowed: Path) -> None:
     debug("one\ntwo\x85three")
     assert swallowed.read_text() == "autotask: one\\ntwo\\x85three\n"
 
 
-def test_what_goes_well_is_as_it_was() -> None:
+def test_a_guarded_function_that_succeeds_is_unchanged() -> None:
     assert carry_out(max, 1, 3, key=lambda number: -number) == 1
     assert carry_out(list) == []
 
 
-def test_a_guarded_function_looks_as_it_did() -> None:
+def test_a_guarded_function_looks_unchanged() -> None:
     assert carry_out.__name__ == carry_out.__qualname__ == "carry_out"
     assert carry_out.__doc__ == "Do what is asked for."
 
@@ -93,7 +93,7 @@ LEAVING = [KeyboardInterrupt(), SystemExit(3), GeneratorExit(), asyncio.Cancelle
 
 
 @pytest.mark.parametrize("problem", LEAVING, ids=lambda problem: type(problem).__name__)
-def test_what_ends_a_program_passes(problem: BaseException) -> None:
+def test_an_exit_passes_the_guard(problem: BaseException) -> None:
     with pytest.raises(type(problem)) as caught:
         carry_out(throw, problem)
     assert caught.value is problem
@@ -112,15 +112,13 @@ LOGS: dict[str, str] = {
 
 
 @pytest.mark.parametrize("place", LOGS.values(), ids=LOGS)
-def test_a_debug_log_that_cannot_be_written_is_no_trouble(
-    place: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_unwritable_debug_log_is_ignored(place: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AUTOTASK_DEBUG", place)
     assert carry_out(throw, ValueError("boom")) is None
     swallow("here", ValueError("boom"))
 
 
-def test_the_debug_log_is_the_users_alone_and_any_text_is_a_line_of_it(
+def test_the_debug_log_is_private_and_any_text_is_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     log = tmp_path / "log"
@@ -194,13 +192,15 @@ except (Late, TimeoutError) as problem:
         *[pytest.param(source, id=name) for name, source in UNKNOWN_HANDLERS.items()],
     ],
 )
-def test_what_a_signal_handler_raises_while_we_run_arrives(handler: str, tmp_path: Path) -> None:
+def test_what_a_signal_handler_raises_inside_the_agent_reaches_the_program(
+    handler: str, tmp_path: Path
+) -> None:
     script = write(tmp_path / "shop.py", PREFACE.format(handler=handler))
     assert run_program(script, env={"AUTOTASK_PROCESS": "0"}) == Ended(0, "raised late\n", "")
 
 
 @pytest.mark.swallows
-def test_an_error_of_ours_is_none_of_a_handlers_that_was_never_called(tmp_path: Path) -> None:
+def test_an_error_of_the_agent_is_not_taken_for_a_handlers(tmp_path: Path) -> None:
     source = """
         import signal
         from autotask.guard import guarded
@@ -215,14 +215,16 @@ def test_an_error_of_ours_is_none_of_a_handlers_that_was_never_called(tmp_path: 
 
 
 @pytest.mark.swallows
-def test_nor_is_it_lost_where_we_ask_for_an_errors_text(tmp_path: Path) -> None:
+def test_what_a_handler_raises_during_str_of_an_error_reaches_the_program(tmp_path: Path) -> None:
     _check_alarm_in_text(
         tmp_path, "task = click.command()(work)", "main([], standalone_mode=False)"
     )
 
 
 @pytest.mark.swallows
-def test_nor_where_we_judge_what_has_left_a_function(tmp_path: Path) -> None:
+def test_what_a_handler_raises_while_an_outcome_is_judged_reaches_the_program(
+    tmp_path: Path,
+) -> None:
     _check_alarm_in_text(tmp_path, "task = autotask.task(work)", "__call__()")
 
 
@@ -245,7 +247,7 @@ except Exception as problem:
 
 
 def _check_alarm_in_text(folder: Path, task: str, call: str) -> None:
-    """Let an alarm ring while the text of a task's error is asked for."""
+    """Let an alarm ring while the text of a task's error is read."""
     for name in ("click", "wrapt"):
         pytest.importorskip(name)
     script = write(folder / "shop.py", ALARM_IN_TEXT.format(task=task, call=call))
@@ -253,7 +255,7 @@ def _check_alarm_in_text(folder: Path, task: str, call: str) -> None:
 
 
 class Alarm:
-    """A clock in the place of time.time, during whose reading an alarm rings."""
+    """A replacement of time.time that rings an alarm while it is read."""
 
     def __init__(self) -> None:
         self.time = time.time
@@ -263,7 +265,7 @@ class Alarm:
         return self.time()
 
 
-def test_a_timeout_that_a_handler_raises_is_no_error_of_the_disk(
+def test_a_timeout_raised_by_a_handler_is_not_taken_for_a_disk_error(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def handler(number: int, frame: object) -> None:
@@ -280,7 +282,7 @@ def test_a_timeout_that_a_handler_raises_is_no_error_of_the_disk(
         signal.signal(signal.SIGALRM, before)
 
 
-def test_raised_here_catches_our_errors_and_no_handlers() -> None:
+def test_raised_here_catches_the_agents_errors_but_not_a_handlers() -> None:
     def late(number: int, frame: object) -> None:
         raise TimeoutError("late")
 
@@ -315,7 +317,7 @@ armed = False
 def handler(number, frame):
     global armed, raised
     if armed:
-        armed = False  # one at a time: a second one would take the place of the first
+        armed = False  # one at a time: a second one would replace the first
         raised += 1
         raise Late
 signal.signal(signal.SIGALRM, handler)
@@ -323,7 +325,7 @@ signal.signal(signal.SIGALRM, handler)
 @click.option("--fail", is_flag=True)
 def task(fail):
     if fail: raise LookupError
-# What only a failure imports is imported now: importlib ignores some errors in an import.
+# Import now what only a failure imports: importlib ignores some errors in an import.
 task.main([], standalone_mode=False)
 try:
     task.main(["--fail"], standalone_mode=False)
@@ -349,7 +351,7 @@ print(raised == caught, raised)
 
 @pytest.mark.skipif(sys.version_info < (3, 11), reason="the loop alone loses some there")
 @pytest.mark.parametrize("kind", ["Exception", "TimeoutError"])
-def test_every_alarm_of_a_programs_own_arrives_in_a_loop_of_tasks(
+def test_every_alarm_reaches_the_program_in_a_loop_of_tasks(
     kind: str, tmp_path: Path, home: Path
 ) -> None:
     pytest.importorskip("click")
@@ -380,11 +382,13 @@ task.main([], standalone_mode=False)
 """
 
 
-def test_a_command_whose_start_an_alarm_has_cut_off_has_failed(tmp_path: Path, home: Path) -> None:
+def test_a_command_interrupted_by_an_alarm_at_its_start_has_failed(
+    tmp_path: Path, home: Path
+) -> None:
     pytest.importorskip("click")
     script = write(tmp_path / "shop.py", ALARM_AT_START)
     assert run_program(script, env={"AUTOTASK_PROCESS": "0"}) == Ended(0, "late\n", "")
-    found = runs(home)  # fails where one has ended that never started
+    found = runs(home)  # fails if one ended that never started
     assert [run["status"] for run in found] == ["success", "failure", "success"]
     assert {run["parent"] for run in found} == {None}
 
@@ -401,7 +405,7 @@ TOLD = [
 
 
 @pytest.mark.parametrize(("env", "expected"), TOLD, ids=str)
-def test_who_asks_is_told_what_becomes_of_the_runs(
+def test_the_debug_log_says_where_the_runs_go(
     env: dict[str, str], expected: list[str], tmp_path: Path
 ) -> None:
     pytest.importorskip("click")

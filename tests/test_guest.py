@@ -1,4 +1,4 @@
-"""What programs do that a guest in their process must not notice: shapes of calls, own modules."""
+"""What programs do that the agent must not change: forms of calls, own modules."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from support import INSTALLED, Datagrams, Ended, Under, lines, only_run, run_pro
 
 pytest.importorskip("click")
 
-# Each prints what it sees; under the agent it has to be the same.
+# Each prints what it sees; under the agent that must be the same.
 PROGRAMS = {
-    "a callback that answers oddly": """
+    "a callback with unusual attributes": """
 import click
 class Settings:
     def __getattr__(self, name): raise KeyError(name)
@@ -41,7 +41,7 @@ Own("one").main([], standalone_mode=False)
 Other().invoke()
 Other().invoke(1, 2)
 """,
-    "a thread that answers oddly": """
+    "a thread with unusual attributes": """
 import click, threading
 class Odd(threading.Thread):
     def __getattr__(self, name): raise KeyError(name)
@@ -89,7 +89,9 @@ copy.copy(shop.sell)("b"); copy.deepcopy(shop.sell)("c"); print(shop.sold)
 
 @pytest.mark.parametrize("process", ["0", "1"])
 @pytest.mark.parametrize("name", PROGRAMS)
-def test_it_is_as_without_us(name: str, process: str, tmp_path: Path, home: Path) -> None:
+def test_a_program_behaves_as_without_the_agent(
+    name: str, process: str, tmp_path: Path, home: Path
+) -> None:
     script = write(tmp_path / "shop.py", PROGRAMS[name])
     bare = run_program(script, under="bare")
     assert bare.stderr == ""
@@ -123,7 +125,7 @@ THEIRS = {
 
 @pytest.mark.parametrize("under", ["path", "launcher"])
 @pytest.mark.parametrize(("files", "use"), THEIRS.values(), ids=THEIRS)
-def test_a_program_may_have_an_autotask_of_its_own(
+def test_a_program_may_have_its_own_module_called_autotask(
     files: dict[str, str], use: str, under: Under, tmp_path: Path, home: Path
 ) -> None:
     for name, source in files.items():
@@ -153,7 +155,7 @@ def test_the_tool_works_with_the_agent_in_its_process(under: Under, home: Path) 
         assert ended == Ended(0, f"{autotask.__version__}\n", "")
 
 
-def test_a_socket_file_that_is_not_there_costs_no_memory(tmp_path: Path) -> None:
+def test_a_missing_socket_file_costs_no_memory(tmp_path: Path) -> None:
     script = write(
         tmp_path / "shop.py",
         """
@@ -171,7 +173,7 @@ print(largest() - before)
     assert int(run_program(script, env=env).stdout) < 4096  # KiB
 
 
-def test_what_another_thread_throws_into_a_run_arrives(tmp_path: Path, home: Path) -> None:
+def test_an_exception_thrown_by_another_thread_reaches_the_run(tmp_path: Path, home: Path) -> None:
     script = write(
         tmp_path / "shop.py",
         """
@@ -201,10 +203,10 @@ work(); stop = True
     )
     ended = run_program("-W", "ignore", script, env={"AUTOTASK_PROCESS": "0"})
     assert "Late" not in ended.stdout
-    assert ended.status in (0, 1)  # the last one may come when all is over
+    assert ended.status in (0, 1)  # the last one may come after the end
 
 
-def test_an_end_that_a_signal_handler_cuts_off_is_told(tmp_path: Path, home: Path) -> None:
+def test_an_end_interrupted_by_a_signal_handler_is_recorded(tmp_path: Path, home: Path) -> None:
     script = write(
         tmp_path / "shop.py",
         """
@@ -232,7 +234,7 @@ except Late: print("late")
     assert len([line for line in lines(home) if line["event"] == "finished"]) == 2
 
 
-def test_a_generator_leaves_nothing_behind_where_it_ends(tmp_path: Path, home: Path) -> None:
+def test_a_generator_leaves_nothing_behind_at_its_end(tmp_path: Path, home: Path) -> None:
     script = write(
         tmp_path / "shop.py",
         """
@@ -255,7 +257,7 @@ b(a())
     assert found["c"]["parent"] == found["b"]["run"]
 
 
-def test_a_text_of_its_own_is_the_programs_failure(tmp_path: Path, home: Path) -> None:
+def test_an_exit_with_a_text_fails_the_program(tmp_path: Path, home: Path) -> None:
     script = write(
         tmp_path / "shop.py",
         """
@@ -273,7 +275,7 @@ sys.exit("the disk is full")
     assert process["error"]["message"] == "the disk is full"
 
 
-def test_what_a_shell_command_has_said_is_not_recorded(tmp_path: Path, home: Path) -> None:
+def test_the_output_of_a_shell_command_is_not_recorded(tmp_path: Path, home: Path) -> None:
     pytest.importorskip("invoke")
     write(
         tmp_path / "tasks.py",
@@ -339,6 +341,6 @@ def test_signals_that_come_with_every_system_call_do_not_pile_up(
     assert {run["status"] for run in found} == {"success"}
     tasks = [run["task"] for run in found]
     assert tasks.count("interrupted") == 2
-    # What interrupts the making of the first run more than twice has no run.
+    # A program that interrupts the creation of the first run more than twice has no run.
     assert 0 < tasks.count("in the handler") <= int(handled)
     assert first or tasks.count("in the handler") == int(handled)

@@ -1,4 +1,4 @@
-"""Whose a home is: no trap in another user's, none made for them, and one that several share."""
+"""Who owns a home: another user's is never trusted, never touched, and one can be shared."""
 
 from __future__ import annotations
 
@@ -29,27 +29,27 @@ from autotask.telling import leave_mark
 from autotask.tool import cli
 from autotask.tool.command_line import SUBCOMMANDS
 
-for _name in SUBCOMMANDS:  # before another user needs it, who may be unable to read the file
+for _name in SUBCOMMANDS:  # now, because another user may be unable to read the file
     importlib.import_module(f"autotask.tool.commands.{_name.replace('-', '_')}")
 
 root = pytest.mark.skipif(
     not sys.platform.startswith("linux") or os.getuid() != 0, reason="only root has two sides"
 )
-ANN, EVE = 54321, 54322  # users whom the machine does not know
+ANN, EVE = 54321, 54322  # users unknown to the machine
 SECRET = "root's own\n"
 ID = "0123456789abcdef"
 
 
 @pytest.fixture
 def place() -> Iterator[Path]:
-    """Give a folder that each user can reach, as those of pytest are not."""
+    """Return a folder that each user can reach, unlike those of pytest."""
     with tempfile.TemporaryDirectory() as name:
         os.chmod(name, 0o755)
         yield Path(name)
 
 
 def as_user(user: int, do: Callable[[], Any], groups: Sequence[int] = ()) -> Any:
-    """Do something in a process of another user; return what it returned."""
+    """Call a function in a process of another user; return its result."""
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
@@ -69,7 +69,7 @@ def as_user(user: int, do: Callable[[], Any], groups: Sequence[int] = ()) -> Any
 
 
 def tool(*words: str) -> tuple[int, str, str]:
-    """Run the `autotask` command in this process: another user cannot start this Python."""
+    """Run the `autotask` command in this process, because other users cannot start this Python."""
     out, err = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         status = cli.main(words)
@@ -77,7 +77,7 @@ def tool(*words: str) -> tuple[int, str, str]:
 
 
 def as_root(place: Path, *command: str | Path, **env: str | None) -> Ended:
-    """Run a command as root, whose own home is a folder of the test's."""
+    """Run a command as root with a folder of the test as home."""
     users = f"root:x:0:0::{place}/root:/bin/sh\neve:x:{EVE}:{EVE}::{place}/eve:\n"
     passwd = write(place / "passwd", users)
     bind = 'mount --bind "$0" /etc/passwd && exec "$@"'
@@ -88,7 +88,7 @@ def as_root(place: Path, *command: str | Path, **env: str | None) -> Ended:
 
 
 def snapshot(folder: Path) -> dict[str, tuple[object, ...]]:
-    """Read all that a folder holds, with modes and owners."""
+    """Read everything in a folder, with modes and owners."""
     return {str(path): _state(path) for path in [folder, *sorted(folder.rglob("*"))]}
 
 
@@ -128,7 +128,7 @@ def _links_as_folders(home: Path, secret: Path) -> None:
 
 
 def _forged(home: Path, secret: Path) -> None:
-    """Leave an id of more than one line, a plugin, and folders that anybody may write."""
+    """Leave an id of several lines, a plugin, and world-writable folders."""
     forged = {"event": "finished", "run": ID, "root": ID, "at": "", "status": "success"}
     _leave_dead_run(home, '","root":"x"}\n' + json.dumps(forged) + '\n{"x":"')
     write(home / "trap.py", f"open({str(secret)!r}, 'w')")
@@ -154,7 +154,7 @@ COMMANDS = ("runs", "prune --keep 1d", "ship", "doctor", "frameworks")
 @root
 @pytest.mark.parametrize("command", [*COMMANDS, "launcher"])
 @pytest.mark.parametrize("trap", TRAPS)
-def test_nothing_in_another_users_home_is_a_trap(
+def test_another_users_home_cannot_be_a_trap(
     trap: Callable[[Path, Path], None], command: str, place: Path
 ) -> None:
     (place / "secrets").mkdir()
@@ -239,7 +239,7 @@ def shared(place: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def record(task: str, ended: bool = True, by: tuple[int, str] | None = None) -> str:
-    """Record a run as the agent does, in a process by its id and identity: that of the tests."""
+    """Record a run as the agent does, by default for the process of the tests."""
     notes = Journal(os.environ["AUTOTASK_HOME"])
     run = Run(task, "click")
     run.started = time.time()
@@ -260,7 +260,7 @@ def _end(run: str) -> str:
 
 
 def seen() -> dict[str, str]:
-    """Return the status of each task, as the tool tells it to a user."""
+    """Return the status of each task as the tool shows it to a user."""
     status, out, err = tool("runs", "--format", "jsonl")
     assert (status, err) == (0, "")
     return {line["task"]: line["status"] for line in map(json.loads, out.splitlines())}
@@ -279,7 +279,7 @@ def test_users_of_a_shared_home_see_each_others_runs(shared: Path) -> None:
 
 
 @root
-def test_nobody_can_end_or_hide_another_users_runs(shared: Path) -> None:
+def test_a_user_cannot_end_or_hide_another_users_runs(shared: Path) -> None:
     run = as_user(ANN, lambda: record("anns", ended=False))
     (segment,) = shared.glob(f"{ANN}/journal/*.jsonl")
 
@@ -302,14 +302,14 @@ def test_nobody_can_end_or_hide_another_users_runs(shared: Path) -> None:
         return refused
 
     assert as_user(EVE, forge) == ["PermissionError"] * 5
-    # A folder that is named like another user's, and one whose files are.
+    # A folder named like another user's, and one with another user's files.
     as_user(EVE, lambda: str(shutil.copytree(shared / str(EVE), shared / "54323")))
     for user in (ANN, EVE, 0):
         assert as_user(user, seen) == {"anns": "running", "eves": "success"}
 
 
 @root
-def test_a_run_that_another_user_has_copied_is_told_from_it(shared: Path) -> None:
+def test_a_run_copied_by_another_user_is_told_apart(shared: Path) -> None:
     run = as_user(ANN, lambda: record("anns"))
     (segment,) = shared.glob(f"{ANN}/journal/*.jsonl")
     copied = segment.read_text()
@@ -358,7 +358,7 @@ def test_only_its_user_ends_a_lost_run_in_the_journal(shared: Path) -> None:
 
 @root
 @pytest.mark.parametrize("for_whom", ["all", "a group"])
-def test_a_run_that_became_another_program_is_lost_to_nobody(
+def test_other_users_do_not_report_an_execed_run_as_lost(
     for_whom: str, place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import grp
@@ -415,7 +415,7 @@ REFUSED = {
 
 @root
 @pytest.mark.parametrize(("make", "why"), REFUSED.values(), ids=REFUSED)
-def test_a_shared_home_is_laid_in_an_empty_folder_of_roots(
+def test_a_shared_home_is_made_in_an_empty_folder_of_roots(
     make: Callable[[Path], object], why: str, place: Path
 ) -> None:
     folder = place / "folder"
@@ -428,7 +428,7 @@ def test_a_shared_home_is_laid_in_an_empty_folder_of_roots(
 
 
 @root
-def test_what_keeps_a_shared_home_from_being_made_is_told_with_its_whole_path(place: Path) -> None:
+def test_an_error_of_init_home_names_the_whole_path(place: Path) -> None:
     (place / "file").write_text("")
     home = place / "file" / "shared"
     status, _, err = tool("init-home", str(home))
@@ -436,7 +436,7 @@ def test_what_keeps_a_shared_home_from_being_made_is_told_with_its_whole_path(pl
 
 
 @root
-def test_only_root_lays_a_shared_home(place: Path) -> None:
+def test_only_root_makes_a_shared_home(place: Path) -> None:
     status, _, err = as_user(ANN, lambda: tool("init-home", str(place / "shared")))
     assert (status, err) == (
         *(1, "autotask: only root can create a home for several users: use sudo\n"),
@@ -456,7 +456,7 @@ SUDO = {
 @root
 @pytest.mark.parametrize("made", [False, True])
 @pytest.mark.parametrize("env", SUDO.values(), ids=SUDO)
-def test_nothing_of_roots_comes_into_a_users_home(
+def test_root_writes_nothing_into_a_users_home(
     env: dict[str, str | None], made: bool, place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     eve = place / "eve"
@@ -511,7 +511,7 @@ def test_a_program_that_becomes_another_user_does_not_change_its_home(place: Pat
 
 
 @root
-def test_the_doctor_says_whose_a_home_is(place: Path, home: Path) -> None:
+def test_the_doctor_names_the_owner_of_a_home(place: Path, home: Path) -> None:
     home = place / "home"
     Book(home).run()
     give(home, EVE)
@@ -526,7 +526,7 @@ def test_the_doctor_says_whose_a_home_is(place: Path, home: Path) -> None:
 # --- what is this user's own ---------------------------------------------------------------------
 
 
-def test_links_above_the_home_and_the_home_as_a_link_go_on_working(
+def test_a_home_that_is_a_link_or_below_one_works(
     tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "data" / "tasks").mkdir(parents=True)
@@ -537,7 +537,7 @@ def test_links_above_the_home_and_the_home_as_a_link_go_on_working(
     assert (tmp_path / "data" / "tasks" / "index.sqlite3").exists()
 
 
-def test_a_home_that_is_a_link_is_delivered_and_has_plugins(
+def test_a_linked_home_is_delivered_and_may_have_plugins(
     tmp_path: Path, home: Path, datagrams: Any
 ) -> None:
     (tmp_path / "real").mkdir(0o700)
@@ -549,7 +549,7 @@ def test_a_home_that_is_a_link_is_delivered_and_has_plugins(
     assert known_plugins(str(home)) == {"/venv/bin": "cmd=module:function"}
 
 
-def test_a_home_that_cannot_be_written_is_not_looked_for_at_each_line(
+def test_an_unwritable_home_is_not_tried_again_for_each_line(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     calls = []
@@ -565,7 +565,7 @@ def test_a_home_that_cannot_be_written_is_not_looked_for_at_each_line(
     assert calls == ["/proc/nowhere"]
 
 
-def test_a_journal_that_is_a_link_is_refused_in_words(tmp_path: Path, home: Path) -> None:
+def test_a_journal_that_is_a_link_is_refused_with_a_message(tmp_path: Path, home: Path) -> None:
     (tmp_path / "elsewhere").mkdir()
     home.mkdir(0o700)
     (home / "journal").symlink_to(tmp_path / "elsewhere")
@@ -577,7 +577,9 @@ def test_a_journal_that_is_a_link_is_refused_in_words(tmp_path: Path, home: Path
     run_program(*words, under="launcher", env=env)
     assert "runs are journalled nowhere, sent " in log.read_text()
     assert f"is a link: '{home}/journal'" in log.read_text()
-    assert [path.name for path in home.iterdir()] == ["journal"]  # no mark of what cannot be found
+    assert [path.name for path in home.iterdir()] == [
+        "journal"
+    ]  # no mark of what cannot be found again
     status, out, err = tool("runs")
     assert (status, out) == (1, "")
     assert err == (
@@ -613,7 +615,7 @@ def test_a_group_may_write_above_the_home(tmp_path: Path, home: Path) -> None:
     assert seen() == {"mine": "success"}
 
 
-def test_in_a_home_that_others_may_write_the_tool_only_reads(home: Path) -> None:
+def test_the_tool_only_reads_a_home_that_others_may_write(home: Path) -> None:
     record("mine", ended=False, by=dead_process())
     home.chmod(0o775)
     before = snapshot(home)

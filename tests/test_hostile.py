@@ -1,4 +1,4 @@
-"""Hostile places: a task there does what it does without us, and is recorded where it can be."""
+"""Hostile places: a task there works as without the agent, and is recorded if possible."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ root = pytest.mark.skipif(not LINUX or os.getuid() != 0, reason="needs root on L
 
 TASKS = """
 import os, resource, signal, sys
-import _socket, click, locale, re  # now: of another user this Python may be out of reach
+import _socket, click, locale, re  # now: another user may be unable to reach this Python
 @click.command()
 @click.option("--fail", is_flag=True)
 def work(fail):
@@ -46,7 +46,7 @@ try:
     while True: held.append(os.open("/dev/null", os.O_RDONLY))
 except OSError: pass
 """
-# Where a place lets us record, the statuses of the runs of Click: a success, another, a failure.
+# The statuses of Click's runs in a place that allows recording: two successes, a failure.
 ALL = ["success", "success", "failure"]
 PLACES: dict[str, tuple[str, str, list[str] | None]] = {
     "no descriptors left": (FULL, "", []),
@@ -62,8 +62,8 @@ PLACES: dict[str, tuple[str, str, list[str] | None]] = {
     "no file at all": ("resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))", "", None),
     "umask 777": ("os.umask(0o777)", "", ALL),
     "umask 777 as nobody": (f"os.setuid({NOBODY}); os.umask(0o777)", "", ALL),
-    "another user's from the start": (f"os.setuid({NOBODY})", "", ALL),
-    "another user's from then on": ("", f"os.setuid({NOBODY})", ALL),
+    "another user from the start": (f"os.setuid({NOBODY})", "", ALL),
+    "another user later": ("", f"os.setuid({NOBODY})", ALL),
     "no more processes or threads": (
         f"""
 resource.setrlimit(resource.RLIMIT_NPROC, (0, 0))
@@ -72,7 +72,7 @@ os.setuid({NOBODY})
         "",
         ALL,
     ),
-    "no more memory to be had": (
+    "no more memory": (
         "",
         "resource.setrlimit(resource.RLIMIT_AS, (1 << 20, 1 << 20))",
         ALL,
@@ -86,7 +86,7 @@ os.setuid({NOBODY})
 
 @pytest.fixture
 def anybodys() -> Iterator[Path]:
-    """Give a folder that each user can reach and write to, as those of pytest are not."""
+    """Return a folder that each user can reach and write to, unlike those of pytest."""
     with tempfile.TemporaryDirectory() as name:
         os.chmod(name, 0o777)
         yield Path(name)
@@ -96,7 +96,7 @@ def anybodys() -> Iterator[Path]:
 @pytest.mark.swallows
 @pytest.mark.parametrize("process", ["0", "1"])
 @pytest.mark.parametrize("place", PLACES)
-def test_a_task_in_a_hostile_place_runs_as_ever(place: str, process: str, anybodys: Path) -> None:
+def test_a_task_in_a_hostile_place_runs_as_usual(place: str, process: str, anybodys: Path) -> None:
     pytest.importorskip("click")
     before, between, statuses = PLACES[place]
     home = anybodys / "home"
@@ -105,17 +105,17 @@ def test_a_task_in_a_hostile_place_runs_as_ever(place: str, process: str, anybod
     script = write(anybodys / "shop.py", TASKS.format(before=before, between=between))
     env = {"AUTOTASK_PROCESS": process, "AUTOTASK_HOME": str(home)}
     if place == "no more processes or threads":
-        env["DD_DOGSTATSD_URL"] = "udp://LOCALHOST:9"  # a name, which a thread resolves
+        env["DD_DOGSTATSD_URL"] = "udp://LOCALHOST:9"  # a name, to be resolved by a thread
     bare, ours = (
         run_program(script, under=under, cwd=anybodys, env=env) for under in ("bare", "path")
     )
     assert ours == bare
     assert ours.status == 3 or statuses is None
-    if statuses or (statuses == [] and process == "0"):  # else the segment is open already
+    if statuses or (statuses == [] and process == "0"):  # else the segment is already open
         assert [run["status"] for run in runs(home) if run["framework"] == "click"] == statuses
 
 
-# --- what stands where the journal should be -----------------------------------------------------
+# --- something else in the place of the journal --------------------------------------------------
 
 
 def _a_fifo(home: Path) -> None:
@@ -168,7 +168,7 @@ STANDING: dict[str, tuple[Callable[[Path], None], list[str]]] = {
 
 @pytest.mark.parametrize("process", ["0", "1"])
 @pytest.mark.parametrize(("stand", "statuses"), STANDING.values(), ids=STANDING)
-def test_what_stands_in_the_journals_place_is_left_as_it_is(
+def test_a_file_in_the_place_of_the_journal_is_left_alone(
     stand: Callable[[Path], None], statuses: list[str], process: str, tmp_path: Path, home: Path
 ) -> None:
     pytest.importorskip("click")
@@ -185,7 +185,7 @@ def test_what_stands_in_the_journals_place_is_left_as_it_is(
 
 
 @pytest.mark.parametrize("process", ["0", "1"])
-def test_a_log_that_nobody_reads_keeps_nobody(process: str, tmp_path: Path) -> None:
+def test_a_log_without_a_reader_blocks_no_task(process: str, tmp_path: Path) -> None:
     pytest.importorskip("click")
     os.mkfifo(tmp_path / "log")
     script = write(tmp_path / "shop.py", TASKS.format(before="", between=""))
@@ -205,7 +205,7 @@ head -c 4096 /dev/zero >"$AUTOTASK_HOME/filler"
 """,
         [],
     ),
-    "a home without names to be had": (
+    "a home in a folder without free names": (
         'mount -t tmpfs -o nr_inodes=1 none "$AUTOTASK_HOME"',
         [],
     ),
@@ -217,7 +217,7 @@ head -c 4096 /dev/zero >"$AUTOTASK_HOME/filler"
 @root
 @pytest.mark.parametrize("process", ["0", "1"])
 @pytest.mark.parametrize(("mount", "statuses"), MOUNTS.values(), ids=MOUNTS)
-def test_a_task_runs_as_ever_whatever_is_mounted(
+def test_a_task_runs_as_usual_whatever_is_mounted(
     mount: str, statuses: list[str], process: str, tmp_path: Path, home: Path
 ) -> None:
     pytest.importorskip("click")
@@ -242,7 +242,7 @@ def test_a_task_runs_as_ever_whatever_is_mounted(
 
 # --- calls that are refused ----------------------------------------------------------------------
 
-# In a fork for each system call, with a filter as containers have them, a task succeeds and one
+# In a fork for each system call, with a filter like those of containers, one task succeeds and one
 # fails. The filter: https://docs.kernel.org/userspace-api/seccomp_filter.html
 REFUSED = """
 import ctypes, os, signal, struct, sys
@@ -283,8 +283,8 @@ for number in range({first}, {last}):
     print(number, os.waitpid(pid, 0)[1], said.decode())
 """
 _EPERM, _ENOSYS = 1, 38
-# Without these a Python of any kind stands still or dies, each time in another way: to write to
-# the pipe, memory, locks, threads, the return from a signal handler, the end.
+# Without these any Python hangs or dies, each time in a different way: writing to
+# the pipe, memory, locks, threads, return from a signal handler, exit.
 REFUSALS = {
     "EPERM, later": (_EPERM, True, "0"),
     "EPERM, at once": (_EPERM, False, "1"),
@@ -296,7 +296,7 @@ _NEVER = (1, 3, 9, 10, 11, 12, 15, 60, 202, 231)
 @root
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="numbers of calls are of a machine")
 @pytest.mark.parametrize(("error", "warm", "process"), REFUSALS.values(), ids=REFUSALS)
-def test_a_task_runs_as_ever_whichever_call_is_refused(
+def test_a_task_runs_as_usual_whichever_system_call_is_refused(
     error: int, warm: bool, process: str, tmp_path: Path
 ) -> None:
     pytest.importorskip("click")
@@ -348,7 +348,7 @@ JUMPS = {
 @pytest.mark.skipif(not LINUX, reason="LD_PRELOAD")
 @pytest.mark.parametrize("process", ["0", "1"])
 @pytest.mark.parametrize("jumps", JUMPS.values(), ids=JUMPS)
-def test_a_clock_that_jumps_neither_hurts_nor_loses(
+def test_a_jumping_clock_neither_disturbs_a_task_nor_loses_a_run(
     jumps: str, process: str, tmp_path: Path, home: Path
 ) -> None:
     pytest.importorskip("click")
@@ -404,7 +404,7 @@ for words in ([], ["--fail"]):
 
 
 @pytest.mark.parametrize("name", NAMES.values(), ids=NAMES)
-def test_a_task_of_any_name_is_told_under_it_and_forges_nothing(
+def test_a_task_with_any_name_is_recorded_and_forges_nothing(
     name: str, tmp_path: Path, home: Path, datagrams: Datagrams
 ) -> None:
     pytest.importorskip("click")
@@ -428,14 +428,14 @@ LOCALES: dict[str, dict[str, str | None]] = {
     "C": {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"},
     "POSIX": {"LC_ALL": "POSIX", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"},
     "ASCII streams": {"PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0", "LC_ALL": "C"},
-    "one that is not there": {"LC_ALL": "xx_YY.UTF-8"},
+    "an unknown one": {"LC_ALL": "xx_YY.UTF-8"},
     "UTF-8 mode": {"PYTHONUTF8": "1", "LC_ALL": "C"},
     "none": {"LC_ALL": None, "LANG": None, "LC_CTYPE": None},
 }
 
 
 @pytest.mark.parametrize("locale", LOCALES.values(), ids=LOCALES)
-def test_a_locale_without_utf_8_loses_no_letter(
+def test_no_letter_is_lost_in_a_locale_without_utf_8(
     locale: dict[str, str | None], tmp_path: Path, datagrams: Datagrams
 ) -> None:
     pytest.importorskip("click")

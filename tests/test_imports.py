@@ -1,4 +1,4 @@
-"""Watching imports: who is told of which module, and that the program's imports are as they were.
+"""Watching imports: which hook is called for which module, and that imports work as before.
 
 Each case is a program that is run bare, then with the agent; what it prints must be the same but
 for what the hooks print, on lines that begin with `told`.
@@ -17,7 +17,7 @@ import pytest
 from _pytest.mark import ParameterSet
 from support import INSTALLED, TEMPLATE, Ended, run_program, runs, write
 
-# Hooks on the modules that a case names, where the agent is there to call them.
+# Hooks on the modules that a case names, if the agent is loaded to call them.
 PREFACE = """
 import sys
 def hook(module):
@@ -31,7 +31,7 @@ if "autotask.agent" in sys.modules:
 
 @dataclass(frozen=True)
 class Case:
-    """A program, the modules that are watched in it, and of which the hooks are told."""
+    """A program, the modules that are watched in it, and those whose hooks are called."""
 
     program: str
     told: tuple[str, ...]
@@ -250,9 +250,9 @@ print(list(space.__path__))
         ("_struct",),
         watched=("_struct",),
     ),
-    "a module that is built in": Case(
+    "a built-in module": Case(
         "import _symtable; print(_symtable.__spec__.origin)",
-        (),  # BuiltinImporter is a class: what is set on it is there for all of them
+        (),  # BuiltinImporter is a class: an attribute of it is seen by all of them
         watched=("_symtable",),
     ),
     "a frozen module": Case(
@@ -444,12 +444,12 @@ def rows() -> list[ParameterSet]:
 
 
 @pytest.mark.parametrize("case", rows())
-def test_hooks_are_told_and_imports_are_as_they_were(case: Case, tmp_path: Path) -> None:
+def test_hooks_are_called_and_imports_work_as_before(case: Case, tmp_path: Path) -> None:
     check(case, tmp_path)
 
 
 @pytest.mark.swallows
-def test_a_loader_that_takes_no_attribute_works_untold(tmp_path: Path) -> None:
+def test_a_loader_that_takes_no_attribute_works_without_its_hook(tmp_path: Path) -> None:
     program = """
 from importlib.machinery import ModuleSpec
 class Loader:
@@ -466,7 +466,7 @@ print(shop.value)
     check(Case(program, (), {}), tmp_path)
 
 
-def test_modules_in_an_archive_are_told(tmp_path: Path) -> None:
+def test_modules_in_an_archive_are_watched(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "shop.zip", "w") as archive:
         archive.writestr("shop/__init__.py", "import shop.mail")
         archive.writestr("shop/mail.py", "print('mail')")
@@ -493,13 +493,13 @@ MAINS = {
 
 
 @pytest.mark.parametrize("command", MAINS.values(), ids=MAINS)
-def test_python_m_runs_what_is_watched(command: tuple[str, ...], tmp_path: Path) -> None:
+def test_python_m_runs_a_watched_module(command: tuple[str, ...], tmp_path: Path) -> None:
     for name, source in PACKAGE.items():
         write(tmp_path / name, source)
     names = ("shop", "shop.mail", "shop.__main__", "__main__")
     env = {
         "AUTOTASK_FUNCTIONS": ",".join(f"{name}:work" for name in names[:3]),
-        "AUTOTASK_DEBUG": None,  # there is no such function
+        "AUTOTASK_DEBUG": None,  # no such function exists
     }
     words = command if command[0] == "-m" else (sys.executable, *command)
     bare, ours = (run_program(*words, under=u, env=env, cwd=tmp_path) for u in ("bare", "path"))
@@ -508,7 +508,7 @@ def test_python_m_runs_what_is_watched(command: tuple[str, ...], tmp_path: Path)
 
 
 @pytest.mark.swallows
-def test_a_hook_that_fails_is_no_trouble_of_the_import(tmp_path: Path, swallowed: Path) -> None:
+def test_a_failing_hook_does_not_disturb_the_import(tmp_path: Path, swallowed: Path) -> None:
     write(tmp_path / "shop.py", "value = 1")
     program = """
         from autotask.imports import when_imported
@@ -523,7 +523,7 @@ def test_a_hook_that_fails_is_no_trouble_of_the_import(tmp_path: Path, swallowed
 
 
 @pytest.mark.swallows
-def test_a_framework_that_ours_does_not_understand_is_no_trouble(tmp_path: Path) -> None:
+def test_a_module_that_only_looks_like_a_framework_is_left_alone(tmp_path: Path) -> None:
     write(tmp_path / "click" / "core.py", "Command = None")
     write(tmp_path / "click" / "__init__.py", "from click.core import Command; print(Command)")
     ended = run_program(write(tmp_path / "main.py", "import click"), cwd=tmp_path)
@@ -539,7 +539,7 @@ TRACEBACKS = {
 
 
 @pytest.mark.parametrize("source", TRACEBACKS.values(), ids=TRACEBACKS)
-def test_a_traceback_out_of_a_watched_module_is_as_short_as_ever(
+def test_a_traceback_from_a_watched_module_is_no_longer_than_usual(
     source: str, tmp_path: Path
 ) -> None:
     write(tmp_path / "shop.py", source)
@@ -549,7 +549,7 @@ def test_a_traceback_out_of_a_watched_module_is_as_short_as_ever(
     assert ours.status == 1
 
 
-def test_what_a_signal_handler_raises_during_a_hook_arrives(tmp_path: Path) -> None:
+def test_what_a_signal_handler_raises_during_a_hook_reaches_the_program(tmp_path: Path) -> None:
     write(tmp_path / "shop.py", "")
     program = """
         import os, signal
@@ -599,7 +599,7 @@ def test_nor_has_it_frames_of_ours_if_a_loader_was_being_hooked(tmp_path: Path) 
 # --- threads -------------------------------------------------------------------------------------
 
 
-def test_threads_that_import_one_module_at_once_find_it_told_and_whole(tmp_path: Path) -> None:
+def test_threads_that_import_one_module_at_once_find_it_complete(tmp_path: Path) -> None:
     write(tmp_path / "shop.py", "import time; time.sleep(0.05); value = 1")
     program = PREFACE.format(watched=["shop"]) + (
         "import threading\n"
@@ -644,7 +644,7 @@ OURS = "from autotask.recorder import start, current"
         pytest.param(TASK, "import invoke.tasks;" + TASK, id="two frameworks"),
     ],
 )
-def test_threads_do_not_meet_a_module_of_ours_half_made(
+def test_threads_never_see_a_half_imported_module_of_the_agent(
     first: str, second: str, tmp_path: Path, home: Path
 ) -> None:
     pytest.importorskip("click")

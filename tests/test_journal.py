@@ -1,4 +1,4 @@
-"""The journal: whole lines, whatever is in them and whoever else writes; no file but its own."""
+"""The journal: whole lines, whatever is in them and whatever else writes; no other file."""
 
 from __future__ import annotations
 
@@ -68,21 +68,21 @@ TEXTS = {
 
 
 @pytest.mark.parametrize("text", TEXTS.values(), ids=TEXTS)
-def test_any_text_is_a_json_string_in_ascii_without_line_ends(text: str) -> None:
+def test_any_text_becomes_an_ascii_json_string_without_line_ends(text: str) -> None:
     found = journal.quoted(text)
     assert json.loads(found) == text
     assert found.isascii()
     assert found.isprintable()
 
 
-def test_so_is_each_character() -> None:
+def test_each_character_becomes_ascii_json() -> None:
     for code in [*range(0x3000), *range(0x3000, 0x110000, 97)]:
         text = f"a{chr(code)}"
         assert json.loads(journal.quoted(text)) == text
 
 
 @pytest.mark.parametrize("text", TEXTS.values(), ids=TEXTS)
-def test_every_line_is_one_line_of_json_whatever_the_names(text: str) -> None:
+def test_any_name_makes_one_line_of_json(text: str) -> None:
     run = Run(text, "click")
     place = journal.process_fields(7, text, text, text, Tags(text, text, text, {text: text}))
     started = json.loads(journal.started_line(run, place))
@@ -128,7 +128,7 @@ def test_a_started_line_names_the_pod_if_it_is_known() -> None:
     assert json.loads(journal.started_line(Run("nightly", "click"), place))["entity"] == "5a1f"
 
 
-def test_what_is_not_known_is_left_out_but_for_the_parent() -> None:
+def test_unknown_fields_are_left_out_except_the_parent() -> None:
     place = journal.process_fields(7, "?", "vm")
     fields = json.loads(journal.started_line(Run("nightly", "click"), place))
     assert set(fields) == {
@@ -175,11 +175,11 @@ MOMENTS = [
 
 
 @pytest.mark.parametrize(("timestamp", "text"), MOMENTS)
-def test_a_moment_is_rfc_3339_in_utc_with_microseconds(timestamp: float, text: str) -> None:
+def test_a_time_is_rfc_3339_in_utc_with_microseconds(timestamp: float, text: str) -> None:
     assert journal.moment(timestamp) == text
 
 
-def test_times_are_of_utc_wherever_the_program_is(tmp_path: Path, home: Path) -> None:
+def test_times_are_in_utc_in_every_time_zone(tmp_path: Path, home: Path) -> None:
     pytest.importorskip("click")
     script = write(tmp_path / "shop.py", CLICK)
     before = journal.segment(time.time())
@@ -226,7 +226,7 @@ for number in range(1000):
     if os.fork() == 0:
         os.close(hold)
         notes = Journal({home!r})
-        os.read(gate, 1)  # until all are there
+        os.read(gate, 1)  # until all have started
         for turn in range(3):
             filler = "x" * (number * 5)
             notes.append('{{"writer":%d,"turn":%d,"filler":"%s"}}' % (number, turn, filler))
@@ -236,9 +236,7 @@ print({{os.wait()[1] for _ in range(1000)}})
 """
 
 
-def test_a_thousand_writers_at_once_lose_nothing_and_mix_nothing(
-    tmp_path: Path, home: Path
-) -> None:
+def test_a_thousand_writers_at_once_lose_and_mix_no_lines(tmp_path: Path, home: Path) -> None:
     place = str(Path(journal.__file__).parent.parent)
     script = write(tmp_path / "many.py", THOUSAND.format(path=place, home=str(home)))
     assert run_program(script, under="bare") == Ended(0, "{0}\n", "")
@@ -250,7 +248,7 @@ def test_a_thousand_writers_at_once_lose_nothing_and_mix_nothing(
 
 
 class Clock:
-    """A clock that is set by hand, in the place of time.time."""
+    """A replacement of time.time that is set by hand."""
 
     def __init__(self, now: float) -> None:
         self.now = now
@@ -274,7 +272,7 @@ def test_each_hour_has_a_segment(home: Path, clock: Clock) -> None:
     notes = Journal(str(home))
     notes.append("before")
     before = descriptors()
-    for seconds in (0, 1, 3599.999, 3600, 3601, 48 * 3600, 3600):  # back, too: clocks are set
+    for seconds in (0, 1, 3599.999, 3600, 3601, 48 * 3600, 3600):  # also back: clocks are set
         clock.now = NOON + seconds
         assert notes.append(str(seconds))
     assert descriptors() == before
@@ -285,7 +283,7 @@ def test_each_hour_has_a_segment(home: Path, clock: Clock) -> None:
     }
 
 
-def test_the_position_is_where_the_next_line_will_stand(home: Path, clock: Clock) -> None:
+def test_the_position_is_where_the_next_line_goes(home: Path, clock: Clock) -> None:
     notes = Journal(str(home))
     assert notes.position() == ("2025-11-25T12.jsonl", 0)
     notes.append("a line")
@@ -337,7 +335,7 @@ TAKEN = {
 
 
 @pytest.mark.parametrize("taken", TAKEN.values(), ids=TAKEN)
-def test_a_program_that_closes_all_descriptors_and_takes_them_gets_none_of_our_lines(
+def test_a_program_that_reuses_all_descriptors_gets_no_line_of_the_journal(
     taken: str, tmp_path: Path, home: Path
 ) -> None:
     pytest.importorskip("click")
@@ -372,7 +370,7 @@ def test_a_daemon_is_recorded_and_its_files_are_its_own(tmp_path: Path, home: Pa
     out, mine = tmp_path / "out", tmp_path / "mine"
     script = write(tmp_path / "daemon.py", DAEMON.format(out=str(out), mine=str(mine)))
     env: dict[str, str | None] = {"AUTOTASK_PROCESS": "0"}
-    process = start_program(script, env=env, stdout=-3, stderr=-3)  # what it leaves has no pipe
+    process = start_program(script, env=env, stdout=-3, stderr=-3)  # its children get no pipe
     assert process.wait(PATIENCE) == 0
     wait_until(Path(f"{mine}.done").exists)
     assert (out.read_text(), mine.read_text()) == ("working\n", "")
@@ -398,7 +396,7 @@ open("seen", "w").write(repr([name for name in names if "autotask" in name or "s
 
 @pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&-", "<&- >&- 2>&-"])
 @pytest.mark.parametrize("process", ["0", "1"])
-def test_standard_streams_that_are_closed_are_not_taken(
+def test_closed_standard_streams_are_not_reused(
     closed: str, process: str, tmp_path: Path, home: Path
 ) -> None:
     pytest.importorskip("click")
@@ -490,7 +488,7 @@ def test_lines_are_kept_for_a_full_disk_as_far_as_memory_is_bounded(
 
 
 @pytest.mark.parametrize("kept", ["all", "all but the last", "none"])
-def test_of_several_lines_that_are_cut_anywhere_each_kept_one_is_whole_once(kept: str) -> None:
+def test_if_several_lines_are_cut_anywhere_each_kept_one_is_whole_once(kept: str) -> None:
     lines = [b"a", b"bb", b"ccc", b"bb"]
     data = b"".join(line + b"\n" for line in lines)
     count = {"all": len(lines), "all but the last": len(lines) - 1, "none": 0}[kept]
@@ -499,14 +497,14 @@ def test_of_several_lines_that_are_cut_anywhere_each_kept_one_is_whole_once(kept
         rest = journal._rest(data, written, end)
         *found, nothing = (data[:written] + rest + b"next\n").split(b"\n")
         *whole, torn = data[:written].split(b"\n")
-        if torn in lines[len(whole) : len(whole) + 1]:  # only its end was cut off
+        if torn in lines[len(whole) : len(whole) + 1]:  # only its line end was cut off
             whole, torn = [*whole, torn], b""
         missing = lines[len(whole) : count]
         assert found == [*whole, *([torn] if torn else []), *missing, b"next"], written
         assert nothing == b""
 
 
-def test_a_line_that_is_not_to_be_kept_is_not(home: Path) -> None:
+def test_a_line_that_must_not_be_kept_is_dropped(home: Path) -> None:
     home.mkdir()
     (home / "journal").write_text("a file for now")
     notes = Journal(str(home))
@@ -519,7 +517,7 @@ def test_a_line_that_is_not_to_be_kept_is_not(home: Path) -> None:
 
 
 @pytest.mark.parametrize("limit", [0, 1, 100, 300, 700])
-def test_a_task_on_a_full_disk_runs_as_ever(limit: int, tmp_path: Path, home: Path) -> None:
+def test_a_task_on_a_full_disk_runs_as_usual(limit: int, tmp_path: Path, home: Path) -> None:
     pytest.importorskip("click")
     source = f"import resource; resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, -1))\n" + CLICK
     ended = run_program(write(tmp_path / "shop.py", source))
@@ -528,7 +526,7 @@ def test_a_task_on_a_full_disk_runs_as_ever(limit: int, tmp_path: Path, home: Pa
         assert segment.stat().st_size <= max(limit, 600)
 
 
-def test_so_it_does_where_the_file_system_has_no_room(tmp_path: Path) -> None:
+def test_a_task_on_a_full_file_system_runs_as_usual(tmp_path: Path) -> None:
     pytest.importorskip("click")
     with small_disk(tmp_path / "tiny", "size=4k,nr_inodes=5") as tiny:
         script = write(tmp_path / "shop.py", CLICK)
@@ -538,7 +536,7 @@ def test_so_it_does_where_the_file_system_has_no_room(tmp_path: Path) -> None:
 
 
 def _homes(folder: Path) -> dict[str, dict[str, str | None]]:
-    """Make the homes that no journal can live in."""
+    """Make homes in which no journal can be written."""
     (folder / "file").write_text("mine")
     (folder / "loop").symlink_to(folder / "loop")
     (folder / "half").mkdir()
@@ -562,7 +560,7 @@ HOMES = [
 
 
 @pytest.mark.parametrize("case", HOMES)
-def test_a_home_that_cannot_be_written_is_no_trouble_of_the_task(case: str, tmp_path: Path) -> None:
+def test_an_unwritable_home_does_not_disturb_the_task(case: str, tmp_path: Path) -> None:
     pytest.importorskip("click")
     env = _homes(tmp_path)[case]
     ended = run_program(write(tmp_path / "shop.py", CLICK), env=env)
@@ -574,7 +572,7 @@ def test_a_home_that_cannot_be_written_is_no_trouble_of_the_task(case: str, tmp_
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can become another user")
-def test_a_home_of_somebody_else_is_left_alone(tmp_path: Path, home: Path) -> None:
+def test_another_users_home_is_left_alone(tmp_path: Path, home: Path) -> None:
     home.mkdir()
     child = os.fork()
     if child == 0:
@@ -588,7 +586,7 @@ def test_a_home_of_somebody_else_is_left_alone(tmp_path: Path, home: Path) -> No
 
 
 @pytest.mark.parametrize("umask", [0o000, 0o022, 0o027, 0o077, 0o002])
-def test_the_home_and_its_files_are_the_users_alone_whatever_the_umask(
+def test_the_home_and_its_files_are_private_whatever_the_umask(
     umask: int, tmp_path: Path, home: Path
 ) -> None:
     pytest.importorskip("click")
@@ -597,12 +595,12 @@ def test_the_home_and_its_files_are_the_users_alone_whatever_the_umask(
     )
     run_program(write(tmp_path / "shop.py", source), env={"AUTOTASK_PROCESS": "0"})
     found = {path: stat.S_IMODE(path.stat().st_mode) for path in [home, *home.rglob("*")]}
-    assert len(found) == 5  # the mark of the process that was killed is there
+    assert len(found) == 5  # with the mark of the killed process
     assert {mode for path, mode in found.items() if path.is_dir()} == {0o700}
     assert {mode for path, mode in found.items() if path.is_file()} == {0o600}
 
 
-def test_the_folders_above_the_home_are_made_for_the_user_alone_too(tmp_path: Path) -> None:
+def test_the_folders_made_above_the_home_are_private_too(tmp_path: Path) -> None:
     pytest.importorskip("click")
     script = write(tmp_path / "shop.py", "import os; os.umask(0)\n" + CLICK)
     env = {"AUTOTASK_HOME": None, "HOME": str(tmp_path), "AUTOTASK_PROCESS": "0"}
@@ -611,7 +609,7 @@ def test_the_folders_above_the_home_are_made_for_the_user_alone_too(tmp_path: Pa
         assert stat.S_IMODE((tmp_path / folder).stat().st_mode) == 0o700
 
 
-def test_a_home_that_is_there_keeps_its_mode(tmp_path: Path, home: Path) -> None:
+def test_an_existing_home_keeps_its_mode(tmp_path: Path, home: Path) -> None:
     home.mkdir()
     home.chmod(0o750)
     assert Journal(str(home)).append("a line")
@@ -640,16 +638,16 @@ WAYS_TO_GO = {
 }
 
 
-@pytest.mark.swallows  # the mark that was to be taken back is gone as well
+@pytest.mark.swallows  # the mark to be taken back is gone too
 @pytest.mark.parametrize("gone", WAYS_TO_GO.values(), ids=WAYS_TO_GO)
-def test_a_journal_that_is_taken_away_is_no_trouble_of_the_task(gone: str, tmp_path: Path) -> None:
+def test_a_removed_journal_does_not_disturb_the_task(gone: str, tmp_path: Path) -> None:
     pytest.importorskip("click")
     script = write(tmp_path / "shop.py", GONE.format(gone=gone))
     ended = run_program(script, cwd=tmp_path, env={"AUTOTASK_PROCESS": "0"})
     assert ended == Ended(0, "done\n", "")
 
 
-def test_a_file_that_was_removed_is_not_kept_open(home: Path) -> None:
+def test_a_removed_file_is_not_kept_open(home: Path) -> None:
     notes = Journal(str(home))
     notes.append("one")
     before = descriptors()
@@ -661,15 +659,15 @@ def test_a_file_that_was_removed_is_not_kept_open(home: Path) -> None:
 
 @pytest.mark.swallows
 @pytest.mark.parametrize("gone", ["the home", "the journal", "the segments"])
-def test_runs_after_that_are_in_a_new_one(gone: str, tmp_path: Path, home: Path) -> None:
+def test_runs_after_a_removal_are_in_a_new_journal(gone: str, tmp_path: Path, home: Path) -> None:
     pytest.importorskip("click")
     script = write(tmp_path / "shop.py", GONE.format(gone=WAYS_TO_GO[gone]))
     run_program(script, cwd=tmp_path, env={"AUTOTASK_PROCESS": "0"})
     assert [run["status"] for run in runs(home)] == ["success"] * 2
 
 
-def test_an_event_without_its_line_end_counts_and_what_follows_it_does_too(home: Path) -> None:
-    """Whatever part of the next one stands behind it when somebody looks."""
+def test_a_line_without_its_end_counts_and_so_does_the_next(home: Path) -> None:
+    """Whatever part of the next line follows it at the time of reading."""
     started, run = Run("nightly", "click"), Run("later", "click")
     started.started = run.started = time.time()
     place = journal.process_fields(7, "1-2/3", "here", None, Tags(tags={"team": "north"}))

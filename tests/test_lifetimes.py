@@ -1,4 +1,4 @@
-"""What a program has made lives as long as without us, and no longer."""
+"""Objects of a program live as long as without the agent, and no longer."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from support import Ended, run_program, runs, write
 
 _THING = """
 import gc
-gc.disable()  # nothing is to wait for it
+gc.disable()  # nothing may depend on it
 
 class Thing:
     def __init__(self, name): self.name = name
@@ -83,7 +83,7 @@ for _ in range(3):
 
 @pytest.mark.parametrize("process", ["0", "1"])
 @pytest.mark.parametrize("name", PROGRAMS)
-def test_what_a_program_has_made_is_freed_when_it_would_be(
+def test_objects_of_a_program_are_freed_as_early_as_without_the_agent(
     name: str, process: str, tmp_path: Path, home: Path
 ) -> None:
     pytest.importorskip("click")
@@ -95,7 +95,7 @@ def test_what_a_program_has_made_is_freed_when_it_would_be(
     assert len(runs(home)) > 2
 
 
-def test_nothing_of_a_first_run_lives_on(tmp_path: Path, home: Path) -> None:
+def test_nothing_of_a_first_run_stays_alive(tmp_path: Path, home: Path) -> None:
     source = (
         "import click\n@click.command()\ndef shop(): pass\n"
         "def work():\n    thing = Thing('work')\n    shop.main([], standalone_mode=False)\n"

@@ -1,4 +1,4 @@
-"""Secrets of known shapes are hidden, ordinary messages are told as they are."""
+"""Secrets of known shapes are hidden, ordinary messages stay unchanged."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import pytest
 
 from autotask.masking import ROWS, hide, hide_one
 
-S = "hunter2"  # in each of SHAPES, and never told
+S = "hunter2"  # in each of SHAPES, and never shown
 
-# A message or a command with a secret, and pieces of it that must still be told.
+# A message or a command with a secret, and parts of it that must still be shown.
 SHAPES: list[tuple[str, ...]] = [
     # options of commands
     (
@@ -252,7 +252,7 @@ TOKENS = [("no AKIAIOSFODNN7EXAMPLE here", "AKIA"), ("no ASIAIOSFODNN7EXAMPLE he
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: ascii(shape[0]))
-def test_a_secret_is_hidden_and_the_rest_is_told(shape: tuple[str, ...]) -> None:
+def test_a_secret_is_hidden_and_the_rest_is_shown(shape: tuple[str, ...]) -> None:
     text, *kept = shape
     told = hide(text)
     assert S.rstrip("2") not in told
@@ -261,7 +261,7 @@ def test_a_secret_is_hidden_and_the_rest_is_told(shape: tuple[str, ...]) -> None
 
 
 @pytest.mark.parametrize(("text", "start"), TOKENS)
-def test_so_is_the_id_of_a_key(text: str, start: str) -> None:
+def test_the_id_of_a_key_is_hidden(text: str, start: str) -> None:
     assert hide(text) == "no *** here"
 
 
@@ -381,12 +381,12 @@ INNOCENT = [
 
 
 @pytest.mark.parametrize("text", INNOCENT, ids=lambda text: ascii(text[:60]))
-def test_an_ordinary_message_is_told_as_it_is(text: str) -> None:
+def test_an_ordinary_message_is_unchanged(text: str) -> None:
     assert hide(text) == text
 
 
 @pytest.mark.parametrize("row", ROWS, ids=[row[0] for row in ROWS])
-def test_the_example_of_a_row_is_masked_by_that_row_alone(
+def test_only_its_own_row_masks_the_example_of_a_row(
     row: tuple[str, tuple[str, ...], str, str, str],
 ) -> None:
     _, hints, pattern, example, masked = row
@@ -396,6 +396,6 @@ def test_the_example_of_a_row_is_masked_by_that_row_alone(
     assert all(hint == hint.lower() for hint in hints)
 
 
-def test_enough_is_covered() -> None:
+def test_the_tables_have_enough_rows() -> None:
     assert len({shape[0] for shape in SHAPES}) >= 85
     assert len(set(INNOCENT)) >= 60

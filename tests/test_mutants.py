@@ -10,19 +10,19 @@ from mutants import FOLDERS, MORE_TESTS, ROOT, equivalent, files_of, functions, 
 pytestmark = pytest.mark.checkout
 
 
-def test_each_module_has_tests_that_must_notice() -> None:
+def test_each_module_has_tests_that_must_notice_its_mutations() -> None:
     bare = [name for name in modules() if not files_of(name) and source_of(name).count("\n") > 1]
     assert bare == []
 
 
-def test_the_table_names_only_what_there_is() -> None:
+def test_the_table_names_only_existing_modules_and_tests() -> None:
     assert MORE_TESTS.keys() <= set(modules())
     files = {f"tests/{word}.py" for words in MORE_TESTS.values() for word in words.split()}
     folders = {f"tests/{name}" for name in FOLDERS.values()}
     assert [name for name in sorted(files | folders) if not (ROOT / name).exists()] == []
 
 
-def test_each_equivalent_mutation_is_one_of_a_line_that_is_there() -> None:
+def test_each_equivalent_mutation_is_of_an_existing_line() -> None:
     for entry in equivalent():
         source = source_of(entry["module"])
         lines = source.splitlines()

@@ -39,7 +39,8 @@ def files_of(*folders: str) -> set[str]:
         str(path.relative_to(ROOT))
         for folder in folders
         for path in (ROOT / folder).rglob("*")
-        if path.is_file() and ".pyc" not in path.name  # 2.7 writes it beside, others at any moment
+        if path.is_file()
+        and ".pyc" not in path.name  # 2.7 writes it beside the source, others at any time
     }
 
 
@@ -58,7 +59,7 @@ def test_the_wheel_holds_the_package_the_template_beside_it_and_the_commands(bui
     shipped = {name for name in packed if ".dist-info/" not in name}
     assert shipped == files_of("autotask", "sitecustomize_template")
     assert "autotask/py.typed" in shipped
-    # What is tested on the checkout alone is so tested of the wheel, too.
+    # So what is tested only on the checkout holds for the wheel, too.
     assert [name for name in shipped if packed[name] != (ROOT / name).read_bytes()] == []
 
 
@@ -71,7 +72,7 @@ def links(page: str) -> list[str]:
 
 
 @pytest.mark.checkout
-def test_the_links_of_the_readme_hold_on_the_package_index(built: Path) -> None:
+def test_the_links_of_the_readme_work_on_the_package_index(built: Path) -> None:
     (wheel,) = built.glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
         (name,) = [name for name in archive.namelist() if name.endswith(".dist-info/METADATA")]
@@ -133,7 +134,7 @@ def test_the_installed_launcher_reports_a_task(tmp_path: Path, home: Path) -> No
     assert [(run["task"], run["status"]) for run in runs(home)] == [("nightly.py", "success")]
 
 
-def test_the_launcher_may_be_called_through_a_link(tmp_path: Path, home: Path) -> None:
+def test_the_launcher_works_through_a_link(tmp_path: Path, home: Path) -> None:
     link = tmp_path / "bin" / "at"
     link.parent.mkdir()
     link.symlink_to(LAUNCHER)
@@ -141,7 +142,7 @@ def test_the_launcher_may_be_called_through_a_link(tmp_path: Path, home: Path) -
     assert [run["task"] for run in runs(home)] == ["true"]
 
 
-def test_the_tool_tells_its_version() -> None:
+def test_the_tool_prints_its_version() -> None:
     tool = Path(sys.executable).parent / "autotask"
     if not tool.exists():
         pytest.skip("run from a checkout that is not installed")
@@ -149,7 +150,7 @@ def test_the_tool_tells_its_version() -> None:
     assert done.stdout == f"autotask {autotask.__version__}\n"
 
 
-def test_what_is_installed_has_the_version_that_the_code_says() -> None:
+def test_the_installed_version_is_that_of_the_code() -> None:
     try:
         installed = metadata.version("autotask-agent")
     except metadata.PackageNotFoundError:

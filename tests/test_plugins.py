@@ -1,4 +1,4 @@
-"""Plugins: what AUTOTASK_PLUGINS names instruments its module, and hurts nobody when it fails."""
+"""Plugins: what AUTOTASK_PLUGINS names instruments its module, and a failure does no harm."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ BROKEN = {
     "raises at its import": "1 / 0",
     "exits at its import": "raise SystemExit(3)",
     "has no such function": "",
-    "raises when it is told": "def instrument(module): raise RuntimeError('x')",
-    "exits when it is told": "def instrument(module): import sys; sys.exit(3)",
+    "raises when it is called": "def instrument(module): raise RuntimeError('x')",
+    "exits when it is called": "def instrument(module): import sys; sys.exit(3)",
 }
 
 
 @pytest.fixture
 def shell(tmp_path: Path) -> Path:
-    """Write a program, beside the example's module and others that are to fail."""
+    """Write a program beside the example's module and others that fail."""
     environments.install_example(tmp_path)
     return write(tmp_path / "shell.py", SHELL)
 
@@ -57,7 +57,7 @@ def test_the_example_makes_runs_of_its_frameworks_tasks(
     assert "secret" not in json.dumps(runs(home))
 
 
-def test_the_example_uses_the_promised_interface_alone() -> None:
+def test_the_example_uses_only_the_promised_interface() -> None:
     tree = ast.parse((environments.EXAMPLE / "autotask_cmd.py").read_text())
     modules = {
         node.module
@@ -67,7 +67,7 @@ def test_the_example_uses_the_promised_interface_alone() -> None:
     assert modules == {"autotask.plugin"}
 
 
-def test_each_name_of_the_promised_interface_is_described_and_there() -> None:
+def test_each_name_of_the_promised_interface_is_documented_and_exists() -> None:
     entries = re.findall(r"^- (.+?): ", plugin.__doc__ or "", re.MULTILINE)
     described = {name for entry in entries for name in re.findall(r"`(\w+)", entry)}
     assert described == set(plugin.__all__)
@@ -114,7 +114,7 @@ def test_without_plugins_an_unknown_framework_is_still_a_bad_setting() -> None:
 
 @pytest.mark.swallows
 @pytest.mark.parametrize("source", BROKEN.values(), ids=list(BROKEN))
-def test_a_plugin_that_fails_hurts_nobody(
+def test_a_failing_plugin_does_not_disturb_the_program(
     shell: Path, home: Path, swallowed: Path, source: str
 ) -> None:
     write(shell.with_name("broken.py"), source)
@@ -126,7 +126,9 @@ def test_a_plugin_that_fails_hurts_nobody(
 
 
 @pytest.mark.swallows
-def test_a_plugin_that_is_missing_hurts_nobody(shell: Path, home: Path, swallowed: Path) -> None:
+def test_a_missing_plugin_does_not_disturb_the_program(
+    shell: Path, home: Path, swallowed: Path
+) -> None:
     ended = run_program(shell, "greet you", env={"AUTOTASK_PLUGINS": "cmd=missing:instrument"})
     assert (ended.status, ended.stderr) == (0, "")
     assert "swallowed ModuleNotFoundError: No module named 'missing'" in swallowed.read_text()
@@ -160,7 +162,7 @@ DIAGNOSES = {
 
 
 @pytest.mark.parametrize(("text", "source"), [*DIAGNOSES.items(), ("No module named", None)])
-def test_the_doctor_finds_plugins_that_are_no_good(
+def test_the_doctor_reports_bad_plugins(
     tmp_path: Path, datagrams: Datagrams, text: str, source: str | None
 ) -> None:
     python = environments.make(tmp_path / "venv")
@@ -176,7 +178,7 @@ def test_the_doctor_finds_plugins_that_are_no_good(
     assert text in row
 
 
-def test_the_doctor_finds_plugins_that_are_good(tmp_path: Path, datagrams: Datagrams) -> None:
+def test_the_doctor_finds_good_plugins(tmp_path: Path, datagrams: Datagrams) -> None:
     python = environments.make(tmp_path / "venv")
     site = environments.site(python)
     environments.install_example(site)
@@ -189,9 +191,7 @@ def test_the_doctor_finds_plugins_that_are_good(tmp_path: Path, datagrams: Datag
     assert f"AUTOTASK_PLUGINS={SETTING}" in rows[2]
 
 
-def test_the_doctor_looks_at_plugins_that_were_named_by_hand(
-    shell: Path, datagrams: Datagrams
-) -> None:
+def test_the_doctor_checks_plugins_named_by_hand(shell: Path, datagrams: Datagrams) -> None:
     env = {"AUTOTASK_PLUGINS": "cmd=missing:instrument", "PYTHONPATH": str(shell.parent)}
     said = autotask("doctor", env=env).stdout
     assert "cmd by missing:instrument (AUTOTASK_PLUGINS) fails: ModuleNotFoundError" in said
@@ -199,7 +199,7 @@ def test_the_doctor_looks_at_plugins_that_were_named_by_hand(
     assert f"add {SETTING}" in said.replace("Add", "add")
 
 
-def test_the_doctor_forgets_what_was_removed(tmp_path: Path, datagrams: Datagrams) -> None:
+def test_the_doctor_forgets_removed_plugins(tmp_path: Path, datagrams: Datagrams) -> None:
     python = environments.make(tmp_path / "venv")
     environments.install_example(environments.site(python))
     assert " plugin" in autotask("doctor", "--", str(python)).stdout

@@ -1,4 +1,4 @@
-"""Which Python processes are runs of their own under plain PYTHONPATH, and by what name."""
+"""Which Python processes are runs under plain PYTHONPATH, and their names."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from support import (
 UNDER: tuple[Under, ...] = ("bare", "path")
 SCRIPT = "print('done')"
 
-# What follows the interpreter, and the name of its run; None where it is none by itself.
+# The arguments of the interpreter, and the name of its run, or None if it is not a run.
 PROGRAMS = [
     (["nightly.py"], "nightly.py"),
     (["-u", "-X", "utf8", "nightly.py", "--key=secret"], "nightly.py"),
@@ -66,7 +66,7 @@ _SCRIPTS = (
     *("loky/backend/popen_loky_posix.py", "joblib/externals/loky/backend/popen_loky_posix.py"),
     "site-packages/shop/helper.py",
 )
-_PACKAGES = (  # whole ones: this Python may have some of them, too
+_PACKAGES = (  # complete: this Python may have some of them, too
     *("yacron", "supervisor", "loky", "loky/backend", "joblib", "joblib/externals"),
     *("joblib/externals/loky", "joblib/externals/loky/backend"),
 )
@@ -78,7 +78,7 @@ def place(tmp_path: Path) -> Path:
         write(tmp_path / name, SCRIPT)
     for name in _PACKAGES:
         write(tmp_path / name / "__init__.py", "")
-    # A module named `site` beside the script would be the interpreter's own.
+    # A module named `site` beside the script would replace the interpreter's own.
     write(tmp_path / "site.py", SCRIPT)
     for name in ("__init__", "__main__", "jobs"):
         write(tmp_path / "package" / f"{name}.py", SCRIPT if name != "__init__" else "")
@@ -111,25 +111,25 @@ def test_a_program_is_named_by_its_command_line(
         ("maybe", ["-c", "print('done')"], None),
     ],
 )
-def test_autotask_process_decides(
+def test_autotask_process_decides_what_is_a_process_run(
     value: str, words: list[str], name: str | None, place: Path, home: Path
 ) -> None:
     run_program(PYTHON, *words, cwd=place, env={"AUTOTASK_PROCESS": value})
     assert names(home) == ([name] if name else [])
 
 
-def test_autotask_name_wins(place: Path, home: Path) -> None:
+def test_autotask_name_wins_over_the_command_line(place: Path, home: Path) -> None:
     run_program(PYTHON, "nightly.py", cwd=place, env={"AUTOTASK_NAME": "month end"})
     assert names(home) == ["month end"]
 
 
-def test_a_program_that_a_run_has_started_is_none_of_its_own(place: Path, home: Path) -> None:
+def test_a_program_started_by_a_run_is_not_a_run(place: Path, home: Path) -> None:
     outer = f"import subprocess; subprocess.run([{PYTHON!r}, 'nightly.py'], check=True)"
     run_program(write(place / "outer.py", outer), cwd=place)
     assert names(home) == ["outer.py"]
 
 
-def test_of_a_program_that_runs_itself_anew_there_is_one_run(place: Path, home: Path) -> None:
+def test_a_program_that_restarts_itself_is_one_run(place: Path, home: Path) -> None:
     script = write(
         place / "again.py",
         "import os, sys\n"
@@ -140,11 +140,11 @@ def test_of_a_program_that_runs_itself_anew_there_is_one_run(place: Path, home: 
     assert names(home) == ["again.py"]
 
 
-# Starts the program that its last word names, as pools, tools, notebooks and schedulers do.
+# Starts the program named by its last word, as pools, tools, notebooks and schedulers do.
 START = "import subprocess, sys; sys.exit(subprocess.call([sys.executable, sys.argv[-1]]))"
 OWN, LIBRARYS = "nightly.py", "site-packages/shop/helper.py"
 
-# The words of a program that starts another one, that one, and whether it is a run.
+# The words of a program that starts another one, the other one, and whether that is a run.
 STARTED = [
     (["-c", START], OWN, True),
     (["-c", START], LIBRARYS, False),
@@ -167,7 +167,7 @@ def starts(place: Path) -> Path:
 
 
 @pytest.mark.parametrize(("words", "started", "is_run"), STARTED)
-def test_whose_child_processes_are_runs(
+def test_the_children_of_some_programs_are_runs(
     words: list[str], started: str, is_run: bool, starts: Path, home: Path
 ) -> None:
     ended = run_program(PYTHON, *words, starts.parent / started, cwd=starts)
@@ -175,7 +175,7 @@ def test_whose_child_processes_are_runs(
     assert names(home) == ([Path(started).name] if is_run else [])
 
 
-def test_a_tools_helpers_start_no_runs_either(starts: Path, home: Path) -> None:
+def test_helpers_of_a_tool_are_not_runs(starts: Path, home: Path) -> None:
     place = starts.parent
     backend = write(place / "backend.py", START.replace("sys.argv[-1]", "'nightly.py'"))
     run_program(PYTHON, "starts/pip", backend, cwd=place)
@@ -187,7 +187,7 @@ def test_a_file_of_a_library_is_a_run_if_no_python_starts_it(starts: Path, home:
     assert names(home) == ["helper.py"]
 
 
-# How a scheduler is started, and the runs that are not its jobs'.
+# How a scheduler is started, and the runs other than its jobs.
 SCHEDULED: list[tuple[Under, list[str], dict[str, str | None], list[str]]] = [
     ("path", ["supervisord"], {}, []),
     ("path", ["-m", "yacron"], {}, []),
@@ -202,7 +202,7 @@ SCHEDULED: list[tuple[Under, list[str], dict[str, str | None], list[str]]] = [
 
 
 @pytest.mark.parametrize(("under", "words", "env", "others"), SCHEDULED)
-def test_a_job_of_a_scheduler_is_a_run_under_no_other_one(
+def test_a_job_of_a_scheduler_is_a_root_run(
     under: Under,
     words: list[str],
     env: dict[str, str | None],
@@ -262,10 +262,10 @@ functools.partial(Shop().leave, 7)()
 
 
 @pytest.mark.parametrize("version", SUPPORTED)
-def test_the_functions_to_exit_by_look_as_they_did(
+def test_the_wrapped_exit_functions_look_unchanged(
     version: str, tmp_path: Path, home: Path
 ) -> None:
-    # Up to 3.10 one frame of ours is left in a traceback.
+    # Up to 3.10 one of our frames is left in a traceback.
     words = ("traceback",) if version not in ("3.9", "3.10") else ()
     script = write(tmp_path / "job.py", LOOK_AT_EXITS)
     bare, ours = (run_program(pythons(version), script, *words, under=under) for under in UNDER)
@@ -295,7 +295,7 @@ USED = {
 
 
 @pytest.mark.parametrize("use", USED.values(), ids=USED)
-def test_they_work_wherever_they_are_handed_to(use: str, tmp_path: Path, home: Path) -> None:
+def test_the_wrapped_exit_functions_work_as_callbacks(use: str, tmp_path: Path, home: Path) -> None:
     script = write(tmp_path / "job.py", f"import os, sys\n{use}\n")
     bare, ours = (run_program(script, under=under) for under in UNDER)
     assert ours == bare
@@ -304,7 +304,7 @@ def test_they_work_wherever_they_are_handed_to(use: str, tmp_path: Path, home: P
 
 
 @pytest.mark.parametrize("value", ["", None])
-def test_an_empty_parent_is_none(value: str | None, place: Path, home: Path) -> None:
+def test_an_empty_parent_counts_as_none(value: str | None, place: Path, home: Path) -> None:
     for env in ({}, {"AUTOTASK_SUPERVISE": "1"}):
         run_program(PYTHON, "nightly.py", cwd=place, env={"AUTOTASK_PARENT": value, **env})
     assert [run["parent"] for run in runs(home)] == [None, None]
@@ -328,7 +328,7 @@ subprocess.run([sys.executable, "-c", child], check=True)
 
 
 @pytest.mark.parametrize("process", ["0", "1"])
-def test_the_environment_loses_no_key_while_a_program_may_copy_it(
+def test_the_environment_never_lacks_a_key_while_a_program_may_copy_it(
     process: str, tmp_path: Path, home: Path
 ) -> None:
     script = write(tmp_path / "job.py", KEEPING)

@@ -50,21 +50,21 @@ def child() -> Iterator[subprocess.Popen[bytes]]:
 # --- identity ------------------------------------------------------------------------------------
 
 
-def test_an_identity_is_of_the_boot_the_namespace_and_the_start() -> None:
+def test_an_identity_consists_of_boot_namespace_and_start_time() -> None:
     boot, namespace, *started = procfs.identity().split("/")
     assert boot == Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     assert f"pid:[{namespace}]" == os.readlink("/proc/self/ns/pid")
     assert started[0] == procfs.start_time(os.getpid())
 
 
-def test_an_identity_is_the_same_whoever_asks(child: subprocess.Popen[bytes]) -> None:
+def test_an_identity_is_the_same_for_every_reader(child: subprocess.Popen[bytes]) -> None:
     assert procfs.identity() == procfs.identity(os.getpid())
     script = f"from autotask.procfs import identity; print(identity({child.pid}))"
     asked = run_program("-c", script).stdout.strip()
     assert asked == procfs.identity(child.pid) != procfs.identity()
 
 
-def test_it_is_the_same_from_a_thread_and_another_one_in_a_fork() -> None:
+def test_an_identity_is_the_same_in_a_thread_and_different_in_a_fork() -> None:
     found: list[str] = []
     thread = threading.Thread(target=lambda: found.append(procfs.identity()))
     thread.start()
@@ -99,7 +99,7 @@ def test_a_name_of_any_kind_does_not_confuse_the_fields(name: str, tmp_path: Pat
 
 
 @pytest.mark.parametrize("pid", [0, -1, 1 << 30, 999_999_999_999])
-def test_of_a_process_that_is_not_there_nothing_is_known(pid: int) -> None:
+def test_nothing_is_known_about_a_process_that_does_not_exist(pid: int) -> None:
     assert procfs.stat_fields(pid) is None
     assert procfs.start_time(pid) is None
     assert procfs.name_of(pid) is None
@@ -115,12 +115,12 @@ def changed(identity: str, place: int, value: str) -> str:
     return "/".join(words)
 
 
-def test_a_process_that_lives_is_not_dead(child: subprocess.Popen[bytes]) -> None:
+def test_a_living_process_is_not_dead(child: subprocess.Popen[bytes]) -> None:
     for pid in (os.getpid(), child.pid):
         assert procfs.is_dead(procfs.identity(pid), pid, HOST) is False
 
 
-def test_a_process_that_ended_is_dead_and_so_is_a_zombie(child: subprocess.Popen[bytes]) -> None:
+def test_an_ended_process_and_a_zombie_are_dead(child: subprocess.Popen[bytes]) -> None:
     identity = procfs.identity(child.pid)
     child.kill()
     os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)  # it stays a zombie
@@ -160,12 +160,12 @@ def test_a_host_name_proves_no_reboot_for_a_process_of_a_container(
         assert procfs.is_dead(identity, child.pid, HOST) is None
 
 
-def test_the_host_is_of_no_account_in_one_boot(child: subprocess.Popen[bytes]) -> None:
+def test_the_host_does_not_matter_within_one_boot(child: subprocess.Popen[bytes]) -> None:
     assert procfs.is_dead(procfs.identity(child.pid), child.pid, "renamed") is False
 
 
 @pytest.mark.parametrize("identity", ["", "/", "nonsense", "a/b", "?/?/?", "///"])
-def test_nothing_is_said_of_an_identity_that_is_none(identity: str) -> None:
+def test_an_invalid_identity_is_not_judged(identity: str) -> None:
     assert procfs.is_dead(identity, os.getpid(), "elsewhere") is not False
 
 
@@ -185,7 +185,7 @@ def the_mark(home: Path) -> Path:
     return found
 
 
-def test_a_mark_says_whose_it_is_and_where_the_runs_begin(home: Path) -> None:
+def test_a_mark_names_its_process_and_where_its_runs_begin(home: Path) -> None:
     notes = Journal(str(home))
     notes.append("of somebody else")
     path = leave_mark(notes, "7-ab", 'b/"n"/1', 7, "vm\n", "root")
@@ -205,7 +205,7 @@ def test_a_mark_says_whose_it_is_and_where_the_runs_begin(home: Path) -> None:
 
 
 @pytest.mark.parametrize("place", ["/proc/nowhere", "/dev/null", "/dev/null/home"])
-def test_where_no_mark_can_be_left_none_is(place: str) -> None:
+def test_an_unwritable_mark_is_not_left(place: str) -> None:
     assert leave_mark(Journal(place), "7-ab", "b/n/1", 7, "vm", "root") is None
 
 
@@ -239,7 +239,7 @@ ENDS = {
 
 
 @pytest.mark.parametrize(("body", "left"), ENDS.values(), ids=ENDS)
-def test_a_mark_is_left_behind_where_runs_are(
+def test_a_mark_is_left_behind_if_runs_are_open(
     body: str, left: bool, tmp_path: Path, home: Path
 ) -> None:
     pytest.importorskip("click")
@@ -258,7 +258,7 @@ def test_a_mark_is_left_behind_where_runs_are(
     assert procfs.is_dead(mark["process"], mark["pid"], mark["host"]) is True
 
 
-def test_a_mark_of_a_process_that_works_says_that_it_lives(tmp_path: Path, home: Path) -> None:
+def test_a_mark_of_a_working_process_shows_that_it_lives(tmp_path: Path, home: Path) -> None:
     pytest.importorskip("click")
     body = "import sys; sys.stdin.read()"
     script = write(tmp_path / "shop.py", TASK.format(body=body))
@@ -273,7 +273,7 @@ def test_a_mark_of_a_process_that_works_says_that_it_lives(tmp_path: Path, home:
         assert procfs.is_dead(mark["process"], mark["pid"], mark["host"]) is True
 
 
-def test_a_fork_has_a_mark_of_its_own_and_leaves_its_parents(tmp_path: Path, home: Path) -> None:
+def test_a_fork_has_its_own_mark_and_leaves_its_parents_alone(tmp_path: Path, home: Path) -> None:
     pytest.importorskip("click")
     source = """
         import click, os, sys
@@ -332,7 +332,7 @@ TRIGGERS: list[tuple[dict[str, str], str]] = [
 
 
 @pytest.mark.parametrize(("environ", "trigger"), TRIGGERS)
-def test_the_environment_tells_what_started_this(environ: dict[str, str], trigger: str) -> None:
+def test_the_environment_shows_the_trigger(environ: dict[str, str], trigger: str) -> None:
     ended = run_program("-c", FIND, env=environ)
     assert ended == Ended(0, f"{trigger}\n", "")
 
@@ -351,7 +351,7 @@ STREAMS = ("stdin", "stdout", "stderr")
         (PODMAN, "terminal"),
     ],
 )
-def test_a_terminal_at_any_stream_is_a_terminal(
+def test_a_terminal_on_any_stream_counts(
     stream: str, environ: dict[str, str], trigger: str, tmp_path: Path
 ) -> None:
     outer, inner = pty.openpty()
@@ -375,7 +375,7 @@ POD_TERMINALS = {
 
 
 @pytest.mark.parametrize("words", POD_TERMINALS.values(), ids=POD_TERMINALS)
-def test_the_terminal_of_a_pod_itself_is_kubernetes(
+def test_the_terminal_of_a_pod_counts_as_kubernetes(
     words: list[str], as_process_1: list[str]
 ) -> None:
     """See the table above for `kubectl exec -it`."""
@@ -400,21 +400,23 @@ def shell(folder: Path, name: str) -> str:
     return str(shutil.copy(source, folder / name))
 
 
-PYTHON_UNDER_US = f'"{PYTHON}" -c "{FIND}"; true'  # `true`: the shell stays, as cron does
+PYTHON_UNDER_US = f'"{PYTHON}" -c "{FIND}"; true'  # `true`: the shell stays, as under cron
 
 
 @pytest.mark.parametrize("name", ["cron", "crond", "CRON", "anacron", "fcron", "supercronic"])
 @pytest.mark.parametrize(
     "environ", [{}, SYSTEMD, PODMAN], ids=["", "under systemd", "in a container"]
 )
-def test_a_job_of_cron_is_cron(name: str, environ: dict[str, str], tmp_path: Path) -> None:
+def test_a_job_of_cron_has_the_trigger_cron(
+    name: str, environ: dict[str, str], tmp_path: Path
+) -> None:
     env = {**environ, "PYTHONPATH": str(TEMPLATE)}
     command = (shell(tmp_path, name), "-c", PYTHON_UNDER_US)
     assert run_program(*command, under="bare", env=env) == Ended(0, "cron\n", "")
 
 
 @pytest.mark.parametrize("name", ["sh", "cronjob", "notcron", "crontab", "x) S 1 (cron"])
-def test_what_is_only_called_like_it_is_not(name: str, tmp_path: Path) -> None:
+def test_a_program_that_is_only_named_like_cron_is_not_cron(name: str, tmp_path: Path) -> None:
     env = {"PYTHONPATH": str(TEMPLATE)}
     command = (shell(tmp_path, name), "-c", PYTHON_UNDER_US)
     assert run_program(*command, under="bare", env=env) == Ended(0, f"{UNKNOWN}\n", "")
@@ -460,7 +462,7 @@ _WAYS = {
 
 
 @pytest.mark.parametrize("words", _WAYS.values(), ids=_WAYS)
-def test_the_memory_of_who_started_a_run_is_none_of_its_own(
+def test_a_run_does_not_count_the_memory_of_its_parent(
     words: list[str], tmp_path: Path, home: Path
 ) -> None:
     fat, job = write(tmp_path / "fat.py", _FAT), write(tmp_path / "job.py", "")
@@ -468,7 +470,7 @@ def test_the_memory_of_who_started_a_run_is_none_of_its_own(
     assert 4 << 20 < only_run(home)["max_rss"] < 100 << 20
 
 
-def test_a_run_has_the_memory_that_it_has_taken(tmp_path: Path, home: Path) -> None:
+def test_a_run_has_the_memory_that_it_used(tmp_path: Path, home: Path) -> None:
     source = """
         import click, time
         @click.command()

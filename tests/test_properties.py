@@ -1,4 +1,4 @@
-"""Whatever the input: a line is valid, it is one line, and nothing raises."""
+"""For any input a line is valid and one line, and nothing raises."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ settings.register_profile(
 )
 settings.load_profile("autotask")
 
-# Texts that make trouble, more often than chance would: marks of the protocol and of JSON.
+# Texts with delimiters of the protocol and of JSON, more often than by chance.
 FORGERIES = ["\n", "\r", "|", "#", ",", ":", '"', "\\", "\0", "|c|#a:b\n_sc|x|0", '"}\n{"run":"']
 TEXT = st.text() | st.lists(st.sampled_from(FORGERIES) | st.text(max_size=9)).map("".join)
 TEXT |= st.text(st.characters(min_codepoint=0xD7F0, max_codepoint=0xE010, categories=["Cs", "Co"]))
@@ -63,7 +63,7 @@ OUTCOMES = FAILURES | st.sampled_from([Outcome("success"), Outcome("skipped")])
 
 
 def whole(text: str) -> str:
-    """Return a text as JSON gives it back: two halves of a character that meet are one."""
+    """Return a text as JSON decodes it: two adjacent surrogates become one character."""
     return json.loads(json.dumps(text))  # type: ignore[no-any-return]
 
 
@@ -71,7 +71,7 @@ def only_line(line: str) -> dict[str, Any]:
     assert line.isascii()
     assert line.isprintable()
     found = json.loads(line)
-    assert json.loads(line, object_pairs_hook=len) == len(found), "a field twice"
+    assert json.loads(line, object_pairs_hook=len) == len(found), "a repeated field"
     return found  # type: ignore[no-any-return]
 
 
@@ -79,7 +79,7 @@ def only_line(line: str) -> dict[str, Any]:
 
 
 @given(ANY, TEXT, TEXT, TEXT, TAGS, TEXT, SECONDS)
-def test_a_start_is_one_line_that_says_what_was_given(
+def test_a_start_is_one_line_with_what_was_given(
     task: str, framework: str, trigger: str, host: str, tags: dict[str, str], env: str, at: float
 ) -> None:
     run = Run(task, framework)
@@ -94,7 +94,7 @@ def test_a_start_is_one_line_that_says_what_was_given(
 
 
 @given(OUTCOMES, SECONDS, st.none() | SECONDS, st.none() | SECONDS, st.none() | st.integers(0))
-def test_an_end_is_one_line_that_says_what_was_given(
+def test_an_end_is_one_line_with_what_was_given(
     outcome: Outcome, at: float, duration: float | None, cpu: float | None, max_rss: int | None
 ) -> None:
     line = journal.finished_line(
@@ -133,7 +133,7 @@ class Flag(enum.IntFlag):
 
 
 class Odd(int):
-    """A number that looks like none."""
+    """A number that does not look like one."""
 
     def __repr__(self) -> str:
         return 'odd","status":"success'
@@ -152,7 +152,7 @@ class Odd(int):
 @example(10**400)
 @example(-(10**400))
 @example(256)
-def test_whatever_is_given_to_an_exit_its_line_has_a_status_of_the_system(code: Any) -> None:
+def test_any_exit_argument_gives_the_exit_status_of_the_system(code: Any) -> None:
     outcome = exited(code)
     line = journal.finished_line(a_run(), End(outcome, 0))
     found = only_line(line)
@@ -165,7 +165,7 @@ def test_whatever_is_given_to_an_exit_its_line_has_a_status_of_the_system(code: 
 ID = "0123456789abcdef"
 HOST = os.uname().nodename
 DEAD = {"process": "b/1/1", "pid": 999_999_999, "host": HOST}  # of a boot of long ago
-SOUND: list[dict[str, object]] = [  # what is read, and makes us write
+SOUND: list[dict[str, object]] = [  # what is read, and leads to writes
     {"event": "started", "run": ID, "root": ID, "task": "a", "framework": "click", **DEAD},
     {"event": "started", "run": ID, "root": ID, "task": "a", "framework": "process", **DEAD},
     {"event": "raised", "run": ID, "root": ID, "reason": "exit", "exit_code": 3, "caused_by": ID},
@@ -179,7 +179,7 @@ NAMES = sorted({name for event in (*SOUND, MARK) for name in event} | {"parent",
 
 
 def _spoilt(sound: list[dict[str, object]]) -> st.SearchStrategy[bytes]:
-    """Make sound lines with a field or two that are anything; some are no lines at all."""
+    """Make sound lines in which a field or two are anything; some are not lines at all."""
     spoilt = st.dictionaries(st.sampled_from(NAMES), VALUES | st.lists(VALUES), max_size=2)
     at = journal.moment(time.time() - 60)
     events = st.builds(
@@ -195,7 +195,7 @@ MARKS = _spoilt([MARK])
 
 @settings(max_examples=60)
 @given(SEGMENTS, st.dictionaries(st.sampled_from(["1-2", "told-1-2"]), MARKS, min_size=1))
-def test_no_line_of_ours_holds_what_was_not_checked(
+def test_every_line_written_has_only_checked_values(
     datagrams: Datagrams, segment: bytes, marks: dict[str, bytes]
 ) -> None:
     environ = {"DD_DOGSTATSD_URL": datagrams.url}
@@ -254,7 +254,7 @@ TWICE = [
 @settings(max_examples=50)
 @given(STEPS)
 @example([TWICE, [("write over", "2020-01-01T01", b"")]])
-def test_whatever_becomes_of_a_journal_its_index_says_what_its_lines_say(
+def test_the_index_always_matches_the_lines_of_a_changing_journal(
     steps: list[list[tuple[str, str, bytes]]],
 ) -> None:
     with tempfile.TemporaryDirectory() as home:
@@ -271,7 +271,7 @@ def test_whatever_becomes_of_a_journal_its_index_says_what_its_lines_say(
 
 
 def _do(deed: str, path: Path, data: bytes, number: int) -> None:
-    # What is written over something has another beginning: no more of a file is looked at.
+    # An overwritten file begins differently: the index compares no more than its beginning.
     data = data if deed == "append" else b"%d\n" % number + data
     if deed == "append":
         with path.open("ab") as file:
@@ -289,7 +289,7 @@ def _do(deed: str, path: Path, data: bytes, number: int) -> None:
 
 
 def runs_of(opened: Index) -> dict[str, Any]:
-    """Return what an index has of each run that has begun or ended."""
+    """Return the entry of the index for each run that began or ended."""
     names = ("task", "status", "reason", "exit_code", "tags", "error", "mood")
     rows = opened.rows(f"SELECT {COLUMNS} FROM run")
     return {row[0]: [from_row(row).get(name) for name in names] for row in rows}
@@ -323,7 +323,7 @@ def runs_of_lines(folder: Path) -> dict[str, Any]:
 
 
 def events_of(line: str) -> list[dict[str, Any]]:
-    """Return the whole lines of ours in one: it may be torn, and others glued to it."""
+    """Return our whole lines in one: it may be torn, with others glued to it."""
     return [json.loads(text) for text in LINES[:-2] if text in line]
 
 
@@ -332,7 +332,7 @@ SPOILT = st.lists(st.tuples(st.floats(0, 0.999), st.binary(min_size=1, max_size=
 
 @settings(max_examples=25)
 @given(SPOILT, st.floats(0.1, 1))
-def test_whatever_stands_in_the_index_commands_answer(
+def test_commands_answer_whatever_is_in_the_index(
     spoilt: list[tuple[float, bytes]], length: float
 ) -> None:
     with tempfile.TemporaryDirectory() as home, pytest.MonkeyPatch.context() as patch:
@@ -385,7 +385,7 @@ ENVIRONS = st.fixed_dictionaries(ENVIRON).map(
 
 
 @given(TAGGED, ANY, TEXT, TEXT, OUTCOMES, SECONDS)
-def test_an_ending_is_sent_in_lines_of_its_kinds_and_no_others(
+def test_an_end_sends_only_lines_of_its_kinds(
     datagrams: Datagrams,
     environ: dict[str, str],
     task: str,
@@ -422,7 +422,7 @@ def test_an_ending_is_sent_in_lines_of_its_kinds_and_no_others(
 
 
 @given(ENVIRONS)
-def test_no_environment_is_an_error(environ: dict[str, str]) -> None:
+def test_any_environment_is_accepted(environ: dict[str, str]) -> None:
     found = Settings(environ)
     assert found.destination[0] in ("udp", "unix")
     assert found.process in ("auto", "0", "1")
@@ -434,7 +434,7 @@ def test_no_environment_is_an_error(environ: dict[str, str]) -> None:
 
 
 @given(st.lists(st.sampled_from(["-", "--", "-c", "-m", "-Wd", "-X", "-Bm"]) | TEXT, max_size=6))
-def test_no_command_line_is_an_error(words: list[str]) -> None:
+def test_any_command_line_is_accepted(words: list[str]) -> None:
     naming.task_name(words, command_name.innermost_name)
     naming.python_program(words)
     for command in (words, ["sh", "-c", *words], ["env", *words]):
@@ -460,7 +460,7 @@ LEAKS = st.sampled_from(
 
 
 @given(ANY, ANY, LEAKS, SECRET)
-def test_a_secret_in_a_message_is_hidden_whatever_stands_around_it(
+def test_a_secret_in_a_message_is_hidden_whatever_surrounds_it(
     before: str, after: str, leak: str, secret: str
 ) -> None:
     assume(secret not in before + after)
@@ -473,5 +473,5 @@ def test_a_secret_in_a_message_is_hidden_whatever_stands_around_it(
 @given(st.sampled_from([ValueError, OSError, KeyError, UnicodeError, SystemExit]), st.lists(ANY))
 def test_every_exception_has_an_outcome(kind: type[BaseException], words: list[str]) -> None:
     outcome = guarded(raised)(kind(*words))
-    assert outcome is not None, "swallowed an error of ours"
+    assert outcome is not None, "swallowed an error of the agent"
     assert outcome.status in ("success", "failure")

@@ -67,7 +67,7 @@ class Runtime:
     @contextmanager
     def container(self, *command: str, env: Mapping[str, str] | None = None) -> Iterator[Container]:
         """Start a container, and remove it in the end with all of its processes."""
-        name = f"autotask-{uuid.uuid4()}"  # that of its cgroup, too: unique on the machine
+        name = f"autotask-{uuid.uuid4()}"  # also that of its cgroup: unique on the machine
         bundle = self.folder / name
         bundle.mkdir()
         process = {
@@ -123,7 +123,7 @@ def _as_oci(mount: Mount) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def runtime(tmp_path_factory: pytest.TempPathFactory) -> Runtime:
-    """Make the root file system, with a bundle in it, and run a container to see whether it can."""
+    """Make the root file system with a bundle in it, and try whether a container runs."""
     if shutil.which("runc") is None:
         pytest.skip("runc is not installed")
     folder = tmp_path_factory.mktemp("runc")
@@ -143,7 +143,7 @@ def runtime(tmp_path_factory: pytest.TempPathFactory) -> Runtime:
 
 @pytest.fixture
 def runc(runtime: Runtime, tmp_path: Path) -> Runtime:
-    """Give the runtime; /job is the folder of the test, where its home and its debug log are."""
+    """Return the runtime; /job is the folder of the test, with its home and its debug log."""
     return replace(runtime, job=tmp_path)
 
 
@@ -152,7 +152,7 @@ def ends(home: Path) -> list[tuple[str, str, str | None]]:
 
 
 @pytest.mark.parametrize("teller", ["the next container", "autotask runs"])
-def test_a_container_that_was_killed_whole_is_told_lost_once_by(
+def test_a_container_that_was_killed_whole_is_reported_lost_once(
     teller: str, runc: Runtime, tmp_path: Path, home: Path
 ) -> None:
     write(tmp_path / "nap.py", NAP)
@@ -163,7 +163,7 @@ def test_a_container_that_was_killed_whole_is_told_lost_once_by(
         assert ends(home) == [("nap.py", "running", None)]
         assert killed.runc("kill", "KILL").status == 0
         assert killed.end().status == 137
-    # The next container may get the killed one's namespace number, and know its end by that.
+    # The next container may get the namespace number of the killed one, and know its end by that.
     with runc.container("sh", "-c", "echo up; exec sleep 999") as other:
         other.wait_for_line()
         if teller == "autotask runs":

@@ -1,4 +1,4 @@
-"""Settings: what each variable means, what counts as unset, and what `doctor` is told of it."""
+"""Settings: what each variable means, what counts as unset, and what `doctor` reports of it."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ SWITCHES = [
 
 
 def noted(settings: Settings) -> list[str]:
-    """Return the variables of which there is a problem."""
+    """Return the variables with a problem."""
     return [problem.partition(":")[0] for problem in settings.problems]
 
 
-# --- what holds where nothing is set -------------------------------------------------------------
+# --- defaults ------------------------------------------------------------------------------------
 
 DEFAULTS: dict[str, object] = {
     "enabled": True,
@@ -64,7 +64,7 @@ BLANK = [
 
 
 @pytest.mark.parametrize("name", [*EMPTY, *BLANK])
-def test_an_empty_variable_is_as_good_as_none(name: str) -> None:
+def test_an_empty_variable_counts_as_unset(name: str) -> None:
     usual = Settings({"HOME": "/home/ann"})
     for value in ("", " ") if name in BLANK else ("",):
         found = Settings({"HOME": "/home/ann", name: value})
@@ -131,7 +131,7 @@ def test_autotask_debug_is_a_switch_or_a_file(value: str, debug: str | None) -> 
 @pytest.mark.parametrize(
     ("value", "on"), [("1", False), ("true", False), ("True", False), ("yes", False), ("0", True)]
 )
-def test_datadogs_own_switch_turns_the_wire_off(value: str, on: bool) -> None:
+def test_datadogs_own_switch_turns_datagrams_off(value: str, on: bool) -> None:
     assert Settings({"DD_DOGSTATSD_DISABLE": value}).dogstatsd is on
 
 
@@ -159,7 +159,7 @@ def test_autotask_frameworks_names_those_to_record(value: str, used: set[str]) -
 
 
 @pytest.mark.parametrize("value", ["clik", "click;doit", "none", "-", "django-q"])
-def test_a_framework_that_nobody_knows_counts_as_unset_and_is_noted(value: str) -> None:
+def test_an_unknown_framework_counts_as_unset_and_is_noted(value: str) -> None:
     settings = Settings({"AUTOTASK_FRAMEWORKS": value})
     assert settings.uses("click")
     assert noted(settings) == ["AUTOTASK_FRAMEWORKS"]
@@ -210,7 +210,7 @@ def test_autotask_functions_names_functions(
     "value",
     ["shop", "shop:", ":work", "shop.work", "shop:work()", "shop:1", "a..b:c", "=x", "a b:c"],
 )
-def test_what_is_no_function_is_noted_and_left_out(value: str) -> None:
+def test_what_is_not_a_function_is_noted_and_left_out(value: str) -> None:
     settings = Settings({"AUTOTASK_FUNCTIONS": f"{value},shop:work"})
     assert settings.functions == (("shop", "work", "shop:work"),)
     assert noted(settings) == ["AUTOTASK_FUNCTIONS"]
@@ -240,7 +240,7 @@ TAGS: list[tuple[dict[str, str], dict[str, str], list[str]]] = [
 
 
 @pytest.mark.parametrize(("environ", "tags", "problems"), TAGS)
-def test_tags_are_datadogs_and_our_own_which_win(
+def test_tags_come_from_datadogs_setting_and_ours_which_wins(
     environ: dict[str, str], tags: dict[str, str], problems: list[str]
 ) -> None:
     settings = Settings(environ)
@@ -312,7 +312,7 @@ DESTINATIONS: list[tuple[dict[str, str], tuple[str, str, int], list[str]]] = [
 
 
 @pytest.mark.parametrize(("environ", "destination", "problems"), DESTINATIONS)
-def test_the_destination_is_what_datadogs_variables_say(
+def test_the_destination_comes_from_datadogs_variables(
     environ: dict[str, str], destination: tuple[str, str, int], problems: list[str]
 ) -> None:
     settings = Settings(environ)
@@ -320,15 +320,15 @@ def test_the_destination_is_what_datadogs_variables_say(
 
 
 @pytest.mark.skipif(AGENT_SOCKET.exists(), reason="an Agent runs on this machine")
-def test_without_a_word_the_agent_is_on_this_machine() -> None:
+def test_by_default_the_agent_is_on_this_machine() -> None:
     assert Settings({}).destination == LOCAL
 
 
 @pytest.mark.skipif(
     not os.access("/var/run", os.W_OK) or AGENT_SOCKET.parent.exists(),
-    reason="may not make the Agent's folder, or there is one",
+    reason="cannot make the Agent's folder, or it exists",
 )
-def test_the_agents_socket_file_is_used_where_it_exists() -> None:
+def test_the_agents_socket_file_is_used_if_it_exists() -> None:
     AGENT_SOCKET.parent.mkdir()
     try:
         AGENT_SOCKET.touch()
@@ -353,11 +353,13 @@ HOMES: list[tuple[dict[str, str], str]] = [
 
 
 @pytest.mark.parametrize(("environ", "home"), HOMES)
-def test_the_home_is_ours_else_xdgs_else_the_users(environ: dict[str, str], home: str) -> None:
+def test_the_home_is_autotask_home_else_xdgs_else_the_users(
+    environ: dict[str, str], home: str
+) -> None:
     assert Settings(environ).home == home
 
 
-def test_a_relative_home_is_of_the_folder_in_which_it_was_read(
+def test_a_relative_home_is_relative_to_the_folder_at_the_start(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -367,14 +369,14 @@ def test_a_relative_home_is_of_the_folder_in_which_it_was_read(
 
 
 @pytest.mark.parametrize("environ", [{}, {"HOME": ""}], ids=["no HOME", "an empty one"])
-def test_without_home_the_password_database_knows(environ: dict[str, str]) -> None:
+def test_without_home_the_password_database_is_used(environ: dict[str, str]) -> None:
     pwd = pytest.importorskip("pwd")
     user = pwd.getpwuid(os.getuid()).pw_dir
     assert Settings(environ).home == f"{user}/.local/state/autotask"
 
 
-@pytest.mark.skipif(os.getuid() != 0, reason="only root becomes somebody whom nobody knows")
-def test_a_user_without_a_home_has_no_journal_and_no_trouble() -> None:
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can become an unknown user")
+def test_a_user_without_a_home_has_no_journal_and_no_error() -> None:
     child = os.fork()
     if child == 0:
         status = 1
@@ -422,9 +424,7 @@ NAMES_OF_BAD = [name for name in BAD if name != "AUTOTASK_HOME"]
 
 
 @pytest.mark.parametrize("name", NAMES_OF_BAD)
-def test_a_bad_value_neither_stops_a_task_nor_hides_it(
-    name: str, tmp_path: Path, home: Path
-) -> None:
+def test_a_bad_value_neither_stops_nor_hides_a_task(name: str, tmp_path: Path, home: Path) -> None:
     pytest.importorskip("click")
     script = write(tmp_path / "shop.py", TASK)
     assert run_program(script, env={name: BAD[name]}, cwd=tmp_path) == Ended(0, "hello\n", "")
@@ -433,7 +433,7 @@ def test_a_bad_value_neither_stops_a_task_nor_hides_it(
 
 
 @pytest.mark.parametrize("value", ["nonsense", '"', 'a"b:c"d:e"f', "\n", "a" * 3000])
-def test_a_parent_that_cannot_be_one_counts_as_none(value: str, tmp_path: Path, home: Path) -> None:
+def test_an_impossible_parent_counts_as_none(value: str, tmp_path: Path, home: Path) -> None:
     pytest.importorskip("click")
     run_program(write(tmp_path / "shop.py", TASK), env={"AUTOTASK_PARENT": value})
     (run,) = runs(home)
@@ -441,13 +441,13 @@ def test_a_parent_that_cannot_be_one_counts_as_none(value: str, tmp_path: Path, 
 
 
 @pytest.mark.swallows
-def test_nor_do_all_of_them_at_once(tmp_path: Path) -> None:
+def test_all_bad_values_at_once_neither_stop_nor_hide_a_task(tmp_path: Path) -> None:
     pytest.importorskip("click")
     script = write(tmp_path / "shop.py", TASK)
     assert run_program(script, env=BAD, cwd=tmp_path) == Ended(0, "hello\n", "")
 
 
-def test_the_settings_are_read_from_the_mapping_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_settings_are_read_only_from_the_mapping(monkeypatch: pytest.MonkeyPatch) -> None:
     before = _values(Settings({"HOME": "/h"}))
     for name in BAD:
         monkeypatch.setenv(name, "1")

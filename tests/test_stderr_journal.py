@@ -66,7 +66,7 @@ OUTCOMES = [
 def told(
     text: str, outcome: Outcome, unsent: bool, named: bool, book: Book
 ) -> tuple[Record, Record]:
-    """Return the record of a run, and that which `autotask runs` makes of the same two lines."""
+    """Return the record of a run, and what `autotask runs` makes of the same two lines."""
     run = Run(text, "click")
     run.started, run.trigger = 1764000000.25, "cron"
     run.parent = "00000000000000bb" if named else None
@@ -92,7 +92,7 @@ def test_a_record_is_what_autotask_runs_prints(outcome: Outcome, home: Path) -> 
 
 
 @pytest.mark.parametrize("text", TEXTS)
-def test_so_it_is_whatever_is_in_the_texts(text: str, home: Path) -> None:
+def test_a_record_is_what_autotask_runs_prints_for_any_text(text: str, home: Path) -> None:
     error = {"type": text, "message": text, "where": text}
     outcome = failure("exception", error=error, signal=text)
     ours, theirs = told(text, outcome, True, True, Book(home))
@@ -124,7 +124,7 @@ SHOP = """
         shop()
 """
 ENDS = ("task", "status", "reason", "signal", "exit_code")
-# What is run, and what is told of each run: inside a program, and where a parent tells of it.
+# What is run, and what is printed of each run: by a program, and by a parent.
 PROGRAMS: dict[str, tuple[list[str], list[str]]] = {
     "fine": (
         ["shop.fine success", "shop.py success"],
@@ -138,7 +138,7 @@ PROGRAMS: dict[str, tuple[list[str], list[str]]] = {
         ["shop.wrong failure exception", "shop.outer failure nested", "shop.py failure nested"],
         ["shop.wrong failure exception", "shop.outer failure nested", "shop.py failure exit 1"],
     ),
-    # What was open in a process that was killed is not told: its parent has nothing to read.
+    # Runs open in a killed process are not printed: its parent has nothing to read.
     "killed": ([], ["shop.py failure signal SIGKILL"]),
 }
 PARENTS: dict[str, tuple[Under, dict[str, str], int]] = {
@@ -169,7 +169,7 @@ def test_each_run_that_ended_is_a_line(way: str, words: str, tmp_path: Path, hom
     assert not home.exists()
 
 
-def test_a_command_that_is_no_python_is_told_and_so_is_one_that_is_not_there() -> None:
+def test_other_commands_and_missing_ones_are_recorded() -> None:
     done = run_program("sh", "-c", "exit 4", under="launcher")
     (run,) = printed(done.stderr)
     assert (run["task"], run["status"], run["exit_code"]) == ("sh", "failure", 4)
@@ -195,7 +195,7 @@ def test_the_tree_is_that_of_the_journal(tmp_path: Path) -> None:
     assert outer["parent"] == process["run"] == process["root"] == fine["root"]
 
 
-def test_a_forked_child_tells_its_own_runs_once(tmp_path: Path) -> None:
+def test_a_forked_child_reports_its_own_runs_once(tmp_path: Path) -> None:
     source = """
         import click, os, sys
         @click.command()
@@ -240,8 +240,8 @@ MANY = """
 """
 
 
-def test_nobody_is_waited_for_who_does_not_read(tmp_path: Path) -> None:
-    """A parent may read standard error only after the end: a pipe holds 64 KiB."""
+def test_a_reader_that_does_not_read_is_not_waited_for(tmp_path: Path) -> None:
+    """A parent may wait for the end before it reads standard error: a pipe holds 64 KiB."""
     script = write(tmp_path / "many.py", MANY.format(runs=1000))
     with start_program(script, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as program:
         assert program.wait(PATIENCE) == 0
@@ -264,7 +264,7 @@ def test_a_line_longer_than_a_pipe_takes_at_once_is_written_whole(tmp_path: Path
 
 
 @pytest.mark.parametrize("pipes", ["", "signal.signal(signal.SIGPIPE, signal.SIG_DFL)"])
-def test_a_reader_that_has_gone_is_no_trouble(pipes: str, tmp_path: Path) -> None:
+def test_a_reader_that_has_gone_is_ignored(pipes: str, tmp_path: Path) -> None:
     source = f"import signal; {pipes}\n" + MANY.replace("\n    ", "\n").format(runs=3)
     script = write(tmp_path / "many.py", source)
     reading, writing = os.pipe()
@@ -318,7 +318,7 @@ def test_a_signal_handler_that_runs_tasks_loses_none(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("value", ["stderr", " STDERR ", "stdout", "0", "1"])
-def test_the_setting_is_a_word_beside_the_switch(value: str) -> None:
+def test_the_setting_takes_a_word_besides_the_switch(value: str) -> None:
     settings = Settings({"AUTOTASK_JOURNAL": value})
     is_word = value.strip().lower() == "stderr"
     assert settings.stderr is is_word

@@ -1,4 +1,4 @@
-"""Modules of the standard library that we need ourselves: the program sees nothing of that."""
+"""Modules of the standard library that the agent needs: the program does not notice."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ task()
 @pytest.mark.parametrize("under", ["path", "launcher"])
 @pytest.mark.parametrize("process", ["0", "1"])
 @pytest.mark.parametrize("name", OURS)
-def test_a_module_of_the_programs_own_is_found_and_not_run_by_us(
+def test_a_module_of_the_program_is_found_but_not_run_by_the_agent(
     name: str, process: str, under: Under, tmp_path: Path, home: Path, datagrams: Datagrams
 ) -> None:
     if importlib.util.find_spec(name) is None:
         pytest.skip(f"no {name} here")
     write(tmp_path / f"{name}.py", "print('executed')\nvalue = 3")
-    # What is built in comes first, whatever stands beside the script.
+    # Built-in modules come first, whatever is beside the script.
     body = f"print('task'); import {name}; print(hasattr({name}, 'value'))"
     script = write(tmp_path / "shop.py", TASK.format(body=body))
     env = {"AUTOTASK_PROCESS": process}
@@ -42,7 +42,7 @@ def test_a_module_of_the_programs_own_is_found_and_not_run_by_us(
 
 
 @pytest.mark.parametrize("process", ["0", "1"])
-def test_no_module_but_ours_is_there_that_would_not_be(process: str, tmp_path: Path) -> None:
+def test_the_agent_loads_no_other_module(process: str, tmp_path: Path) -> None:
     body = "print(*[name for name in sys.modules if not name.startswith('autotask')])"
     script = write(tmp_path / "shop.py", TASK.format(body=body))
     bare = run_program(script, under="bare")
@@ -66,7 +66,7 @@ def test_no_module_but_ours_is_there_that_would_not_be(process: str, tmp_path: P
         "import pwd, os; print(pwd.getpwuid(os.getuid()).pw_uid == os.getuid())",
     ],
 )
-def test_a_program_may_use_them_after_us(use: str, tmp_path: Path, home: Path) -> None:
+def test_a_program_may_import_those_modules_later(use: str, tmp_path: Path, home: Path) -> None:
     script = write(tmp_path / "shop.py", TASK.format(body=use))
     bare = run_program(script, under="bare")
     assert bare.status == 0
@@ -74,7 +74,7 @@ def test_a_program_may_use_them_after_us(use: str, tmp_path: Path, home: Path) -
     assert only_run(home)["status"] == "success"
 
 
-def test_a_module_that_is_there_is_taken(tmp_path: Path, home: Path) -> None:
+def test_a_module_that_is_already_loaded_is_used(tmp_path: Path, home: Path) -> None:
     body = "from autotask.stdlib import standard; print(standard('resource') is resource)"
     script = write(tmp_path / "shop.py", "import resource\n" + TASK.format(body=body))
     assert run_program(script, env={"AUTOTASK_PROCESS": "0"}) == Ended(0, "True\n", "")

@@ -1,4 +1,4 @@
-"""`make storm`: a small storm of each kind, and that what one leaves is judged rightly."""
+"""`make storm`: a small storm of each kind, and that its results are judged correctly."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ STORM = Path(__file__).with_name("storm.py")
 
 
 @pytest.mark.parametrize("kind", ["plain", "launcher", "disk", "containers"])
-def test_every_run_of_a_storm_ends_once_and_rightly(kind: str) -> None:
+def test_every_run_of_a_storm_ends_once_and_correctly(kind: str) -> None:
     for framework in ("click", "doit", "invoke"):
         pytest.importorskip(framework)
     words = (PYTHON, STORM, "--kind", kind, "--tasks", "40", "--processes", "8")
@@ -34,7 +34,7 @@ def test_every_run_of_a_storm_ends_once_and_rightly(kind: str) -> None:
     assert " 0 killed" not in done.stdout
 
 
-def test_a_round_of_commands_leaves_what_must_be(tmp_path: Path) -> None:
+def test_a_round_of_commands_leaves_the_expected_state(tmp_path: Path) -> None:
     words = (PYTHON, STORM, "--kind", "tool", "--rounds", "4")
     done = subprocess.run(words, capture_output=True, text=True, timeout=600, check=False)
     assert (done.returncode, done.stderr) == (0, ""), done.stdout
@@ -51,7 +51,7 @@ LAUNCHER = 6
 
 
 class Storm:
-    """The lines and notes of that program, if all went well, to be changed."""
+    """The lines and notes of that program after a good run, for tests to change."""
 
     def __init__(self, place: Path) -> None:
         self.home = place / "home"
@@ -80,7 +80,7 @@ class Storm:
         self.finished[name] |= {"status": "failure", "reason": reason, **fields}
 
     def faults(self) -> list[str]:
-        """Write the lines; return what is found of them, without the lines."""
+        """Write the lines; return the kinds of faults, without the details."""
         (self.home / "journal").mkdir(parents=True)
         (self.home / "open").mkdir(exist_ok=True)
         events = [*self.started.values(), *self.finished.values()]
@@ -190,11 +190,11 @@ def _mark(storm: Storm) -> None:
     (storm.home / "open" / "7-r-process").write_text("{}")
 
 
-# What became of that program, and what is to be found wrong with it.
+# What happened to that program, and the faults to be found.
 AFTERMATHS: dict[str, tuple[Callable[[Storm], object], list[str]]] = {
     "all well": (lambda storm: None, []),
     "killed": (_killed, []),
-    "killed when it had told its end": (_killed_too_late, []),
+    "killed after it recorded its end": (_killed_too_late, []),
     "a child killed": (_child_killed, []),
     "the launcher killed": (_launcher_killed, []),
     "both killed": (_both_killed, []),
@@ -205,7 +205,7 @@ AFTERMATHS: dict[str, tuple[Callable[[Storm], object], list[str]]] = {
     ),
     "the disk full": (_disk_full, []),
     "a line cut by a kill": (_cut_at_a_page, []),
-    "a line cut by nobody": (_cut_at_a_page_by_nobody, ["torn"]),
+    "a line cut without a kill": (_cut_at_a_page_by_nobody, ["torn"]),
     "a line cut where no kill cuts": (_cut_within_a_page, ["torn"]),
     "no end": (lambda storm: storm.finished.pop("child"), ["no end"]),
     "two ends": (
@@ -237,12 +237,12 @@ AFTERMATHS: dict[str, tuple[Callable[[Storm], object], list[str]]] = {
         lambda storm: storm.kill(7, "outer"),
         ["success, not nested or signal"],
     ),
-    "a failure, though nobody was killed": (
+    "a failure, though nothing was killed": (
         lambda storm: storm.end("child", "lost"),
         ["lost, not success"],
     ),
     "lost under a living launcher": (_lost, ["lost, not nested or signal"]),
-    "a signal that nobody could see": (_child_killed_by_signal, ["signal, not lost or nested"]),
+    "a signal that could not be seen": (_child_killed_by_signal, ["signal, not lost or nested"]),
     "another signal": (_killed_otherwise, ["not SIGKILL"]),
     "nested in a success": (_nested_in_a_success, ["not caused by a run inside it"]),
     "nested in itself": (_nested_in_itself, ["not caused by a run inside it"]),
@@ -256,15 +256,15 @@ AFTERMATHS: dict[str, tuple[Callable[[Storm], object], list[str]]] = {
     ),
     "another process": (
         lambda storm: storm.started["child"].update(pid=7),
-        ["not the process that has told of it, 8"],
+        ["not the process that noted it, 8"],
     ),
-    "an unknown run": (lambda storm: storm.truth.expected.pop("child"), ["nobody knows it"]),
+    "an unknown run": (lambda storm: storm.truth.expected.pop("child"), ["it is unknown"]),
     "a mark": (_mark, ["a mark left"]),
 }
 
 
 @pytest.mark.parametrize(("befall", "faults"), AFTERMATHS.values(), ids=AFTERMATHS)
-def test_what_a_storm_has_left_is_judged_by_what_was_told(
+def test_a_storm_is_judged_by_what_was_reported(
     befall: Callable[[Storm], object], faults: list[str], tmp_path: Path
 ) -> None:
     storm = Storm(tmp_path)
@@ -282,7 +282,7 @@ def test_notes_are_read_with_their_time(tmp_path: Path) -> None:
     assert truth.ended["a"].at - truth.started["a"].at == pytest.approx(1, abs=1e-3)
 
 
-def test_a_note_that_a_kill_has_cut_hides_no_other(tmp_path: Path) -> None:
+def test_a_note_cut_by_a_kill_hides_no_other(tmp_path: Path) -> None:
     truth, notes = Truth(), tmp_path / "notes"
     cut = "started a 7 1.5\nended a 7 2", "started b-proc", "ended b-process 8", ""
     notes.write_text("launched c 9 3.5\n".join(cut) + "started d 10 4.5\nended d 10 5.")
@@ -324,7 +324,7 @@ INDEXES: list[tuple[list[dict[str, Any]], int]] = [
 
 
 @pytest.mark.parametrize(("records", "faults"), INDEXES)
-def test_the_index_is_held_against_the_journal(records: list[dict[str, Any]], faults: int) -> None:
+def test_the_index_is_compared_with_the_journal(records: list[dict[str, Any]], faults: int) -> None:
     journal = aftermath.Journal()
     begun = {"parent": None, "root": "r", "task": "t", "framework": "click", "pid": 7}
     more = {"host": "vm", "trigger": "cron", "at": "1"}
@@ -333,7 +333,7 @@ def test_the_index_is_held_against_the_journal(records: list[dict[str, Any]], fa
     assert len(aftermath.disagreements(journal, records)) == faults
 
 
-def test_the_number_of_a_round_says_what_it_does() -> None:
+def test_the_number_of_a_round_determines_what_it_does() -> None:
     plans = [storm_commands.planned(f"1 {number}") for number in (1, 2, 1)]
     assert plans[0] == plans[2] != plans[1]
 
@@ -343,7 +343,7 @@ AGES = {"success": 50, "failure": 40, "endless": 30}  # hours
 
 
 class Played:
-    """What a round of the storm over the commands has left, if all went well, to be changed."""
+    """What a good round of the storm over the commands left, for tests to change."""
 
     def __init__(self, place: Path) -> None:
         self.place = place
@@ -373,7 +373,7 @@ class Played:
         self.history.puts.append(Put(name, at, at, text))
 
     def prune(self, *runs: str) -> None:
-        """Let the last prune drop runs."""
+        """Make the last prune drop runs."""
         for journal in self.journals[2:]:
             for run in runs:
                 del journal.started[run]
@@ -386,7 +386,7 @@ class Played:
         self.errors[number] = errors
 
     def faults(self) -> list[str]:
-        """Return what is found, without the lines."""
+        """Return the kinds of faults, without the details."""
         for command in self.commands:
             journal = self.journals[command.number if command.number < 5 else 0]
             runs = self.shown.get(command.number, list(journal.started))
@@ -483,8 +483,8 @@ _EARLY = (
 )
 _FOREIGN = 'Traceback\n  File "<frozen site>", line 3, in <module>\nKeyboardInterrupt\n'
 _INT, _KILL, _TERM = signal.SIGINT, signal.SIGKILL, signal.SIGTERM
-_TWICE = ["1 things told twice"]
-# What became of that round, and what is to be found wrong with it.
+_TWICE = ["1 things sent twice"]
+# What happened in that round, and the faults to be found.
 ROUNDS: dict[str, tuple[Callable[[Played], object], list[str]]] = {
     "all well": (lambda played: None, []),
     "a success pruned": (lambda played: played.prune("success"), []),
@@ -531,14 +531,14 @@ ROUNDS: dict[str, tuple[Callable[[Played], object], list[str]]] = {
         lambda played: _differs(played, 3),
         ["1 differences of the index, as it has grown, after #3 autotask runs"],
     ),
-    "the index built anew differs": (
+    "the rebuilt index differs": (
         lambda played: _differs(played, 4),
-        ["1 differences of the index, built anew, after #4 autotask runs"],
+        ["1 differences of the index, rebuilt, after #4 autotask runs"],
     ),
-    "a damage that nobody can see": (lambda played: _differs_unseen(played, 3), []),
-    "a damage that outlives the index": (
+    "invisible damage": (lambda played: _differs_unseen(played, 3), []),
+    "damage that outlives the index": (
         lambda played: _differs_unseen(played, 4),
-        ["1 differences of the index, built anew, after #4 autotask runs"],
+        ["1 differences of the index, rebuilt, after #4 autotask runs"],
     ),
     "a run shown while its segment was written over": (
         lambda played: _is_replaced(played, 5.5),
@@ -560,38 +560,41 @@ ROUNDS: dict[str, tuple[Callable[[Played], object], list[str]]] = {
         lambda played: _shows(played, "success", "failure", "endless", "owed-5", "owed-5"),
         ["#15 autotask runs shows owed-5 twice"],
     ),
-    "told twice": (
+    "a run sent twice": (
         lambda played: played.told.append(_count("owed-5")),
         _TWICE,
     ),
-    "told twice in one": (lambda played: played.told.append(_count("old-3-1", 2)), _TWICE),
-    "several runs of a task told": (lambda played: played.told.append(_count("task3", 2)), []),
-    "an event told twice": (
+    "a run counted twice in one datagram": (
+        lambda played: played.told.append(_count("old-3-1", 2)),
+        _TWICE,
+    ),
+    "several runs of a task sent": (lambda played: played.told.append(_count("task3", 2)), []),
+    "an event sent twice": (
         lambda played: played.told.extend(["_e{1,1}:task failed: s0001-process|x"] * 2),
         _TWICE,
     ),
-    "told by two kinds of events": (
+    "sent by two kinds of events": (
         lambda played: played.told.extend(
             ["_e{1,1}:runs reported late: old-3-1|x", "_e{1,1}:task failed: old-3-1|x"]
         ),
         _TWICE,
     ),
-    "never told, though calm": (_is_calm, ["1 things never told"]),
-    "never told, and something died": (lambda played: played.told.clear(), []),
+    "never sent, though calm": (_is_calm, ["1 things never sent"]),
+    "never sent, and something died": (lambda played: played.told.clear(), []),
     "a file left": (lambda played: _leaves(played, "journal/.prune"), ["left"]),
     "a mark left": (lambda played: _leaves(played, "open/7-r"), ["a mark left"]),
     "an index": (lambda played: _leaves(played, "index.sqlite3"), []),
-    "an error of ours swallowed": (
+    "a swallowed error of the agent": (
         lambda played: (played.place / "debug.log").write_text("autotask: swallowed x"),
         ["autotask"],
     ),
 }
 
 
-# How a command has ended, what it has said, and whether it may.
+# How a command ended, what it printed, and whether that is allowed.
 ENDS: list[tuple[tuple[str, ...], dict[str, Any], str, bool]] = [
     (("runs",), {}, "", True),
-    (("runs",), {}, "autotask: the index was damaged: built anew\n", True),
+    (("runs",), {}, "autotask: the index was damaged and was rebuilt\n", True),
     (("runs",), {}, "autotask: a\nautotask: b\nautotask: c\nautotask: d\n", False),
     (("runs",), {}, "DeprecationWarning: no\n", False),
     (("runs",), {"status": 1}, _OURS, False),
@@ -613,15 +616,15 @@ ENDS: list[tuple[tuple[str, ...], dict[str, Any], str, bool]] = [
     (("ship", "--follow"), {"struck": _TERM}, "", True),
     (("ship", "--follow"), {"struck": _TERM, "status": -15}, "", True),
     (("ship", "--follow"), {"struck": _TERM, "status": 1}, _OURS, False),
-    (("ship",), {"status": 1, "agent_away": True}, "autotask: nobody listens at a:1\n", True),
-    (("ship",), {"status": 1}, "autotask: nobody listens at a:1\n", False),
+    (("ship",), {"status": 1, "agent_away": True}, "autotask: nothing is listening at a:1\n", True),
+    (("ship",), {"status": 1}, "autotask: nothing is listening at a:1\n", False),
     (("prune",), {"status": 1}, "autotask: another prune is running\n", True),
     (("show", "ab"), {"status": 1}, "autotask: no run begins with ab\n", True),
 ]
 
 
 @pytest.mark.parametrize(("words", "fields", "errors", "may"), ENDS)
-def test_a_command_may_end_by_its_own_rules_only(
+def test_a_command_may_end_only_by_its_own_rules(
     words: tuple[str, ...], fields: dict[str, Any], errors: str, may: bool, tmp_path: Path
 ) -> None:
     played = Played(tmp_path)
@@ -630,7 +633,7 @@ def test_a_command_may_end_by_its_own_rules_only(
 
 
 @pytest.mark.parametrize(("befall", "faults"), ROUNDS.values(), ids=ROUNDS)
-def test_what_a_round_has_left_is_judged_by_what_was_done(
+def test_a_round_is_judged_by_what_was_done(
     befall: Callable[[Played], object], faults: list[str], tmp_path: Path
 ) -> None:
     played = Played(tmp_path)

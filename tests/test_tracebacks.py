@@ -1,4 +1,4 @@
-"""A traceback is what it was, on each Python: whatever prints it, and wherever it has been.
+"""A traceback is unchanged on each Python, whatever prints it and wherever it has been.
 
 Functions of the program's own are the tasks here. The frameworks' are compared in
 `test_truth.py` and in `tests/frameworks`.
@@ -168,7 +168,7 @@ GROUPS = {
             except Exception as problem: problems.append(problem)
         raise ExceptionGroup("several", problems)
         """,
-    "what is left of a group": """
+    "the rest of a group": """
         def work():
             try: jobs.outer()
             except* ZeroDivisionError as group: raise
@@ -182,8 +182,8 @@ GROUPS = {
         asyncio.run(main())
         """,
 }
-# Each is printed in the three ways that Python has: by its own excepthook, by `traceback`, and as
-# what nobody can raise. One more ends the program.
+# Each is printed in the three ways of Python: by its own excepthook, by `traceback`, and as
+# as unraisable. One more ends the program.
 MAIN = """
 import asyncio, gc, signal, sys, threading, traceback
 from concurrent.futures import ThreadPoolExecutor
@@ -203,14 +203,16 @@ def tell(name, source):
     Thing()
 for name, source in {programs!r}.items(): tell(name, source)
 import atexit
-# 3.9 prints what an exception that was caught on its way had come through by then.
+# 3.9 prints the frames that an exception had passed when it was caught on its way.
 if sys.version_info >= (3, 10): atexit.register(lambda: jobs.outer())
 jobs.outer()
 """
 
 
 @pytest.mark.parametrize("version", SUPPORTED)
-def test_a_traceback_is_as_without_us(version: str, tmp_path: Path, home: Path) -> None:
+def test_a_traceback_is_the_same_as_without_the_agent(
+    version: str, tmp_path: Path, home: Path
+) -> None:
     python = pythons(version)
     release = tuple(int(number) for number in version.split("."))
     programs = {**PROGRAMS, **(GROUPS if release >= (3, 11) else {})}

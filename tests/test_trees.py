@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from frameworks._own import told
+from frameworks._own import in_short
 from support import INSTALLED, LAUNCHER, TEMPLATE, Under, run_program, runs, write
 
 _TASKS = """
@@ -98,7 +98,7 @@ TREES = {
         """,
         ["outer failure exception ValueError", "broken failure exception ValueError in outer"],
     ),
-    "a failure that is told in another exception": (
+    "a failure wrapped in another exception": (
         """
         try: broken()
         except ValueError as problem: raise KeyError("gone") from problem
@@ -211,7 +211,7 @@ TREES = {
 
 @pytest.mark.parametrize(("body", "expected"), TREES.values(), ids=TREES)
 @pytest.mark.parametrize("under", ["path", "launcher"])
-def test_each_run_hangs_under_the_one_that_started_it(
+def test_each_run_is_a_child_of_the_one_that_started_it(
     under: Under, body: str, expected: list[str], tmp_path: Path, home: Path
 ) -> None:
     ended = run_program(_script(tmp_path, body), under=under)
@@ -219,7 +219,7 @@ def test_each_run_hangs_under_the_one_that_started_it(
     whole = found[0]
     assert whole["framework"] == "process"
     assert {run["root"] for run in found} == {whole["run"]}
-    below = [line.removesuffix(" in shop.py") for line in told(found)[1:]]
+    below = [line.removesuffix(" in shop.py") for line in in_short(found)[1:]]
     assert sorted(below) == sorted(expected), ended.stderr
 
 
@@ -237,7 +237,7 @@ def test_children_of_multiprocessing_belong_to_the_task_that_made_them(
     """
     ended = run_program(_script(tmp_path, body))
     assert ended.stdout == "[0, 1, 0]\n"
-    assert sorted(told(runs(home))) == [
+    assert sorted(in_short(runs(home))) == [
         "broken failure exception ValueError in outer",
         "inner success in outer",
         "inner success in outer",
@@ -248,7 +248,7 @@ def test_children_of_multiprocessing_belong_to_the_task_that_made_them(
 
 
 def test_the_environment_names_what_siblings_have_in_common(tmp_path: Path, home: Path) -> None:
-    """Two tasks stand side by side: a program started then belongs to what is around them."""
+    """Two tasks run side by side: a program started then belongs to the run around them."""
     body = """
         gates = [threading.Event(), threading.Event()]
         @autotask.task(name="side")
@@ -260,7 +260,7 @@ def test_the_environment_names_what_siblings_have_in_common(tmp_path: Path, home
         [t.join() for t in threads]
     """
     run_program(_script(tmp_path, body))
-    assert sorted(told(runs(home))) == [
+    assert sorted(in_short(runs(home))) == [
         "inner success in outer",
         "inner success in outer",
         "outer success in shop.py",
@@ -273,7 +273,7 @@ def test_the_environment_names_what_siblings_have_in_common(tmp_path: Path, home
 def test_the_tree_goes_on_through_nested_launchers(tmp_path: Path, home: Path) -> None:
     body = f"subprocess.run([{str(LAUNCHER)!r}, '--name=deep', sys.executable, __file__, 'inner'])"
     run_program(_script(tmp_path, body), under="launcher", options=("--name", "top"))
-    assert told(runs(home)) == [
+    assert in_short(runs(home)) == [
         "top success",
         "outer success in top",
         "deep success in outer",
@@ -282,7 +282,7 @@ def test_the_tree_goes_on_through_nested_launchers(tmp_path: Path, home: Path) -
     assert len({run["root"] for run in runs(home)}) == 1
 
 
-def test_a_later_run_of_the_same_shell_is_no_child_of_an_earlier_one(
+def test_a_later_run_of_the_same_shell_is_not_a_child_of_an_earlier_one(
     tmp_path: Path, home: Path
 ) -> None:
     script = _script(tmp_path, "pass")
@@ -292,7 +292,7 @@ def test_a_later_run_of_the_same_shell_is_no_child_of_an_earlier_one(
     assert len({run["root"] for run in runs(home)}) == 2
 
 
-def test_threads_that_begin_together_are_no_children_of_each_other(
+def test_threads_that_begin_together_are_not_children_of_each_other(
     tmp_path: Path, home: Path
 ) -> None:
     script = write(
@@ -314,7 +314,7 @@ threads = [threading.Thread(target=begin) for _ in range(8)]
     assert list((home / "open").iterdir()) == []  # each left one mark at most, and took it back
 
 
-def test_a_fork_from_a_thread_waits_for_no_other_thread(tmp_path: Path, home: Path) -> None:
+def test_a_fork_from_a_thread_does_not_wait_for_other_threads(tmp_path: Path, home: Path) -> None:
     script = write(
         tmp_path / "shop.py",
         f"""{_TASKS}
@@ -340,7 +340,7 @@ print("done")
     assert {run["status"] for run in runs(home)} == {"success"}
 
 
-def test_a_fork_while_a_process_gets_long_waits_for_no_other_thread(
+def test_a_fork_from_a_long_process_does_not_wait_for_other_threads(
     tmp_path: Path, home: Path
 ) -> None:
     place = tmp_path / "installed"

@@ -1,4 +1,4 @@
-"""The truth: every way to end, in every framework, as the journal and the wire tell it.
+"""The truth: every way to end, in every framework, in the journal and in the datagrams.
 
 Each row is a real process, run bare, with the agent on PYTHONPATH and under autotask-run. Its
 exit status and its output must be the same each time.
@@ -155,8 +155,8 @@ class Way:
     exit_code: int | None = None
     signal: str | None = None
     error: str | None = None  # the type
-    silent: bool = False  # only somebody outside the process can tell
-    unseen: bool = False  # so it is with the process's own exit status
+    silent: bool = False  # only an outside process can tell
+    unseen: bool = False  # the same for the process's own exit status
     only: tuple[str, ...] = tuple(PROGRAMS)
     besides: tuple[str, ...] = ()
     arguments: tuple[str, ...] = ()
@@ -268,7 +268,7 @@ WAYS = {
             raise ValueError("in the child")
         os.wait()
         """,
-        besides=("typer",),  # which tells of it on the descriptor
+        besides=("typer",),  # which writes it to the descriptor
     ),
     "forked child returns": Way(
         """
@@ -336,7 +336,7 @@ WAYS = {
     "asyncio is cancelled": Way(
         "raise asyncio.CancelledError", "exception", error="CancelledError"
     ),
-    # what the frameworks have of their own
+    # the frameworks' own ways
     "ctx.exit()": Way("ctx.exit()", only=(*_CLICKS, "typer")),
     "ctx.exit(3)": Way("ctx.exit(3)", "exit", 3, only=(*_CLICKS, "typer")),
     "ctx.fail": Way("ctx.fail('no such shop')", "usage", 2, only=(*_CLICKS, "typer")),
@@ -393,7 +393,7 @@ ROWS = [
 
 
 @pytest.mark.parametrize(("program", "way"), ROWS)
-def test_every_ending_is_told_as_it_was(
+def test_every_ending_is_recorded_as_it_was(
     program: str, way: Way, tmp_path: Path, home: Path, datagrams: Datagrams
 ) -> None:
     framework, task, source = PROGRAMS[program]
@@ -435,7 +435,7 @@ def _script(folder: Path, source: str, body: str) -> Path:
 
 
 def _seen(ended: Ended) -> Ended:
-    """Return what is to be the same as without the agent: all but addresses."""
+    """Return what must be the same as without the agent: all but addresses."""
     out = re.sub(r" at 0x[0-9a-f]+", "", ended.stdout)
     return Ended(ended.status, out, without_our_frames(ended.stderr))
 
@@ -459,7 +459,7 @@ def _check_task(run: Record, way: Way) -> None:
 
 
 def _check_process(run: Record, task: Record, ended: Ended, under: str) -> None:
-    """The process run is as the program's exit says; `nested` where the task's failure is why."""
+    """The process run follows the program's exit; it is `nested` if the task's failure is why."""
     if under == "path" and task["status"] == "running":
         assert run["status"] == "running"
         return
@@ -509,6 +509,6 @@ def _read(line: str) -> tuple[str, ...]:
     return (name, *of_task, tags["status"]) if name == "duration" else (name, *of_task)
 
 
-def test_there_are_enough_rows() -> None:
+def test_the_table_has_enough_rows() -> None:
     assert len(ROWS) >= 120
     assert os.name == "posix"

@@ -1,4 +1,4 @@
-"""What the Agent is known not to have taken is marked in the journal: that, and nothing else."""
+"""What the Agent certainly did not take is marked in the journal, and nothing else."""
 
 from __future__ import annotations
 
@@ -51,16 +51,16 @@ def marked(home: Path) -> list[str]:
 
 
 ABSENT = {
-    "a port that nobody listens at": "udp://127.0.0.1:9",
+    "a port without a listener": "udp://127.0.0.1:9",
     "such a port of the newer kind": "udp://[::1]:9",
-    "a socket file that is not there": "unix:///no/such/socket",
-    "a file that is no socket": "unix:///etc/passwd",
+    "a missing socket file": "unix:///no/such/socket",
+    "a file that is not a socket": "unix:///etc/passwd",
 }
 
 
 @pytest.mark.parametrize("pauses", [[QUICK] * 3, [LONG] * 2], ids=["quick", "long"])
 @pytest.mark.parametrize("url", ABSENT.values(), ids=ABSENT)
-def test_all_is_marked_where_nobody_listens(
+def test_everything_is_marked_unsent_if_nothing_is_listening(
     url: str, pauses: list[float], tmp_path: Path, home: Path
 ) -> None:
     script = write(tmp_path / "shop.py", PROGRAM.format(pauses=pauses))
@@ -71,7 +71,9 @@ def test_all_is_marked_where_nobody_listens(
     ]
 
 
-def test_nothing_is_where_somebody_does(tmp_path: Path, home: Path, datagrams: Datagrams) -> None:
+def test_nothing_is_marked_unsent_if_an_agent_is_listening(
+    tmp_path: Path, home: Path, datagrams: Datagrams
+) -> None:
     script = write(tmp_path / "shop.py", PROGRAM.format(pauses=[QUICK] * 3))
     run_program(script)
     assert len(datagrams.lines("autotask.task.runs", wait=5)) == 4
@@ -83,7 +85,9 @@ def test_nothing_is_where_somebody_does(tmp_path: Path, home: Path, datagrams: D
     [{"AUTOTASK_DOGSTATSD": "0"}, {"DD_AGENT_HOST": "192.0.2.1", "DD_DOGSTATSD_URL": None}],
     ids=["turned off", "another host"],
 )
-def test_nor_where_nobody_can_know(env: dict[str, str | None], tmp_path: Path, home: Path) -> None:
+def test_nothing_is_marked_unsent_if_delivery_cannot_be_known(
+    env: dict[str, str | None], tmp_path: Path, home: Path
+) -> None:
     script = write(tmp_path / "shop.py", PROGRAM.format(pauses=[QUICK]))
     assert run_program(script, env=env) == Ended(0, "", "")
     assert [(run["task"], run["status"]) for run in runs(home)] == [
@@ -93,14 +97,12 @@ def test_nor_where_nobody_can_know(env: dict[str, str | None], tmp_path: Path, h
     assert marked(home) == []
 
 
-def test_of_an_agent_that_comes_late_only_what_was_before_is_marked(
-    tmp_path: Path, home: Path
-) -> None:
+def test_only_what_came_before_a_late_agent_is_marked_unsent(tmp_path: Path, home: Path) -> None:
     path = tmp_path / "dsd.socket"
     program = f"""
 import autotask, socket, time
 now = 1000.0
-time.monotonic = lambda: now  # the pause after a refusal ends when we say so
+time.monotonic = lambda: now  # the test decides when the pause after a refusal ends
 
 @autotask.task(name="a")
 def work(pause):
@@ -120,14 +122,14 @@ except BlockingIOError: print(said.count(b"started:1"), said.count(b"runs:1"))
 """
     env: dict[str, str | None] = {"DD_DOGSTATSD_URL": f"unix://{path}", "AUTOTASK_PROCESS": "0"}
     ended = run_program(write(tmp_path / "shop.py", program), env=env)
-    # In the pause that the end of the first run began, nothing is tried.
+    # Nothing is tried during the pause after the end of the first run.
     assert (ended, marked(home)) == (
         Ended(0, "1 2\n", ""),
         ["0 started", "0 finished", "1 started"],
     )
 
 
-def test_a_full_buffer_marks_just_what_it_did_not_take(
+def test_only_what_a_full_buffer_did_not_take_is_marked_unsent(
     tmp_path: Path, home: Path, unix_agent: UnixAgent
 ) -> None:
     script = write(tmp_path / "shop.py", PROGRAM.format(pauses=[QUICK] * 500))
@@ -137,7 +139,9 @@ def test_a_full_buffer_marks_just_what_it_did_not_take(
     assert len(marked(home)) == 1000 - taken
 
 
-def test_a_name_that_nobody_knows_marks_all_by_the_end(tmp_path: Path, home: Path) -> None:
+def test_everything_is_marked_unsent_if_the_host_name_is_unknown(
+    tmp_path: Path, home: Path
+) -> None:
     program = PROGRAM.format(pauses=[QUICK, LONG, QUICK])
     url = "udp://no-such-host.invalid:8125"
     env: dict[str, str | None] = {"DD_DOGSTATSD_URL": url, "AUTOTASK_PROCESS": "0"}
@@ -228,7 +232,7 @@ def test_a_slow_agent_is_tried_again_at_once(unix_agent: UnixAgent, refusals: li
     wire.close()
 
 
-def test_a_restarted_agent_is_no_refusal(tmp_path: Path, refusals: list[int]) -> None:
+def test_a_restarted_agent_is_not_a_refusal(tmp_path: Path, refusals: list[int]) -> None:
     path = tmp_path / "dsd.socket"
     wire = wire_to(f"unix://{path}", refusals)
     for _ in range(3):
@@ -244,14 +248,14 @@ def test_a_refusal_names_the_run_and_what_was_sent_of_it(tmp_path: Path) -> None
     environ = {"DD_DOGSTATSD_URL": f"unix://{tmp_path}/dsd.socket"}
     wire, run = wire_of(environ, lambda *about: named.append(about)), a_run()
     wire.started(run)
-    wire.running(run, 60.0)  # of which nothing is journalled
+    wire.running(run, 60.0)  # a heartbeat is not journalled
     wire.finished(run, End(SUCCESS, 0.0, 1.0), "vm")
     assert named == [(run, "started"), (run, "finished")]
 
 
-def test_what_still_waits_for_an_address_at_the_end_was_not_told() -> None:
+def test_what_still_waits_for_an_address_at_the_end_is_marked_unsent() -> None:
     wire = wire_to("udp://LOCALHOST:9")
-    wire._resolving = True  # by a thread that never comes back
+    wire._resolving = True  # by a thread that never finishes
     wire.started(a_run())
     assert not wire.has_refused
     wire.close()
@@ -260,7 +264,7 @@ def test_what_still_waits_for_an_address_at_the_end_was_not_told() -> None:
 
 def test_what_waits_for_an_address_is_refused_when_the_wire_is_closed(refusals: list[int]) -> None:
     wire = wire_to("udp://LOCALHOST:9", refusals)
-    wire._resolving = True  # by a thread that never comes back
+    wire._resolving = True  # by a thread that never finishes
     for _ in range(1005):
         wire.started(a_run())
     assert len(refusals) == 5  # more than are kept

@@ -1,4 +1,4 @@
-"""`make upstream`: what is found where a framework's own tests mind the agent, and where not."""
+"""`make upstream`: whether it finds when a framework's own tests notice the agent."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.checkout
 
 
 def _environment(place: Path, tests: str, options: tuple[str, ...] = ()) -> Environment:
-    """Make a source distribution with a suite of its own, for this very interpreter."""
+    """Make a source distribution with its own suite, for this interpreter."""
     tree = place / "shop-1.0"
     (tree / "tests").mkdir(parents=True)
     (tree / "tests" / "test_shop.py").write_text(textwrap.dedent(tests))
@@ -38,7 +38,7 @@ KINDS = {
 }
 
 
-def test_each_kind_of_outcome_is_told_from_the_others(tmp_path: Path) -> None:
+def test_the_kinds_of_outcomes_are_told_apart(tmp_path: Path) -> None:
     found = _environment(
         tmp_path,
         """
@@ -84,7 +84,7 @@ COMPARISONS = [
 
 
 @pytest.mark.parametrize(("bare", "ours", "changed", "flaky"), COMPARISONS)
-def test_changed_is_what_ends_as_it_never_does_without_the_agent(
+def test_a_test_changed_if_it_never_ends_so_without_the_agent(
     bare: list[Outcomes], ours: list[Outcomes], changed: list[str], flaky: list[str]
 ) -> None:
     found = Comparison(bare, ours)
@@ -157,7 +157,7 @@ def test_a_suite_in_which_the_agent_saw_no_task_proves_nothing(tmp_path: Path) -
 
 
 @pytest.mark.swallows
-def test_an_error_of_ours_that_no_test_has_noticed_is_a_fault(tmp_path: Path) -> None:
+def test_an_unnoticed_error_of_the_agent_is_a_fault(tmp_path: Path) -> None:
     tests = """
         import sys
         def test_break():
@@ -216,7 +216,7 @@ def test_each_run_of_a_suite_finds_the_same(
         assert set(environment.run("bare", {}).values()) == {"passed"}
 
 
-def test_only_its_own_section_of_the_page_is_written(tmp_path: Path) -> None:
+def test_only_the_suites_own_section_of_the_page_is_written(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text("above\n<!-- upstream -->\nold\n<!-- /upstream -->\nbelow\n")
     write_section(page, "upstream", lambda before: before.upper() + "new")

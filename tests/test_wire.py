@@ -1,4 +1,4 @@
-"""The wire: lines as Datadog's own client writes them, sent without ever being waited for."""
+"""The wire: lines as Datadog's own client writes them, sent without ever waiting."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ shop()
 
 
 class Line(NamedTuple):
-    """A line of the protocol, read as strictly as an Agent can."""
+    """A line of the protocol, parsed as strictly as an Agent could."""
 
     kind: str
     name: str
@@ -126,13 +126,13 @@ def wire_to(url: str, **environ: str) -> Wire:
 
 
 def skip_without_a_name() -> None:
-    """Skip a test where LOCALHOST, which to us is a name like any other, is not this machine."""
+    """Skip a test if LOCALHOST, which we treat like any other name, is not this machine."""
     try:
         found = socket.getaddrinfo("LOCALHOST", 1, 0, socket.SOCK_DGRAM)
     except OSError:
-        pytest.skip("LOCALHOST is no name here")
+        pytest.skip("LOCALHOST does not resolve here")
     if found[0][4][0] != "127.0.0.1":
-        pytest.skip("LOCALHOST is elsewhere here")
+        pytest.skip("LOCALHOST is not this machine here")
 
 
 def sent(wire: Wire, agent: Datagrams, send: Callable[[Wire], None]) -> list[Line]:
@@ -237,7 +237,7 @@ PAIRS: dict[str, tuple[Callable[[Wire], None], str, tuple[object, ...], dict[str
 
 
 @pytest.mark.parametrize("case", PAIRS)
-def test_a_line_says_what_datadogs_own_client_would_say(
+def test_a_line_is_what_datadogs_own_client_would_send(
     case: str, theirs: tuple[object, Datagrams], datagrams: Datagrams
 ) -> None:
     send, method, arguments, options = PAIRS[case]
@@ -257,12 +257,12 @@ def _numbers(line: Line) -> Line:
     return line if line.kind in ("event", "check") else line._replace(value=str(float(line.value)))
 
 
-def test_an_unlucky_character_becomes_what_datadogs_own_client_makes_of_it() -> None:
+def test_a_special_character_is_encoded_as_by_datadogs_own_client() -> None:
     formats = pytest.importorskip("datadog.util.format")
     for code in [*range(1, 0x500), *range(0x500, 0x110000, 101)]:
         text = f"key:a{chr(code)}b"
         if chr(code).lower() != chr(code) or chr(code) == ",":
-            continue  # they keep capitals, and let a comma begin another tag
+            continue  # they keep capitals, and a comma begins another tag
         assert tag("key", f"a{chr(code)}b") == formats.normalize_tags([text])[0], hex(code)
 
 
@@ -337,7 +337,7 @@ def test_every_line_carries_the_tags_of_the_settings(
             assert len(line.tags) == len({t.partition(":")[0] for t in line.tags})
 
 
-def test_no_line_says_env_twice(datagrams: Datagrams) -> None:
+def test_no_line_has_env_twice(datagrams: Datagrams) -> None:
     wire = wire_to(datagrams.url, DD_ENV="prod", DD_TAGS="env:staging")
     (line,) = sent(wire, datagrams, lambda wire: wire.started(a_run()))
     assert [tag for tag in line.tags if tag.startswith("env:")] == ["env:prod"]
@@ -355,7 +355,7 @@ SWITCHES: list[tuple[dict[str, str | None], set[str]]] = [
 
 
 @pytest.mark.parametrize(("env", "kinds"), SWITCHES)
-def test_switches_turn_off_what_they_name(
+def test_each_switch_turns_off_what_it_names(
     env: dict[str, str | None], kinds: set[str], tmp_path: Path, datagrams: Datagrams, home: Path
 ) -> None:
     pytest.importorskip("click")
@@ -373,11 +373,11 @@ def test_each_line_has_the_tags_of_its_own_task(datagrams: Datagrams) -> None:
     assert tasks(datagrams.received(5)) == list("abbaa")
 
 
-def test_so_it_does_where_threads_send_at_once(datagrams: Datagrams) -> None:
+def test_each_line_has_its_own_tags_if_threads_send_at_once(datagrams: Datagrams) -> None:
     wire = wire_to(datagrams.url)
 
     class Interrupted(str):
-        """A name during whose writing another thread has its turn."""
+        """A name that lets another thread run while it is written."""
 
         __slots__ = ()
 
@@ -417,11 +417,11 @@ VALUES = {
 
 
 @pytest.mark.parametrize(("value", "expected"), VALUES.items(), ids=map(ascii, range(len(VALUES))))
-def test_a_tag_is_written_as_datadog_keeps_it(value: str, expected: str) -> None:
+def test_a_tag_is_written_as_datadog_stores_it(value: str, expected: str) -> None:
     assert tag("key", value) == expected
 
 
-def test_so_is_its_key() -> None:
+def test_the_key_of_a_tag_is_written_as_datadog_stores_it() -> None:
     assert tag("My Team,x", "A") == "my_team_x:a"
 
 
@@ -442,7 +442,7 @@ TEXTS = {
 
 
 @pytest.mark.parametrize("text", TEXTS.values(), ids=TEXTS)
-def test_no_text_breaks_the_lines(text: str, unix_agent: UnixAgent) -> None:
+def test_no_text_breaks_a_line(text: str, unix_agent: UnixAgent) -> None:
     environ = {"DD_ENV": text, "DD_SERVICE": text, "DD_VERSION": text}
     environ["AUTOTASK_TAGS"] = f"{text}:{text}"
     wire = wire_to(unix_agent.url, **environ)
@@ -457,7 +457,7 @@ def test_no_text_breaks_the_lines(text: str, unix_agent: UnixAgent) -> None:
 
 
 @pytest.mark.parametrize("value", ["a\nb", "a|b", "a,b"])
-def test_nor_does_an_odd_entity(value: str, datagrams: Datagrams) -> None:
+def test_an_odd_entity_id_does_not_break_the_lines(value: str, datagrams: Datagrams) -> None:
     wire = wire_to(datagrams.url, DD_ENTITY_ID=value)
     wire.started(a_run())
     (line,) = [read(line) for line in datagrams.lines(wait=5)]
@@ -524,7 +524,7 @@ SIZES: dict[str, tuple[str, str, str]] = {
 
 
 def far(datagrams: Datagrams) -> str:
-    """Return an address of this machine that does not look like one."""
+    """Return an unusual notation of an address of this machine."""
     return f"udp://0.0.0.0:{datagrams.port}"
 
 
@@ -571,7 +571,7 @@ def test_an_event_is_cut_to_a_datagram_between_characters(datagrams: Datagrams) 
     assert UDP_SIZE - 25 < lengths[0] <= UDP_SIZE
 
 
-def test_nor_does_a_wide_message_make_one_too_long(datagrams: Datagrams) -> None:
+def test_a_message_of_wide_characters_fits_too(datagrams: Datagrams) -> None:
     message = "\N{ROCKET}" * 500
     outcome = failure("exception", error={"type": "ValueError", "message": message})
     finish(outcome)(wire_to(far(datagrams), AUTOTASK_TAGS="team:" + "x" * 190))
@@ -605,7 +605,7 @@ def test_however_many_tags_there_are_the_text_of_a_failure_keeps_200_bytes(
 # --- Agents that are absent, or come and go ------------------------------------------------------
 
 
-def test_a_socket_file_that_is_absent_is_found_once_it_is_there(tmp_path: Path) -> None:
+def test_a_missing_socket_file_is_found_once_it_exists(tmp_path: Path) -> None:
     path = tmp_path / "dsd.socket"
     wire = wire_to(f"unix://{path}")
     wire.started(a_run("a"))
@@ -615,7 +615,7 @@ def test_a_socket_file_that_is_absent_is_found_once_it_is_there(tmp_path: Path) 
     agent.close()
 
 
-def test_an_agent_that_was_restarted_hears_the_first_line_after_that(tmp_path: Path) -> None:
+def test_a_restarted_agent_gets_the_first_line_after_its_restart(tmp_path: Path) -> None:
     path = tmp_path / "dsd.socket"
     wire = wire_to(f"unix://{path}")
     for task in ("a", "b", "c"):
@@ -626,7 +626,7 @@ def test_an_agent_that_was_restarted_hears_the_first_line_after_that(tmp_path: P
         wire.started(a_run("lost"))
 
 
-def test_an_agent_that_starts_late_hears_the_next_line_once() -> None:
+def test_an_agent_that_starts_late_gets_the_next_line_once() -> None:
     agent = Datagrams()
     port = agent.port
     agent.close()
@@ -651,7 +651,7 @@ def test_an_agent_that_hangs_is_not_waited_for(unix_agent: UnixAgent) -> None:
         for _ in range(3000):  # far more than its buffer holds
             wire.started(a_run("a"))
 
-    sender = threading.Thread(target=send, daemon=True)  # that one which waits fails alone
+    sender = threading.Thread(target=send, daemon=True)  # so that a blocked one fails only itself
     sender.start()
     sender.join(30)
     assert not sender.is_alive()
@@ -660,7 +660,7 @@ def test_an_agent_that_hangs_is_not_waited_for(unix_agent: UnixAgent) -> None:
     assert tasks(unix_agent.received()) == ["b"]
 
 
-def test_a_name_is_resolved_beside_the_task_and_nothing_is_lost_meanwhile(
+def test_a_host_name_is_resolved_in_the_background_without_losing_a_line(
     datagrams: Datagrams,
 ) -> None:
     skip_without_a_name()
@@ -671,7 +671,7 @@ def test_a_name_is_resolved_beside_the_task_and_nothing_is_lost_meanwhile(
     assert sorted(tasks(datagrams.received())) == sorted(f"t{n}" for n in range(20))
 
 
-def test_an_address_of_the_newer_kind_is_reached() -> None:
+def test_an_ipv6_address_is_reached() -> None:
     try:
         agent = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
         agent.bind(("::1", 0))
@@ -686,7 +686,7 @@ def test_an_address_of_the_newer_kind_is_reached() -> None:
 ABSENT: dict[str, dict[str, str | None]] = {
     "refused": {},
     "no such socket file": {"DD_DOGSTATSD_URL": "unix:///no/such/socket"},
-    "a file that is no socket": {"DD_DOGSTATSD_URL": "unix:///etc/passwd"},
+    "a file that is not a socket": {"DD_DOGSTATSD_URL": "unix:///etc/passwd"},
     "a path too long": {"DD_DOGSTATSD_URL": "unix:///" + "x" * 300},
     "a name that does not resolve": {"DD_DOGSTATSD_URL": "udp://no-such-host.invalid:8125"},
     "an address that cannot be one": {"DD_DOGSTATSD_URL": "udp://999.999.999.999:8125"},
@@ -698,7 +698,7 @@ ABSENT: dict[str, dict[str, str | None]] = {
 
 
 @pytest.mark.parametrize("env", ABSENT.values(), ids=ABSENT)
-def test_an_agent_that_is_not_there_is_no_trouble_of_the_task(
+def test_a_missing_agent_does_not_disturb_the_task(
     env: dict[str, str | None], tmp_path: Path, home: Path
 ) -> None:
     pytest.importorskip("click")
@@ -708,12 +708,12 @@ def test_an_agent_that_is_not_there_is_no_trouble_of_the_task(
 
 
 @pytest.mark.swallows
-def test_a_name_that_cannot_be_one_is_no_error_of_ours(swallowed: Path) -> None:
+def test_an_invalid_host_name_is_not_an_error(swallowed: Path) -> None:
     wire_to("udp://" + "x" * 300 + ":8125")._resolve()  # in this thread, to be sure that it ran
     assert not swallowed.exists()
 
 
-def test_a_program_ends_though_its_agent_hangs(tmp_path: Path, unix_agent: UnixAgent) -> None:
+def test_a_program_ends_even_if_its_agent_hangs(tmp_path: Path, unix_agent: UnixAgent) -> None:
     pytest.importorskip("click")
     source = CLICK.replace("shop()\n", "").format(body="pass") + (
         "for _ in range(500): shop.main([], standalone_mode=False)\nprint('done')\n"

@@ -1,7 +1,7 @@
 """Run the frameworks' own test suites bare and under the agent: `make upstream`.
 
 No test may change its outcome. The suites are those of the released source distributions, from the
-package index; each has an environment of its own in build/upstream, made once.
+package index; each has its own environment in build/upstream, made once.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ PAGE = ROOT / "docs" / "evidence.md"
 
 
 class Suite(NamedTuple):
-    """A release whose suite is run, and what it wants: the first of the Pythons that is there."""
+    """A release whose suite is run, and what it needs: the first Python that is found is used."""
 
     framework: str
     release: str
@@ -72,7 +72,7 @@ SUITES = (
 
 
 def set_up(suite: Suite) -> Environment:
-    """Make a suite's environment, as far as it is not there yet."""
+    """Make the environment of a suite if it does not exist yet."""
     version, python = next(pythons(suite.pythons), ("", ""))
     if not python:
         raise CannotRunError(f"wants a Python {' or '.join(suite.pythons)}")
@@ -112,7 +112,7 @@ def _call(*command: str) -> str:
 
 
 class Result(NamedTuple):
-    """A suite with what was found, or with what kept it from being run."""
+    """A suite with its outcomes, or with the reason why it could not run."""
 
     suite: Suite
     title: str  # the framework with its version
@@ -122,18 +122,18 @@ class Result(NamedTuple):
 
     @property
     def was_seen(self) -> bool:
-        """Tell whether the agent has told of runs of that framework."""
+        """Tell whether the agent recorded runs of that framework."""
         return self.found is not None and self.suite.framework in self.found.runs
 
     @property
     def is_good(self) -> bool:
-        """Tell whether nothing changed, with an agent that was there."""
+        """Tell whether nothing changed although the agent was active."""
         found = self.found
         return found is not None and not found.changed and not found.faults and self.was_seen
 
 
 def run_suite(suite: Suite, rounds: int, limit: float) -> Result:
-    """Run one suite as often as it takes."""
+    """Run one suite as often as needed."""
     title, python = f"{suite.framework} {suite.release}", ""
     try:
         progress(title, "environment")
@@ -150,7 +150,7 @@ _TELL_VERSION = "import platform; print(platform.python_version())"
 
 
 def report(result: Result) -> Iterator[str]:
-    """Tell people what became of a suite."""
+    """Print the result of a suite."""
     found = result.found
     if found is None:
         yield f"FAIL {result.title:<14} {result.trouble}"
@@ -158,22 +158,22 @@ def report(result: Result) -> Iterator[str]:
     yield (
         f"{'ok  ' if result.is_good else 'FAIL'} {result.title:<14} Python {result.python:<8}"
         f"{len(found.bare[0]):>5} tests, {len(found.changed)} changed, {len(found.flaky)} flaky,"
-        f" {sum(found.runs.values())} runs told of, {len(found.bare)} rounds"
+        f" {sum(found.runs.values())} runs recorded, {len(found.bare)} rounds"
     )
     yield from (f"     changed: {name}: {how}" for name, how in found.changed.items())
     yield from (f"     flaky: {name}: {how}" for name, how in found.flaky.items())
-    yield from (f"     fault of ours: {fault}" for fault in dict.fromkeys(found.faults))
+    yield from (f"     fault of the agent: {fault}" for fault in dict.fromkeys(found.faults))
     if not result.was_seen:
-        yield "     the agent has told of no run of it"
+        yield "     the agent recorded no run of it"
 
 
 _HEADER = """\
-| suite | Python | tests | passed | failed | skipped | changed | flaky | runs told | faults | on |
+| suite | Python | tests | passed | failed | skipped | changed | flaky | runs | faults | on |
 | --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | --- |"""
 
 
 def section(results: list[Result], before: str) -> str:
-    """Return the section of the page of evidence; of suites that did not run, as it was before."""
+    """Return the section of the evidence page; rows of suites that did not run stay."""
     said = {result.suite: [*_rows(result), *_notes(result)] for result in results}
     known = before.splitlines()
     lines = [line for suite in SUITES for line in said.get(suite, _about(suite, known))]
@@ -219,7 +219,7 @@ def _notes(result: Result) -> Iterator[str]:
 
 
 def write_section(page: Path, name: str, write: Callable[[str], str]) -> None:
-    """Write what stands between the marks of a name on a page anew, from what stands there."""
+    """Rewrite the text between the markers of a name on a page, given the old text."""
     begin, end = f"<!-- {name} -->\n", f"<!-- /{name} -->\n"
     above, found, rest = page.read_text().partition(begin)
     before, closed, below = rest.partition(end)
@@ -229,7 +229,7 @@ def write_section(page: Path, name: str, write: Callable[[str], str]) -> None:
 
 
 def progress(*words: str) -> None:
-    """Say on a terminal what goes on, in a line that goes again."""
+    """Show the progress on a terminal, in a line that is erased again."""
     if sys.stdout.isatty():
         print("\r\033[K", *words, end="", flush=True)
 

@@ -1,8 +1,8 @@
-"""Python programs in forks of a warm Python, which has imported what they import of others.
+"""Python programs in forks of a warm Python, which has imported their third-party modules.
 
-That saves them most of what a start costs. It is for programs that are no subject of the test: for
-the `autotask` command wherever its start is not in question, and for programs without the agent,
-with which those under the agent are compared. Of ours nothing is imported before the fork. Each
+That saves most of the cost of a start. It is for programs that are not the subject of a test: for
+the `autotask` command if its start is not tested, and for programs without the agent,
+with which those under the agent are compared. Nothing of autotask is imported before the fork. Each
 fork has its own environment, folder and streams, and ends as a Python does.
 """
 
@@ -21,7 +21,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 
-# What an interpreter reads when it starts: a program for which it differs needs one of its own.
+# What an interpreter reads when it starts: a program with other values needs its own.
 _AT_THE_START = ("PYTHON", "LC_", "LANG", "LD_", "MALLOC", "GLIBC", "SSL_")
 TOOL = (
     "argparse ast csv concurrent.futures datadog.api.api_client datadog.api.exceptions difflib"
@@ -45,8 +45,8 @@ class Warm:
             self._process = subprocess.Popen(
                 [python, "-c", _SERVER, str(listener.fileno()), modules],
                 pass_fds=[listener.fileno()],
-                stdin=subprocess.PIPE,  # its end is the server's
-                stdout=subprocess.PIPE,  # neither is written to, but makes streams for pipes
+                stdin=subprocess.PIPE,  # the server keeps its other end
+                stdout=subprocess.PIPE,  # both stay empty, but make streams for pipes
                 stderr=subprocess.PIPE,
                 cwd="/",
             )
@@ -101,7 +101,7 @@ def _warm(python: str, modules: str, of: int) -> Warm:
 
 
 def warm(python: str, modules: str, env: Mapping[str, str]) -> Warm | None:
-    """Return the warm Python of this process, or None where a program needs a fresh one."""
+    """Return the warm Python of this process, or None if a program needs a fresh one."""
     if sys.implementation.name != "cpython":
         return None
     known = _warm(python, modules, os.getpid())
@@ -116,7 +116,7 @@ def _read(receive: Callable[[int], bytes], size: int) -> bytes:
     data = b""
     while len(data) < size:
         more = receive(size - len(data))
-        assert more, "the warm Python has ended"
+        assert more, "the warm Python ended"
         data += more
     return data
 
@@ -136,12 +136,12 @@ def _all(written: dict[int, bytes], end: float) -> dict[int, bytes]:
     return written
 
 
-# Each program goes on behind `serve()`. Between it and the server is a process that waits for it.
+# Each program continues after `serve()`. A process between it and the server waits for it.
 _SERVER = r"""
 import json, os, select, signal, socket, sys, time
 for name in sys.argv[2].split():
     try: __import__(name)
-    except Exception: pass  # it is not there, or too old for this Python
+    except Exception: pass  # not installed, or too old for this Python
 for name in [name for name in sys.modules if name.partition(".")[0] == "autotask"]:
     del sys.modules[name]
 import gc; gc.collect(); gc.freeze()

@@ -30,7 +30,7 @@ def limited_group() -> Iterator[Path]:
     """Make a control group whose processes get 64 MiB, in version 1 or 2."""
     group = _limited_group() if os.geteuid() == 0 else None
     if group is None:
-        pytest.skip("no control group can be made here")
+        pytest.skip("cannot make a control group here")
     yield group
     wait_until(lambda: _is_removed(group))
 

@@ -1,4 +1,4 @@
-"""Runs that a dead process has left open: closed once, truthfully, by whoever can know."""
+"""Runs left open by a dead process are closed once and correctly."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ from autotask.run import SUCCESS, End, Run
 from autotask.settings import PARENT, Settings, parent_value
 from autotask.telling import leave_mark
 
-# A program of two tasks, one called by the other, in which the inner one does the worst.
+# A program of two tasks, one called by the other; the inner one fails badly.
 PROGRAM = """
     import os, signal, sys, threading
     import click
@@ -116,7 +116,7 @@ def test_a_dead_program_leaves_no_run_open(
     assert sum("reason:nested" in line for line in sent) == (2 if end else 0)
 
 
-# A script of a process run alone, and what the run's end then is.
+# A script without tasks, and the end of its process run.
 SCRIPTS: list[tuple[str, int, dict[str, Any]]] = [
     ("raise ValueError('no')", 1, {"reason": "exception"}),
     ("raise SystemExit(3)", 3, {"reason": "exit", "exit_code": 3}),
@@ -132,7 +132,7 @@ SCRIPTS: list[tuple[str, int, dict[str, Any]]] = [
 
 
 @pytest.mark.parametrize(("body", "status", "end"), SCRIPTS, ids=[row[0] for row in SCRIPTS])
-def test_a_scripts_own_trouble_is_told(
+def test_a_scripts_own_failure_is_reported(
     body: str, status: int, end: dict[str, Any], tmp_path: Path, home: Path
 ) -> None:
     assert run_program(write(tmp_path / "job.py", body), under="launcher").status == status
@@ -176,7 +176,7 @@ def test_a_command_fails_by_its_task_unless_its_status_contradicts(
     assert command.get("caused_by") == (task["run"] if reason == "nested" else None)
 
 
-def test_a_killed_program_of_the_commands_is_lost(program: Any, home: Path) -> None:
+def test_a_killed_program_of_the_command_is_lost(program: Any, home: Path) -> None:
     script = program("os.kill(os.getpid(), signal.SIGKILL)")
     done = run_program("sh", "-c", f"'{PYTHON}' '{script}' inner; exit 0", under="launcher")
     assert done.status == 0
@@ -187,7 +187,7 @@ def test_a_killed_program_of_the_commands_is_lost(program: Any, home: Path) -> N
     assert os.listdir(home / "open") == []
 
 
-# Writes the two lines of a run under its process as a newer autotask would, and does its worst.
+# Writes the two lines of a run under its process as a newer autotask would, then fails badly.
 NEWER = """
     import json, os, signal, sys
     from autotask import journal, procfs
@@ -214,7 +214,7 @@ NEWER = """
         ("pass", {}),
     ],
 )
-def test_a_run_that_ended_in_a_way_that_is_not_known_has_ended(
+def test_a_run_with_an_unknown_end_has_ended(
     body: str, end: dict[str, Any], status: str, tmp_path: Path, home: Path
 ) -> None:
     script = write(tmp_path / "shop.py", NEWER.replace("{body}", body))
@@ -226,7 +226,9 @@ def test_a_run_that_ended_in_a_way_that_is_not_known_has_ended(
 
 
 @pytest.mark.parametrize("status", ["retried", "frobnicated"])
-def test_nobody_closes_such_a_run_later(status: str, tmp_path: Path, home: Path) -> None:
+def test_a_run_with_an_unknown_end_is_not_closed_later(
+    status: str, tmp_path: Path, home: Path
+) -> None:
     script = write(tmp_path / "shop.py", NEWER.replace("{body}", "os.kill(os.getpid(), 9)"))
     run_program(script, status, env={"PYTHONPATH": str(INSTALLED)})
     sweeping.sweep(Settings(os.environ))
@@ -259,7 +261,7 @@ def test_a_program_that_outlives_the_command_keeps_its_run(program: Any, home: P
     assert runs(home)[1]["status"] == "success"
 
 
-def test_a_launcher_inside_closes_its_own(program: Any, home: Path) -> None:
+def test_an_inner_launcher_closes_its_own_runs(program: Any, home: Path) -> None:
     script = program("os.kill(os.getpid(), signal.SIGTERM)")
     line = f"'{LAUNCHER}' '{PYTHON}' '{script}' inner; exit 0"
     assert run_program("sh", "-c", line, under="launcher").status == 0
@@ -271,7 +273,7 @@ def test_a_launcher_inside_closes_its_own(program: Any, home: Path) -> None:
 
 
 def left_behind(script: Path, home: Path, *options: str) -> int:
-    """Kill a program in its task where no launcher is; return its pid."""
+    """Kill a program in its task without a launcher; return its pid."""
     with start_program(script, *options, stdout=subprocess.PIPE) as killed:
         killed.wait()
     return killed.pid
@@ -300,7 +302,7 @@ def swept(home: Path) -> list[dict[str, Any]]:
     return runs(home)
 
 
-def test_the_next_launcher_closes_what_it_finds(
+def test_the_next_launcher_closes_the_runs_that_it_finds(
     program: Any, home: Path, datagrams: Datagrams
 ) -> None:
     script = program("os.kill(os.getpid(), signal.SIGKILL)")
@@ -318,14 +320,16 @@ def test_the_next_launcher_closes_what_it_finds(
     assert os.listdir(home / "open") == []
     sent = [line for line in datagrams.lines("autotask.task.runs", wait=5) if "true" not in line]
     assert len(sent) == 3
-    assert not any("another" in line for line in sent)  # theirs, not of whoever closes them
+    assert not any(
+        "another" in line for line in sent
+    )  # their own, not those of the closing process
 
 
 KILLED = "os.kill(os.getpid(), signal.SIGKILL)"
 
 
 @pytest.mark.parametrize("pod", ["5a1f", None])
-def test_a_lost_run_is_told_under_its_own_pod_or_none(
+def test_a_lost_run_is_reported_under_its_own_pod_or_none(
     pod: str | None,
     program: Any,
     home: Path,
@@ -344,7 +348,7 @@ def test_a_lost_run_is_told_under_its_own_pod_or_none(
     assert named == [pod or "", pod or "", "sweeper"]
 
 
-def test_each_run_of_a_process_that_is_no_run_itself_is_closed(
+def test_each_run_is_closed_even_if_its_process_is_not_a_run(
     tmp_path: Path, home: Path, datagrams: Datagrams
 ) -> None:
     script = write(
@@ -371,7 +375,7 @@ def test_each_run_of_a_process_that_is_no_run_itself_is_closed(
     assert len(datagrams.lines("autotask.task.runs", wait=5)) == 2
 
 
-def test_a_process_id_that_was_reused_is_no_sign_of_life(program: Any, home: Path) -> None:
+def test_a_reused_process_id_is_not_a_sign_of_life(program: Any, home: Path) -> None:
     left_behind(program(KILLED), home, "inner")
     boot, namespace, _ = json.loads(next((home / "open").iterdir()).read_text())["process"].split(
         "/"
@@ -407,7 +411,7 @@ def test_only_what_is_surely_dead_is_closed(
     assert len(os.listdir(home / "open")) == (0 if closed else 1)
 
 
-def test_a_task_that_was_told_lost_by_mistake_still_explains_its_commands_failure(
+def test_a_task_reported_lost_by_mistake_still_explains_its_commands_failure(
     tmp_path: Path, home: Path
 ) -> None:
     script = write(
@@ -441,7 +445,7 @@ def test_a_task_that_was_told_lost_by_mistake_still_explains_its_commands_failur
 
 @contextmanager
 def inside(script: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """Start a program that says when it is in its task, and ends with its input."""
+    """Start a program that reports when it is in its task, and ends with its input."""
     with start_program(
         script, "inner", stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0
     ) as living:
@@ -469,7 +473,7 @@ def test_many_sweepers_close_each_run_once(program: Any, home: Path) -> None:
     os.close(written)  # now, all at once
     assert [sweeper.wait() for sweeper in sweepers] == [0] * 8
     sweep()
-    assert {run["status"] for run in runs(home)} == {"failure"}  # fails where one ended twice
+    assert {run["status"] for run in runs(home)} == {"failure"}  # fails if one ended twice
     assert os.listdir(home / "open") == []
 
 
@@ -483,7 +487,7 @@ def nobody_sweeps(home: Path) -> Iterator[None]:
     os.close(folder)
 
 
-def test_a_sweeper_waits_for_nobody(program: Any, home: Path) -> None:
+def test_a_sweeper_never_waits(program: Any, home: Path) -> None:
     left_behind(program(KILLED), home, "inner")
     with nobody_sweeps(home):
         sweep()
@@ -492,7 +496,7 @@ def test_a_sweeper_waits_for_nobody(program: Any, home: Path) -> None:
     assert {run["status"] for run in runs(home)} == {"failure"}
 
 
-def test_a_launcher_that_was_killed_is_told_from_its_command(program: Any, home: Path) -> None:
+def test_a_killed_launcher_is_distinguished_from_its_command(program: Any, home: Path) -> None:
     script = program("os.write(1, b'in\\n'); sys.stdin.read()")
     with start_program(
         script,
@@ -517,7 +521,7 @@ def test_a_launcher_that_was_killed_is_told_from_its_command(program: Any, home:
     assert os.listdir(home / "open") == []
 
 
-def test_what_lives_under_a_launcher_is_left_to_it(program: Any, home: Path) -> None:
+def test_what_lives_under_a_launcher_is_left_to_the_launcher(program: Any, home: Path) -> None:
     script = program(KILLED)
     line = f"'{PYTHON}' '{script}' inner; echo dead; read line; exit 0"
     with start_program(
@@ -544,13 +548,13 @@ def test_what_a_process_wrote_before_it_died_counts_whenever_that_was_read(
         story = Story({root}, str(home / "journal"), ("", 0))
         story.catch_up()
         assert len(story.open) == 2
-        living.communicate()  # and now it is dead
+        living.communicate()  # now it is dead
     closer = closing.Closer(Settings(os.environ), Journal(str(home)))
     closer.close_lost(story, story.open.values())
     assert [run["status"] for run in runs(home)] == ["success"] * 2
 
 
-def test_a_launcher_inside_leaves_the_mark_of_the_dead_program_around_it(
+def test_an_inner_launcher_leaves_the_mark_of_the_dead_outer_program(
     program: Any, home: Path
 ) -> None:
     inside = [str(LAUNCHER), "sh", "-c", "echo in; read line"]
@@ -598,7 +602,7 @@ os._exit(0)
 """
 
 
-def test_a_command_is_not_forgotten_whose_launcher_died_before_its_first_line(home: Path) -> None:
+def test_a_command_is_reported_even_if_its_launcher_died_before_its_first_line(home: Path) -> None:
     with start_program("-c", LATE, under="bare", stdin=subprocess.PIPE) as launcher:
         launcher.wait()
         sweep()
@@ -608,7 +612,7 @@ def test_a_command_is_not_forgotten_whose_launcher_died_before_its_first_line(ho
     assert os.listdir(home / "open") == []
 
 
-# A command whose disk is full when its first task ends; then it does what is asked of it.
+# A command whose disk is full when its first task ends; then it does what it is told.
 REFUSED = """
 import os, resource, signal, sys, autotask
 
@@ -659,7 +663,7 @@ REFUSALS: dict[str, tuple[str, dict[str, Any], list[dict[str, Any]]]] = {
 
 
 @pytest.mark.parametrize(("body", "command", "tasks"), REFUSALS.values(), ids=REFUSALS)
-def test_a_commands_status_does_not_end_a_task_whose_own_end_a_full_disk_refused(
+def test_a_commands_status_does_not_end_a_task_whose_end_a_full_disk_refused(
     body: str, command: dict[str, Any], tasks: list[dict[str, Any]], tmp_path: Path, home: Path
 ) -> None:
     run_program(write(tmp_path / "shop.py", REFUSED + body), under="launcher", env=AWAY)
@@ -669,7 +673,9 @@ def test_a_commands_status_does_not_end_a_task_whose_own_end_a_full_disk_refused
     assert os.listdir(home / "open") == []
 
 
-def test_nor_does_it_where_the_disk_took_no_mark_either(tmp_path: Path, home: Path) -> None:
+def test_a_commands_status_does_not_end_a_task_if_the_disk_took_no_mark_either(
+    tmp_path: Path, home: Path
+) -> None:
     home.mkdir(mode=0o700)
     (home / "open").write_text("no folder")
     script = write(tmp_path / "shop.py", REFUSED + "sys.exit(3)")
@@ -693,7 +699,7 @@ def test_a_launcher_does_not_rename_its_mark_on_a_full_disk_before_its_end(
     assert mark.count("-") == 3
 
 
-def test_an_end_that_the_agent_heard_of_is_not_sent_again(
+def test_an_end_that_the_agent_received_is_not_sent_again(
     tmp_path: Path, home: Path, datagrams: Datagrams
 ) -> None:
     script = write(tmp_path / "shop.py", REFUSED + "sys.exit(3)")
@@ -703,7 +709,7 @@ def test_an_end_that_the_agent_heard_of_is_not_sent_again(
     assert sorted("status:success" in line for line in sent) == [False, True]
 
 
-def test_a_launcher_counts_whose_commands_first_line_is_still_to_come(
+def test_a_launcher_counts_before_the_first_line_of_its_command(
     program: Any, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     command, ours = Run("command", "process"), Journal(str(home))
@@ -739,13 +745,13 @@ def test_a_command_that_was_killed_before_its_first_line_is_a_run(home: Path) ->
     assert (run["task"], run["reason"], run["signal"]) == ("early", "signal", "SIGKILL")
 
 
-def test_torn_marks_and_lines_are_passed_over(program: Any, home: Path) -> None:
+def test_torn_marks_and_lines_are_skipped(program: Any, home: Path) -> None:
     left_behind(program(KILLED), home, "inner")
     folder = home / "open"
     old, new, odd = folder / "1-old", folder / "2-new", folder / "3-odd"
     for torn in (old, new):
         torn.write_text('{"process":"a/b')
-    os.utime(old, (1, 1))  # 0 is that of a mark that was signed
+    os.utime(old, (1, 1))  # 0 would be a signed mark
     odd.write_text('{"process":7,"pid":"x","host":[],"root":"r","segment":null,"offset":{}}\n')
     segment = next((home / "journal").iterdir())
     text = segment.read_text().splitlines(keepends=True)
@@ -759,7 +765,7 @@ def test_torn_marks_and_lines_are_passed_over(program: Any, home: Path) -> None:
 
 
 @pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
-def test_what_is_no_file_among_segments_and_marks_is_passed_over(
+def test_what_is_not_a_file_among_segments_and_marks_is_skipped(
     make: Callable[[str], None], program: Any, home: Path
 ) -> None:
     left_behind(program(KILLED), home, "inner")
@@ -851,7 +857,7 @@ def test_ends_that_the_disk_never_took_are_written_later_and_not_sent_again(
     assert list((home / "open").iterdir()) == []
 
 
-def test_ends_that_nobody_has_heard_of_are_sent_then(
+def test_ends_that_were_never_sent_are_sent_later(
     tmp_path: Path, home: Path, datagrams: Datagrams
 ) -> None:
     script = write(tmp_path / "shop.py", FULL)
@@ -860,7 +866,7 @@ def test_ends_that_nobody_has_heard_of_are_sent_then(
     assert len(datagrams.lines("autotask.task.runs", wait=5)) == 2
 
 
-# The disk has room again by the end; the mark could not be left.
+# The disk has room again at the end; the mark could not be left.
 FREED = """
     import resource, autotask
 
@@ -875,7 +881,7 @@ FREED = """
 """
 
 
-def test_what_is_kept_is_written_at_the_end_without_a_mark_too(tmp_path: Path, home: Path) -> None:
+def test_kept_lines_are_written_at_the_end_even_without_a_mark(tmp_path: Path, home: Path) -> None:
     home.mkdir(mode=0o700)
     (home / "open").write_text("no folder")
     script = write(tmp_path / "shop.py", FREED)
@@ -884,7 +890,7 @@ def test_what_is_kept_is_written_at_the_end_without_a_mark_too(tmp_path: Path, h
     assert [run["status"] for run in runs(home)] == ["success"]
 
 
-def test_under_a_launcher_they_are_written_at_once(
+def test_under_a_launcher_kept_lines_are_written_at_once(
     tmp_path: Path, home: Path, datagrams: Datagrams
 ) -> None:
     script = write(tmp_path / "shop.py", FULL)
@@ -918,7 +924,7 @@ def closed_runs(text: str) -> list[dict[str, Any]]:
 
 
 def crash(home: Path, number: int) -> str:
-    """Write what a process leaves that dies in its task, as by a power cut; return its run."""
+    """Write what a process leaves if it dies in its task, as in a power cut; return its run."""
     run, ours = Run(f"crashed-{number}", "click"), Journal(str(home))
     run.started, gone = time.time(), f"{identity().rpartition('/')[0]}/{number}"
     assert leave_mark(ours, f"{1 << 22}-{run.id}", gone, 1 << 22, "web", run.root)
@@ -927,7 +933,7 @@ def crash(home: Path, number: int) -> str:
 
 
 def pad(home: Path, size: int) -> None:
-    """Append so many bytes of other runs' lines to the journal."""
+    """Append this many bytes of other runs' lines to the journal."""
     line = finished_line(a_run(run_id="0" * 16), End(SUCCESS, 0.0, 1.0, 1.0, 1)) + "\n"
     with max((home / "journal").iterdir()).open("a") as segment:
         segment.write(line * (size // len(line)))
@@ -938,7 +944,7 @@ def statuses(home: Path) -> set[str]:
 
 
 def runs_of(home: Path, begin: str) -> list[dict[str, Any]]:
-    """Read the runs of some tasks, though the journal has lines of runs that never started."""
+    """Read the runs of some tasks from a journal that has lines of runs that never started."""
     found = [line for line in lines(home) if line["run"] != "0" * 16]
     tasks = {line["run"]: line["task"] for line in found if line["event"] == "started"}
     ended = {line["run"]: line for line in found if line["event"] == "finished"}
@@ -953,7 +959,7 @@ def bytes_read() -> int:
     return int(Path("/proc/self/io").read_text().partition("rchar: ")[2].split()[0])
 
 
-def test_the_journal_is_not_read_once_more_for_each_process_that_died(home: Path) -> None:
+def test_the_journal_is_not_read_again_for_each_dead_process(home: Path) -> None:
     size, read = 1 << 20, []
     for crashes in (1, 30):
         for number in range(crashes):
@@ -974,7 +980,7 @@ def copy_mark(home: Path) -> None:
         mark.with_name(f"{1 << 22}-{number:016x}").write_text(mark.read_text())
 
 
-# What is too much for a launcher; it leaves the dead to `autotask` then.
+# What is too much for a launcher, which then leaves dead processes to `autotask`.
 TOO_MUCH: dict[str, Callable[[Path], None]] = {
     "a long journal": lambda home: pad(home, 3 << 20),
     "many marks": copy_mark,
@@ -982,7 +988,7 @@ TOO_MUCH: dict[str, Callable[[Path], None]] = {
 
 
 @pytest.mark.parametrize("fill", TOO_MUCH.values(), ids=TOO_MUCH)
-def test_a_launcher_closes_only_what_is_found_soon(
+def test_a_launcher_closes_only_what_it_finds_quickly(
     fill: Callable[[Path], None], home: Path
 ) -> None:
     run_program("true", under="launcher")
@@ -1015,7 +1021,9 @@ def test_there_is_nothing_to_do_without_a_home(monkeypatch: pytest.MonkeyPatch) 
     sweep()
 
 
-def test_an_out_of_memory_kill_is_told_from_another(limited_group: Path, home: Path) -> None:
+def test_an_out_of_memory_kill_is_distinguished_from_another_kill(
+    limited_group: Path, home: Path
+) -> None:
     code = "x = []\nwhile True: x.append(bytearray(1 << 20))"
     line = f"echo $$ > {limited_group}/cgroup.procs; exec '{LAUNCHER}' '{PYTHON}' -c '{code}'"
     done = run_program("sh", "-c", line, under="bare")
@@ -1025,15 +1033,15 @@ def test_an_out_of_memory_kill_is_told_from_another(limited_group: Path, home: P
 
 
 def looks(pid: int) -> int:
-    """Return how often a process has gone to sleep, as a launcher does after each look."""
+    """Return how often a process has slept, as a launcher does after each check."""
     text = Path(f"/proc/{pid}/status").read_text()
     return int(text.partition("\nvoluntary_ctxt_switches:")[2].split()[0])
 
 
-def test_an_out_of_memory_kill_of_long_ago_is_not_why_a_command_is_killed(
+def test_an_old_out_of_memory_kill_does_not_explain_a_later_kill(
     limited_group: Path, tmp_path: Path, home: Path
 ) -> None:
-    """The seconds between two looks at the count are made short; the rest is as it is."""
+    """Only the seconds between two reads of the counter are shortened."""
     eater = "x = []\nwhile True: x.append(bytearray(1 << 20))"
     source = f"""
         import os, subprocess, sys
@@ -1060,7 +1068,7 @@ def test_an_out_of_memory_kill_of_long_ago_is_not_why_a_command_is_killed(
     assert ends(run) == {"status": "failure", "reason": "signal", "signal": "SIGKILL"}
 
 
-def test_a_story_is_told_across_hours_though_its_beginning_was_pruned(
+def test_a_run_across_hours_is_reported_though_its_beginning_was_pruned(
     home: Path, program: Any
 ) -> None:
     left_behind(program(KILLED), home, "inner")
@@ -1076,8 +1084,8 @@ def test_a_story_is_told_across_hours_though_its_beginning_was_pruned(
     assert {run["status"] for run in runs(home)} == {"failure"}
 
 
-def test_a_run_that_began_by_a_clock_that_was_ahead_keeps_its_own_end(home: Path) -> None:
-    """Whoever sweeps does so hours after the clock was set right."""
+def test_a_run_started_while_the_clock_was_ahead_keeps_its_own_end(home: Path) -> None:
+    """The sweep is hours after the clock was corrected."""
     run = crash(home, 1)
     (segment,), (mark,) = (home / "journal").iterdir(), (home / "open").iterdir()
     begun = segment.rename(segment.with_name("2999-01-01T00.jsonl"))

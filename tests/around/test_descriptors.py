@@ -33,7 +33,7 @@ WAYS: dict[str, tuple[Under, dict[str, str]]] = {
 
 @pytest.fixture(params=list(WAYS.values()), ids=list(WAYS))
 def start(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Start]:
-    """Start a script with a parent beside it; what still runs at the end of the test is killed."""
+    """Start a script with a parent; what still runs at the end of the test is killed."""
     under, more = request.param
     started: list[subprocess.Popen[bytes]] = []
 
@@ -136,7 +136,7 @@ def held(pid: int) -> set[str]:
     return {*files, os.readlink(place / "cwd")}
 
 
-def test_nothing_else_is_held_either(start: Start, tmp_path: Path, home: Path) -> None:
+def test_no_other_descriptor_is_held(start: Start, tmp_path: Path, home: Path) -> None:
     """The pipe is our own: the program has the other end until it begins. So is the mark."""
     with open(tmp_path / "file", "w") as file:
         program = start(
@@ -155,25 +155,23 @@ def test_nothing_else_is_held_either(start: Start, tmp_path: Path, home: Path) -
 
 @pytest.mark.parametrize("log", ["1", "debug.log"])
 def test_a_debug_log_is_written_to_its_end(log: str, start: Start, tmp_path: Path) -> None:
-    """It takes standard error, or the folder: a path may begin there."""
+    """It needs standard error, or the folder that a relative path begins at."""
     with open(tmp_path / "stderr", "wb") as stderr:
-        env = {"AUTOTASK_DEBUG": log, "AUTOTASK_HOME": "/proc/no"}  # which is told at the end
+        env = {"AUTOTASK_DEBUG": log, "AUTOTASK_HOME": "/proc/no"}  # which is reported at the end
         program = start("", env=env, cwd=tmp_path, stderr=stderr)
         assert program.wait() == 0
     text = (tmp_path / ("stderr" if log == "1" else log)).read_text()
     assert text.count("the journal does not take a line") > 1
 
 
-def test_record_locks_are_held_for_a_command_that_cannot_have_them(
-    tmp_path: Path, home: Path
-) -> None:
-    """Of one process: a command that the locker becomes has them, its child would not."""
+def test_record_locks_are_held_on_behalf_of_the_command(tmp_path: Path, home: Path) -> None:
+    """They belong to one process: a command exec'd by the locker has them, its child would not."""
     source = f"""
         import fcntl, os, sys
         file = open("lock", "w")
         fcntl.lockf(file, fcntl.LOCK_EX)
         os.set_inheritable(file.fileno(), True)
-        other = os.open("lock", os.O_RDONLY)  # to close this one would drop the lock, too
+        other = os.open("lock", os.O_RDONLY)  # closing this one would drop the lock, too
         os.set_inheritable(other, True)
         os.execv({str(LAUNCHER)!r}, ["autotask-run", "sh", "-c", "echo ready; cat"])
     """

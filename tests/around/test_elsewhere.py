@@ -1,4 +1,4 @@
-"""Containers that share a volume: what is told of one that was killed whole, and by whom."""
+"""Containers that share a volume: what is recorded of one that was killed whole, and by which."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def _supervised(home: Path) -> dict[str, str]:
 def container(
     words: list[str], *command: object, env: dict[str, str] | None = None
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Start a command in a pid namespace of its own; wait until it says that it is in its task."""
+    """Start a command in a separate pid namespace; wait until it is in its task."""
     with subprocess.Popen(
         [*words, *map(str, command)],
         env={**environment(), **(env or {})},
@@ -104,7 +104,7 @@ def container(
 
 
 def first_of(outside: subprocess.Popen[bytes]) -> int:
-    """Return our number of the process that is number 1 in there."""
+    """Return the id, outside the namespace, of its process 1."""
     children = Path(f"/proc/{outside.pid}/task/{outside.pid}/children").read_text()
     return int(children.split()[0])
 
@@ -115,7 +115,7 @@ def kill_whole(outside: subprocess.Popen[bytes]) -> None:
 
 
 @pytest.mark.parametrize("under", ["autotask-run", "AUTOTASK_SUPERVISE"])
-def test_a_container_that_was_killed_whole_is_told_by_the_next_start_anywhere(
+def test_a_container_that_was_killed_whole_is_reported_by_the_next_start_anywhere(
     under: str, as_process_1: list[str], nap: Path, home: Path, datagrams: Datagrams
 ) -> None:
     command = [LAUNCHER, PYTHON, nap, 60] if under == "autotask-run" else [PYTHON, nap, 60]
@@ -138,7 +138,7 @@ def test_a_container_that_was_killed_whole_is_told_by_the_next_start_anywhere(
     assert sum("reason:lost" in line for line in sent) == 1
 
 
-def test_all_that_a_killed_container_ran_is_told_and_what_lives_in_another_is_not(
+def test_only_runs_of_the_killed_container_are_reported(
     as_process_1: list[str], tmp_path: Path, home: Path
 ) -> None:
     script = write(
@@ -174,8 +174,8 @@ def test_all_that_a_killed_container_ran_is_told_and_what_lives_in_another_is_no
 
 
 @pytest.mark.parametrize("under", ["autotask-run", "AUTOTASK_SUPERVISE"])
-def test_the_lock_is_the_launchers_alone(under: str, nap: Path, home: Path) -> None:
-    """A command that outlives its launcher must not seem to be it."""
+def test_only_the_launcher_holds_the_lock(under: str, nap: Path, home: Path) -> None:
+    """A command that outlives its launcher must not be taken for it."""
     command = [LAUNCHER, PYTHON, nap, 60] if under == "autotask-run" else [PYTHON, nap, 60]
     env = {} if under == "autotask-run" else _supervised(home)
     with container([], *command, env=env) as launcher:
@@ -198,33 +198,33 @@ def test_the_lock_is_the_launchers_alone(under: str, nap: Path, home: Path) -> N
 MINUTE, DAY = 60.0, 86400.0
 HERE, THERE, FAR = f"{BOOT}/1", f"{BOOT}/2", "another/1"
 Row = tuple[str, str, int, Any, float, bool]
-# Place, root, pid, `locked` (`held` where that is so), minutes since it was touched; is it dead?
-# A pid below 0 is of a process without a launcher.
+# Place, root, pid, `locked` (`held` if it is), minutes since it was touched; is it dead?
+# A negative pid is a process without a launcher.
 JUDGED: dict[str, list[Row]] = {
     "process 1 has let go": [(HERE, "a", 1, True, 0, True)],
     "process 1 holds its lock, in silence": [(HERE, "a", 1, "held", 99999, False)],
-    "another launcher has let go just now": [(HERE, "a", 7, True, 1, False)],
-    "another launcher has let go, and is silent": [(HERE, "a", 7, True, 11, True)],
+    "another launcher released its lock just now": [(HERE, "a", 7, True, 1, False)],
+    "another launcher released its lock, and is silent": [(HERE, "a", 7, True, 11, True)],
     "another machine's launcher": [(FAR, "a", 1, True, 1, False), (FAR, "b", 1, True, 11, True)],
     "a disk without locks": [(HERE, "a", 1, False, 1, False), (HERE, "b", 1, False, 11, True)],
     "a launcher that can neither lock nor touch": [(HERE, "a", 1, None, 60, False)],
-    "what is under process 1": [
+    "a process under process 1": [
         (HERE, "a", 1, True, 0, True),
         (HERE, "a", -7, None, 0, True),
         (HERE, "a", 8, True, 0, True),
     ],
-    "what was there before process 1 gave its last sign": [
+    "a mark older than the last sign of process 1": [
         (HERE, "a", 1, True, 5, True),
         (HERE, "b", -7, None, 6, True),
         (HERE, "c", -8, None, 4, False),
     ],
-    "another one with the same number of a namespace": [
+    "another container with the same namespace number": [
         (HERE, "a", 1, True, 5, True),
         (HERE, "b", 1, "held", 4, False),
         (HERE, "b", -7, None, 4, False),
     ],
     "another container": [(HERE, "a", 1, True, 0, True), (THERE, "a", -7, None, 0, False)],
-    "nobody beside it": [
+    "no other container": [
         (HERE, "a", -7, None, 6 * 24 * 60, False),
         (HERE, "b", -7, None, 8 * 24 * 60, True),
     ],
@@ -236,7 +236,7 @@ JUDGED: dict[str, list[Row]] = {
 
 
 @pytest.mark.parametrize("rows", JUDGED.values(), ids=JUDGED)
-def test_marks_of_processes_out_of_sight_are_judged_by_lock_and_time(
+def test_marks_of_invisible_processes_are_judged_by_lock_and_time(
     rows: list[Row], home: Path
 ) -> None:
     import fcntl
@@ -271,7 +271,7 @@ def test_marks_of_processes_out_of_sight_are_judged_by_lock_and_time(
 
 
 class Counted(marks_left.Mark):
-    """A mark that counts how often anybody looks where its process is."""
+    """A mark that counts how often the place of its process is read."""
 
     looks = 0
 
@@ -308,12 +308,12 @@ FILL = """
             except OSError:
                 size //= 2
     for path in (os.environ["BALLAST"], *glob.glob(os.environ["AUTOTASK_HOME"] + "/journal/*")):
-        fill(path)  # of the segment what is left of its page
+        fill(path)  # fills the page of the segment
 """
 
 
 @pytest.mark.parametrize("under", ["autotask-run", "AUTOTASK_SUPERVISE", "alone"])
-def test_a_run_of_a_container_whose_end_a_full_volume_refused_is_not_running_for_ever(
+def test_a_run_whose_end_a_full_volume_refused_does_not_run_for_ever(
     under: str, as_process_1: list[str], tmp_path: Path
 ) -> None:
     script = write(tmp_path / "job.py", FILL)
@@ -339,7 +339,7 @@ def test_a_run_of_a_container_whose_end_a_full_volume_refused_is_not_running_for
         assert not left.exists()
 
 
-def test_a_proc_of_another_namespace_makes_no_living_process_dead(
+def test_a_proc_of_another_namespace_does_not_make_a_living_process_dead(
     as_process_1: list[str], nap: Path, home: Path
 ) -> None:
     line = f"'{LAUNCHER}' '{PYTHON}' '{nap}' 2 & sleep 1; '{LAUNCHER}' true; wait"

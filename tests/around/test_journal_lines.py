@@ -1,4 +1,4 @@
-"""Reading the journal while it grows: each line once, wherever and whenever it is written."""
+"""Reading the growing journal: each line once, wherever and whenever it is written."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def new_in(reader: journal_lines.Reader) -> list[str]:
     return [event["event"] for line in reader.lines() for event in journal_lines.decode(line)]
 
 
-# Segments as they lie there when the reading begins, where it begins, and what comes then: a line
+# Segments when the reading begins, where it begins, and what is added then: a line
 # that is read if it is named "late".
 LATE: dict[str, tuple[list[str], str, list[tuple[str, str]]]] = {
     "to the segment where the reading began": (
@@ -44,7 +44,7 @@ LATE: dict[str, tuple[list[str], str, list[tuple[str, str]]]] = {
         [(NEW, "late"), ("2026-11-25T08.jsonl", "late"), (OLD, "late")],
     ),
     "to one before it": ([OLD, NEW], NEW, [(OLD, "late")]),
-    "to one that was not there: a clock was set back": ([NEW], NEW, [(OLD, "late")]),
+    "to a new segment before it: a clock was set back": ([NEW], NEW, [(OLD, "late")]),
     "behind segments of the future: a clock was wrong": (
         ["2031-01-01T00.jsonl", "2031-01-01T01.jsonl"],
         OLD,
@@ -85,7 +85,7 @@ def test_a_rewritten_segment_is_not_read_again(folder: Path) -> None:
     assert new_in(reader) == ["late"]
 
 
-def test_nothing_is_remembered_of_segments_that_are_gone(folder: Path) -> None:
+def test_removed_segments_are_forgotten(folder: Path) -> None:
     reader = journal_lines.Reader(str(folder), (OLD, 0))
     for hour in range(500):
         segment = folder / f"2026-12-{hour // 24 + 1:02}T{hour % 24:02}.jsonl"
@@ -125,7 +125,7 @@ def test_a_tag_called_event_hides_neither_its_line_nor_one_glued_to_it(folder: P
     assert [run.task for run in story.open.values()] == ["first", "second", "third"]
 
 
-def test_a_run_that_ended_by_a_clock_set_back_is_not_open(folder: Path) -> None:
+def test_a_run_that_ended_after_the_clock_was_set_back_is_not_open(folder: Path) -> None:
     start = {"parent": None, "task": "a", "framework": "click", "process": "p", "pid": 7}
     (folder / NEW).write_text(f"{line('started', ROOT, **start)}\n")
     (folder / OLD).write_text(f"{line('finished', ROOT, status='success')}\n")
@@ -149,15 +149,15 @@ def test_a_command_has_begun_even_if_the_clock_was_set_back_since(home: Path) ->
 AHEAD = "2999-01-01T00.jsonl"
 
 
-def test_lines_dated_by_a_clock_that_was_ahead_are_read_first(folder: Path) -> None:
+def test_lines_dated_in_the_future_are_read_first(folder: Path) -> None:
     reader = journal_lines.Reader(str(folder), (OLD, 0))
     for name in (OLD, NEW, AHEAD):
         add(folder / name, name)
     assert new_in(reader) == [AHEAD, OLD, NEW]
 
 
-def test_a_clock_that_is_set_right_during_a_command_hides_no_reason(home: Path) -> None:
-    """An hour has begun since, too, by the clock that is right."""
+def test_correcting_the_clock_during_a_command_hides_no_reason(home: Path) -> None:
+    """By the corrected clock an hour has begun since, too."""
     notes, command, inner = Journal(str(home)), Run("command", "process"), Run("inner", "click")
     command.pid, command.clock = os.getpid(), time.monotonic() - 3700
     inner.parent, inner.root = command.id, command.id

@@ -1,4 +1,4 @@
-"""autotask-run tells, if AUTOTASK_DEBUG is set, that the agent could not load."""
+"""autotask-run says, if AUTOTASK_DEBUG is set, that the agent could not load."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ KEPT_OUT = [
 
 @pytest.mark.parametrize("options", [(), ("--exec",)])
 @pytest.mark.parametrize(("line", "why"), KEPT_OUT)
-def test_says_in_one_line_what_keeps_the_agent_out(
+def test_it_says_in_one_line_what_keeps_the_agent_out(
     tmp_path: Path, tool: Path, home: Path, line: str, why: str, options: tuple[str, ...]
 ) -> None:
     script = write(tmp_path / "hello.py", HELLO)
@@ -47,14 +47,14 @@ def test_says_in_one_line_what_keeps_the_agent_out(
 
 
 @pytest.mark.parametrize("version", ["2.7", "3.8"])
-def test_sees_a_python_that_is_too_old_for_the_agent(version: str, tmp_path: Path) -> None:
+def test_it_recognizes_a_python_that_is_too_old(version: str, tmp_path: Path) -> None:
     python, script = pythons(version), write(tmp_path / "hello.py", HELLO)
     ended = run_program(python, script, under="launcher", env={"AUTOTASK_DEBUG": "1"})
     assert ended.stdout == "hello\n"
     assert ended.stderr == f"{BEGIN}{python}: it has not announced itself{END}"
 
 
-def test_sees_a_wrapper_that_resets_the_path(tmp_path: Path) -> None:
+def test_it_recognizes_a_wrapper_that_resets_the_path(tmp_path: Path) -> None:
     wrapper = write(tmp_path / "python", f'#!/bin/sh\nPYTHONPATH=/x exec {PYTHON} "$@"\n')
     wrapper.chmod(0o755)
     env = {"AUTOTASK_DEBUG": "1"}
@@ -67,13 +67,13 @@ SILENT = [  # the command, and what it prints
     ("{python} {script}", "True\n"),
     ("timeout 60 {python} {script}", "True\n"),
     ("sh -c '{python} {script}; exit 0'", "True\n"),
-    ("sh -c '{python} -I {script}; exit 0'", "False\n"),  # a shell: who knows what it starts
+    ("sh -c '{python} -I {script}; exit 0'", "False\n"),  # a shell: what it starts is unknown
     ("echo hello", "hello\n"),
 ]
 
 
 @pytest.mark.parametrize(("line", "printed"), SILENT)
-def test_says_nothing_where_it_cannot_say_so(
+def test_it_says_nothing_if_the_reason_is_unknown(
     tmp_path: Path, home: Path, line: str, printed: str
 ) -> None:
     script = write(tmp_path / "loaded.py", IS_LOADED)
@@ -83,7 +83,7 @@ def test_says_nothing_where_it_cannot_say_so(
     assert only_run(home)["status"] == "success"
 
 
-def test_of_a_command_that_is_not_there_it_says_that_alone(home: Path) -> None:
+def test_a_missing_command_is_all_that_is_reported(home: Path) -> None:
     ended = run_program("/no/such/command", under="launcher", env={"AUTOTASK_DEBUG": "1"})
     assert (ended.status, ended.stdout) == (127, "")
     assert "/no/such/command" in ended.stderr
@@ -91,12 +91,12 @@ def test_of_a_command_that_is_not_there_it_says_that_alone(home: Path) -> None:
     assert only_run(home)["exit_code"] == 127
 
 
-def test_says_nothing_where_nobody_asked(tool: Path) -> None:
+def test_without_autotask_debug_it_says_nothing(tool: Path) -> None:
     ended = run_program(tool, under="launcher", env={"AUTOTASK_DEBUG": None})
     assert (ended.stdout, ended.stderr) == ("hello\n", "")
 
 
-def test_says_it_in_the_file_that_was_named(tool: Path, tmp_path: Path) -> None:
+def test_it_says_so_in_the_given_file(tool: Path, tmp_path: Path) -> None:
     log = tmp_path / "debug.log"
     ended = run_program(tool, under="launcher", env={"AUTOTASK_DEBUG": str(log)})
     assert ended.stderr == ""
@@ -109,7 +109,7 @@ def test_a_log_that_cannot_be_written_changes_nothing(tool: Path) -> None:
     assert (ended.status, ended.stdout, ended.stderr) == (0, "hello\n", "")
 
 
-def test_without_a_journal_the_command_line_alone_tells(tool: Path) -> None:
+def test_without_a_journal_only_the_command_line_is_used(tool: Path) -> None:
     env = {"AUTOTASK_DEBUG": "1", "AUTOTASK_JOURNAL": "0"}
     assert BEGIN in run_program(tool, under="launcher", env=env).stderr
     assert run_program(PYTHON, "-c", HELLO, under="launcher", env=env).stderr == ""

@@ -1,4 +1,4 @@
-"""autotask-run: its command line, and that the command gets everything as it would without it."""
+"""autotask-run: its command line, and that the command gets everything as without it."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ OURS = {"PYTHONPATH", "AUTOTASK_PARENT", "AUTOTASK_PROCESS_RUN"}
 
 
 @pytest.mark.parametrize("status", [0, 1, 3, 125, 126, 127, 128, 137, 255])
-def test_ends_with_the_commands_status(status: int, home: Path) -> None:
+def test_it_ends_with_the_commands_status(status: int, home: Path) -> None:
     done = run_program("sh", "-c", f"exit {status}", under="launcher")
     assert (done.status, done.stdout, done.stderr) == (status, "", "")
     run = only_run(home)
@@ -66,7 +66,7 @@ NAMES = [
 
 
 @pytest.mark.parametrize(("command", "name"), NAMES, ids=[name for _, name in NAMES])
-def test_names_a_run_by_its_script_module_or_command(
+def test_a_run_is_named_by_its_script_module_or_command(
     command: list[str], name: str, tmp_path: Path, home: Path
 ) -> None:
     for file in ("nightly.py", "manage.py", "pkg/__init__.py", "pkg/jobs.py"):
@@ -79,7 +79,7 @@ def test_names_a_run_by_its_script_module_or_command(
     assert "secret" not in "".join(path.read_text() for path in home.glob("journal/*"))
 
 
-# A whole line in one word: the name of its run, and what is said of it.
+# A whole line in one word: the name of its run, and the message about it.
 ONE_WORD = [
     (["mysqldump --password=hunter2 db"], "mysqldump", "; write it without the quotes, or sh -c"),
     (["echo hunter2 && exit 3"], "echo", "; write it without the quotes, or sh -c '...'"),
@@ -127,7 +127,7 @@ def test_a_given_name_wins(
     assert only_run(home)["task"] == name
 
 
-def test_tags_are_on_its_run_and_on_all_inside(home: Path, datagrams: Datagrams) -> None:
+def test_tags_are_on_its_run_and_on_all_runs_inside(home: Path, datagrams: Datagrams) -> None:
     done = run_program(
         *("-c", "import os; print(os.environ['AUTOTASK_TAGS'])"),
         under="launcher",
@@ -248,7 +248,7 @@ PATHS = [
 
 @pytest.mark.parametrize("options", [(), ("--exec",)], ids=["beside", "exec"])
 @pytest.mark.parametrize(("before", "after"), PATHS, ids=[str(before) for before, _ in PATHS])
-def test_pythonpath_gets_the_agents_folder_in_front_and_nothing_else(
+def test_only_the_agents_folder_is_prepended_to_pythonpath(
     before: str | None, after: str, options: tuple[str, ...]
 ) -> None:
     before = before and before.replace("{ours}", str(TEMPLATE))
@@ -270,8 +270,8 @@ LOCALES: list[dict[str, str | None]] = [
 
 
 @pytest.mark.parametrize("locale", LOCALES, ids=str)
-def test_the_environment_is_otherwise_untouched(locale: dict[str, str | None]) -> None:
-    # By awk, which, unlike Python and a shell, changes nothing in it.
+def test_the_environment_is_otherwise_unchanged(locale: dict[str, str | None]) -> None:
+    # Awk, unlike Python and a shell, changes nothing in it.
     words = ("awk", 'BEGIN { for (name in ENVIRON) print name "=" ENVIRON[name] }')
     more = {**locale, "ODD": "a b\xe9\udcff", "AUTOTASK_NAME": None}
     bare, ours = (
@@ -304,7 +304,7 @@ def test_the_name_is_not_handed_on_to_what_the_command_starts(home: Path) -> Non
 
 
 @pytest.mark.parametrize("value", ["0", "false"])
-def test_switched_off_it_only_becomes_the_command(
+def test_when_disabled_it_only_execs_the_command(
     value: str, home: Path, datagrams: Datagrams
 ) -> None:
     done = run_program("-c", ENVIRONMENT, under="launcher", env={"AUTOTASK_ENABLED": value})
@@ -380,7 +380,7 @@ def test_a_home_that_cannot_be_written_stops_nothing(tmp_path: Path) -> None:
 
 
 def test_a_full_disk_stops_nothing(datagrams: Datagrams, home: Path) -> None:
-    # Files of at most 0 bytes stand for it: a write then fails as it does there.
+    # A file size limit of 0 bytes replaces it: writes fail in the same way.
     done = run_program(
         "sh",
         "-c",
@@ -459,7 +459,7 @@ def test_it_finds_an_installed_package_beside_it(site: str, tmp_path: Path, home
 
 # --- with a broken installation the command runs all the same ------------------------------------
 
-# What is in the way of our part, and a part of the one line that says so.
+# What keeps us from doing our part, and a part of the one line that says so.
 NOTHING_LEFT = {
     "no Python": ("no python3 beside it and none on the PATH", None),
     "no package": ("the package autotask is not installed beside it", "#!/bin/sh\nexit 1\n"),
@@ -469,7 +469,7 @@ NOTHING_LEFT = {
 
 @pytest.fixture
 def unaided(tmp_path: Path) -> Path:
-    """Copy the launcher to a folder without the rest of autotask, and without a Python."""
+    """Copy the launcher to a folder without the rest of autotask and without Python."""
     folder = tmp_path / "alone" / "bin"
     folder.mkdir(parents=True)
     return Path(shutil.copy(TEMPLATE.parent / "bin" / "autotask-run", folder))
@@ -513,7 +513,7 @@ WAYS_TO_ASK = [
 @pytest.mark.checkout
 @pytest.mark.parametrize("options", WAYS_TO_ASK, ids=" ".join)
 @pytest.mark.parametrize(("said", "python"), NOTHING_LEFT.values(), ids=NOTHING_LEFT)
-def test_the_command_runs_if_autotask_is_gone(
+def test_the_command_runs_if_the_package_is_missing(
     said: str, python: str | None, options: tuple[str, ...], unaided: Path
 ) -> None:
     if python is not None:
@@ -526,7 +526,7 @@ def test_the_command_runs_if_autotask_is_gone(
         path = {"PATH": str(unaided.parent)}
         done = run_program(shell, unaided, *words, under="bare", env=path)
         assert (done.status, done.stdout) == (3, "a b||--name|*|")
-        last = done.stderr.splitlines(keepends=True)[-1]  # a shell says, too, what it cannot start
+        last = done.stderr.splitlines(keepends=True)[-1]  # a shell also says what it cannot start
         assert one_line(last if said == "cannot be executed" else done.stderr, said), done.stderr
 
 
@@ -541,7 +541,7 @@ def test_the_command_runs_if_python_is_too_old(version: str, copied: Path) -> No
     assert one_line(done.stderr, "needs Python 3.9 or newer"), done.stderr
 
 
-# Options are ours to judge also where the rest of us is gone.
+# Options are checked even if the rest of the package is missing.
 @pytest.mark.checkout
 @pytest.mark.parametrize(
     ("words", "said"),
@@ -553,7 +553,9 @@ def test_the_command_runs_if_python_is_too_old(version: str, copied: Path) -> No
         (("--nmae=secret", "true"), "no such option: --nmae"),
     ],
 )
-def test_a_usage_error_stays_one(words: tuple[str, ...], said: str, unaided: Path) -> None:
+def test_a_usage_error_is_one_even_if_the_package_is_broken(
+    words: tuple[str, ...], said: str, unaided: Path
+) -> None:
     done = run_program("/bin/sh", unaided, *words, under="bare", env={"PATH": ""})
     expected = f"autotask-run: {said} (see `autotask-run --help`)\n"
     assert (done.status, done.stdout, done.stderr) == (125, "", expected)
@@ -605,7 +607,7 @@ def test_the_command_runs_once_whichever_of_its_modules_is_broken(how: str, copi
 
 @pytest.mark.checkout
 @pytest.mark.swallows
-def test_a_half_upgraded_package_is_a_broken_one(copied: Path) -> None:
+def test_a_half_upgraded_package_counts_as_broken(copied: Path) -> None:
     for module, old, new in (
         ("around/supervise", "def supervise(", "def supervised("),
         ("run", "def failure(", "def failed("),

@@ -19,7 +19,7 @@ LONG = "/" + "x" * 200
 
 @pytest.fixture
 def bin_folder(tmp_path: Path) -> Path:
-    """Make a folder of programs that are never to be started."""
+    """Make a folder of programs that must never be started."""
     folder = tmp_path / "bin"
     for name in ("python", "python3.12", "sudo", "uv", "timeout", "nice", "autotask-run"):
         program(folder / name, "#!/bin/sh\nexit 99\n")
@@ -68,10 +68,10 @@ LINES = [
 
 
 @pytest.mark.parametrize(("line", "options", "barred"), LINES)
-def test_follows_a_command_line_to_its_python(
+def test_it_follows_a_command_line_to_its_python(
     bin_folder: Path, line: str, options: list[str], barred: str | None
 ) -> None:
-    # With no PATH left, programs are looked for where the system has them.
+    # Without PATH programs are searched in the default folders of the system.
     words = shlex.split(re.sub(r"\bpython(?= )", f"{bin_folder}/python", line))
     found = reading(bin_folder, *words)
     assert found.python is not None
@@ -98,7 +98,7 @@ SCRIPTS = [
 
 
 @pytest.mark.parametrize(("text", "barred"), SCRIPTS)
-def test_follows_a_script_to_its_python(bin_folder: Path, text: str, barred: str | None) -> None:
+def test_it_follows_a_script_to_its_python(bin_folder: Path, text: str, barred: str | None) -> None:
     script = program(bin_folder / "nightly", text.format(bin=bin_folder))
     found = reading(bin_folder, "nightly", "-I", "--", "x")
     assert found.python == str(bin_folder / "python")
@@ -123,7 +123,7 @@ SHELL_LINES = [
 
 
 @pytest.mark.parametrize(("line", "resets"), SHELL_LINES)
-def test_names_the_line_of_a_shell_script_that_keeps_the_agent_out(
+def test_it_names_the_shell_script_line_that_keeps_the_agent_out(
     bin_folder: Path, line: str, resets: bool
 ) -> None:
     script = program(bin_folder / "backup.sh", f"#!/bin/sh\nset -e\n{line}\n")
@@ -139,7 +139,7 @@ def test_a_shell_line_is_followed_only_if_it_is_plain_words(bin_folder: Path) ->
     assert reading(bin_folder, "sh", "-c", "exit 3").resets == []
 
 
-def test_names_the_programs_behind_which_reading_cannot_follow(bin_folder: Path) -> None:
+def test_it_names_the_programs_that_it_cannot_follow(bin_folder: Path) -> None:
     assert reading(bin_folder, "sudo", "-u", "shop", "python", "x.py").elsewhere == "sudo"
     assert reading(bin_folder, "uv", "run", "x.py").runner == "uv"
     assert reading(bin_folder, "nice", "sudo", "python").elsewhere == "sudo"
@@ -172,7 +172,7 @@ def test_an_incomplete_command_line_has_no_python(bin_folder: Path, words: list[
         *[(name, False) for name in ("python-config", "pythonize", "ipython", "3", "")],
     ],
 )
-def test_an_interpreter_is_known_by_its_name(name: str, expected: bool) -> None:
+def test_an_interpreter_is_recognized_by_its_name(name: str, expected: bool) -> None:
     assert is_python(name) == expected
 
 
@@ -182,7 +182,7 @@ def test_options_end_where_the_program_begins() -> None:
     assert interpreter_options(["-W"]) == ["-W"]
 
 
-def test_the_path_is_that_of_the_command(bin_folder: Path, tmp_path: Path) -> None:
+def test_the_path_of_the_command_is_searched(bin_folder: Path, tmp_path: Path) -> None:
     other = program(tmp_path / "other" / "python", "")
     assert reading(bin_folder, "python", PATH=str(other.parent)).python == str(other)
     both = f"{tmp_path}{os.pathsep}{other.parent}"

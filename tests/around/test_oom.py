@@ -1,4 +1,4 @@
-"""Where the kernel counts its out-of-memory kills, as the files of /proc and of cgroups tell it.
+"""Where the kernel counts its out-of-memory kills, according to the files of /proc and of cgroups.
 
 The files are real; which of them a machine has is what the cases are about. That a kill is told
 is in test_closing.py and test_supervise_setting.py, with a real control group.
@@ -59,7 +59,7 @@ CASES = {
         {"memory.events": V2.format(8)},
         0,
     ),
-    "version 2, another of a like name": (
+    "version 2, another of a similar name": (
         "0::/docker/1f2\n",
         ROOT_OF_2.format("/docker/1f"),
         {"memory.events": V2.format(8)},
@@ -102,7 +102,7 @@ CASES = {
 
 
 @pytest.mark.parametrize(("cgroup", "mountinfo", "files", "count"), CASES.values(), ids=CASES)
-def test_the_counter_of_the_own_group_is_read(
+def test_the_counter_of_its_own_group_is_read(
     cgroup: str, mountinfo: str, files: dict[str, str], count: int, tmp_path: Path
 ) -> None:
     place = tmp_path / "cgroup"

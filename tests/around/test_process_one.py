@@ -29,7 +29,7 @@ from autotask import boot_id, procfs
 SIGNALS = "HUP INT QUIT USR1 USR2 PIPE ALRM TERM TSTP WINCH URG RTMIN".split()
 FATAL = "HUP INT QUIT USR1 USR2 PIPE ALRM TERM RTMIN".split()  # by default, but not to process 1
 
-# Sends each signal, in each disposition, to the process that others take for it, and tells what
+# Sends each signal, in each disposition, to the process that others take for it, and prints what
 # came: how often its handler ran and how often it was pending. A signal of a higher number follows
 # by the same way, so that nothing has to wait for what does not come.
 SUBJECT = """
@@ -89,7 +89,7 @@ def words_of(subject: Path | str, under: Under, *arguments: str) -> list[str]:
 
 
 def ended(words: list[str], under: Under, env: dict[str, str]) -> Ended:
-    """Run a program in a session of its own, so that the test's terminal has no say."""
+    """Run a program in its own session, so that the test's terminal has no influence."""
     done = subprocess.run(
         words,
         env=environment("path" if under == "path" else "bare", env),
@@ -139,7 +139,7 @@ def test_elsewhere_the_program_dies_of_what_it_does_not_catch(name: str, home: P
     assert only_run(home)["signal"] == f"SIG{name}"
 
 
-# A signal that it does not catch, and one that tells that the first has come by.
+# A signal that it does not catch, and one that shows that the first has been handled.
 DEAF = "trap 'exit 9' TERM; kill -HUP 1; kill -TERM 1; while :; do sleep 0.01; done"
 
 
@@ -150,12 +150,12 @@ def as_shell(as_process_1: list[str], env: dict[str, str], before: str = ":") ->
     )
 
 
-def test_a_command_that_is_no_python_is_as_deaf(as_process_1: list[str], home: Path) -> None:
+def test_another_command_is_just_as_deaf_as_process_1(as_process_1: list[str], home: Path) -> None:
     assert as_shell(as_process_1, {}).status == 9
     assert only_run(home)["exit_code"] == 9
 
 
-def test_a_parent_that_is_to_be_an_init_passes_everything_on(
+def test_a_parent_that_acts_as_an_init_passes_everything_on(
     as_process_1: list[str], home: Path
 ) -> None:
     assert as_shell(as_process_1, {"AUTOTASK_SUPERVISE": "init"}).status == 128 + signal.SIGHUP
@@ -224,7 +224,7 @@ def test_a_command_that_waits_for_a_signal_gets_it(
 
 # --- behind an init that signals whole groups ----------------------------------------------------
 
-# Tells of each signal as often as it comes, as does its own child.
+# Prints each signal as often as it comes, and so does its child.
 COUNTER = """
     import os, signal, subprocess, sys
     numbers = [signal.SIGUSR1, signal.SIGTERM, signal.SIGCONT, signal.SIGRTMAX]
@@ -257,7 +257,7 @@ def need(init: list[str]) -> None:
 
 
 def come(init: list[str], names: str, under: Under, env: dict[str, str], script: Path) -> list[str]:
-    """List what comes of signals to an init, one after the other."""
+    """List what signals to an init lead to, one after the other."""
     with subprocess.Popen(
         [*init, *words_of(script, under)],
         env=environment("path" if under == "path" else "bare", env),
@@ -273,7 +273,7 @@ def come(init: list[str], names: str, under: Under, env: dict[str, str], script:
             started.send_signal(signal.Signals[f"SIG{name}"])
             while f"SIG{name}" not in told[before:]:
                 told.append(started.stdout.readline().decode().strip())
-        # What came once more was passed on before this.
+        # A second copy would have been passed on before this.
         parent = int(Path(f"/proc/{program}/stat").read_text().rpartition(")")[2].split()[1])
         # The child first: when the program ends, dumb-init sends SIGTERM to the rest of the group.
         os.kill(child, signal.SIGRTMAX)
@@ -352,7 +352,7 @@ def test_without_a_boot_id_a_killed_run_is_closed_and_a_living_one_is_not(
 
 
 @pytest.mark.parametrize("place", ["seconds", "process 1", "host"])
-def test_another_guess_at_the_boot_proves_nothing(place: str) -> None:
+def test_a_different_guess_of_the_boot_proves_nothing(place: str) -> None:
     boot = boot_id.guess()
     assert boot
     seconds, first = boot[1:].split(".")

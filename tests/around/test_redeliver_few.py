@@ -30,7 +30,7 @@ def launch(name: str, env: dict[str, str | None] | None = None) -> None:
 
 
 def told(datagrams: Datagrams) -> list[tuple[str, bool]]:
-    """Return of each start and end that was counted its task, and whether it came late."""
+    """Return the task of each counted start and end, and whether it came late."""
     counts = datagrams.lines("autotask.task.started:", 5) + datagrams.lines("autotask.task.runs:")
     datagrams.forget()
     return [(line.partition("#task:")[2].partition(",")[0], "|T" in line) for line in counts]
@@ -56,7 +56,7 @@ def test_what_was_missed_of_earlier_runs_is_delivered_once_and_late(
     assert notes(home) == ["unsent"] * 4 + ["sent"] * 4
 
 
-# What is set for a launcher that cannot know whether an Agent has taken the end of its run.
+# Settings of a launcher that cannot know whether an Agent has taken the end of its run.
 UNCERTAIN: dict[str, dict[str, str | None]] = {
     "nothing is listening": NOBODY,
     "the Agent is on another host": {"DD_DOGSTATSD_URL": "udp://192.0.2.1:8125"},
@@ -99,14 +99,14 @@ def test_an_agent_that_has_taken_only_the_start_gets_nothing_late(
 
 
 def middle_of_a_second(ago: int) -> float:
-    """Return how many seconds ago a second was in the middle that is no flush of the Agent's."""
+    """Return how many seconds ago the middle of a second was that is not a flush of the Agent."""
     now = time.time()
     second = int(now) - ago
     second -= second % 10 - 5
     return now - second - 0.5
 
 
-def test_of_a_long_journal_only_the_end_is_read(
+def test_only_the_end_of_a_long_journal_is_read(
     home: Path, book: Book, datagrams: Datagrams
 ) -> None:
     ago = middle_of_a_second(60)

@@ -36,7 +36,7 @@ def number(name: str) -> int:
 
 
 @pytest.mark.parametrize("name", FATAL)
-def test_dies_of_the_signal_that_the_command_died_of(name: str, home: Path) -> None:
+def test_it_dies_of_the_signal_that_killed_the_command(name: str, home: Path) -> None:
     done = run_program("sh", "-c", f"kill -{number(name)} $$", under="launcher")
     assert (done.status, done.stdout, done.stderr) == (-number(name), "", "")
     run = only_run(home)
@@ -44,14 +44,14 @@ def test_dies_of_the_signal_that_the_command_died_of(name: str, home: Path) -> N
     assert run["reason"] == ("interrupted" if name == "INT" else "signal")
 
 
-def test_leaves_no_core_of_its_own(tmp_path: Path) -> None:
+def test_it_leaves_no_core_file(tmp_path: Path) -> None:
     line = f"ulimit -c unlimited 2>&-; exec '{LAUNCHER}' sh -c 'ulimit -c 0; kill -QUIT $$'"
     done = run_program("sh", "-c", line, under="bare", cwd=tmp_path)
     assert done.status == -signal.SIGQUIT
     assert list(tmp_path.glob("core*")) == []
 
 
-# Tells of each signal that it gets, one line each, and ends at SIGUSR2.
+# Prints one line for each signal that it gets, and ends at SIGUSR2.
 LISTENER = """
     import os, signal, sys
     names = sys.argv[1:] + ["USR2"]
@@ -90,7 +90,7 @@ def test_a_signal_sent_to_it_reaches_the_command_once(name: str, listener: Path)
         assert launcher.wait() == 7
 
 
-def test_what_the_command_sends_to_its_group_does_not_come_back(tmp_path: Path) -> None:
+def test_signals_from_the_command_to_its_group_are_not_sent_back(tmp_path: Path) -> None:
     script = write(
         tmp_path / "group.py",
         """
@@ -100,7 +100,7 @@ def test_what_the_command_sends_to_its_group_does_not_come_back(tmp_path: Path) 
         signal.signal(signal.SIGUSR1, lambda *_: seen.append("USR1"))
         os.kill(0, signal.SIGTERM)
         os.kill(os.getppid(), signal.SIGTERM)
-        # A signal that another process sends comes through after these.
+        # A signal sent by another process arrives after these.
         os.system("kill -USR1 %d" % os.getppid())
         while "USR1" not in seen:
             pass
@@ -181,7 +181,7 @@ def test_dispositions_and_mask_are_as_inherited(
 def test_an_alarm_that_was_set_before_reaches_the_command() -> None:
     words = ["perl", "-e", "alarm 1; exec @ARGV"]
     if shutil.which("perl") is None:
-        pytest.skip("no perl")
+        pytest.skip("Perl is not installed")
     done = run_program(*words, LAUNCHER, "sleep", "60", under="bare")
     assert done.status == -signal.SIGALRM
 
@@ -196,7 +196,9 @@ class TestAsProcess1:
         done = run_program(*as_process_1, LAUNCHER, "bash", "-c", line, under="bare")
         assert (done.status, done.stdout, done.stderr) == (3, "", "")
 
-    def test_it_gives_a_death_as_a_status(self, as_process_1: list[str], home: Path) -> None:
+    def test_it_can_report_a_death_by_signal_as_a_status(
+        self, as_process_1: list[str], home: Path
+    ) -> None:
         done = run_program(*as_process_1, LAUNCHER, "sh", "-c", "kill -TERM $$", under="bare")
         assert done.status == 128 + signal.SIGTERM
         assert only_run(home)["signal"] == "SIGTERM"
@@ -218,7 +220,7 @@ PARENTS = {
 
 @pytest.fixture(params=list(PARENTS.values()), ids=list(PARENTS))
 def talker(tmp_path: Path, request: pytest.FixtureRequest) -> str:
-    """Give a command that talks, with either parent that it may have."""
+    """Return a command that prints its signals, with each kind of parent."""
     return f"{request.param} '{PYTHON}' '{write(tmp_path / 'talker.py', TALKER)}'"
 
 
@@ -235,7 +237,7 @@ def test_ctrl_c_reaches_the_command_once(terminal: Terminal, talker: str, home: 
     assert only_run(home)["trigger"] == "terminal"
 
 
-def test_ctrl_c_kills_a_command_that_does_not_mind_it(terminal: Terminal, home: Path) -> None:
+def test_ctrl_c_kills_a_command_that_does_not_handle_it(terminal: Terminal, home: Path) -> None:
     terminal.type(f"'{LAUNCHER}' sh -c 'echo rea''dy; exec sleep 60'\n")
     terminal.expect("ready\r\n")
     terminal.type("\x03")
@@ -263,7 +265,7 @@ def test_ctrl_z_stops_it_and_fg_continues_it(terminal: Terminal, talker: str) ->
     terminal.expect("status 0\r\n")
 
 
-def test_in_the_background_it_stops_where_it_reads(terminal: Terminal, talker: str) -> None:
+def test_in_the_background_it_stops_when_it_reads(terminal: Terminal, talker: str) -> None:
     terminal.type(f"{talker} &\n")
     terminal.expect("pid ")
     terminal.type("while [ -z \"$(jobs -s)\" ]; do sleep 0.05; done; jobs; echo sto''pped\n")
@@ -274,7 +276,7 @@ def test_in_the_background_it_stops_where_it_reads(terminal: Terminal, talker: s
     terminal.expect("read one\r\n")
 
 
-def test_a_command_that_stops_itself_gives_the_prompt_back(terminal: Terminal) -> None:
+def test_a_command_that_stops_itself_returns_to_the_prompt(terminal: Terminal) -> None:
     terminal.type(f"'{LAUNCHER}' sh -c 'kill -STOP $$; echo on''ward; exit 5'\n")
     terminal.expect("Stopped")
     terminal.type("fg; echo sta''tus $?\n")
@@ -282,7 +284,7 @@ def test_a_command_that_stops_itself_gives_the_prompt_back(terminal: Terminal) -
     terminal.expect("status 5\r\n")
 
 
-def test_a_terminal_that_is_closed_hangs_up_its_leader(tmp_path: Path, home: Path) -> None:
+def test_closing_the_terminal_hangs_up_its_leader(tmp_path: Path, home: Path) -> None:
     pid, file = pty.fork()
     if pid == 0:
         os.execv(str(LAUNCHER), [str(LAUNCHER), "sh", "-c", "echo ready; exec sleep 60"])
@@ -313,7 +315,7 @@ def test_without_a_terminal_it_does_not_stop_with_a_stopped_command(continued: s
 
 
 def has_noticed(launcher: int) -> bool:
-    """Tell whether a launcher has taken the word of its child's stop, and is at rest again."""
+    """Tell whether a launcher has handled its child's stop, and sleeps again."""
     status = Path(f"/proc/{launcher}/status").read_text()
     pending = int(status.partition("ShdPnd:")[2].split()[0], 16)
     return not pending >> (signal.SIGCHLD - 1) & 1 and state(launcher) in "ST"
@@ -329,7 +331,7 @@ def launched_by(statement: str) -> list[str]:
     return [PYTHON, "-I", "-S", "-c", code, str(TEMPLATE.parent), "px"]
 
 
-def test_an_ignored_child_signal_hides_no_end_and_stays_ignored() -> None:
+def test_an_ignored_sigchld_hides_no_end_and_stays_ignored() -> None:
     words = launched_by("_signal.signal(_signal.SIGCHLD, _signal.SIG_IGN)")
     assert run_program(*words, "sh", "-c", "exit 3", under="bare").status == 3
     done = run_program(*words, "grep", "SigIgn", "/proc/self/status", under="bare")
@@ -340,10 +342,10 @@ def state(pid: int) -> str:
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
 
 
-def test_tells_while_it_runs(
+def test_it_sends_heartbeats_while_the_command_runs(
     tmp_path: Path, datagrams: Datagrams, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The minute is made short by the one who starts it; the rest is as it is."""
+    """Only the minute is shortened, by the process that starts it."""
     script = write(
         tmp_path / "job.py",
         """
@@ -370,21 +372,21 @@ def test_tells_while_it_runs(
     assert [run["status"] for run in runs(home)] == ["success", "success"]
 
 
-# Where a launcher may be at work for long; the command; how it ends by SIGTERM in the meantime.
+# Where a launcher may work for long; the command; how it ends by SIGTERM meanwhile.
 BUSY = {
     "it closes what others left": ("sweeping.sweep_some", "sleep 60", -signal.SIGTERM),
     "a minute is over": ("tail.Tail.close_lost", "sleep 60", -signal.SIGTERM),
     "the command has ended": ("tail.Tail.close_all", "exit 3", 3),
-    "it delivers what is owed": ("supervise.CommandRun._deliver", "exit 0", 0),
+    "it delivers what the Agent missed": ("supervise.CommandRun._deliver", "exit 0", 0),
 }
 
 
 @pytest.mark.parametrize(("work", "command", "status"), BUSY.values(), ids=BUSY)
-def test_a_signal_is_heard_while_it_is_at_work(
+def test_a_signal_is_handled_while_it_works(
     work: str, command: str, status: int, tmp_path: Path, home: Path, datagrams: Datagrams
 ) -> None:
     (home / "open").mkdir(mode=0o700, parents=True)
-    (home / "open" / "1-0").touch()  # there is something to do
+    (home / "open" / "1-0").touch()  # something to do
     busy = tmp_path / "busy"
     change = (
         "from autotask.around import sweeping, tail;"
@@ -393,12 +395,12 @@ def test_a_signal_is_heard_while_it_is_at_work(
     )
     words = [*launched_by(change), "sh", "-c", command]
     with subprocess.Popen(words, env=environment()) as launcher:
-        wait_until(busy.exists)  # and it will be at work for ten minutes
+        wait_until(busy.exists)  # it would work for ten minutes
         launcher.terminate()
         assert launcher.wait(PATIENCE) == status
 
 
-def test_it_does_its_work_all_the_same_if_no_thread_is_to_be_had(home: Path) -> None:
+def test_it_does_its_work_even_if_no_thread_can_be_started(home: Path) -> None:
     refused = "supervise.start_new_thread = lambda *_: (_ for _ in ()).throw(RuntimeError)"
     done = run_program(*launched_by(refused), "sh", "-c", "exit 3", under="bare")
     assert done.status == 3

@@ -1,4 +1,4 @@
-"""AUTOTASK_SUPERVISE: a Python program that keeps a parent beside it, and does not notice."""
+"""AUTOTASK_SUPERVISE: a Python program gets a parent, and does not notice."""
 
 from __future__ import annotations
 
@@ -75,7 +75,9 @@ print(resource.getrlimit(resource.RLIMIT_CORE), signal.getsignal(signal.SIGINT))
 
 
 @pytest.mark.parametrize("version", SUPPORTED)
-def test_the_program_sees_nothing_else_of_it(version: str, tmp_path: Path, home: Path) -> None:
+def test_the_program_sees_nothing_else_of_the_parent(
+    version: str, tmp_path: Path, home: Path
+) -> None:
     def prepare() -> None:
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
         signal.signal(signal.SIGCHLD, signal.SIG_IGN)
@@ -92,7 +94,7 @@ def test_the_program_sees_nothing_else_of_it(version: str, tmp_path: Path, home:
         ) as program:
             out = program.communicate()[0].decode().replace(f"{TEMPLATE}{os.pathsep}", "")
             out = out.replace(f", '{INSTALLED}/autotask'", "")  # where our modules were found
-            if version == "3.9":  # which lets functions go with a module that nobody has
+            if version == "3.9":  # which frees functions with an unreferenced module
                 out = out.replace("'atexit', ", "")
             assert program.returncode == 0, out
             return out
@@ -150,7 +152,9 @@ PARENT = "import os; print(os.getppid())"
     [row[1:] for row in UNSUPERVISED],
     ids=[row[0] for row in UNSUPERVISED],
 )
-def test_who_gets_no_parent(words: list[str], more: dict[str, str], tmp_path: Path) -> None:
+def test_some_programs_get_no_parent(
+    words: list[str], more: dict[str, str], tmp_path: Path
+) -> None:
     for name in ("job.py", "pip"):
         write(tmp_path / name, PARENT)
     words = [word.replace("{source}", PARENT) for word in words]
@@ -170,7 +174,9 @@ def test_who_gets_no_parent(words: list[str], more: dict[str, str], tmp_path: Pa
     ],
     ids=str,
 )
-def test_who_gets_one(words: list[str], more: dict[str, str], tmp_path: Path) -> None:
+def test_other_programs_get_a_parent(
+    words: list[str], more: dict[str, str], tmp_path: Path
+) -> None:
     write(tmp_path / "job.py", PARENT)
     done = run_program(PYTHON, *words, cwd=tmp_path, env=more)
     assert (done.status, done.stderr) == (0, "")
@@ -212,7 +218,7 @@ def test_what_it_starts_is_not_supervised(start: str, tmp_path: Path, home: Path
     assert (done.status, only_run(home)["task"]) == (0, "job.py")
 
 
-# Why there is no parent: what is run, with which settings, and how that is said.
+# Why there is no parent: the command, the settings, and the message.
 ALONE: dict[str, tuple[tuple[str, ...], dict[str, str], str]] = {
     "no run": (("-c", "pass"), {}, "it has no run of its own"),
     "ignored": (("job.py",), {"AUTOTASK_IGNORE": "job*"}, "'job.py' is excluded or ignored"),
@@ -264,7 +270,7 @@ def test_the_debug_log_says_that_there_is_a_parent(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("order", ["before", "behind"])
 def test_the_machines_own_sitecustomize_runs_once(order: str, tmp_path: Path, home: Path) -> None:
-    """It runs in the program alone; where it was first and has threads, there is no parent."""
+    """It runs only in the program; if it came first and has threads, there is no parent."""
     source = """
         import os, sys, threading
         threading.Thread(target=threading.Event().wait, daemon=True).start()
@@ -304,7 +310,7 @@ def test_two_installations_on_the_path_leave_one_parent(tmp_path: Path, home: Pa
 
 
 @pytest.mark.parametrize("wrapper", ["ddtrace-run", "pipenv"])
-def test_of_a_wrapper_what_it_becomes_is_supervised(
+def test_the_program_that_a_wrapper_execs_is_supervised(
     wrapper: str, tmp_path: Path, home: Path
 ) -> None:
     write(tmp_path / "job.py", PARENT)
@@ -316,8 +322,10 @@ def test_of_a_wrapper_what_it_becomes_is_supervised(
     assert only_run(home)["task"] == "job.py"
 
 
-def test_it_tells_while_the_program_runs(tmp_path: Path, home: Path, datagrams: Datagrams) -> None:
-    """The minute is made short by a sitecustomize before ours; the rest is as it is."""
+def test_it_sends_heartbeats_while_the_program_runs(
+    tmp_path: Path, home: Path, datagrams: Datagrams
+) -> None:
+    """Only the minute is shortened, by a sitecustomize before ours."""
     source = f"""
         import sys
         sys.path.insert(0, {str(INSTALLED)!r})
@@ -369,7 +377,7 @@ KILLED = """
         ("raise SystemExit(3)", 3, "exit"),
     ],
 )
-def test_the_runs_that_a_death_leaves_open_are_closed(
+def test_runs_left_open_by_a_death_are_closed(
     body: str, status: int, reason: str, tmp_path: Path, home: Path
 ) -> None:
     pytest.importorskip("click")
@@ -419,7 +427,7 @@ def test_it_dies_as_the_program_died(name: str, tmp_path: Path, home: Path) -> N
     assert only_run(home)["signal"] == f"SIG{name}"
 
 
-def test_ctrl_c_interrupts_a_program_that_does_not_mind_it(
+def test_ctrl_c_interrupts_a_program_that_does_not_handle_it(
     terminal: Terminal, tmp_path: Path, home: Path
 ) -> None:
     source = "import time; print('rea' + 'dy', flush=True); time.sleep(600)"
@@ -434,7 +442,7 @@ def test_ctrl_c_interrupts_a_program_that_does_not_mind_it(
 
 
 class TestAsProcess1:
-    """What a container is to its first program."""
+    """In the first program of a container."""
 
     @pytest.fixture
     def contained(self, as_process_1: list[str], tmp_path: Path) -> Callable[..., Ended]:
@@ -444,14 +452,16 @@ class TestAsProcess1:
 
         return run
 
-    def test_the_program_is_another(self, contained: Callable[..., Ended], home: Path) -> None:
+    def test_the_program_is_a_separate_process(
+        self, contained: Callable[..., Ended], home: Path
+    ) -> None:
         source = "import os, sys; print(os.getpid() > 1, os.getppid()); sys.exit(3)"
         done = contained(source)
         assert (done.status, done.stdout) == (3, "True 1\n")
         assert only_run(home)["exit_code"] == 3
 
     @pytest.mark.parametrize("number", [9, 15])
-    def test_a_death_is_a_status_and_told(
+    def test_a_death_by_signal_becomes_a_status_and_is_recorded(
         self, number: int, contained: Callable[..., Ended], home: Path
     ) -> None:
         done = contained(f"import os; os.kill(os.getpid(), {number})")
@@ -475,7 +485,7 @@ EATER = "x = []\nwhile True: x.append(bytearray(1 << 20))"
 
 
 @pytest.mark.parametrize("first", [False, True], ids=["beside others", "as process 1"])
-def test_out_of_memory_is_told(
+def test_an_out_of_memory_kill_is_reported(
     first: bool,
     limited_group: Path,
     request: pytest.FixtureRequest,
@@ -494,7 +504,7 @@ def test_out_of_memory_is_told(
     assert check.endswith("|m:oom SIGKILL")
 
 
-def test_another_kill_in_a_limited_group_is_none(
+def test_another_kill_in_a_limited_group_is_not_out_of_memory(
     limited_group: Path, tmp_path: Path, home: Path
 ) -> None:
     script = write(tmp_path / "job.py", "import os; os.kill(os.getpid(), 9)")
@@ -503,7 +513,7 @@ def test_another_kill_in_a_limited_group_is_none(
     assert only_run(home)["reason"] == "signal"
 
 
-def test_the_out_of_memory_kill_of_another_group_is_none(
+def test_an_out_of_memory_kill_of_another_group_does_not_count(
     limited_group: Path, tmp_path: Path, home: Path
 ) -> None:
     """A program that cannot see its own group does not take the machine's count for it."""
@@ -511,7 +521,7 @@ def test_the_out_of_memory_kill_of_another_group_is_none(
     hide = 'umount --lazy --recursive /sys/fs/cgroup; exec "$@"'
     words = ["unshare", "--mount", "sh", "-c", hide, "sh", PYTHON, str(script)]
     if run_program("unshare", "--mount", "umount", "-lR", "/sys/fs/cgroup", under="bare").status:
-        pytest.skip("may not unmount here")
+        pytest.skip("not allowed to unmount here")
     with start_program(*words, stdin=subprocess.PIPE) as program:
         wait_until(lambda: bool(runs(home)))
         line = f"echo $$ > {limited_group}/cgroup.procs; exec '{PYTHON}' -c '{EATER}'"
@@ -521,7 +531,7 @@ def test_the_out_of_memory_kill_of_another_group_is_none(
     assert only_run(home)["reason"] == "signal"
 
 
-def test_it_waits_for_nobody_but_the_program(tmp_path: Path, home: Path) -> None:
+def test_it_waits_only_for_the_program(tmp_path: Path, home: Path) -> None:
     source = """
         import os, sys, time
         if os.fork() == 0:

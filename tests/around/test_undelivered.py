@@ -1,4 +1,4 @@
-"""What the Agent did not take is undelivered until it is delivered, and then forgotten."""
+"""What the Agent did not take is undelivered until it is delivered, then forgotten."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def tell(notes: journal.Journal, event: str, runs: range) -> None:
 
 
 def remembered(missed: undelivered.Undelivered) -> int:
-    """Return the number of entries that are kept from one look at the journal to the next."""
+    """Return the number of entries kept between two reads of the journal."""
     return sum(len(value) for value in vars(missed).values() if isinstance(value, (dict, set)))
 
 

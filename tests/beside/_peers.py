@@ -1,6 +1,6 @@
-"""Peers: tools that get into other people's processes as we do, each in an environment of its own.
+"""Peers: tools that start inside other people's processes as we do, each in its own environment.
 
-An environment is built once and kept in build/beside; where it cannot be, its tests are skipped.
+An environment is built once and kept in build/beside; its tests are skipped if that fails.
 """
 
 from __future__ import annotations
@@ -40,12 +40,12 @@ PEERS = {
     "pyinstaller": "pyinstaller<7",
     "pex": "pex<3",
 }
-# Most of what they bring is never imported; what is, the first program compiles.
+# Most of their modules are never imported; the first program compiles the rest.
 _INSTALL = (
     "install --quiet --disable-pip-version-check --retries 1 --timeout 30 --no-compile"
 ).split()
 
-# A frame of ours in a traceback, with the code and the marks below it.
+# Our frame in a traceback, with the code and the marks below it.
 _OURS = re.compile(r'  File "[^"]*/autotask/[^"]*", line \d+, in autotask_\w+\n(    .*\n)+')
 
 
@@ -58,18 +58,18 @@ def environment(peer: str) -> dict[str, str | None]:
 
 
 def without_us(ended: Ended) -> Ended:
-    """Return what is to be as without us: all but our frames in a traceback."""
+    """Return what must be as without the agent: all but our frames in a traceback."""
     return Ended(ended.status, ended.stdout, _OURS.sub("", ended.stderr))
 
 
 def folder(peer: str) -> Path:
-    """Return the environment that is, or will be, a peer's."""
+    """Return the environment of a peer, which may not exist yet."""
     return PLACE / "{}-{}.{}.{}".format(peer, *sys.version_info[:3])
 
 
 @cache
 def build(place: Path, wanted: str) -> str:
-    """Build an environment, if it is not there yet; return what is in the way of that."""
+    """Build an environment if it does not exist yet; return the reason if that is impossible."""
     stamp, python = place / ".ready", place / "bin" / "python"
     with _lock(place):
         if stamp.exists() and stamp.read_text() == wanted and python.exists():

@@ -1,7 +1,7 @@
 """Beside other agents that are put in front of a command, in both orders.
 
 The program's output and exit status are as with the other agent alone, that agent is at work,
-and each run is told once.
+and each run is recorded once.
 """
 
 from __future__ import annotations
@@ -14,22 +14,22 @@ from pathlib import Path
 import environments
 import pytest
 from beside._peers import environment, without_us
-from frameworks._own import told
+from frameworks._own import in_short
 from support import LAUNCHER, PRODUCTS, TEMPLATE, Ended, Under, run_program, runs, write
 
-_NOBODY = "http://127.0.0.1:9"
+_NO_AGENT = "http://127.0.0.1:9"
 
 
 @dataclass(frozen=True)
 class Agent:
     command: list[str]
-    evidence: str  # code that prints what only this agent can have brought about
-    says: str  # and a part of that
+    evidence: str  # code that prints what only this agent can cause
+    says: str  # a part of that output
     settings: dict[str, str] = field(default_factory=dict)
-    chains: bool = True  # its sitecustomize runs the one behind it; else ours has to come first
+    chains: bool = True  # its sitecustomize runs the next one; else ours must come first
 
 
-_SQLITE = "import sqlite3; print(type(sqlite3.connect))"  # most replace it by something of theirs
+_SQLITE = "import sqlite3; print(type(sqlite3.connect))"  # most replace it by their own
 
 AGENTS = {
     "ddtrace": Agent(
@@ -37,7 +37,7 @@ AGENTS = {
         _SQLITE + "; import ddtrace; print(ddtrace.__name__)",
         "FunctionWrapper'>\nddtrace",
         {
-            "DD_TRACE_AGENT_URL": _NOBODY,
+            "DD_TRACE_AGENT_URL": _NO_AGENT,
             "DD_INSTRUMENTATION_TELEMETRY_ENABLED": "false",
             "DD_REMOTE_CONFIGURATION_ENABLED": "false",
         },
@@ -65,7 +65,7 @@ AGENTS = {
         _SQLITE,
         "elasticapm.instrumentation",
         {
-            "ELASTIC_APM_SERVER_URL": _NOBODY,
+            "ELASTIC_APM_SERVER_URL": _NO_AGENT,
             "ELASTIC_APM_CLOUD_PROVIDER": "none",
             "ELASTIC_APM_CENTRAL_CONFIG": "false",
             "ELASTIC_APM_METRICS_INTERVAL": "0",
@@ -74,7 +74,7 @@ AGENTS = {
     ),
 }
 
-# Where we come in: outside the other agent's command, which puts its own folder first on the path,
+# Where we start: outside the other agent's command, which puts its own folder first on the path,
 # or inside it.
 OUTSIDE: dict[str, Under] = {"PYTHONPATH and THEIRS": "path", "autotask-run THEIRS": "launcher"}
 INSIDE = {
@@ -83,14 +83,14 @@ INSIDE = {
 }
 BEHIND = ["sh", "-c", f'PYTHONPATH=$PYTHONPATH:{TEMPLATE} exec "$@"', "sh"]
 
-# A success, in which the other agent has to be at work, is tried in each order. Each way to fail
-# is in two: with us outside and inside, by the path and by autotask-run. PRODUCTS=all has all.
+# A success, in which the other agent must be active, is tried in each order. Each way to fail
+# is tried in two: with us outside and inside, by path and by autotask-run; PRODUCTS=all has all.
 FAILURES = {
     "bad": ("PYTHONPATH and THEIRS", "THEIRS autotask-run"),
     "leave": ("autotask-run THEIRS", "THEIRS and PYTHONPATH"),
 }
 
-# A command of the program, its exit status, and what is told of it and of the whole program.
+# A command of the program, its exit status, and the records of it and of the whole program.
 ENDINGS = {
     "good": (0, "success", "success"),
     "bad": (1, "failure exception ValueError", "failure nested ValueError by shop.bad"),
@@ -134,7 +134,7 @@ def shop(agent: Agent, tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("ending", ENDINGS)
-def test_each_run_is_told_whichever_agent_is_asked_first(
+def test_each_run_is_recorded_whichever_agent_comes_first(
     agent: Agent, ending: str, shop: Path, tmp_path: Path
 ) -> None:
     program = ["python", str(shop), ending]
@@ -154,7 +154,7 @@ def test_each_run_is_told_whichever_agent_is_asked_first(
     "agent", [name for name, agent in AGENTS.items() if not agent.chains], indirect=True
 )
 @pytest.mark.parametrize("ending", ENDINGS)
-def test_where_python_looks_for_a_usercustomize_ours_comes_in_by_that(
+def test_if_python_looks_for_a_usercustomize_the_agent_starts_by_it(
     agent: Agent, ending: str, shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     site = environments.site(Path(str(shutil.which("python"))))
@@ -174,7 +174,7 @@ def _run(
     home: Path, before: list[str], program: list[str], under: Under = "bare"
 ) -> tuple[Ended, list[str]]:
     ended = run_program(*before, *program, under=under, env={"AUTOTASK_HOME": str(home)})
-    return without_us(ended), told(runs(home))
+    return without_us(ended), in_short(runs(home))
 
 
 def _told(ending: str) -> list[str]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from beside._peers import environment, folder
-from frameworks._own import told
+from frameworks._own import in_short
 from support import Under, run_program, runs, start_program, wait_until, write
 
 SQUARES = """\
@@ -19,7 +19,7 @@ if __name__ == "__main__":
 """
 
 
-def test_the_workers_of_joblib_are_no_runs(home: Path) -> None:
+def test_the_workers_of_joblib_are_not_runs(home: Path) -> None:
     env = environment("joblib")
     bare = run_program("python", "-", env=env, stdin=SQUARES, under="bare")
     ended = run_program("python", "-", env=env, stdin=SQUARES)
@@ -29,7 +29,7 @@ def test_the_workers_of_joblib_are_no_runs(home: Path) -> None:
 
 
 @pytest.mark.parametrize("command", ["pip", "python -m pip"])
-def test_what_pip_starts_to_build_a_package_is_no_run(
+def test_the_processes_by_which_pip_builds_a_package_are_not_runs(
     command: str, tmp_path: Path, home: Path
 ) -> None:
     write(
@@ -79,7 +79,7 @@ jobs:
         ("yacron", "python -m yacron", _YACRON),
     ],
 )
-def test_a_schedulers_jobs_are_runs_under_no_other_one(
+def test_jobs_of_a_scheduler_are_root_runs(
     peer: str, command: str, jobs: str, under: Under, tmp_path: Path, home: Path
 ) -> None:
     env = environment(peer)
@@ -95,7 +95,7 @@ def test_a_schedulers_jobs_are_runs_under_no_other_one(
             scheduler.send_signal(signal.SIGTERM)
     (job,) = _jobs(home)
     assert (job["parent"], job["root"]) == (None, job["run"])
-    assert told([job]) == ["nightly.py failure exit 3"]
+    assert in_short([job]) == ["nightly.py failure exit 3"]
     others = [run["task"] for run in runs(home) if run["task"] != "nightly.py"]
     assert others == ([] if under == "path" else [command.split()[-1]])
 

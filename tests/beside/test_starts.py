@@ -1,4 +1,4 @@
-"""However Python is started, and whoever runs at its start besides us, tasks are told once."""
+"""However Python is started, and whatever else runs at its start, tasks are recorded once."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from beside._peers import environment, folder, without_us
-from frameworks._own import told
+from frameworks._own import in_short
 from support import PYTHON, TEMPLATE, Ended, Under, run_program, runs, write
 from tool.journals import answer
 
@@ -50,7 +50,7 @@ def _same(
 
 # --- ways to start a program ---------------------------------------------------------------------
 
-# The words after `python`, what is typed, the process's name (none: it has no run of its own under
+# The words after `python`, what is typed, the name of the process run (none: no run under
 # PYTHONPATH alone, for autotask-run it is `python`), and the command's.
 STARTS = {
     "an archive": (["shop.pyz", "3"], "", "shop.pyz", "shop"),
@@ -86,12 +86,12 @@ def starts(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("starts")
 @pytest.mark.parametrize(("words", "stdin", "process", "task"), STARTS.values(), ids=STARTS)
 @pytest.mark.parametrize("under", _UNDER)
-def test_a_task_is_told_however_its_program_is_started(
+def test_a_task_is_recorded_however_its_program_is_started(
     under: Under, words: list[str], stdin: str, process: str | None, task: str, home: Path
 ) -> None:
     env: dict[str, str | None] = {"PYTHONPATH": "packed.zip" if "packed" in words else None}
     assert _same(PYTHON, *words, under=under, env=env, stdin=stdin).status == 3
-    found = told(runs(home))
+    found = in_short(runs(home))
     if process is None and under == "path":
         assert found == [f"{task} failure exit 3"]
         return
@@ -103,25 +103,23 @@ def test_a_task_is_told_however_its_program_is_started(
 def test_a_prompt_goes_on_after_the_exit_of_a_script(under: Under, home: Path) -> None:
     bare = _same(PYTHON, "-i", "shop.py", "0", under=under, stdin="import sys; sys.exit(4)\n")
     assert (bare.status, "SystemExit: 0" in bare.stderr) == (4, True)
-    assert told(runs(home)) == ["shop.py failure exit 4", "shop success in shop.py"]
+    assert in_short(runs(home)) == ["shop.py failure exit 4", "shop success in shop.py"]
 
 
 @pytest.mark.parametrize("under", _UNDER)
-def test_a_program_that_becomes_another_one_has_no_run_that_never_ends(
-    under: Under, home: Path
-) -> None:
+def test_a_program_that_execs_leaves_no_run_open(under: Under, home: Path) -> None:
     write(Path(".env"), "STATUS=3")
     shell = 'exec python shop.py "$STATUS"'
     bare = _same("dotenv", "run", "sh", "-c", shell, under=under, env=environment("dotenv"))
     assert bare == Ended(3, "working\n", "")
-    assert told(runs(home)) == [
+    assert in_short(runs(home)) == [
         "shop.py failure nested 3 by shop",
         "shop failure exit 3 in shop.py",
     ]
 
 
 def test_a_frozen_program_is_unharmed(tmp_path: Path, home: Path) -> None:
-    """It has an interpreter of its own that looks at no PYTHONPATH: nobody sees its tasks."""
+    """It has its own interpreter, which ignores PYTHONPATH: its tasks are not recorded."""
     build = ("pyinstaller", "--log-level=ERROR", "--distpath=dist", "--name=frozen", "shop.py")
     built = run_program(*build, under="bare", env=environment("pyinstaller"), timeout=300)
     if built.status:
@@ -130,14 +128,14 @@ def test_a_frozen_program_is_unharmed(tmp_path: Path, home: Path) -> None:
     assert _same(program, "3", under="path") == Ended(3, "working\n", "")
     assert runs(home) == []
     assert _same(program, "3", under="launcher").status == 3
-    assert told(runs(home)) == ["frozen failure exit 3"]
+    assert in_short(runs(home)) == ["frozen failure exit 3"]
 
 
 @pytest.mark.parametrize("options", [(), ("--inherit-path=fallback",)], ids=str)
 def test_a_pex_file_is_unharmed_and_none_of_its_successes_is_lost(
     options: tuple[str, ...], shop: Path, tmp_path: Path, home: Path
 ) -> None:
-    """It starts itself anew with -I, or drops our modules: nobody sees its tasks."""
+    """It restarts itself with -I, or drops our modules: its tasks are not recorded."""
     env = {**environment("pex"), "PEX_ROOT": str(tmp_path / "root")}
     source = tmp_path / "source"
     (click,) = folder("pex").glob("lib/*/site-packages/click")
@@ -149,15 +147,15 @@ def test_a_pex_file_is_unharmed_and_none_of_its_successes_is_lost(
     bare = run_program("python", "shop.pex", "3", under="bare", env=env)
     assert bare == Ended(3, "working\n", "")
     assert run_program("python", "shop.pex", "3", under="path", env=env) == bare
-    answer("runs")  # closes what is lost
+    answer("runs")  # closes lost runs
     assert runs(home) == []
     assert run_program("python", "shop.pex", "3", under="launcher", env=env) == bare
-    assert told(runs(home)) == ["shop.pex failure exit 3"]
+    assert in_short(runs(home)) == ["shop.pex failure exit 3"]
 
 
 # --- who runs at the start besides us ------------------------------------------------------------
 
-# How a peer's sitecustomize, `theirs/sitecustomize.py`, may run the one behind it on the path.
+# How a peer's sitecustomize, `theirs/sitecustomize.py`, may run the next one on the path.
 CHAINS = {
     "imports it": """
         sys.path.remove(here)
@@ -170,7 +168,7 @@ CHAINS = {
         if spec:
             spec.loader.load_module("sitecustomize")
     """,
-    "loads it as a module of its own": """
+    "loads it as its own module": """
         spec = PathFinder.find_spec("sitecustomize", behind)
         if spec:
             spec.loader.exec_module(module_from_spec(spec))
@@ -204,7 +202,9 @@ OWN = {
 
 @pytest.mark.parametrize("chain", CHAINS.values(), ids=CHAINS)
 @pytest.mark.parametrize("own", OWN.values(), ids=OWN)
-def test_a_peer_may_run_our_file_as_the_machines_own(own: str, chain: str, home: Path) -> None:
+def test_a_peer_may_run_our_sitecustomize_as_the_machines_own(
+    own: str, chain: str, home: Path
+) -> None:
     body = "\n    ".join(line[8:] for line in chain.strip("\n").splitlines())
     write(Path("theirs/sitecustomize.py"), _THEIRS.format(chain=body))
     write(Path("own/sitecustomize.py"), own) if own else Path("own").mkdir()
@@ -229,7 +229,9 @@ print([entry for entry in sys.path_importer_cache if "template" in entry], sys.e
 
 
 @pytest.mark.parametrize("own", OWN.values(), ids=OWN)
-def test_one_that_runs_nothing_behind_it_leaves_us_the_usercustomize(own: str, home: Path) -> None:
+def test_the_agent_starts_by_usercustomize_behind_a_peer_that_does_not_chain(
+    own: str, home: Path
+) -> None:
     write(Path("theirs/sitecustomize.py"), "print('theirs')")
     env = {
         "PYTHONUSERBASE": str(Path("user").resolve()),
@@ -244,7 +246,7 @@ def test_one_that_runs_nothing_behind_it_leaves_us_the_usercustomize(own: str, h
     ours = run_program(python, script, under="bare", env=env)
     assert ours.stdout == bare.stdout
     assert ours.stderr.splitlines()[-1:] == bare.stderr.splitlines()[-1:]
-    assert told(runs(home)) == ["look.py success"]
+    assert in_short(runs(home)) == ["look.py success"]
 
 
 EAGER = {
@@ -256,7 +258,7 @@ EAGER = {
 
 @pytest.mark.parametrize("file", EAGER.values(), ids=EAGER)
 @pytest.mark.parametrize("under", _UNDER)
-def test_a_framework_may_be_imported_as_python_starts(
+def test_a_framework_may_be_imported_while_python_starts(
     under: Under, file: str, tmp_path: Path, home: Path
 ) -> None:
     make = (PYTHON, "-m", "venv", "--without-pip", "--system-site-packages", "env")
@@ -267,7 +269,7 @@ def test_a_framework_may_be_imported_as_python_starts(
     env: dict[str, str | None] = {"PYTHONUSERBASE": str(tmp_path / "user")}
     bare = _same("env/bin/python", "shop.py", "3", under=under, env=env)
     assert (bare.status, set(bare.stdout.split())) == (3, {"eager", "working"})
-    assert told(runs(home)) == [
+    assert in_short(runs(home)) == [
         "shop.py failure nested 3 by shop",
         "shop failure exit 3 in shop.py",
     ]
@@ -317,7 +319,7 @@ def test_tasks_in_pools_of_processes_belong_to_the_task_that_made_them(
     write(Path("workers.py"), WORKERS)
     bare = _same(PYTHON, "workers.py", method, under=under)
     assert bare == Ended(0, "['one', 'failed']\n" * 2, "")
-    assert sorted(told(runs(home))) == [
+    assert sorted(in_short(runs(home))) == [
         *["work failure exception ValueError in workers"] * 2,
         *["work success in workers"] * 2,
         "workers success in workers.py",
@@ -327,7 +329,7 @@ def test_tasks_in_pools_of_processes_belong_to_the_task_that_made_them(
 
 CLEARED = {
     "nothing": ("{}", []),
-    "all but what is ours": (
+    "all but our variables": (
         "{k: v for k, v in os.environ.items() if k[:8] != 'AUTOTASK' and k != 'PYTHONPATH'}",
         [],
     ),
@@ -340,7 +342,7 @@ CLEARED = {
 
 @pytest.mark.parametrize(("environ", "expected"), CLEARED.values(), ids=CLEARED)
 @pytest.mark.parametrize("under", _UNDER)
-def test_a_child_with_a_cleared_environment_works_as_without_us(
+def test_a_child_with_a_cleared_environment_works_as_without_the_agent(
     under: Under, environ: str, expected: list[str], home: Path
 ) -> None:
     source = f"""\
@@ -352,4 +354,4 @@ def test_a_child_with_a_cleared_environment_works_as_without_us(
     write(Path("parent.py"), source)
     bare = _same(PYTHON, "parent.py", under=under)
     assert bare == Ended(0, "b'working\\n' b'' 3\n", "")
-    assert told(runs(home)) == ["parent.py success", *expected]
+    assert in_short(runs(home)) == ["parent.py success", *expected]

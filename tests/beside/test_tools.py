@@ -1,6 +1,6 @@
 """Beside what developers start programs with: coverage, debuggers, profilers, pytest, notebooks.
 
-Some are peers with environments of their own, the others come with Python or with the tests.
+Some are peers with their own environments, the others come with Python or with the tests.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 import environments
 import pytest
 from beside._peers import environment, folder, without_us
-from frameworks._own import told
+from frameworks._own import in_short
 from support import PYTHON, Ended, Under, run_program, runs, write
 
 pytest.importorskip("click")
@@ -45,8 +45,8 @@ def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def _tasks(home: Path) -> list[str]:
-    """Return what is told of tasks, without the process around them."""
-    return [line.partition(" in ")[0] for line in told(runs(home))[1:]]
+    """Return the records of tasks without the process around them."""
+    return [line.partition(" in ")[0] for line in in_short(runs(home))[1:]]
 
 
 # --- coverage ------------------------------------------------------------------------------------
@@ -64,15 +64,15 @@ COVERAGE = {
 
 @pytest.mark.parametrize(("command", "settings"), COVERAGE.values(), ids=COVERAGE)
 @pytest.mark.parametrize("under", _UNDER)
-def test_coverage_measures_what_it_measures_without_us(
+def test_coverage_measures_the_same_as_without_the_agent(
     under: Under, command: list[str], settings: dict[str, str], shop: Path, home: Path
 ) -> None:
     env = {**environment("coverage"), **settings}
     (shop.parent / ".coveragerc").write_text("[run]\nsource = .\nomit = own/*\n")
-    start = "import coverage; coverage.process_startup()\n"  # once, whoever does it
+    start = "import coverage; coverage.process_startup()\n"  # once, by either of them
     write(shop.parent / "own" / "sitecustomize.py", start)
     site = environments.site(folder("coverage") / "bin" / "python")
-    write(site / "start.pth", start)  # up to 7.10 it brings none of its own
+    write(site / "start.pth", start)  # up to 7.10 it installs none itself
     seen = []
     for place in ("bare", under):
         ended = run_program(*command, "leave", under=place, env=env)
@@ -100,31 +100,33 @@ quit
 
 
 @pytest.mark.parametrize("under", _UNDER)
-def test_a_session_of_pdb_is_the_same(under: Under, shop: Path, home: Path) -> None:
+def test_a_pdb_session_is_the_same_as_without_the_agent(
+    under: Under, shop: Path, home: Path
+) -> None:
     command = ("-m", "pdb", "shop.py", "good")
     bare = run_program(*command, under="bare", stdin=SESSION)
     ours = run_program(*command, under=under, stdin=SESSION)
     assert _without_our_frames(ours) == bare
     assert "shop.py(9)good()\n" in bare.stdout
     assert "The program exited via sys.exit(). Exit status: 0" in bare.stdout
-    assert told(runs(home)) == ["shop.py success", "shop.good success in shop.py"]
+    assert in_short(runs(home)) == ["shop.py success", "shop.good success in shop.py"]
 
 
 def _without_our_frames(ended: Ended) -> Ended:
-    """Leave our frames out of what `where` has printed."""
+    """Remove our frames from what `where` printed."""
     ours = re.compile(r"  [^\n]*/autotask/[^\n]*autotask_\w+\(\)\n-> [^\n]*\n")
     return Ended(ended.status, ours.sub("", ended.stdout), ended.stderr)
 
 
 @pytest.mark.parametrize("under", _UNDER)
 @pytest.mark.parametrize("ending", ["good", "leave"])
-def test_debugpy_may_listen(ending: str, under: Under, shop: Path, home: Path) -> None:
+def test_debugpy_works(ending: str, under: Under, shop: Path, home: Path) -> None:
     env = {**environment("debugpy"), "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
     command = ["python", "-m", "debugpy", "--listen", "127.0.0.1:0", "shop.py", ending]
     bare = run_program(*command, under="bare", env=env)
     assert without_us(run_program(*command, under=under, env=env)) == bare
     status = "failure nested 3 by shop.leave" if bare.status else "success"
-    assert told(runs(home))[0] == f"shop.py {status}"
+    assert in_short(runs(home))[0] == f"shop.py {status}"
     assert _tasks(home) == ["shop.leave failure exit 3" if bare.status else "shop.good success"]
 
 
@@ -154,7 +156,7 @@ def test_import_times_are_written_for_the_programs_modules(
     ours = run_program(*command, under=under)
     assert (ours.status, ours.stdout) == (bare.status, bare.stdout) == (3, "")
     assert set(_imported(bare)) - set(_imported(ours)) == set()
-    assert told(runs(home)) == [
+    assert in_short(runs(home)) == [
         "shop.py failure nested 3 by shop.leave",
         "shop.leave failure exit 3 in shop.py",
     ]
@@ -188,10 +190,10 @@ _PYTEST = {"pytest": [], "python -m pytest": [PYTHON, "-m"]}
 
 @pytest.mark.parametrize("before", _PYTEST.values(), ids=_PYTEST)
 @pytest.mark.parametrize("under", _UNDER)
-def test_a_failing_test_is_explained_as_ever(
+def test_pytest_explains_a_failing_test_as_usual(
     under: Under, before: list[str], shop: Path, home: Path
 ) -> None:
-    """The rewriting of assertions, by an import hook of pytest's own, is what explains it."""
+    """An import hook of pytest rewrites assertions to explain them."""
     bare, ours = _run_pytest(TESTS + FAILING, before, under)
     assert ours == bare
     assert "assert 3 == 0" in bare.stdout
@@ -209,7 +211,7 @@ def test_what_pytest_has_caught_does_not_fail_its_process(
     bare, ours = _run_pytest(TESTS, _PYTEST["pytest"], under)
     assert ours == bare
     assert (bare.status, "1 passed, 1 xfailed" in bare.stdout) == (0, True)
-    assert told(runs(home)) == ["pytest success", "shop.good success in pytest"]
+    assert in_short(runs(home)) == ["pytest success", "shop.good success in pytest"]
 
 
 def _run_pytest(tests: str, before: list[str], under: Under) -> tuple[Ended, Ended]:
@@ -319,9 +321,9 @@ def test_threads_that_gevent_makes_belong_to_their_task(
     ours = run_program("python", str(script), under=under, env=env)
     assert ours == bare
     assert (bare.status, bare.stdout.splitlines()[-2:]) == (3, ["True", "at last"])
-    assert sorted(told(runs(home))) == [
+    assert sorted(in_short(runs(home))) == [
         "green failure exit 3 in green.py",
         "green.py failure nested 3 by green",
         *["work success in green"] * 2,
-        *["work success in green.py"] * 3,  # greenlets: nobody says whose they are
+        *["work success in green.py"] * 3,  # greenlets: their parents are unknown
     ]

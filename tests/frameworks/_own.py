@@ -14,7 +14,7 @@ _ADDRESS = re.compile(r" at 0x[0-9a-f]+")
 
 
 def heed_interrupts() -> None:
-    """Let programs be ended by SIGINT also where the tests run in a shell's background."""
+    """Let SIGINT end programs even if the tests run in the background of a shell."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -26,9 +26,9 @@ def same(
     env: Mapping[str, str | None] | None = None,
     fresh: bool = False,
 ) -> Ended:
-    """Run a program bare and with the agent; fail where the two differ.
+    """Run a program bare and with the agent; fail if the two differ.
 
-    *before* makes things as they were. A bare one that is *fresh* is in a Python of its own.
+    *before* restores the initial state. With *fresh* the bare run has its own Python process.
     """
     before()
     run = partial(run_program, under="bare") if fresh else run_bare
@@ -44,7 +44,7 @@ def _plain(ended: Ended) -> Ended:
     return Ended(ended.status, _ADDRESS.sub("", out), _ADDRESS.sub("", error))
 
 
-def told(runs: list[Record]) -> list[str]:
+def in_short(runs: list[Record]) -> list[str]:
     """Write runs in short: `TASK STATUS REASON CODE SIGNAL ERROR by CAUSE in PARENT`."""
     names = {run["run"]: run["task"] for run in runs}
     return [_short(run, names) for run in runs]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from frameworks._own import same, told
+from frameworks._own import in_short, same
 from support import Datagrams, run_program, runs, write
 
 pytest.importorskip("asyncclick")
@@ -20,7 +20,7 @@ class Loud(click.Command):
         return await super().invoke(ctx)
 
 class Plain(click.Command):
-    def invoke(self, ctx):  # no coroutine, but returns one
+    def invoke(self, ctx):  # not a coroutine function, but returns one
         print("plain")
         return super().invoke(ctx)
 
@@ -145,7 +145,7 @@ def test_each_command_that_works_is_a_run(
     words: str, tmp_path: Path, home: Path, datagrams: Datagrams
 ) -> None:
     same(write(tmp_path / "shop.py", SHOP), *words.split(), cwd=tmp_path)
-    process, *below = told(runs(home))
+    process, *below = in_short(runs(home))
     assert [line.replace(" in shop.py", "") for line in below] == CALLS[words]
     assert {run["framework"] for run in runs(home)} <= {"process", "asyncclick"}
     failed = any(" failure " in line for line in below)
@@ -168,20 +168,20 @@ def test_main_can_be_awaited(tmp_path: Path, home: Path) -> None:
         asyncio.run(main())
     """
     same(write(tmp_path / "shop.py", source), cwd=tmp_path)
-    assert told(runs(home)) == [
+    assert in_short(runs(home)) == [
         "shop.py success",
         "job failure exception ValueError in shop.py",
         "job failure exception ValueError in shop.py",
     ]
 
 
-def test_runs_of_asyncclick_can_be_turned_off(tmp_path: Path, home: Path) -> None:
+def test_recording_of_asyncclick_can_be_turned_off(tmp_path: Path, home: Path) -> None:
     script = write(tmp_path / "shop.py", SHOP)
     same(script, "build", cwd=tmp_path, env={"AUTOTASK_FRAMEWORKS": "-asyncclick"})
-    assert told(runs(home)) == ["shop.py success"]
+    assert in_short(runs(home)) == ["shop.py success"]
 
 
-def test_what_is_instrumented_still_looks_as_it_did(tmp_path: Path) -> None:
+def test_what_is_instrumented_looks_unchanged(tmp_path: Path) -> None:
     source = """
         import inspect
         import asyncclick as click

@@ -7,7 +7,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from frameworks._own import same, told
+from frameworks._own import in_short, same
 from support import PYTHON, Datagrams, run_program, runs, write
 
 pytest.importorskip("click")
@@ -208,11 +208,13 @@ def test_each_command_that_works_is_a_run(
 
 def _below_process(home: Path) -> list[str]:
     return [
-        line.replace(" in shop.py", "") for line in told(runs(home)) if "shop.py " not in line[:8]
+        line.replace(" in shop.py", "")
+        for line in in_short(runs(home))
+        if "shop.py " not in line[:8]
     ]
 
 
-# How a program is called, in which folder of it lies what, and the name that its command has.
+# How a program is called, the files of its folder, and the name of its command.
 LAYOUTS = [
     ("script", ["shop.py", "build"], "shop.build"),
     ("script without a suffix", ["shop", "build"], "shop.build"),
@@ -249,7 +251,7 @@ NAMES = """
 import sys
 import click
 
-class Aliased(click.Group):  # as click-aliases does it
+class Aliased(click.Group):  # like click-aliases
     names = {"i": "install", "inst": "install", "d": "db", "st": "set-up"}
     def get_command(self, ctx, name):
         return super().get_command(ctx, self.names.get(name, name))
@@ -298,7 +300,7 @@ NAMED = [
 ]
 
 
-def test_a_command_has_its_own_name_and_no_alias(tmp_path: Path, home: Path) -> None:
+def test_a_command_has_its_own_name_not_an_alias(tmp_path: Path, home: Path) -> None:
     write(tmp_path / "shop.py", NAMES)
     run_program("shop.py", cwd=tmp_path, stdin="".join(f"{words}\n" for words, _ in NAMED))
     named = [run["task"] for run in runs(home) if run["framework"] == "click"]
@@ -349,7 +351,7 @@ DJANGO_NAMED = [
 @pytest.mark.parametrize(
     ("program", "name"), [(["manage.py"], "manage"), (["-m", "django"], "django")]
 )
-def test_a_command_of_django_click_is_under_its_program(
+def test_a_django_click_command_is_named_under_its_program(
     program: list[str], name: str, tmp_path: Path, home: Path
 ) -> None:
     for file in ("manage.py", "django/__main__.py"):
@@ -391,7 +393,7 @@ WITHIN = [
         ["shop failure exit 3"],
     ),
     (
-        "without standalone mode an exception goes on",
+        "without standalone mode an exception propagates",
         """
         @click.command()
         def job(): raise ValueError("boom")
@@ -447,7 +449,7 @@ WITHIN = [
         ["shop failure exception ValueError"],
     ),
     (
-        "an async callback that nobody awaits is a success",
+        "an async callback that is never awaited is a success",
         """
         import warnings
         warnings.simplefilter("ignore")
@@ -555,7 +557,7 @@ def inner_job(): raise ValueError("no disk")
 {call}
 """
 _RAISED = ["shop.job failure exception ValueError"]
-# What is caught, what is done then, what after that; the arguments, the runs below the process.
+# What is caught, what follows, what comes after; the arguments, the runs below the process.
 CATCHES = {
     "sys.exit": ("Exception", "sys.exit(3)", "", "job", _RAISED),
     "raise SystemExit": ("Exception", "raise SystemExit(3)", "", "job", _RAISED),
@@ -600,7 +602,7 @@ CATCHES = {
 
 @pytest.mark.parametrize("name", CATCHES)
 @pytest.mark.parametrize("call", ["cli()", "cli(standalone_mode=False)"])
-def test_a_failure_that_a_group_catches_is_told_once(
+def test_a_failure_caught_by_a_group_is_reported_once(
     name: str, call: str, tmp_path: Path, home: Path, datagrams: Datagrams
 ) -> None:
     caught, then, later, words, expected = CATCHES[name]
@@ -608,14 +610,14 @@ def test_a_failure_that_a_group_catches_is_told_once(
     ended = same(write(tmp_path / "shop.py", source), *words.split(), cwd=tmp_path)
     process, *_ = runs(home)
     assert _below_process(home) == expected
-    if words.endswith("job") and then != "raise SystemExit(3)":  # which nobody inside can see
+    if words.endswith("job") and then != "raise SystemExit(3)":  # cannot be seen from inside
         assert process.get("reason") == ("nested" if ended.status else None)
         assert len(datagrams.lines("_e{")) == 1
 
 
 # Programs that catch what a command raises elsewhere.
 CATCH_ELSEWHERE = {
-    "a main of its own": (
+    "its own main": (
         """
         class Own(click.Group):
             def main(self, *args, **kwargs):
@@ -660,7 +662,7 @@ CATCH_ELSEWHERE = {
 
 @pytest.mark.parametrize("then", ["sys.exit(3)", "raise KeyError('gone') from problem"])
 @pytest.mark.parametrize("name", CATCH_ELSEWHERE)
-def test_a_failure_that_a_program_catches_is_told_once(
+def test_a_failure_caught_by_a_program_is_reported_once(
     name: str, then: str, tmp_path: Path, home: Path, datagrams: Datagrams
 ) -> None:
     source, expected = CATCH_ELSEWHERE[name]
@@ -672,7 +674,7 @@ def test_a_failure_that_a_program_catches_is_told_once(
     assert len(datagrams.lines("_e{")) == 1
 
 
-def test_a_group_that_fails_by_itself_is_told_beside_what_its_command_has_caught(
+def test_a_groups_own_failure_is_reported_besides_the_one_its_command_caught(
     tmp_path: Path, home: Path
 ) -> None:
     source = """
@@ -746,7 +748,7 @@ TYPER_CALLS = [
 
 
 @pytest.mark.parametrize(("words", "expected"), TYPER_CALLS)
-def test_typer_is_seen_with_its_own_copy_of_click_too(
+def test_typer_is_recorded_with_its_own_copy_of_click_too(
     words: str, expected: list[str], tmp_path: Path, home: Path
 ) -> None:
     pytest.importorskip("typer")
@@ -766,23 +768,21 @@ def test_typers_pretty_tracebacks_go_on_working(tmp_path: Path, home: Path) -> N
     assert "ValueError: boom" in ended.stderr
 
 
-def test_runs_of_a_framework_that_is_not_wanted_are_not_recorded(
-    tmp_path: Path, home: Path
-) -> None:
+def test_runs_of_a_disabled_framework_are_not_recorded(tmp_path: Path, home: Path) -> None:
     script = write(tmp_path / "shop.py", SHOP)
     for value in ("-click", "invoke,doit", "all,-click"):
         same(script, "build", cwd=tmp_path, env={"AUTOTASK_FRAMEWORKS": value})
     assert {run["framework"] for run in runs(home)} <= {"process"}
 
 
-def test_ignored_commands_are_no_runs(tmp_path: Path, home: Path) -> None:
+def test_ignored_commands_are_not_runs(tmp_path: Path, home: Path) -> None:
     script = write(tmp_path / "shop.py", SHOP)
     same(script, "db", "migrate", cwd=tmp_path, env={"AUTOTASK_IGNORE": "x,shop.db.*"})
     same(script, "build", cwd=tmp_path, env={"AUTOTASK_IGNORE": "x,shop.db.*"})
     assert _below_process(home) == ["shop.build success"]
 
 
-def test_what_is_instrumented_still_looks_as_it_did(tmp_path: Path) -> None:
+def test_what_is_instrumented_looks_unchanged(tmp_path: Path) -> None:
     script = write(
         tmp_path / "look.py",
         """

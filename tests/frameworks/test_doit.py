@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 from frameworks import _own
-from frameworks._own import heed_interrupts, told
+from frameworks._own import heed_interrupts, in_short
 from support import (
     PATIENCE,
     PYTHON,
@@ -30,7 +30,7 @@ from support import (
 )
 
 pytest.importorskip("doit")
-# In a fork, what doit keeps in `dbm.dumb` until the interpreter ends is written in another order.
+# In a fork, doit's `dbm.dumb` is written in another order when the interpreter ends.
 same = partial(_own.same, fresh=True)
 
 DODO = """
@@ -216,7 +216,7 @@ def task_delayed():
 FAILED = "boom failure exception ValueError"
 AFTER = "after failure nested UnmetDependency by boom"
 
-# The words after `doit`, of one command or of several, and what is told of them.
+# The words after `doit`, of one command or several, and the recorded runs.
 ROWS = {
     "": ["ok success"],
     "run": ["ok success"],
@@ -267,7 +267,7 @@ ROWS = {
     "-s from_copy": ["from_copy failure exception DependencyError"],
     "setup": ["ok success", "setup success"],
     "bad_setup": [FAILED],
-    "-c bad_setup": [FAILED, "bad_setup success"],  # so doit does
+    "-c bad_setup": [FAILED, "bad_setup success"],  # as doit does it
     "calc": ["deps success", "calc success"],
     "delayed": ["ok success", "delayed:late success"],
     "delayed:late": ["ok success", "delayed:late success"],
@@ -365,9 +365,9 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def compare(project: Path, *commands: str, **options: Any) -> Ended:
-    """Run commands of doit one after the other, bare and with the agent.
+    """Run doit commands one after the other, bare and with the agent.
 
-    Fails where output, status, files or what doit remembers differ.
+    Fails if output, status, files or what doit remembers differ.
     """
     found: list[object] = []
     shutil.rmtree(project, ignore_errors=True)
@@ -393,15 +393,15 @@ def _remembered(project: Path) -> object:
 
 
 @pytest.mark.parametrize("words", ROWS)
-def test_doit_ends_as_without_us_and_its_runs_are_told(
+def test_doit_ends_as_without_the_agent_and_its_runs_are_recorded(
     words: str, project: Path, home: Path
 ) -> None:
     compare(project, *words.split(" ; "))
-    assert told(runs(home)) == ROWS[words]
+    assert in_short(runs(home)) == ROWS[words]
 
 
 @pytest.mark.parametrize("options", ["-n 3", "-n 3 -P thread", "-n 8"])
-def test_runs_side_by_side_are_told_once_each(options: str, project: Path, home: Path) -> None:
+def test_parallel_runs_are_recorded_once_each(options: str, project: Path, home: Path) -> None:
     names = [f"t:{number}" for number in range(20)]
     write(
         project.parent / "template" / "dodo.py",
@@ -417,13 +417,13 @@ def test_runs_side_by_side_are_told_once_each(options: str, project: Path, home:
     shutil.copytree(project.parent / "template", project)
     ended = run_program("-m", "doit", *options.split(), cwd=project)
     assert ended.status == 0, ended
-    assert sorted(told(runs(home))) == sorted(f"{name} success" for name in names)
+    assert sorted(in_short(runs(home))) == sorted(f"{name} success" for name in names)
     pids = {run["pid"] for run in runs(home)}
     assert (len(pids) > 1) == ("thread" not in options)
 
 
 @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
-def test_each_way_to_start_a_process(method: str, project: Path, home: Path) -> None:
+def test_each_way_to_start_processes_is_recorded(method: str, project: Path, home: Path) -> None:
     write(
         project.parent / "template" / "dodo.py",
         f"""
@@ -447,7 +447,7 @@ def test_each_way_to_start_a_process(method: str, project: Path, home: Path) -> 
     assert {run["parent"] for run in rest} == {process["run"]}
     assert {run["root"] for run in rest} == {process["run"]}
     assert process["pid"] not in {run["pid"] for run in rest}
-    assert sorted(told(_alone(rest))) == [
+    assert sorted(in_short(_alone(rest))) == [
         "t:0 success",
         "t:1 failure exit 1 TaskFailed",
         "t:2 failure exit 2 TaskFailed",
@@ -472,7 +472,7 @@ PASSED_ON = {
 
 
 @pytest.mark.parametrize("words", PASSED_ON)
-def test_the_failure_of_a_task_is_no_other_one_of_the_program(
+def test_the_failure_of_a_task_is_not_another_failure_of_the_program(
     words: str, project: Path, home: Path
 ) -> None:
     status, cause = PASSED_ON[words]
@@ -485,7 +485,7 @@ def test_the_failure_of_a_task_is_no_other_one_of_the_program(
 
 
 @pytest.mark.parametrize("options", ["", "-n 2", "-n 2 -P thread"])
-def test_the_run_in_which_it_began_is_the_cause_of_all(
+def test_the_run_that_failed_first_is_the_cause_of_all(
     options: str, project: Path, home: Path
 ) -> None:
     pytest.importorskip("click")
@@ -503,7 +503,7 @@ def test_the_run_in_which_it_began_is_the_cause_of_all(
 
 
 @pytest.mark.parametrize("options", ["-n 2", "-n 2 -P thread"])
-def test_of_two_failed_tasks_the_last_is_the_programs_failure(
+def test_the_last_of_two_failed_tasks_is_the_programs_failure(
     options: str, project: Path, home: Path
 ) -> None:
     place = project.parent / "template"
@@ -515,19 +515,19 @@ def test_of_two_failed_tasks_the_last_is_the_programs_failure(
     assert process["caused_by"] in {run["run"] for run in tasks}
 
 
-def test_a_task_that_is_no_run_is_no_cause_of_the_programs_failure(
+def test_a_task_that_is_not_a_run_is_not_the_cause_of_the_programs_failure(
     project: Path, home: Path
 ) -> None:
     env = {"AUTOTASK_PROCESS": "auto", "AUTOTASK_IGNORE": "sh"}
     run_program("-m", "doit", "-n", "2", "sh", cwd=project.parent / "template", env=env)
-    assert told(runs(home)) == ["doit failure exit 1"]
+    assert in_short(runs(home)) == ["doit failure exit 1"]
 
 
-def test_a_teardown_that_fails_is_the_failure_of_no_task(project: Path, home: Path) -> None:
+def test_a_failing_teardown_fails_no_task(project: Path, home: Path) -> None:
     place = project.parent / "template"
     env = {"AUTOTASK_PROCESS": "auto"}
     run_program("-m", "doit", "-n", "2", "-P", "thread", "teardown", cwd=place, env=env)
-    assert told(runs(home)) == ["doit success", "teardown success in doit"]
+    assert in_short(runs(home)) == ["doit success", "teardown success in doit"]
 
 
 def _alone(found: list[Record]) -> list[Record]:
@@ -535,24 +535,24 @@ def _alone(found: list[Record]) -> list[Record]:
     return [{key: run[key] for key in run if key != "parent"} for run in found]
 
 
-def test_a_failed_save_in_another_process_is_told_as_well(project: Path, home: Path) -> None:
+def test_a_failed_save_in_another_process_is_reported_too(project: Path, home: Path) -> None:
     compare(project, "-n 2 removes")
-    assert told(runs(home)) == [
+    assert in_short(runs(home)) == [
         "removes success",  # in the process that executed it, which has ended the run
         "removes failure exception DependencyError",
     ]
 
 
-def test_skipped_tasks_tell_of_no_error_and_no_parent(project: Path, home: Path) -> None:
+def test_skipped_tasks_have_no_error_and_no_parent(project: Path, home: Path) -> None:
     compare(project, "once", "once")
     first, second = runs(home)
     assert (first["framework"], second["framework"]) == ("doit", "doit")
     assert "error" not in second
     assert "reason" not in second
-    assert second["duration"] < 60  # and not since the machine was started
+    assert second["duration"] < 60  # not since the boot of the machine
 
 
-def test_an_exception_tells_where_it_came_from(project: Path, home: Path) -> None:
+def test_an_exception_has_the_place_where_it_was_raised(project: Path, home: Path) -> None:
     compare(project, "boom")
     (run,) = runs(home)
     assert run["error"]["message"] == "boom"
@@ -565,14 +565,14 @@ def test_a_console_script_is_named_by_its_file(project: Path, home: Path) -> Non
         pytest.skip("no doit here")
     shutil.copytree(project.parent / "template", project)
     same(script, "nope", cwd=project)
-    assert told(runs(home)) == ["doit failure usage 3"]
+    assert in_short(runs(home)) == ["doit failure usage 3"]
 
 
-def test_no_dodo_file_is_a_wrong_use_of_the_program(tmp_path: Path, home: Path) -> None:
+def test_a_missing_dodo_file_is_a_usage_error(tmp_path: Path, home: Path) -> None:
     env = {"AUTOTASK_PROCESS": "0"}
     same("-m", "doit", "ok", cwd=tmp_path, env=env)
     same("-m", "doit", "list", cwd=tmp_path, env=env)
-    assert told(runs(home)) == ["doit failure usage 3"]
+    assert in_short(runs(home)) == ["doit failure usage 3"]
 
 
 @pytest.mark.parametrize(
@@ -602,7 +602,7 @@ def test_a_broken_dodo_file_is_the_programs_failure(
 ) -> None:
     write(project.parent / "template" / "dodo.py", source)
     compare(project, "")
-    assert told(runs(home)) == ([expected] if expected else [])
+    assert in_short(runs(home)) == ([expected] if expected else [])
 
 
 def test_a_task_that_cannot_be_made_is_the_programs_failure(project: Path, home: Path) -> None:
@@ -616,7 +616,7 @@ def test_a_task_that_cannot_be_made_is_the_programs_failure(project: Path, home:
         """,
     )
     compare(project, "late")
-    assert told(runs(home)) == ["doit failure exception RuntimeError", "ok success"]
+    assert in_short(runs(home)) == ["doit failure exception RuntimeError", "ok success"]
 
 
 SCRIPT = """
@@ -652,17 +652,17 @@ Task("none", None).execute(Stream(2))
         ),
     ],
 )
-def test_a_program_of_ones_own(
+def test_a_users_own_program_is_recorded(
     end: str, words: str, expected: list[str], tmp_path: Path, home: Path
 ) -> None:
     script = write(tmp_path / "shop.py", f"{SCRIPT}\n{end}\n")
     for name in ("shop.db", "shop.py.db"):
         (tmp_path / name).unlink(missing_ok=True)
     same(script, *words.split(), cwd=tmp_path, env={"AUTOTASK_PROCESS": "0"})
-    assert told(runs(home)) == expected
+    assert in_short(runs(home)) == expected
 
 
-def test_a_runner_of_ones_own_ends_its_runs(tmp_path: Path, home: Path) -> None:
+def test_a_users_own_runner_ends_its_runs(tmp_path: Path, home: Path) -> None:
     script = write(
         tmp_path / "shop.py",
         SCRIPT
@@ -678,12 +678,12 @@ print(doit_cmd.DoitMain(ModuleTaskLoader(globals())).run(["ok", "sh"]))
 """,
     )
     same(script, cwd=tmp_path, env={"AUTOTASK_PROCESS": "0"})
-    assert told(runs(home)) == ["ok success", "sh failure exit 5 TaskFailed"]
+    assert in_short(runs(home)) == ["ok success", "sh failure exit 5 TaskFailed"]
 
 
 @pytest.mark.parametrize("under", ["path", "launcher"])
 @pytest.mark.parametrize("task", ["boom", "sh", "sh126", "exit4"])  # doit ends with 2, 1, 2, 4
-def test_tasks_hang_under_the_run_of_their_process(
+def test_tasks_are_children_of_the_run_of_their_process(
     task: str, under: Under, project: Path, home: Path
 ) -> None:
     main = "import sys, doit.doit_cmd as doit; sys.exit(doit.DoitMain().run(sys.argv[1:]))"
@@ -705,10 +705,10 @@ def test_a_program_started_by_a_task_is_its_child(project: Path, home: Path) -> 
     command = f"{PYTHON} -m doit ok"
     dodo.write_text(DODO + f"\ndef task_again(): return {{'actions': [{command!r}]}}\n")
     compare(project, "again")
-    assert told(runs(home)) == ["again success", "ok success in again"]
+    assert in_short(runs(home)) == ["again success", "ok success in again"]
 
 
-def test_doit_in_a_task_of_doit(project: Path, home: Path) -> None:
+def test_doit_may_run_inside_a_doit_task(project: Path, home: Path) -> None:
     dodo = project.parent / "template" / "dodo.py"
     dodo.write_text(
         f"{DODO}\n"
@@ -717,7 +717,7 @@ def test_doit_in_a_task_of_doit(project: Path, home: Path) -> None:
         "def task_outer(): return {'actions': [inner]}\n"
     )
     compare(project, "outer")
-    assert told(runs(home)) == [
+    assert in_short(runs(home)) == [
         "outer failure exit 1 TaskFailed",
         "ok success in outer",
         "sh failure exit 5 TaskFailed in outer",
@@ -725,7 +725,7 @@ def test_doit_in_a_task_of_doit(project: Path, home: Path) -> None:
 
 
 @pytest.mark.parametrize("options", ["", "-n 2", "-n 2 -P thread"])
-def test_ctrl_c_ends_it_as_without_us(options: str, project: Path, home: Path) -> None:
+def test_ctrl_c_ends_it_as_without_the_agent(options: str, project: Path, home: Path) -> None:
     write(
         project.parent / "template" / "dodo.py",
         """
@@ -738,7 +738,7 @@ def test_ctrl_c_ends_it_as_without_us(options: str, project: Path, home: Path) -
     )
     ends = [_interrupted(project, options, bare=True), _interrupted(project, options, bare=False)]
     assert ends[0] == ends[1]
-    (run,) = told(runs(home))
+    (run,) = in_short(runs(home))
     if options == "":
         assert run == "wait failure interrupted"
     else:  # doit leaves its threads alone, and kills its processes, if they have not ended yet
@@ -759,7 +759,7 @@ def _interrupted(project: Path, options: str, *, bare: bool) -> int:
         start_new_session=True,
     )
     wait_until((project / "waiting").exists)
-    os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+    os.killpg(process.pid, signal.SIGINT)  # like a terminal
     return process.wait(PATIENCE)
 
 
@@ -781,7 +781,7 @@ def test_what_is_wrapped_keeps_its_signature(tmp_path: Path) -> None:
     same(script, cwd=tmp_path)
 
 
-def test_the_agent_may_leave_doit_alone(project: Path, home: Path) -> None:
+def test_recording_of_doit_can_be_turned_off(project: Path, home: Path) -> None:
     compare(project, "-c ok boom", env={"AUTOTASK_FRAMEWORKS": "-doit"})
     compare(project, "-c ok boom", env={"AUTOTASK_IGNORE": "ok,boom"})
-    assert told(runs(home)) == []
+    assert in_short(runs(home)) == []

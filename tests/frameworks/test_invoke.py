@@ -10,7 +10,7 @@ import sysconfig
 from pathlib import Path
 
 import pytest
-from frameworks._own import heed_interrupts, same, told
+from frameworks._own import heed_interrupts, in_short, same
 from support import PATIENCE, run_program, runs, start_program, write
 
 pytest.importorskip("invoke")
@@ -176,7 +176,7 @@ ns = Collection(
 )
 """
 
-# The words after `invoke`, and what is told of them.
+# The words after `invoke`, and the recorded runs.
 ROWS = {
     # names
     "clean": ["clean success"],
@@ -287,14 +287,14 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.parametrize("words", ROWS)
-def test_invoke_ends_as_without_us_and_its_runs_are_told(
+def test_invoke_ends_as_without_the_agent_and_its_runs_are_recorded(
     words: str, project: Path, home: Path
 ) -> None:
     same("-m", "invoke", *shlex.split(words), cwd=project)
-    assert told(runs(home)) == ROWS[words]
+    assert in_short(runs(home)) == ROWS[words]
 
 
-def test_all_runs_are_of_the_framework_and_tell_where(project: Path, home: Path) -> None:
+def test_all_runs_have_the_framework_and_the_place(project: Path, home: Path) -> None:
     run_program("-m", "invoke", "outer", cwd=project)
     outer, boom = runs(home)
     assert outer["framework"] == boom["framework"] == "invoke"
@@ -307,14 +307,14 @@ def test_a_console_script_is_named_by_its_file(project: Path, home: Path) -> Non
     if not script.exists():
         pytest.skip("no inv here")
     same(script, "nope", cwd=project)
-    assert told(runs(home)) == ["inv failure usage 1"]
+    assert in_short(runs(home)) == ["inv failure usage 1"]
 
 
-def test_no_tasks_file_is_a_wrong_use_of_the_program(tmp_path: Path, home: Path) -> None:
+def test_a_missing_tasks_file_is_a_usage_error(tmp_path: Path, home: Path) -> None:
     env = {"AUTOTASK_PROCESS": "0"}
     same("-m", "invoke", "clean", cwd=tmp_path, env=env)
     same("-m", "invoke", "--list", cwd=tmp_path, env=env)
-    assert told(runs(home)) == ["invoke failure usage 1"]
+    assert in_short(runs(home)) == ["invoke failure usage 1"]
 
 
 @pytest.mark.parametrize(
@@ -332,7 +332,7 @@ def test_no_tasks_file_is_a_wrong_use_of_the_program(tmp_path: Path, home: Path)
             @invoke.task(aliases=["x"])
             def b(c): pass
             """,
-            "invoke failure exception ValueError",  # the parser's, but of no argument
+            "invoke failure exception ValueError",  # from the parser, but not about an argument
         ),
     ],
 )
@@ -341,10 +341,10 @@ def test_a_broken_tasks_file_is_the_programs_failure(
 ) -> None:
     write(project / "tasks.py", source)
     same("-m", "invoke", "clean", cwd=project)
-    assert told(runs(home)) == [expected]
+    assert in_short(runs(home)) == [expected]
 
 
-def test_names_are_as_the_settings_have_them(project: Path, home: Path) -> None:
+def test_names_follow_invokes_own_settings(project: Path, home: Path) -> None:
     write(
         project / "tasks.py",
         """
@@ -356,13 +356,13 @@ def test_names_are_as_the_settings_have_them(project: Path, home: Path) -> None:
     )
     write(project / "invoke.yaml", "tasks: {auto_dash_names: false}")
     same("-m", "invoke", "build_all", "db.build_all", "--no-dedupe", cwd=project)
-    assert told(runs(home)) == ["build_all success", "db.build_all success"]
+    assert in_short(runs(home)) == ["build_all success", "db.build_all success"]
 
 
 @pytest.mark.parametrize("dry", ["", "1"])
 def test_a_dry_run_may_be_asked_for_in_the_environment(dry: str, project: Path, home: Path) -> None:
     same("-m", "invoke", "clean", cwd=project, env={"INVOKE_RUN_DRY": dry})
-    assert told(runs(home)) == ([] if dry else ["clean success"])
+    assert in_short(runs(home)) == ([] if dry else ["clean success"])
 
 
 SHOP = """
@@ -377,7 +377,7 @@ def first(c):
     print("first")
 
 class Own(Executor):
-    def execute(self, *tasks):  # all by itself
+    def execute(self, *tasks):  # without Invoke's executor
         return [self.collection[t.name](self.config_context(), **t.as_kwargs) for t in tasks]
     def config_context(self):
         from invoke import Context
@@ -403,12 +403,12 @@ shop = Collection(build=build, compile=build, sub=Collection(first),
         ("Program(namespace=shop, executor_class=Own)", "sub.first", ["sub.first success"]),
     ],
 )
-def test_a_program_of_ones_own(
+def test_a_users_own_program_is_recorded(
     program: str, words: str, expected: list[str], tmp_path: Path, home: Path
 ) -> None:
     script = write(tmp_path / "shop.py", f"{SHOP}\n{program}.run()\n")
     same(script, *words.split(), cwd=tmp_path, env={"AUTOTASK_PROCESS": "0"})
-    assert told(runs(home)) == expected
+    assert in_short(runs(home)) == expected
 
 
 @pytest.mark.parametrize(
@@ -427,17 +427,17 @@ def test_a_program_of_ones_own(
         ),
     ],
 )
-def test_tasks_executed_by_a_script(
+def test_tasks_executed_by_a_script_are_recorded(
     calls: str, expected: list[str], tmp_path: Path, home: Path
 ) -> None:
     script = write(tmp_path / "script.py", f"{SHOP}\n{calls}\n")
     same(script, cwd=tmp_path, env={"AUTOTASK_PROCESS": "0"})
-    assert told(runs(home)) == expected
+    assert in_short(runs(home)) == expected
 
 
-def test_tasks_hang_under_the_run_of_their_process(project: Path, home: Path) -> None:
+def test_tasks_are_children_of_the_run_of_their_process(project: Path, home: Path) -> None:
     run_program("-m", "invoke", "sh", cwd=project, env={"AUTOTASK_PROCESS": "1"})
-    assert told(runs(home)) == [
+    assert in_short(runs(home)) == [
         "invoke failure nested 5 by sh",
         "sh failure exit 5 UnexpectedExit in invoke",
     ]
@@ -446,11 +446,13 @@ def test_tasks_hang_under_the_run_of_their_process(project: Path, home: Path) ->
 def test_a_program_started_by_a_task_is_its_child(project: Path, home: Path) -> None:
     command = f"{sys.executable} -m invoke clean"
     same("-m", "invoke", "sh", "-c", command, cwd=project)
-    assert told(runs(home)) == ["sh success", "clean success in sh"]
+    assert in_short(runs(home)) == ["sh success", "clean success in sh"]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_it_as_without_us(number: signal.Signals, project: Path, home: Path) -> None:
+def test_a_signal_ends_it_as_without_the_agent(
+    number: signal.Signals, project: Path, home: Path
+) -> None:
     write(
         project / "tasks.py",
         """
@@ -464,7 +466,7 @@ def test_a_signal_ends_it_as_without_us(number: signal.Signals, project: Path, h
     ends = [_signalled(project, number, bare=True), _signalled(project, number, bare=False)]
     assert ends[0] == ends[1]
     expected = "interrupted" if number == signal.SIGINT else "running"
-    assert told(runs(home))[0].split()[-1] == expected
+    assert in_short(runs(home))[0].split()[-1] == expected
 
 
 def _signalled(project: Path, number: signal.Signals, *, bare: bool) -> int:
@@ -484,7 +486,7 @@ def _signalled(project: Path, number: signal.Signals, *, bare: bool) -> int:
     return process.wait(PATIENCE)
 
 
-def test_a_task_keeps_its_signature_its_equality_and_its_documents(tmp_path: Path) -> None:
+def test_a_task_keeps_its_signature_its_equality_and_its_docstring(tmp_path: Path) -> None:
     script = write(
         tmp_path / "script.py",
         """
@@ -504,7 +506,7 @@ def test_a_task_keeps_its_signature_its_equality_and_its_documents(tmp_path: Pat
     same(script, cwd=tmp_path)
 
 
-def test_the_agent_may_leave_invoke_alone(project: Path, home: Path) -> None:
+def test_recording_of_invoke_can_be_turned_off(project: Path, home: Path) -> None:
     same("-m", "invoke", "clean", cwd=project, env={"AUTOTASK_FRAMEWORKS": "-invoke"})
     same("-m", "invoke", "clean", cwd=project, env={"AUTOTASK_IGNORE": "cl*"})
-    assert told(runs(home)) == []
+    assert in_short(runs(home)) == []

@@ -18,7 +18,7 @@ def book(home: Path) -> Book:
 
 @pytest.fixture
 def datadog(monkeypatch: pytest.MonkeyPatch) -> Iterator[server.Datadog]:
-    """Start a Datadog; the commands of the test find it, and have its keys."""
+    """Start a fake Datadog; the commands of the test find it and have its keys."""
     datadog, running = server.start()
     monkeypatch.setenv("DATADOG_HOST", datadog.url)
     monkeypatch.setenv("DD_API_KEY", server.API_KEY)

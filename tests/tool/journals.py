@@ -32,7 +32,7 @@ _DAC_OVERRIDE, _DAC_READ_SEARCH, _PR_CAPBSET_DROP = 1, 2, 24
 
 
 def obey_modes() -> None:
-    """In the program that is started next, let file modes hold for root, too."""
+    """Make file modes hold for root, too, in the program that is started next."""
     for capability in (_DAC_OVERRIDE, _DAC_READ_SEARCH):
         ctypes.CDLL(None).prctl(_PR_CAPBSET_DROP, capability, 0, 0, 0)
 
@@ -141,7 +141,7 @@ class Book:
         unsent: bool = False,
         entity: str | None = None,
     ) -> Run:
-        """Write a run that started so many seconds ago; without an outcome it still runs."""
+        """Write a run that started this many seconds ago; without an outcome it still runs."""
         run = Run(task, framework)
         run.started = time.time() - ago
         run.trigger = "cron"
@@ -179,5 +179,5 @@ class Book:
             file.write(text + end)
 
     def segment(self, ago: float = 0) -> Path:
-        """Return the segment of so many seconds ago."""
+        """Return the segment of this many seconds ago."""
         return self.home / "journal" / journal.segment(time.time() - ago)

@@ -114,10 +114,10 @@ def test_the_examples_of_the_help_work(
     for line in answer("--help").partition("examples:\n")[2].splitlines():
         words = line.partition(">")[0].replace("'", "").replace("2f9c41d0", run.id).split()
         words = [word.replace("/opt", str(tmp_path)) for word in words]
-        # One stays, one is for root, and one needs a home that several users share.
+        # One never ends, one is for root, and one needs a shared home.
         if "--follow" not in words and words[1] != "init-home" and "@ann" not in line:
             assert answer(*words[1:], fresh=True)
-        if words[-1] == "init":  # else the next ones say that nobody would be notified
+        if words[-1] == "init":  # else the next ones warn about missing recipients
             write(tmp_path / "autotask.toml", '[datadog]\nnotify = ["@ops"]\n')
 
 
@@ -228,7 +228,7 @@ def test_jsonl_of_a_single_document_is_json(book: Book, words: str) -> None:
 @pytest.mark.parametrize("words", ["monitors plan", "monitors apply", "dashboard plan"])
 def test_commands_that_ask_datadog_accept_jsonl_as_well(words: str) -> None:
     ended = autotask(*words.split(), "--format", "jsonl")
-    assert ended.status == 1  # no keys, no tasks: it was understood
+    assert ended.status == 1  # no keys, no tasks: the option was understood
 
 
 @pytest.mark.parametrize("words", ["runs", "runs --format jsonl", "tasks"])

@@ -1,4 +1,4 @@
-"""Ctrl-C: a command ends by the signal, with nothing said, at whatever moment it comes."""
+"""Ctrl-C: a command ends by the signal and prints nothing, at whatever moment it comes."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from support import environment
 from tool.journals import COMMAND, Book, in_terminal
 
 MOMENTS = 24  # in the life of one command
-# Each moment in a child of its own. An audit hook counts what the interpreter tells of: imports,
-# files opened, code loaded, SQLite opened. Python's own start comes before, and is not ours.
+# Each moment in a separate child. An audit hook counts what the interpreter reports: imports,
+# opened files, loaded code, SQLite. Python's own start comes before, and is not tested.
 STRIKES = """
 import os, runpy, signal, sys
 script, moments = sys.argv[1], int(sys.argv[2])

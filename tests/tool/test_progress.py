@@ -1,4 +1,4 @@
-"""The progress bar: what a person sees of long work, and that nothing else sees it."""
+"""The progress bar: a person sees it during long work, and nothing else does."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from tool.journals import DAY, HOUR, Book, autotask, in_terminal, on_terminal
 from autotask.tool import output
 
 LONG = output._LONG_WORK
-# Does parts of some work; words: its size, then the parts.
+# Does parts of some work; arguments: the size, then the parts.
 WORK = """
 import sys, time
 from autotask.tool import output
 size, *parts = map(int, sys.argv[1:])
 with output.progress("counting sheep", size) as advance:
     for part in parts:
-        time.sleep(0.25)  # the bar is drawn anew ten times a second
+        time.sleep(0.25)  # the bar is redrawn ten times a second
         advance(part)
 print("asleep")
 """
 
 
 def percentages(shown: str, what: str) -> list[int]:
-    """Return what a bar has shown, each percentage once in a row."""
+    """Return the percentages that a bar showed, without repeats."""
     plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown)
     drawn = [int(number) for number in re.findall(rf"{what} .*?(\d+)%", plain)]
     return [number for number, _ in itertools.groupby(drawn)]
@@ -50,7 +50,7 @@ def test_the_bar_shows_how_much_of_all_is_done(parts: list[int], expected: list[
 
 def test_the_bar_is_gone_at_the_end() -> None:
     shown = in_terminal(sys.executable, "-c", WORK, str(LONG), str(LONG))
-    after = shown.rpartition("\x1b[2K")[2]  # the last time that a line is erased
+    after = shown.rpartition("\x1b[2K")[2]  # after the last time that a line is erased
     assert after.strip().endswith("asleep")
     assert "sheep" not in after
 
@@ -60,13 +60,13 @@ def test_short_work_has_no_bar() -> None:
 
 
 def large_segment(book: Book, ago: float) -> None:
-    """Write a run with so many bytes of lines that it takes long to read."""
+    """Write a run with so many bytes that reading takes long."""
     run = book.run(ago=ago)
     for _ in range(LONG // 100_000 + 1):
         book.line(f'{{"event":"raised","run":"{run.id}","text":"{"x" * 100_000}"}}', ago)
 
 
-def test_reading_a_large_journal_shows_how_much_of_what_is_new_was_read(book: Book) -> None:
+def test_reading_a_large_journal_shows_how_much_of_the_new_part_was_read(book: Book) -> None:
     large_segment(book, 3 * HOUR)
     first = percentages(on_terminal("runs"), "reading the journal")
     assert first == sorted(first)

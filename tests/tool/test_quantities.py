@@ -1,4 +1,4 @@
-"""Durations, sizes and moments, read and written."""
+"""Durations, sizes and times, parsed and formatted."""
 
 from __future__ import annotations
 
