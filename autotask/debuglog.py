@@ -1,9 +1,8 @@
 """The debug log: one line for each entry, printable, with secrets of known shapes masked.
 
-Loaded only if AUTOTASK_DEBUG asks for it and there is something to write.
+Loaded only if AUTOTASK_DEBUG asks for it and there is something to write. It is imported by a plain
+statement, so it does without `from __future__`, which the program would see in sys.modules.
 """
-
-from __future__ import annotations
 
 import os
 
@@ -56,7 +55,7 @@ def _message(problem: BaseException) -> str:
         return ""
 
 
-def explain(here: Process, debug: Callable[[str], None]) -> None:
+def explain(here: "Process", debug: "Callable[[str], None]") -> None:
     """Log where the runs of this process go, and which settings have no valid value."""
     settings, notes = here.settings, here.journal
     journaled = "nowhere"

@@ -6,7 +6,7 @@ Loaded by the agent if a setting asks for one of these: no other process pays fo
 import os
 import sys
 
-from autotask.loading import call_hook, swallow, when_imported
+from autotask.loading import call_hook, load, swallow, when_imported
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,19 +27,18 @@ def start(imports: "Any", run: str, became: "Optional[str]") -> bool:
         if name in sys.modules:
             call_hook(imports.instrument, sys.modules[name])
     if "AUTOTASK_FUNCTIONS" in os.environ or "AUTOTASK_PLUGINS" in os.environ:
-        from autotask.settings import Settings
-
-        settings = Settings(os.environ)
+        load("guard", "stdlib", "settings")  # an import statement would leave `__future__` behind
+        settings = sys.modules["autotask.settings"].Settings(os.environ)
         for name, qualname, task in settings.functions:
             when_imported(name, _function_hook(imports.load, qualname, task))
         for name, plugin, function in settings.plugins:
             when_imported(name, _plugin_hook(imports.load, plugin, function))
     if run and "AUTOTASK_DEBUG" in os.environ:
-        imports.load()
+        imports.load("marks")
         _sign_mark(run)
     if not became:
         return False
-    imports.load("naming", "process_run")
+    imports.load("naming", "process_run", "exec_handover")
     return _take_over(f"{run}:{became}")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import graphlib
+import os
 import re
 import sys
 from collections.abc import Iterator
@@ -258,6 +259,37 @@ def added(*command: str | Path) -> set[str]:
 def test_an_idle_process_loads_two_modules() -> None:
     with_sitecustomize = {"sitecustomize"}  # if the machine has one, it is in both
     assert added("-c", AT_EXIT) - with_sitecustomize == {"autotask", "autotask.agent"}
+
+
+BECOMES_ANOTHER = """
+import os, sys
+if len(sys.argv) == 1:
+    os.execv(sys.executable, [sys.executable, __file__, "again"])
+print(*sorted(sys.modules))
+"""
+
+
+@pytest.mark.parametrize(
+    "env",
+    [
+        {},
+        {"AUTOTASK_FUNCTIONS": "shop:nightly"},
+        {"AUTOTASK_PLUGINS": "shop=shop_plugin:instrument"},
+        {"AUTOTASK_DEBUG": os.devnull, "AUTOTASK_PROCESS_RUN": "00000000000000aa:1"},
+    ],
+    ids=["exec", "functions", "plugins", "debug"],
+)
+def test_what_a_setting_asks_for_at_the_start_leaves_no_other_module(
+    env: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("AUTOTASK_DEBUG", raising=False)
+    script = write(tmp_path / "job.py", BECOMES_ANOTHER)
+    words = [script] if not env else [script, "again"]
+    run_program(*words, env=env)  # the very first run creates its home
+    bare, ours = (run_program(*words, under=under, env=env) for under in ("bare", "path"))
+    added = set(ours.stdout.split()) - set(bare.stdout.split())
+    assert {name for name in added if not name.startswith("autotask")} <= {"atexit"}
+    assert "autotask.on_request" in added
 
 
 def test_the_agent_leaves_nothing_on_the_path() -> None:

@@ -86,7 +86,7 @@ def test_a_guarded_function_that_succeeds_is_unchanged() -> None:
 
 def test_a_guarded_function_looks_unchanged() -> None:
     assert carry_out.__name__ == carry_out.__qualname__ == "carry_out"
-    assert carry_out.__doc__ == "Do what is asked for."
+    assert carry_out.__doc__ == "Do what the caller asks for."
 
 
 LEAVING = [KeyboardInterrupt(), SystemExit(3), GeneratorExit(), asyncio.CancelledError()]
