@@ -83,7 +83,7 @@ def test_the_links_of_the_readme_work_on_the_package_index(built: Path) -> None:
     for link in links((ROOT / "README.md").read_text()):
         relative = "://" not in link
         file = "README.md" if link.startswith("#") else link.partition("#")[0]
-        assert not relative or (ROOT / file).is_file()
+        assert not relative or (ROOT / file).exists()
         expected.append(f"{tree}{'README.md' * link.startswith('#')}{link}" if relative else link)
     assert links(page) == expected
     assert any(link.startswith(tree) for link in expected)
@@ -112,7 +112,7 @@ def test_the_classifiers_name_the_pythons_that_are_tested() -> None:
     assert implementations == list(PYTHONS)
     assert f'requires-python = ">={OLDEST_PYTHON}"' in text
     oldest, *_, newest = PYTHONS["cpython"]
-    said = f"CPython {oldest} to {newest} and tried with PyPy {PYTHONS['pypy'][0]}"
+    said = f"CPython {oldest} to {newest} and has been tried with PyPy {PYTHONS['pypy'][0]}"
     assert said in (ROOT / "README.md").read_text()
 
 
