@@ -334,7 +334,9 @@ def test_the_project_url_is_the_same_everywhere_and_its_files_exist() -> None:
 
 
 def test_the_pre_commit_hooks_are_what_make_lint_runs() -> None:
-    lint = subprocess.run(("make", "--no-print-directory", "-n", "lint"), cwd=ROOT, capture_output=True, text=True)
+    lint = subprocess.run(
+        ("make", "--no-print-directory", "-n", "lint"), cwd=ROOT, capture_output=True, text=True
+    )
     hooks = load(ROOT / ".pre-commit-config.yaml")["repos"][0]["hooks"]
     assert [hook["entry"] for hook in hooks] == lint.stdout.splitlines()[-len(hooks) :]
 
