@@ -274,6 +274,10 @@ def test_in_the_background_it_stops_when_it_reads(terminal: Terminal, talker: st
     terminal.expect("got SIGCONT\r\n")
     terminal.type("one\n")
     terminal.expect("read one\r\n")
+    # Its handlers write to the terminal. They must not do so when that is gone.
+    terminal.type("\x04")
+    terminal.type("echo sta''tus $?\n")
+    terminal.expect("status 0\r\n")
 
 
 def test_a_command_that_stops_itself_returns_to_the_prompt(terminal: Terminal) -> None:
