@@ -511,7 +511,7 @@ def refused(book: Book, why: str) -> str:
 
 def test_a_read_only_home_ends_it_too(book: Book, datagrams: Datagrams) -> None:
     book.run(unsent=True)
-    for path in (book.segment(), book.segment().parent, book.home):
+    for path in (book.segment(60), book.segment().parent, book.home):
         path.chmod(0o500)
     ended = autotask("ship", preexec_fn=obey_modes)
     for path in (book.home, book.segment().parent):

@@ -88,7 +88,7 @@ def test_as_process_1_of_a_container_it_ends_on_ctrl_c_too(
 
 
 def test_a_command_with_nothing_new_to_read_does_not_wait(holder: int, book: Book) -> None:
-    book.segment().unlink()
+    book.segment(60).unlink()
     ended = autotask("runs")
     assert (ended.status, ended.stderr) == (0, "")
     assert "known" in ended.stdout
