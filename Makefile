@@ -45,7 +45,7 @@ test-all: test test-busy coverage matrix upstream storm mutants  ## run the test
 test-busy: $(VENV)/.ready  ## run the tests of signals and ends beside a busy loop on each core
 	$(BIN)/python tests/busy.py $(BIN)/$(PYTEST) $(TIMED) $(ARGS)
 
-# The tests of the tool alone. One of them is left out: its processes may not write any file.
+# The tests of the tool alone, without two whose processes cannot write what was measured.
 .PHONY: coverage
 coverage: $(VENV)/.ready  ## measure how much of the commands' code the tests reach; fail if it is less than before
 	@rm -rf build/coverage
