@@ -99,7 +99,7 @@ def find_spec(
     name: str, path: "Sequence[str] | None" = None, target: "ModuleType | None" = None
 ) -> "ModuleSpec | None":
     """Find a module that is watched; leave all others to the finders behind us."""
-    # These two are needed here, to find any other module of ours.
+    # These two find all other modules of autotask, so they are left to the other finders.
     others = name[:9] != "autotask." or name in ("autotask.imports", "autotask.loading")
     if others and name not in TABLE and name not in hooks:
         return None

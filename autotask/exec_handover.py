@@ -213,7 +213,7 @@ def _rename_mark(ours: Journal, name: str) -> bool:
 
 @guarded
 def _with_word(env: Any, word: str) -> dict[Any, Any] | None:
-    """Add to an environment of the program's own; None if it was made anew without ours."""
+    """Add the word to the environment that the program passes; None if it does not have ours."""
     try:
         if PARENT in env:
             return {**env, PROCESS_RUN: word}
@@ -273,7 +273,7 @@ def take_over(word: str, used_recorder: ModuleType) -> list[Run]:
 
 
 def _take_mark_over(ours: Journal | None, mark: str) -> None:
-    """Put the mark of the program before in the place of ours: its runs begin further ahead."""
+    """Replace our mark with that of the previous program, whose runs begin earlier."""
     pid, _, run = mark.partition("-")
     if ours is None or pid != str(os.getpid()) or not is_id(run):
         return

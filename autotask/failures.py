@@ -88,9 +88,9 @@ def source_line(step: TracebackType | None) -> str | None:
     return innermost
 
 
-# Runs that exceptions have left, if there is no frame to note them on: the exception was raised
-# without one (a call with wrong arguments, a function in C), or through frames that a debugger
-# traces. By the exception's id: code and line of the innermost frame in its traceback, and the run.
+# The runs of exceptions that have no frame to note the run on: those raised without a frame (a call
+# with wrong arguments, a function in C), and those that pass frames traced by a debugger.
+# Key: the exception's id. Value: code and line of its innermost frame, and the run.
 _frameless: dict[int, tuple[CodeType, int, object]] = {}
 _MOST_FRAMELESS = 16
 
@@ -98,9 +98,9 @@ _MOST_FRAMELESS = 16
 def note(exc: BaseException, run: object, caught: TracebackType) -> None:
     """Note the run that an exception has left, on the frame below the wrapper that has caught it.
 
-    Only exceptions that have passed the wrapper have that frame in their traceback. It has ended,
-    so that nothing else uses its `f_trace`; and that attribute lives as long as the frame, so that
-    there is no table to look the run up in, or to clean.
+    Only exceptions that have passed the wrapper have that frame in their traceback. The frame has
+    ended, so nothing else uses its `f_trace`. That attribute lives as long as the frame, which
+    saves a table that would have to be searched and cleaned.
     """
     wrapper = caught.tb_frame
     if caught.tb_next is None:

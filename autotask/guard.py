@@ -1,6 +1,6 @@
 """Keep our errors from the program: each of its calls into our code goes through here.
 
-KeyboardInterrupt, SystemExit and what a signal handler of the program's raises while our code runs
+KeyboardInterrupt, SystemExit and what a signal handler of the program raises while our code runs
 belong to the program, and pass.
 """
 
@@ -24,7 +24,7 @@ _RAISED_BY_US = ("builtins", "socket", "re", "autotask")  # modules of exception
 
 
 def guarded(function: Callable[P, T]) -> Callable[P, T | None]:
-    """Make a function that returns None instead of raising an error of ours."""
+    """Wrap one of our functions: it returns None instead of raising an error."""
 
     def guard(*args: P.args, **kwargs: P.kwargs) -> T | None:
         try:
@@ -36,7 +36,7 @@ def guarded(function: Callable[P, T]) -> Callable[P, T | None]:
                 if not theirs:
                     swallow(function.__qualname__, problem)
             except (MemoryError, RecursionError):
-                pass  # there is no room to look at it, as there was none for what we tried
+                pass  # memory or stack is exhausted: the problem cannot be examined either
             if theirs:
                 raise
             return None
@@ -48,10 +48,10 @@ def guarded(function: Callable[P, T]) -> Callable[P, T | None]:
 
 
 def swallow(where: str, problem: BaseException) -> None:
-    """Note an error of ours that went no further."""
+    """Log one of our errors that was caught."""
     try:
         debug(where, problem)
-    except Exception:  # noqa: S110  the last resort: there is no way left to report it
+    except Exception:  # noqa: S110  the log is the last way to report it
         pass
 
 
@@ -77,10 +77,10 @@ def debug(text: str, swallowed: BaseException | None = None) -> None:
 def raised_here(kind: type[E]) -> tuple[type[E], ...]:
     """Make an `except` clause catch *kind*, unless a signal handler has raised it.
 
-    For each system call of ours: `except raised_here(OSError):`. A handler of the program's may
-    raise a TimeoutError, which is an OSError, while the call waits. The program waits for that one,
-    so that it must not end here. Python evaluates the expression only once an exception has come
-    this far: until then the clause costs nothing.
+    Use it around each of our system calls: `except raised_here(OSError):`. While the call waits, a
+    signal handler of the program may raise a TimeoutError, which is an OSError. The program needs
+    that exception, so we must not catch it. Python evaluates the expression only if an exception
+    has been raised: without one, the clause costs nothing.
     """
     problem = sys.exc_info()[1]
     is_theirs = isinstance(problem, kind) and from_signal_handler(problem)

@@ -1,7 +1,7 @@
 """Hear of each module that is watched: call our functions each time it has been executed.
 
 The module keeps its real spec and loader, so that `python -m`, importlib.resources and reload see
-nothing of us: its loader has an `exec_module` of ours for one import.
+no trace of autotask: only during the import, our `exec_module` replaces that of its loader.
 """
 
 import sys
@@ -30,7 +30,7 @@ TABLE = _agent.TABLE
 
 
 def load(*names: str) -> None:
-    """Load what every run needs, and then these modules of ours."""
+    """Load the modules that every run needs, and then the named ones."""
     loading.load(*_NEEDED, *names)
 
 

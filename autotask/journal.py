@@ -121,7 +121,7 @@ class Journal:
         data = owed + data
         try:
             written = self._write(data) if ready else 0
-        except BaseException:  # of a signal handler of the program's
+        except BaseException:  # of a signal handler of the program
             self._owed = owed + self._owed
             raise
         if written == len(data):

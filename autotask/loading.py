@@ -1,4 +1,4 @@
-"""Load our own modules cheaply, and keep the hooks that want to hear of a module of the program's.
+"""Load our own modules cheaply, and keep the hooks to call when the program imports a module.
 
 importlib takes 0.36 M instructions for each module, apart from what is in it. That would be most of
 what a task pays for being watched: `load` takes a fifth.
@@ -43,7 +43,7 @@ def call_hook(hook: "Hook", module: "ModuleType") -> None:
 
 
 def swallow(where: str, problem: BaseException) -> None:
-    """Note an error of ours, unless it comes from a signal handler: then it is the program's."""
+    """Log one of our errors; raise an exception of the program's signal handler again."""
     try:
         from autotask import guard
     except Exception:  # a broken installation must not reach the program
@@ -54,7 +54,7 @@ def swallow(where: str, problem: BaseException) -> None:
 
 
 def load(*names: str, lock: str = "autotask.recorder") -> None:
-    """Import modules of ours, given without `autotask.`, each after those that it imports."""
+    """Import modules of autotask by their names in it; name each after those that it imports."""
     folder = __file__.rpartition("/")[0]
     # One lock for all of them: the module that others import (a plugin does) is the recorder.
     with _bootstrap._ModuleLockManager(lock):

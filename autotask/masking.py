@@ -455,7 +455,7 @@ ROWS: tuple[tuple[str, tuple[str, ...], str, str, str], ...] = (
 )
 
 
-# Words after a name, without quotes, that are no secrets: `using password: YES`, `--token and ...`.
+# Unquoted words that can follow a name and are not secrets: `using password: YES`, `--token and`.
 WORDS = frozenset(
     "none null nil undefined true false yes no not is are was were has must may can cannot should"
     " and or to for from in of on with the a an this that it if too required require requires"

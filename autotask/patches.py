@@ -4,7 +4,7 @@
 # with what a program could notice, and when it is undone.
 #
 # - `sys.meta_path`: the agent is the first finder, to hear of a framework's import (`agent`). For
-#   the time of one import, the loader of a watched module has an `exec_module` of ours
+#   the time of one import, our `exec_module` replaces that of a watched module's loader
 #   (`imports`).
 # - `threading.Thread.start`: notes on the thread which run has started it, because a new thread
 #   has an empty context (here, once `threading` is imported and a run has begun).

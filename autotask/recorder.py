@@ -131,7 +131,7 @@ def begin(task: str, framework: str, key: object = None, began: float | None = N
         if run.clock and isinstance(problem, raised_here(Exception)):
             swallow("begin", problem)  # in sending: the line is written, and the task goes on
             return run
-        if run.clock:  # a signal handler of the program's has raised: the task will never begin
+        if run.clock:  # a signal handler of the program has raised: the task will never begin
             _end(run, failure("exception"))
         else:
             state.open.pop(run.id, None)
@@ -232,7 +232,7 @@ def fail(
         # An interpreter that ends cannot import any more; the task has failed all the same.
         outcome = failure("exception")
         swallow("fail", problem)
-    except Exception:  # a signal handler of the program's has raised
+    except Exception:  # a signal handler of the program has raised
         end(run, failure("exception"))
         raise
     end(run, outcome)
@@ -407,7 +407,7 @@ def _end(run: Run, outcome: Outcome) -> None:
 
     try:
         _tell_end(run, here, outcome, claim)
-    except BaseException:  # a signal handler of the program's has raised; later it is not told
+    except BaseException:  # a signal handler of the program has raised; later it is not told
         if run.id in state.open:
             here.end(run, _measured(run, here, outcome), claim, send=False)
         raise

@@ -474,7 +474,7 @@ class CommandRun:
             self.lock = -1
 
     def _judged(self, status: int, why: str) -> Outcome:
-        """Return what a wait status means; *why* says why there is no command."""
+        """Return the outcome for a wait status; *why* is set if the command did not start."""
         outcome = from_status(status)
         if why:
             from autotask import failures

@@ -1,6 +1,6 @@
 """The frameworks, a module each, and what the rest of us knows of them: facts, no names in `if`s.
 
-Which modules of theirs are watched is in `autotask.agent`.
+The modules to watch are in `autotask.agent.TABLE`.
 """
 
 import os

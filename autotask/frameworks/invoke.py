@@ -1,7 +1,7 @@
 """Invoke 1.7 to 3.0: a run for each task that is executed or called, under its full name.
 
-A task's body runs below one frame of ours, the wrapper of `Task.__call__`. What else a run needs
-(the collection, the name that was asked for) is noted in functions that have returned before.
+A task's body runs below one frame of autotask, the wrapper of `Task.__call__`. What else a run
+needs (the collection, the name that was asked for) is noted in functions that return before it.
 """
 
 from __future__ import annotations

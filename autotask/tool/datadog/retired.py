@@ -1,4 +1,4 @@
-"""Why a monitor is no longer needed: its task is retired, or has another service or env now."""
+"""Find out why a monitor can be deleted: its task is retired, or has another service or env."""
 
 from __future__ import annotations
 
