@@ -1,6 +1,6 @@
 """The frameworks, a module each, and what the rest of us knows of them: facts, no names in `if`s.
 
-The modules to watch are in `autotask.agent.TABLE`.
+The modules to watch are in `autotask.imports.TABLE`.
 """
 
 import os
@@ -12,20 +12,60 @@ if TYPE_CHECKING:
     from types import FrameType
     from typing import Any
 
-# Each framework, with the oldest and the newest release that are tested. It is called as its
-# distribution, and as its package. One text, because each task's process reads it.
+# Each framework under the heading of its kind, with the oldest and the newest release that are
+# tested, or `with Python`. It is called as its package and, but for those that `tool.supported`
+# names, as its distribution. One text, because each task's process reads it, in threes: so a
+# heading has three words, too.
 SUPPORTED = """
+    -- command-lines --
     click      7.1   8.5
     asyncclick 8.1   8.4
     typer      0.12  0.29
+    argparse   with  Python
+    docopt     0.6   0.6
+    fire       0.4   0.7
+    cyclopts   3.0   5.5
+    cleo       2.0   2.1
+    cliff      3.0   4.17
+    django     3.2   6.1
+    -- task-runners --
     invoke     1.7   3.0
     doit       0.33  0.37
+    nox        2022.1 2026.10
+    -- queues --
+    rq         1.16  3.0
+    huey       2.4   3.5
+    celery     5.2   5.7
+    dramatiq   1.12  2.2
+    arq        0.25  0.28
+    procrastinate 3.0  3.10
+    django_q   1.7   1.11
+    -- schedulers --
+    apscheduler 3.6  3.11
+    schedule   1.0   1.2
+    -- pipelines --
+    luigi      3.0   3.8
+    dbt        1.5   1.12
+    scrapy     2.4   2.19
+    airflow    2.10  3.3
 """
-# Its exit statuses are its own, whatever the command in its task ended with: such a failure can
+# The same for Ruby, by the names of their gems. Our modules for them are in autotask_ruby/.
+SUPPORTED_IN_RUBY = """
+    -- ruby --
+    rake       12.3  13.4
+    thor       0.20  1.5
+"""
+# Further packages of frameworks whose modules are loaded: no error's `where` is in one of them.
+PACKAGES: "set[str]" = set()
+# Of the supported ones, what users also call modules of their own: one of PACKAGES once it is seen.
+OFTEN_THE_USERS = ("schedule",)
+# Their exit statuses are their own, whatever the command in a task ended with: such a failure can
 # explain any status of the run around it.
-HAS_OWN_STATUSES = ("doit",)
+HAS_OWN_STATUSES = ("doit", "rake")
 # An exception whose message goes on with the output of a command, and where that begins.
 ENDS_IN_OUTPUT = ("UnexpectedExit", "\n\nStdout:")
+# Classes of exceptions that have no text, and what words one.
+MESSAGES: "dict[type, Callable[[Any], str]]" = {}
 
 _KEPT = ("__module__", "__name__", "__qualname__", "__doc__", "__annotations__")
 

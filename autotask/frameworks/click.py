@@ -13,7 +13,7 @@ from autotask import recorder
 from autotask.frameworks import program_name, replace
 from autotask.guard import guarded
 from autotask.recorder import ContextVar, hide_frame
-from autotask.run import Outcome, exited, failure, raised
+from autotask.run import Outcome, describe, exited, failure, raised
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -270,7 +270,17 @@ def judge(exc: BaseException) -> Outcome:
         if kind.__name__ == "UsageError":  # its message holds arguments: not recorded
             code = exited(exc.exit_code).exit_code  # type: ignore[attr-defined]
             return failure("usage", exit_code=code)
+        if kind.__name__ == "ClickException" and _has_own_code(exc, kind):
+            if isinstance(exc.__context__, KeyboardInterrupt):  # dbt catches it
+                return failure("interrupted", exit_code=exited(exc.exit_code).exit_code)  # type: ignore[attr-defined]
+            return exited(exc.exit_code, describe(exc))  # type: ignore[attr-defined]
     return raised(exc)
+
+
+def _has_own_code(exc: BaseException, base: type) -> bool:
+    """Tell whether a ClickException carries an exit code that is not merely Click's 1 for all."""
+    own = type(exc).__mro__[: type(exc).__mro__.index(base)]
+    return "exit_code" in exc.__dict__ or any("exit_code" in vars(kind) for kind in own)
 
 
 def _is_group(command: Any) -> bool:
