@@ -354,6 +354,7 @@ DJANGO_NAMED = [
 def test_a_django_click_command_is_named_under_its_program(
     program: list[str], name: str, tmp_path: Path, home: Path
 ) -> None:
+    write(tmp_path / "django" / "__init__.py", "")  # in the place of an installed one
     for file in ("manage.py", "django/__main__.py"):
         write(tmp_path / file, DJANGO)
     lines = "".join(f"{words}\n" for words, _ in DJANGO_NAMED)
@@ -798,3 +799,39 @@ def test_what_is_instrumented_looks_unchanged(tmp_path: Path) -> None:
         """,
     )
     same(script, cwd=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("raising", "status", "expected"),
+    [
+        ("raise click.ClickException('no')", 1, "shop failure exception ClickException"),
+        ("raise OfClass('no')", 3, "shop failure exit 3 OfClass"),
+        ("raise Below('no')", 3, "shop failure exit 3 Below"),
+        ("raise OfObject(4)", 4, "shop failure exit 4 OfObject"),
+        ("raise OfObject(0)", 0, "shop success"),
+        ("raise click.FileError('gone')", 1, "shop failure exception FileError"),
+        (
+            "try: raise KeyboardInterrupt\n    except BaseException: raise OfObject(2)",
+            2,
+            "shop failure interrupted 2",
+        ),
+    ],
+)
+def test_an_exception_that_carries_an_exit_code_of_its_own_is_an_exit(
+    raising: str, status: int, expected: str, tmp_path: Path, home: Path
+) -> None:
+    source = f"""
+import click
+class OfClass(click.ClickException): exit_code = 3
+class Below(OfClass): pass
+class OfObject(click.ClickException):
+    def __init__(self, code): self.exit_code = code
+    def show(self, file=None): pass
+@click.command()
+def shop():
+    {raising}
+shop()
+"""
+    ended = same(write(tmp_path / "shop.py", source), cwd=tmp_path, env={"AUTOTASK_PROCESS": "0"})
+    assert ended.status == status
+    assert in_short(runs(home)) == [expected]
