@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from autotask import journal
+from autotask.run import SERVERS
+from autotask.tool import supported
 from autotask.tool.datadog.tags import NO_TAG, tag_value
 from autotask.tool.quantities import timestamp
 
@@ -24,9 +28,16 @@ LAST_STARTS = 5  # are compared with a schedule
 _NOT_SET = ("n/a", NO_TAG)  # Datadog answers `N/A` for a series without the tag
 _RARE = 0.03  # share of the longest gaps that does not count: the machine may have been off
 
+# What does not count as a run that was due: an attempt that is tried again, and a run that was
+# skipped for one of these reasons. Without a reason it had nothing to do, and counts.
+_NOT_DONE = tuple("expired revoked overlap missed locked canceled waiting rate_limited".split())
+_NEVER_PUT_OFF = ("command lines", "task runners", "ruby", "any program")  # kinds of frameworks
+NO_RUN = ("!status:retried", *(f"!reason:{reason}" for reason in _NOT_DONE))
+
 _RUNS = """
-SELECT run, parent, task, framework, service, env, "trigger", started_at, status, duration
-FROM run WHERE started_at >= ? ORDER BY started_at
+SELECT run, parent, task, framework, service, env, "trigger", started_at, status, duration,
+    status = 'retried' OR (status = 'skipped' AND reason IS NOT NULL), waited, server
+FROM run WHERE started_at >= ? AND bookkeeping IS NULL ORDER BY started_at
 """
 
 
@@ -47,6 +58,9 @@ class Task(NamedTuple):
     starts: tuple[float, ...] = ()  # the last ones, POSIX seconds, if known exactly
     last: float | None = None  # the last start, POSIX seconds
     former: tuple[tuple[str | None, str | None], ...] = ()  # services and envs it had before
+    retries: int | None = None  # usual most attempts in an hour that were retried, if any were
+    waits: bool = False  # it is known how long its runs waited
+    server: bool = False  # it runs until it is stopped: nothing is usual for it
 
 
 class _Run(NamedTuple):
@@ -62,28 +76,58 @@ class _Run(NamedTuple):
     at: float
     status: str
     duration: float | None
+    is_none: bool  # see NO_RUN
+    waited: float | None
+    server: bool | None
+
+
+def may_be_put_off(task: Task) -> bool:
+    """Tell whether its runs may be retried, or skipped though they are due.
+
+    A scheduler or a queue does that; a plugin's framework may be one.
+    """
+    return supported.KINDS.get(task.framework) not in _NEVER_PUT_OFF
 
 
 def from_index(index: Index, now: float | None = None) -> list[Task]:
     """Return the tasks that were not started from a terminal, sorted by name."""
     now = time.time() if now is None else now
     since = journal.moment(now - LOOKBACK)
+    # A worker may have a million runs, of few tasks and under few parents: each text is kept once.
+    once: dict[Any, Any] = {}
     runs = [
-        _Run._make((*row[:7], at, *row[8:]))
+        _Run._make((row[0], *(once.setdefault(text, text) for text in row[1:7]), at, *row[8:]))
         for row in index.rows(_RUNS, (since,))
         if (at := timestamp(row[7])) is not None
     ]
     leading = _leading(runs)
     by_names: dict[_Names, list[_Run]] = {}
+    retried: dict[_Names, list[float]] = {}
     for run in _innermost(runs):
         if run.trigger != "terminal":
-            by_names.setdefault(_names_of(run), []).append(run)
+            names = _names_of(run)
+            if not run.is_none:
+                by_names.setdefault(names, []).append(run)
+            elif run.status == "retried":
+                retried.setdefault(names, []).append(run.at)
     starts = {names: [run.at for run in group] for names, group in by_names.items()}
     former = _merge_renamed(by_names, starts, now)
     return [
-        _task_from_runs(names, by_names[names], leading, former.get(names, []))
+        _task_from_runs(
+            names,
+            by_names[names],
+            leading,
+            former.get(names, []),
+            _most_in_an_hour(retried.get(names, ())),
+        )
         for names in sorted(by_names)
     ]
+
+
+def _most_in_an_hour(moments: Iterable[float]) -> int | None:
+    """Return how many there usually are at most in the hours that have any; None for none."""
+    counts = Counter(at // BUCKET for at in moments)
+    return int(_quantile([*counts.values()], 0.95)) if counts else None
 
 
 def _innermost(runs: Sequence[_Run]) -> Iterator[_Run]:
@@ -95,14 +139,22 @@ def _innermost(runs: Sequence[_Run]) -> Iterator[_Run]:
 
 def _names_of(run: _Run) -> _Names:
     """Return task, service and env as Datadog stores them: `Prod` and `prod` are the same."""
-    service = _unless_not_set(tag_value("service", run.service))
-    return tag_value("task", run.task), service, _unless_not_set(tag_value("env", run.env))
+    return _stored(run.task, run.service, run.env)
+
+
+@functools.lru_cache(maxsize=10_000)
+def _stored(task: str, service: str | None, env: str | None) -> _Names:
+    names = _unless_not_set(tag_value("service", service)), _unless_not_set(tag_value("env", env))
+    return tag_value("task", task), *names
 
 
 def by_hand(index: Index) -> int:
     """Return how many runs were started from a terminal in the same period."""
     since = journal.moment(time.time() - LOOKBACK)
-    query = "SELECT count(*) FROM run WHERE started_at >= ? AND \"trigger\" = 'terminal'"
+    query = (
+        "SELECT count(*) FROM run "
+        "WHERE started_at >= ? AND \"trigger\" = 'terminal' AND bookkeeping IS NULL"
+    )
     ((count,),) = index.rows(query, (since,))
     return int(count)
 
@@ -156,27 +208,34 @@ def _leading(runs: Sequence[_Run]) -> set[str]:
     """Return the run that represents each tree: the last task of a program, or the program.
 
     A scheduler starts a program. What it is about is its task, or the last one if that depends on
-    others. If one of them is late, all are: one monitor is enough.
+    others. If one of them is late, all are: one monitor is enough. Not so under a server: each of
+    its runs was asked for by itself. A parent that is missing was started before all of these.
     """
     last: dict[str, str] = {}  # by the program's run
     for run in runs:
         if run.framework != "process" and run.parent:
             last[run.parent] = run.run
-    roots = (run for run in runs if run.parent is None)
+    programs = {run.run for run in runs if not run.server}
+    roots = (run for run in runs if run.parent not in programs)
     return {last.get(run.run, run.run) for run in roots}
 
 
 def _task_from_runs(
-    names: _Names, runs: list[_Run], leading: set[str], former: Iterable[_Names]
+    names: _Names,
+    runs: list[_Run],
+    leading: set[str],
+    former: Iterable[_Names],
+    retries: int | None,
 ) -> Task:
     runs = sorted(runs, key=lambda run: run.at)
-    gaps = [after.at - before.at for before, after in zip(runs, runs[1:])]
+    server = bool(runs[-1].server)
+    gaps = [after.at - before.at for before, after in zip(runs, runs[1:]) if not server]
     durations = [r.duration for r in runs if r.status == "success" and r.duration is not None]
     return _task(
         names,
         former,
         gaps,
-        durations,
+        durations if not server else [],
         framework=runs[-1].framework,
         runs=len(runs),
         leads=2 * sum(run.run in leading for run in runs) >= len(runs),
@@ -184,6 +243,9 @@ def _task_from_runs(
         spelled=max(run.task for run in runs[-LAST_SUCCESSES:]),
         starts=tuple(run.at for run in runs[-LAST_STARTS:]),
         last=runs[-1].at,
+        retries=retries,
+        waits=any(run.waited is not None for run in runs),
+        server=server,
     )
 
 
@@ -218,34 +280,58 @@ def _quantile(values: Sequence[float], share: float) -> float:
 
 # From Datadog.
 
-RUNS_SEEN = (
-    "sum:autotask.task.runs{{!trigger:terminal{scope}}} "
-    "by {{task,service,env,framework}}.as_count().rollup(sum, {bucket})"
-)
-DURATIONS_SEEN = (
-    "max:autotask.task.duration{{status:success{scope}}} "
-    "by {{task,service,env,framework}}.rollup(max, {bucket})"
-)
 BUCKET = 3600  # seconds: a task that runs more often counts as hourly
 SEEN_SPAN = 14 * 86400  # seconds
+# Datadog does not know which runs were of servers: their names tell.
+_SERVERS = frozenset(tag_value("task", name) for name in SERVERS.split())
 _PAUSE = 1.5  # longest gaps; after a longer pause it may be another machine, and the first is down
 
 
+def queries(scope: Iterable[str]) -> dict[str, str]:
+    """Return what to ask Datadog for the tasks whose runs have these tags.
+
+    By the names of what `from_series` takes.
+    """
+
+    def of(how: str, metric: str, *conditions: str) -> str:
+        tags = ",".join([*conditions, *scope]) or "*"
+        count = ".as_count()" if how == "sum" else ""
+        by = "{task,service,env,framework}"
+        return f"{how}:autotask.task.{metric}{{{tags}}} by {by}{count}.rollup({how}, {BUCKET})"
+
+    return {
+        "runs": of("sum", "runs", "!trigger:terminal", *NO_RUN),
+        "durations": of("max", "duration", "status:success"),
+        "retries": of("sum", "runs", "!trigger:terminal", "status:retried"),
+        "waiting": of("max", "waited"),
+        "starts": of("sum", "started", "!trigger:terminal"),
+    }
+
+
 def from_series(
-    runs: Sequence[Mapping[str, Any]], durations: Sequence[Mapping[str, Any]]
+    runs: Sequence[Mapping[str, Any]],
+    durations: Sequence[Mapping[str, Any]],
+    retries: Sequence[Mapping[str, Any]] = (),
+    waiting: Sequence[Mapping[str, Any]] = (),
+    starts: Sequence[Mapping[str, Any]] = (),
 ) -> list[Task]:
-    """Return the tasks in the answers to the two queries above."""
-    run_points, duration_points = _by_names(runs), _by_names(durations)
+    """Return the tasks in the answers to these queries.
+
+    Of what a framework runs for itself, Datadog knows the failures alone, and no start. So there is
+    no telling how often it runs.
+    """
+    started = {_series_names(series)[0] for series in starts}
+    if started:
+        runs = [series for series in runs if _series_names(series)[0] in started]
+    run_points, *others = map(_by_names, (runs, durations, retries, waiting))
     pairs = [(_series_names(series), _tags(series).get("framework", "process")) for series in runs]
     # If a program and its task have one name, the task's framework is the more precise one.
     frameworks = dict(sorted(pairs, key=lambda pair: pair[1] != "process"))
-    by_names = {names: points for names, points in run_points.items() if names[0] and points}
-    starts = {names: [at for at, _ in points] for names, points in by_names.items()}
-    former = _merge_renamed(by_names, starts, time.time(), _PAUSE)
+    by_names = {names: found for names, found in run_points.items() if names[0] and found}
+    moments = {names: [at for at, _ in found] for names, found in by_names.items()}
+    former = _merge_renamed(by_names, moments, time.time(), _PAUSE)
     return [
-        _task_from_points(
-            names, frameworks[names], by_names[names], duration_points, former.get(names, [])
-        )
+        _task_from_points(names, frameworks[names], by_names[names], others, former.get(names, []))
         for names in sorted(by_names)
     ]
 
@@ -267,16 +353,29 @@ def _task_from_points(
     names: _Names,
     framework: str,
     points: Sequence[tuple[float, float]],
-    duration_points: Mapping[_Names, list[tuple[float, float]]],
+    others: Sequence[dict[_Names, list[tuple[float, float]]]],
     former: Sequence[_Names],
 ) -> Task:
+    of_durations, of_retries, of_waiting = others
+    server = names[0] in _SERVERS
     moments = sorted(at for at, _ in points)
-    gaps = [after - before for before, after in zip(moments, moments[1:])]
+    gaps = [after - before for before, after in zip(moments, moments[1:]) if not server]
     durations = [
-        value for variant in (*former, names) for _, value in duration_points.get(variant, [])
+        value for variant in (*former, names) for _, value in of_durations.get(variant, [])
     ]
-    runs = int(sum(value for _, value in points))
-    return _task(names, former, gaps, durations, framework=framework, runs=runs, last=moments[-1])
+    retries = [value for _, value in of_retries.get(names, [])]
+    return _task(
+        names,
+        former,
+        gaps,
+        durations if not server else [],
+        framework=framework,
+        runs=int(sum(value for _, value in points)),
+        last=moments[-1],
+        retries=int(_quantile(retries, 0.95)) if retries else None,
+        waits=names in of_waiting,
+        server=server,
+    )
 
 
 def more_often_than_a_bucket(runs: Iterable[Mapping[str, Any]]) -> list[str]:

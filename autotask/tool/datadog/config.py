@@ -33,8 +33,9 @@ else:
     import tomli as tomllib
 
 FILE = "autotask.toml"
-KINDS = ("failed", "did_not_run", "hung", "slow")
+KINDS = ("failed", "did_not_run", "hung", "slow", "retries")
 _LONGEST_WITHIN = 6 * 86400  # seconds: a monitor's window is a week at most
+_MOST_RETRIES = 1_000_000
 _MOST_IN_A_ROW = 99  # a service check's window ends at 100, and holds one more than that
 
 
@@ -48,6 +49,7 @@ class TaskSettings:
     within: float | None = None  # seconds after it is due by which a run must have finished
     hung_after: float | None = None  # seconds
     slow_after: float | None = None  # seconds
+    retries_an_hour: int | None = None  # attempts that are retried; more of them alert
     failures_in_a_row: int = 1
     latched: bool = False  # an alert from the first failure to the next success
     notify: tuple[str, ...] = ()
@@ -220,6 +222,7 @@ _TASK = {
     "hung_after": _seconds,
     "interval": _seconds,
     "retired": _switch,
+    "retries_an_hour": _number(1, _MOST_RETRIES),
     "schedule": _text,
     "service": _text,
     "slow_after": _seconds,

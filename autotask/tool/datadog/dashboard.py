@@ -1,6 +1,7 @@
 """The definition of the dashboard, as Datadog's API takes it (POST /api/v1/dashboard).
 
-From top to bottom: what is wrong now, what failed, how often tasks succeed, how long they take.
+From top to bottom: what is wrong now, what failed, how often tasks succeed, how long they take, and
+what waits and is retried, if anything is known to.
 Queries select by tag, so that new tasks show up by themselves. Only the monitors know when a task
 is late, hung or slow: the dashboard lists them, selected by the words in their titles.
 """
@@ -41,13 +42,14 @@ def definition(tasks: Sequence[Task], tags: Iterable[str], scope: Iterable[str] 
     """
     tags = list(tags)
     scope = list(scope)
-    queries = _Queries(scope, groups.known(tasks, scope))
+    queries = _Queries(scope, tasks)
     rows = [
         _group("Now", "vivid_blue", _now(queries)),
         _group("Late, hung, slow", "vivid_orange", _late(queries, tags)),
         _group("Failures", "vivid_pink", _failures(queries)),
         _group("Runs", "vivid_green", _runs(queries, _table_height(len(tasks)))),
         _group("Durations", "vivid_purple", _durations(queries)),
+        *([_group("Queues", "vivid_yellow", _queues(queries, tags))] if queries.has_queues else []),
     ]
     return {
         "title": TITLE,
@@ -67,11 +69,15 @@ def definition(tasks: Sequence[Task], tags: Iterable[str], scope: Iterable[str] 
 class _Queries:
     """The queries, all restricted by the template variables."""
 
-    def __init__(self, scope: Iterable[str], known: Iterable[str]) -> None:
-        tags = [key for key in ("service", "env") if key in known]
+    def __init__(self, scope: Iterable[str], tasks: Sequence[Task]) -> None:
+        known = groups.known(tasks, scope)
+        tags: list[str] = [key for key in ("service", "env") if key in known]
         self.by_task = ",".join([*tags, "task"])
         self.of_groups = tags or ["framework"]  # tags for groups of tasks
         self.scope = [*(f"${name}" for name in VARIABLES), *scope]
+        self.has_queues = any(task.waits or task.retries is not None for task in tasks)
+        # Servers run until they are stopped: among durations and missing successes they are noise.
+        self.tasks_that_end = sorted({f"!task:{task.name}" for task in tasks if task.server})
 
     def runs(self, *conditions: str, by: str = "") -> str:
         return f"sum:autotask.task.runs{self._scope(conditions, by)}.as_count()"
@@ -80,10 +86,14 @@ class _Queries:
         return f"sum:autotask.task.started{self._scope((), by)}.as_count()"
 
     def duration(self, aggregator: str, *conditions: str, by: str = "") -> str:
+        conditions = (*conditions, *self.tasks_that_end)
         return f"{aggregator}:autotask.task.duration{self._scope(conditions, by)}"
 
     def running(self) -> str:
-        return f"max:autotask.task.running_seconds{self._scope((), self.by_task)}"
+        return f"max:autotask.task.running_seconds{self._scope(self.tasks_that_end, self.by_task)}"
+
+    def waited(self, aggregator: str) -> str:
+        return f"{aggregator}:autotask.task.waited{self._scope((), self.by_task)}"
 
     def events(self) -> str:
         return " ".join(['"task failed"', "status:error", *self.scope])
@@ -111,7 +121,7 @@ def _now(queries: _Queries) -> list[Row]:
 
 
 def _late(queries: _Queries, tags: Sequence[str]) -> list[Row]:
-    success = queries.runs("status:success", by=queries.by_task)
+    success = queries.runs("status:success", *queries.tasks_that_end, by=queries.by_task)
     fewer = _list(
         "Fewer successes in 24 h than a week ago",
         "clamp_min(week_before(success) - default_zero(success), 0)",
@@ -166,6 +176,7 @@ def _runs(queries: _Queries, table_height: int) -> list[Row]:
         [
             (_bar("success", queries.runs("status:success"), "green")),
             (_bar("skipped", queries.runs("status:skipped"), "gray")),
+            (_bar("retried", queries.runs("status:retried"), "orange")),
             (_bar("failure", queries.runs("status:failure"), "red")),
         ],
     )
@@ -221,6 +232,32 @@ def _durations(queries: _Queries) -> list[Row]:
     )
     top = _list("Longest runs", "longest", {"longest": longest}, unit="second", aggregator="max")
     return [[(heat_map, 6, 5), (lines, 6, 5)], [(slower, 6, 5), (top, 6, 5)]]
+
+
+def _queues(queries: _Queries, tags: Sequence[str]) -> list[Row]:
+    lines = _chart(
+        "Usual waiting before the start",
+        [
+            _request(
+                {"waited": queries.waited("avg")},
+                [_formula("waited", unit="second", limit={"count": _TOP, "order": "desc"})],
+            )
+        ],
+        yaxis={"scale": "log", "include_zero": False},
+    )
+    waited = {"waited": queries.waited("max")}
+    longest = _list("Longest waiting", "waited", waited, unit="second", aggregator="max")
+    by = f"{queries.by_task},reason"
+    retried = {"retried": queries.runs("status:retried", by=by)}
+    skipped = {"skipped": queries.runs("status:skipped", "!reason:none", by=by)}
+    return [
+        [(lines, 6, 4), (longest, 6, 4)],
+        [
+            (_monitors("Retries", tags, '"retries a lot"'), 4, 4),
+            (_list("Most retries, by reason", "retried", retried), 4, 4),
+            (_list("Most skipped runs, by reason", "skipped", skipped), 4, 4),
+        ],
+    ]
 
 
 def _table_height(tasks: int) -> int:

@@ -11,6 +11,7 @@ from autotask.tool.datadog.tags import key_tag
 Monitor = dict[str, Any]
 
 _HIGH, _LOW = 2, 4  # priorities
+_PATIENT = ("slow", "retries")  # the tasks do succeed
 _NEW_HOST_DELAY = 300  # seconds: the server's default, which Terraform would show as a change
 
 
@@ -34,7 +35,7 @@ def define(
     Args:
         settings: They have the priority.
         config: It has the tags of the set.
-        kind: failed, did_not_run, hung or slow.
+        kind: failed, did_not_run, hung, slow or retries.
         identity: What its key is derived from: it must stay the same when anything else changes.
         title: Its name in Datadog. Names of exported files and Terraform resources depend on it.
         query: What it evaluates.
@@ -60,7 +61,7 @@ def define(
         "query": query,
         "message": message,
         "tags": [*config.set_tags, key_tag(key), *task_tags, *config.tags],
-        "priority": settings.priority or (_LOW if kind == "slow" else _HIGH),
+        "priority": settings.priority or (_LOW if kind in _PATIENT else _HIGH),
         "options": {
             "include_tags": True,
             "new_host_delay": _NEW_HOST_DELAY,

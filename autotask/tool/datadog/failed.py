@@ -7,7 +7,9 @@ each failure alerts. If failures are latched, or counted in a row, it reads the 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from typing import Any
 
 from autotask.tool.datadog import groups
 from autotask.tool.datadog.baselines import Task
@@ -22,6 +24,8 @@ _ByName = dict[str, list[Task]]  # tasks by name, in the order of the names
 
 def monitors(tasks: Iterable[Task], config: Config) -> Iterator[Monitor]:
     """Yield the monitors for the failures of all tasks."""
+    tasks = list(tasks)
+    config = _with_servers(tasks, config)
     by_name: _ByName = {}
     for task in sorted(tasks, key=lambda task: task.name):
         by_name.setdefault(task.name, []).append(task)
@@ -30,6 +34,18 @@ def monitors(tasks: Iterable[Task], config: Config) -> Iterator[Monitor]:
     for number, section in enumerate(sections, 1):
         narrower = [other for other in sections[number:] if _may_overlap(section, other)]
         yield from _monitors_of(section, narrower, by_name, config)
+
+
+def _with_servers(tasks: Iterable[Task], config: Config) -> Config:
+    """Return a configuration in which each failure of a server alerts.
+
+    Its next success may be months away: an alert that lasts until then would never end.
+    """
+    names = {task.name for task in tasks if task.server}
+    latched = {name for name in names if _reads_service_check(config.settings_for(name))}
+    each: Mapping[str, Any] = {"latched": False, "failures_in_a_row": 1}
+    sections = tuple(Section(name, each) for name in sorted(latched))
+    return replace(config, sections=config.sections + sections) if sections else config
 
 
 def _sections_with_a_monitor(config: Config) -> list[Section]:

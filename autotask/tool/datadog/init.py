@@ -19,7 +19,7 @@ _HEAD = """\
 # priority = 2                 # 1 to 5
 # failures_in_a_row = 1        # before it alerts
 # latched = false              # one alert until the next success, not one for each failure
-# without = ["slow"]           # leave out: failed, did_not_run, hung, slow
+# without = ["slow"]           # leave out: failed, did_not_run, hung, slow, retries
 # timezone = "Europe/Berlin"   # of the schedules; default: this machine's
 
 # For one task, or for several with *. If two sections match, the later one wins:
@@ -29,6 +29,7 @@ _HEAD = """\
 # within = "2h"                # after it is due, by when a run must have finished
 # hung_after = "45m"
 # slow_after = "20m"
+# retries_an_hour = 20         # more attempts that failed and were tried again alert
 # retired = true               # it no longer runs: `apply` deletes its monitors
 # and the keys above, except name, tags and scope
 """
@@ -52,7 +53,11 @@ def _comments(task: Task) -> Iterator[str]:
     if task.usual is not None and task.longest is not None:
         usual, longest = map(duration_text, (task.usual, task.longest))
         yield f"# takes {usual}, at most {longest}\n"
-    if not task.leads:
+    if task.retries is not None:
+        yield f"# retried in an hour: at most {task.retries}\n"
+    if task.server:
+        yield "# runs until it is stopped: only its failures have a monitor\n"
+    elif not task.leads:
         yield "# runs as part of another task: only its failures have a monitor\n"
 
 

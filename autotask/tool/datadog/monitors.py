@@ -4,6 +4,9 @@ failed       each failure, or from the first failure (or so many in a row) to th
 did_not_run  no run by the deadline, or in a window
 hung         a run takes longer than a limit
 slow         a run took longer than a limit
+retries      more attempts were retried in an hour than a limit
+
+A server, which runs until it is stopped, only has those for failures.
 """
 
 from __future__ import annotations
@@ -11,11 +14,11 @@ from __future__ import annotations
 import math
 import re
 import shlex
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from autotask.tool.datadog import failed
-from autotask.tool.datadog.baselines import Task
+from autotask.tool.datadog.baselines import NO_RUN, Task, may_be_put_off
 from autotask.tool.datadog.config import Config, TaskSettings
 from autotask.tool.datadog.definition import Monitor, define, write_message
 from autotask.tool.datadog.queries import BY_HAND, scope_of
@@ -25,9 +28,12 @@ from autotask.tool.datadog.wording import titled
 from autotask.tool.errors import ToolError
 from autotask.tool.quantities import duration_text
 
+_Make = Callable[[Task, TaskSettings, Config], "Monitor | list[Monitor] | str | None"]
+
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 _LONGEST_WINDOW = 7 * _DAY  # of a metric monitor's query
 _OFTEN = 6 * _HOUR  # tasks due at least this often are watched by a rolling window
+_FEW_RETRIES = 10  # in an hour: fewer are never a lot
 _MOST_DEADLINES = 12  # a day: tasks due more often are watched by a rolling window
 _EARLY = 10 * _MINUTE  # a run that finishes this long before it is due counts
 _UNEVEN = 3.5  # longest gap over the usual one: weekdays only are 3, office hours are more
@@ -62,7 +68,8 @@ def make(tasks: Iterable[Task], config: Config) -> MonitorSet:
     omitted = []
     for task in tasks:
         settings = config.settings_for(task.name)
-        for kind, make_one in _KINDS.items():
+        kinds: Mapping[str, _Make] = _OF_A_SERVER if task.server else _KINDS
+        for kind, make_one in kinds.items():
             if kind in settings.without:
                 continue
             try:
@@ -203,7 +210,8 @@ def _no_run_in(
     **options: Any,
 ) -> Monitor:
     ignored = ["!status:failure"] if "failed" in settings.without else []
-    scope = [*ignored, f"!{BY_HAND}", *scope_of(task, config)]
+    not_run = NO_RUN if may_be_put_off(task) else ()
+    scope = [*ignored, f"!{BY_HAND}", *not_run, *scope_of(task, config)]
     minutes, hours = math.ceil(window / _MINUTE), math.ceil(window / _HOUR)
     last = f"last_{minutes}m" if window <= _DAY else f"last_{hours}h"
     # One monitor for each task, without groups: Datadog drops a group 24 hours after its last data.
@@ -271,7 +279,51 @@ Next: run `autotask tasks --task {_glob(task)}` on its host to see how its durat
     )
 
 
-_KINDS = {"did_not_run": _did_not_run, "hung": _hung, "slow": _slow}
+def _retries(task: Task, settings: TaskSettings, config: Config) -> Monitor | None:
+    limit = settings.retries_an_hour
+    if limit is None:
+        if task.retries is None:
+            return None
+        limit = _count_step(max(3 * task.retries, _FEW_RETRIES))
+    scope = ",".join(["status:retried", f"!{BY_HAND}", *scope_of(task, config)])
+    alert = f"""\
+{_subject(task)} had {{{{value}}}} attempts in an hour that failed and were tried again, more than \
+{limit}.
+
+Next: run `autotask runs --status retried --task {_glob(task)}` on its host to see why they \
+failed, and `autotask tasks --task {_glob(task)}` to see how many succeed in the end."""
+    recovery = f"`{task.name}` no longer retries a lot."
+    return define(
+        settings,
+        config,
+        kind="retries",
+        identity=_identity(task),
+        title=f"{titled(task)} retries a lot",
+        query=f"sum(last_1h):sum:autotask.task.runs{{{scope}}}.as_count() > {limit}",
+        message=write_message(settings, alert, recovery),
+        critical=limit,
+        task=task.name,
+    )
+
+
+def _none_for(*keys: str) -> _Make:
+    """Return what makes no monitor for a server, and says so if the file asks for one."""
+
+    def none(task: Task, settings: TaskSettings, config: Config) -> str | None:
+        del task, config
+        is_asked_for = any(getattr(settings, key) for key in keys)
+        return "it is a server, which runs until it is stopped" if is_asked_for else None
+
+    return none
+
+
+_KINDS = {"did_not_run": _did_not_run, "hung": _hung, "slow": _slow, "retries": _retries}
+_OF_A_SERVER = {
+    "did_not_run": _none_for("schedule", "interval"),
+    "hung": _none_for("hung_after"),
+    "slow": _none_for("slow_after"),
+    "retries": _none_for("retries_an_hour"),
+}
 
 
 def _limit(
@@ -294,6 +346,14 @@ def _step(seconds: float) -> float:
     A little above a step is the step: a day and a minute is a day.
     """
     return next((step for step in _STEPS if step >= 0.95 * seconds), seconds)
+
+
+def _count_step(count: float) -> int:
+    """Round a learned count up to a step: 10, 20, 50, 100, 200, 500, ..."""
+    step = 10
+    while step < 0.95 * count:
+        step = step * 5 // 2 if str(step).startswith("2") else step * 2
+    return step
 
 
 def _identity(task: Task) -> str:

@@ -43,13 +43,12 @@ def list_tasks(arguments: argparse.Namespace, configuration: Config) -> list[Tas
 
 
 def _tasks_in_datadog(api: Api, configuration: Config) -> list[Task]:
-    scope = "".join(f",{tag}" for tag in configuration.scope)
-    runs, durations = (
-        api.query(query.format(scope=scope, bucket=baselines.BUCKET), baselines.SEEN_SPAN)
-        for query in (baselines.RUNS_SEEN, baselines.DURATIONS_SEEN)
-    )
+    seen = {
+        name: api.query(query, baselines.SEEN_SPAN)
+        for name, query in baselines.queries(configuration.scope).items()
+    }
     inexact = []
-    for name in baselines.more_often_than_a_bucket(runs):
+    for name in baselines.more_often_than_a_bucket(seen["runs"]):
         settings = configuration.settings_for(name)
         if settings.interval is None and settings.schedule is None:
             inexact.append(name)
@@ -58,7 +57,7 @@ def _tasks_in_datadog(api: Api, configuration: Config) -> list[Task]:
             f"{counted(len(inexact), 'task')} counted as hourly ({listed(inexact)}): "
             "data from Datadog is by the hour; set `interval`"
         )
-    return baselines.from_series(runs, durations)
+    return baselines.from_series(**seen)
 
 
 def why_no_tasks(arguments: argparse.Namespace) -> str:

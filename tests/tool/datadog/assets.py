@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 
 from support import a_run, wire_of
 
+from autotask.queued import Queued
 from autotask.run import SUCCESS, End, exited
 from autotask.tool.datadog import config, dashboard, monitors
 from autotask.tool.datadog.baselines import Task
@@ -43,12 +44,16 @@ _MEANINGS = {  # unit, interval, orientation (-1: less is better), short name, d
     ),
     "autotask.task.runs": ("run", "", 0, "task runs", "Number of runs that ended."),
     "autotask.task.started": ("run", "", 0, "task started", "Number of runs that started."),
+    "autotask.task.waited": (
+        "second", "", -1, "task waited",
+        "How long a run waited in a queue before it started. It is sent as a distribution.",
+    ),
 }  # fmt: skip
 _CHECK = {
     "name": "Task status",
     "description": "Returns `CRITICAL` with the reason if a run of a task failed, and `OK` if it "
-    "succeeded. A run that was skipped, or that only failed because a run inside it failed, "
-    "returns nothing.",
+    "succeeded. A run that was skipped, that will be tried again, or that only failed because a "
+    "run inside it failed, returns nothing.",
 }
 _STATUSES = ("ok", "warning", "critical", "unknown")
 
@@ -70,7 +75,9 @@ def sent() -> list[Line]:
         agent.bind(f"{folder}/agent")
         environ = {"DD_DOGSTATSD_URL": f"unix://{folder}/agent", "AUTOTASK_EVENTS": "0"}
         wire = wire_of({**environ, "DD_ENV": "x", "DD_SERVICE": "x"})
-        wire.started(a_run("x"))
+        queued = a_run("x")
+        queued.queued = Queued(waited=2.0)
+        wire.started(queued)
         wire.running(a_run("x"), 60)
         for outcome in (SUCCESS, exited(3)):
             wire.finished(a_run("x"), End(outcome, 0.0, 1.5), "vm")
@@ -149,7 +156,7 @@ def _service_checks(lines: Iterable[Line]) -> list[Json]:
 
 # An example: monitors of one task contain its name and its limits.
 _EXAMPLE = Task(
-    "nightly.py", runs=60, interval=86400, longest_interval=86400, usual=600, longest=900
+    "nightly.py", runs=60, interval=86400, longest_interval=86400, usual=600, longest=900, retries=2
 )
 _FOR_EACH = "This one is for nightly.py: `autotask monitors` creates one for each recorded task."
 _MONITORS = {  # by file: the number of the monitor, the settings, title, description
@@ -170,6 +177,10 @@ _MONITORS = {  # by file: the number of the monitor, the settings, title, descri
     "slow": (
         3, {}, "A task is slow",
         f"Alerts if a successful run took longer than its limit. {_FOR_EACH}",
+    ),
+    "retries": (
+        4, {}, "A task retries a lot",
+        f"Alerts if more attempts in an hour failed and were tried again than usual. {_FOR_EACH}",
     ),
 }  # fmt: skip
 
@@ -192,7 +203,7 @@ def _monitors() -> Iterator[tuple[str, Json]]:
 
 
 def _dashboard() -> Json:
-    tasks = [_EXAMPLE._replace(service="shop", env="prod")]
+    tasks = [_EXAMPLE._replace(service="shop", env="prod", waits=True)]
     shown = dashboard.definition(tasks, [TAG])  # its lists show the monitors in the same folder
     return {**shown, "description": "Which tasks succeed, which fail, and how long they take."}
 

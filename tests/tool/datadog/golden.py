@@ -21,7 +21,7 @@ from tool.datadog import past
 from tool.datadog.past import Past
 from tool.datadog.reading import DAY, MINUTE, Alarm, Point, alarms
 
-from autotask.run import SKIPPED, SUCCESS, exited
+from autotask.run import SKIPPED, SUCCESS, Outcome, exited
 from autotask.tool.datadog import baselines, config, dashboard, monitors
 from autotask.tool.datadog.definition import Monitor
 from autotask.tool.datadog.schedule import Schedule
@@ -50,6 +50,8 @@ class Habit(NamedTuple):
     trigger: str = "cron"
     often: float = 1.0  # share of the times due at which it runs: irregular tasks
     skipped: float = 0.0  # share
+    retried: float = 0.0  # share of runs that succeed at the second attempt
+    server: bool = False
 
 
 HABITS = (
@@ -77,10 +79,10 @@ HABITS = (
     Habit("feeds.fetch", "invoke", "feeds", "prod", "25 * * * *", 130, fails=0.2, inside="inv"),
     Habit("billing.invoice", "invoke", "billing", "prod", "0 18 * * 1-5", 800, inside="inv"),
     Habit("billing.close", "invoke", "billing", "prod", "0 20 27 * *", 3600, inside="inv"),
-    Habit("clearsessions", "django", "shop", "prod", "10 3 * * *", 12, inside="manage.py"),
-    Habit("sendreminders", "django", "shop", "prod", "0 8 * * 1-5", 90, inside="manage.py"),
-    Habit("sendreminders", "django", "shop", "staging", "0 8 * * 1-5", 9, inside="manage.py"),
-    Habit("expirecarts", "django", "shop", "prod", "*/20 * * * *", 6, inside="manage.py"),
+    Habit("clearsessions", "click", "shop", "prod", "10 3 * * *", 12, inside="manage.py"),
+    Habit("sendreminders", "click", "shop", "prod", "0 8 * * 1-5", 90, inside="manage.py"),
+    Habit("sendreminders", "click", "shop", "staging", "0 8 * * 1-5", 9, inside="manage.py"),
+    Habit("expirecarts", "click", "shop", "prod", "*/20 * * * *", 6, inside="manage.py"),
     Habit("etl.load", "typer", "bi", "prod", "45 * * * *", 800, inside="etl", trigger="kubernetes"),
     Habit("etl.check", "typer", "bi", "prod", "0 7 * * *", 60, inside="etl", trigger="kubernetes"),
     Habit("prune.images", "typer", "ops", "prod", "0 */6 * * *", 300, trigger="kubernetes"),
@@ -93,6 +95,8 @@ HABITS = (
     Habit("export:csv", "doit", "bi", "prod", "15 6 * * *", 30, skipped=0.8, inside="doit"),
     Habit("thumbnails", "click", "shop", "prod", "*/15 * * * *", 15, often=0.2, trigger="unknown"),
     Habit("scratch.py", "process", None, None, "0 11 * * 1-5", 5, often=0.3, trigger="terminal"),
+    Habit("celery", "process", "shop", "prod", "0 4 * * mon", 600000, server=True),
+    Habit("shop.tasks.sync", "celery", "shop", "prod", "*/10 * * * *", 20, retried=0.2),
     Habit("once.py", "process", "ops", "prod", "0 12 15 5 *", 333, trigger="unknown"),
 )  # fmt: skip
 
@@ -105,19 +109,28 @@ def runs(habit: Habit) -> Iterator[Past]:
         if chance.random() >= habit.often:
             continue
         lot = chance.random()
+        begin = at.timestamp() + chance.uniform(0, 20)
+        usual = _past(habit, begin, habit.usual * chance.lognormvariate(0, habit.spread))
+        if habit.retried and chance.random() < habit.retried:
+            yield usual._replace(outcome=Outcome("retried", "exception"), at=begin - 60)
         outcome = exited(3) if lot < habit.fails else SUCCESS
         outcome = SKIPPED if lot > 1 - habit.skipped else outcome
-        yield Past(
-            habit.task,
-            at.timestamp() + chance.uniform(0, 20),
-            habit.usual * chance.lognormvariate(0, habit.spread),
-            habit.framework,
-            outcome,
-            habit.trigger,
-            habit.service,
-            habit.env,
-            habit.inside,
-        )
+        yield usual._replace(outcome=outcome)
+
+
+def _past(habit: Habit, at: float, duration: float) -> Past:
+    return Past(
+        habit.task,
+        at,
+        duration,
+        habit.framework,
+        SUCCESS,
+        habit.trigger,
+        habit.service,
+        habit.env,
+        habit.inside,
+        habit.server,
+    )
 
 
 def tasks(ran: Iterable[Past]) -> list[baselines.Task]:
@@ -163,6 +176,7 @@ def _points(run: Past) -> Iterator[Point]:
     yield Point(end, "autotask.task.runs", 1, ended)
     if status != "skipped":
         yield Point(end, "autotask.task.duration", run.duration, ended)
+    if status in ("success", "failure"):
         yield Point(end, "autotask.task.status", 2 if status == "failure" else 0, tags)
 
 

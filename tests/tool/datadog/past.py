@@ -24,6 +24,7 @@ class Past(NamedTuple):
     service: str | None = "shop"
     env: str | None = "prod"
     inside: str | None = None  # the program that ran it
+    server: bool = False
 
 
 def write(home: Path, runs: Iterable[Past]) -> None:
@@ -50,6 +51,7 @@ def _lines(past: Past) -> Iterator[str]:
 
 def _both(run: Run, past: Past, duration: float) -> Iterator[str]:
     process = journal.process_fields(1, "b/1/1", "web-1", "3.12.1", Tags(past.service, past.env))
+    run.server = past.server
     yield journal.started_line(run, process)
     end = End(past.outcome, run.started + duration, duration)
     yield journal.finished_line(run, end)

@@ -127,6 +127,7 @@ QUIET = [
     ("monthly by its schedule", last(45), {"schedule": "0 0 1 * *"}, ""),
     ("rare by its interval", last(11), {"interval": "6d"}, ""),
     ("retired", last(41), {"retired": True}, ""),
+    ("a server, which may run since then", last(41, NIGHTLY._replace(server=True)), {}, ""),
     ("no monitor of its own", last(41), {"without": ["did_not_run", "hung", "slow"]}, ""),
 ]
 

@@ -13,7 +13,7 @@ from tool.datadog.past import Past
 from tool.journals import DAY, HOUR, Book
 
 from autotask import journal
-from autotask.run import Run, failure
+from autotask.run import SKIPPED, Outcome, Run, failure
 from autotask.tool.datadog import baselines
 from autotask.tool.datadog.baselines import Task
 from autotask.tool.journal import index
@@ -82,6 +82,23 @@ def test_the_last_task_of_a_program_represents_it(book: Book, home: Path) -> Non
         book.run("backup.sh", "process", ago=(night + 1) * DAY)
     leading = {name for name, task in learned(home).items() if task.leads}
     assert leading == {"db.migrate", "backup.sh"}
+
+
+def test_what_a_framework_runs_for_itself_has_no_baselines_and_leads_no_program(
+    book: Book, home: Path
+) -> None:
+    for night in range(9):
+        ago = (night + 1) * DAY
+        program = book.run("rake", "process", ago=ago)
+        book.run("environment", "rake", ago=ago - 1, parent=program, bookkeeping=True)
+        book.run("db:migrate", "rake", ago=ago - 2, parent=program)
+        outcome = failure("exception") if night % 2 else SKIPPED
+        book.run("db:_dump", "rake", ago=ago - 3, outcome=outcome, parent=program, bookkeeping=True)
+    tasks = learned(home)
+    assert {name: task.leads for name, task in tasks.items()} == {
+        "rake": False,
+        "db:migrate": True,
+    }
 
 
 def series(tags: str, *points: tuple[float, float | None]) -> dict[str, Any]:
@@ -256,3 +273,82 @@ def test_of_two_alternating_spellings_it_always_chooses_the_same(book: Book, hom
     for ago, name in ((3, "nightly"), (2, "Nightly"), (1, "nightly")):
         book.run(name, ago=ago * HOUR)
         assert learned(home)["nightly"].spelled == "nightly"
+
+
+AGAIN, OVERLAP = Outcome("retried", "exception"), Outcome("skipped", "overlap")
+
+
+def test_what_was_retried_or_skipped_for_a_reason_is_no_run(book: Book, home: Path) -> None:
+    for hour in range(1, 31):
+        book.run("mail", "celery", ago=hour * HOUR, duration=9.0, waited=0.5)
+        book.run("mail", "celery", ago=hour * HOUR - 60, duration=900.0, outcome=AGAIN)
+        book.run("mail", "celery", ago=hour * HOUR - 90, outcome=OVERLAP)
+        book.run("export", "doit", ago=hour * HOUR, outcome=SKIPPED)
+    found = learned(home)
+    assert found["mail"].runs == 30
+    assert found["mail"].interval == pytest.approx(HOUR, abs=2)
+    assert (found["mail"].usual, found["mail"].longest) == (9.0, 9.0)
+    assert (found["mail"].retries, found["mail"].waits) == (1, True)
+    assert found["export"].runs == 30  # it had nothing to do, and ran
+    assert (found["export"].retries, found["export"].waits) == (None, False)
+
+
+def test_the_most_retries_in_an_hour_are_learned_without_the_worst(book: Book, home: Path) -> None:
+    begin = time.time() // HOUR * HOUR
+    for hour in range(1, 25):
+        book.run("mail", "celery", ago=time.time() - begin + hour * HOUR - 5)
+        for number in range(40 if hour == 12 else 3):
+            at = begin - hour * HOUR + 60 + number
+            book.run("mail", "celery", ago=time.time() - at, outcome=AGAIN)
+    assert learned(home)["mail"].retries == 3
+
+
+def test_nothing_is_usual_for_a_server_and_its_tasks_are_not_part_of_it(
+    book: Book, home: Path
+) -> None:
+    old = Run("celery", "process")  # which started before all that is read, as far as is known
+    for day in range(1, 9):
+        outer = book.run("celery", "process", ago=day * DAY, duration=DAY, server=True)
+        worker = book.run("celery.worker", ago=day * DAY, parent=outer, server=True)
+        for hour in range(20):
+            for task in ("mail", "thumbnails"):
+                book.run(task, "celery", ago=day * DAY - hour * HOUR - 60, parent=worker)
+            book.run("report", "celery", ago=day * DAY - hour * HOUR - 60, parent=old)
+    found = learned(home)
+    for server in (found["celery"], found["celery.worker"]):
+        assert server.server
+        known = (server.interval, server.longest_interval, server.usual, server.longest)
+        assert known == (None,) * 4
+    assert all(found[name].leads for name in ("mail", "thumbnails", "report"))
+    assert not any(found[name].server for name in ("mail", "thumbnails", "report"))
+
+
+def test_datadog_knows_retries_waiting_and_servers_by_name() -> None:
+    hours = [(hour * HOUR, 1.0) for hour in range(30)]
+    runs = [
+        series("task:mail,framework:celery", *hours),
+        series("task:uvicorn,framework:process", *hours),
+    ]
+    retries = [series("task:mail,framework:celery", (0, 4.0), (HOUR, 2.0))]
+    waiting = [series("task:mail,framework:celery", (0, 0.5))]
+    mail, server = baselines.from_series(runs, runs, retries, waiting)
+    assert (mail.retries, mail.waits, mail.server) == (4, True, False)
+    assert (server.retries, server.waits, server.server) == (None, False, True)
+    assert (server.interval, server.longest) == (None, None)
+
+
+def test_what_has_no_starts_in_datadog_is_the_bookkeeping_of_a_framework() -> None:
+    nights = [(night * DAY, 1.0) for night in range(9)]
+    runs = [
+        series(f"task:{task},framework:rake", *nights) for task in ("db:migrate", "environment")
+    ]
+    starts = [series("task:db:migrate,framework:rake", *nights)]
+    found = baselines.from_series(runs, runs, (), (), starts)
+    assert [task.name for task in found] == ["db:migrate"]
+
+
+def test_datadog_is_asked_for_runs_alone() -> None:
+    asked = baselines.queries(["env:prod"])
+    assert asked["runs"].startswith("sum:autotask.task.runs{!trigger:terminal,!status:retried,")
+    assert asked["waiting"].startswith("max:autotask.task.waited{env:prod} by {task,")
+    assert "{*} by" in baselines.queries([])["waiting"]

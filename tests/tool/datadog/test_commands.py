@@ -50,6 +50,18 @@ def test_all_settings_in_inits_comments_are_valid(nightly: Book) -> None:
     assert found.tags == ("team:shop",)
 
 
+def test_init_tells_what_only_a_queue_does() -> None:
+    mail = Task("mail", framework="celery", runs=90, retries=4)
+    worker = Task("uvicorn", runs=9, server=True, leads=False)
+    sub = Task("sub", runs=9, leads=False)
+    text = init.document([mail, worker, sub])
+    mail_text, worker_text, sub_text = text.split("\n[task.")[1:]
+    assert "# retried in an hour: at most 4\n" in mail_text
+    assert "# runs until it is stopped: only its failures have a monitor\n" in worker_text
+    assert "part of another task" not in worker_text
+    assert "# runs as part of another task: only its failures have a monitor\n" in sub_text
+
+
 def test_init_does_not_overwrite_a_file(nightly: Book) -> None:
     Path("autotask.toml").write_text("# mine\n")
     ended = autotask("monitors", "init")

@@ -36,6 +36,8 @@ WRONG = [
     ('[datadog]\nwithin = "7d"', "[datadog]: within must be at most 6d"),
     ('[task.x]\nschedule = "@daily"\ninterval = "1d"', "set either schedule or interval, not both"),
     ('[task."a?c"]\n', "the only wildcard is *"),
+    ("[task.x]\nretries_an_hour = 0", "retries_an_hour must be a number from 1 to"),
+    ('[task.x]\nretries_an_hour = "5"', "retries_an_hour must be a number from 1 to"),
     ("[task]\nx = 1", '[task."x"] must be a table'),
 ]
 

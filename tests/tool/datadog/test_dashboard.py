@@ -15,7 +15,9 @@ from autotask.tool.datadog.baselines import Task
 
 TAGS = ["managed_by:autotask", "autotask_set:default", "team:shop", "cost:7"]
 NIGHTLY = Task("nightly.py", "shop", "prod", runs=60)
-DEFINITION = dashboard.definition([NIGHTLY] * 40, TAGS)
+QUEUED = NIGHTLY._replace(name="mail", framework="celery", retries=3, waits=True)
+WORKER = NIGHTLY._replace(name="celery", server=True)
+DEFINITION = dashboard.definition([*[NIGHTLY] * 40, QUEUED, WORKER], TAGS)
 
 FIRST = ["widgets", 0, "definition", "widgets", 0, "definition"]
 FIRST_NAMED = "body.widgets[0].definition.widgets[0].definition"
@@ -27,8 +29,9 @@ METRICS = {
     "autotask.task.duration": COMMON | {"status"},
     "autotask.task.started": COMMON | {"trigger"},
     "autotask.task.running_seconds": COMMON | {"trigger"},
+    "autotask.task.waited": COMMON,
 }
-STATUSES = {"success", "failure", "skipped"}
+STATUSES = {"success", "failure", "skipped", "retried"}
 FUNCTIONS = {"default_zero", "week_before", "clamp_min", "count_nonzero"}
 QUERY = re.compile(
     r"(?P<how>sum|max|avg|histogram):(?P<metric>[a-z_.]+)"
@@ -141,6 +144,7 @@ def test_the_monitors_of_the_set_are_listed_by_kind() -> None:
     of_the_set = " ".join(f'tag:"{tag}"' for tag in TAGS)
     assert lists == [
         f'{of_the_set} "did not run"', f'{of_the_set} "hangs"', f'{of_the_set} "is slow"',
+        f'{of_the_set} "retries a lot"',
     ]  # fmt: skip
 
 
@@ -211,3 +215,45 @@ def test_it_groups_by_tags_that_the_tasks_have(
     assert checks["group_by"] == of_tasks.split(",")
     titles = [widget["title"] for widget in widgets(definition)]
     assert {title, title.replace("By", "Success rate by")} <= {*titles}
+
+
+@pytest.mark.parametrize(
+    ("task", "shown"),
+    [
+        (NIGHTLY, False),
+        (WORKER, False),
+        (NIGHTLY._replace(retries=1), True),
+        (NIGHTLY._replace(waits=True), True),
+    ],
+)
+def test_queues_have_a_group_if_anything_is_known_of_one(task: Task, shown: bool) -> None:
+    definition = dashboard.definition([NIGHTLY, task], TAGS)
+    titles = [widget["definition"]["title"] for widget in definition["widgets"]]
+    assert ("Queues" in titles) == shown
+    assert typed.problems(Dashboard, definition) == []
+    asked = {QUERY.fullmatch(query)["metric"] for query in metric_queries(definition)}  # type: ignore[index]
+    assert ("autotask.task.waited" in asked) == shown
+
+
+def test_servers_are_left_out_of_durations_but_not_of_failures() -> None:
+    """They run until they are stopped, which would be the longest duration of all."""
+    of_time = [query for query in QUERIES if re.search(r"[.](duration|running_seconds){", query)]
+    assert of_time
+    assert all("!task:celery" in query for query in of_time)
+    failures = [query for query in QUERIES if "status:failure" in query]
+    assert failures
+    assert not any("celery" in query for query in failures)
+
+
+def test_no_success_rate_counts_what_was_retried_or_skipped() -> None:
+    """A rate is of the successes and the failures, and asks for nothing else."""
+    rates = [
+        request
+        for request in requests(DEFINITION)
+        if any("100 * default_zero(good)" in one["formula"] for one in request.get("formulas", []))
+    ]
+    assert len(rates) == 4
+    for request in rates:
+        of = {one["name"]: one["query"] for one in request["queries"]}
+        assert "status:success" in of["good"]
+        assert "status:failure" in of["bad"]

@@ -23,8 +23,8 @@ def test_the_output_is_what_was_reviewed(made: dict[str, str], name: str) -> Non
     assert made[name] == (golden.FOLDER / name).read_text(encoding="utf-8")
 
 
-def test_there_are_forty_tasks() -> None:
-    assert len(golden.HABITS) == 40
+def test_there_are_forty_tasks_and_a_worker_with_one() -> None:
+    assert len(golden.HABITS) == 42
 
 
 def test_datadogs_models_and_the_linter_accept_the_output(made: dict[str, str]) -> None:
@@ -35,7 +35,8 @@ def test_datadogs_models_and_the_linter_accept_the_output(made: dict[str, str]) 
 
 
 @pytest.mark.parametrize(
-    ("title", "kind"), [("Late", "did_not_run"), ("Hung", "hung"), ("Slow", "slow")]
+    ("title", "kind"),
+    [("Late", "did_not_run"), ("Hung", "hung"), ("Slow", "slow"), ("Retries", "retries")],
 )
 def test_the_dashboard_lists_exactly_the_monitors_of_a_kind(
     made: dict[str, str], title: str, kind: str

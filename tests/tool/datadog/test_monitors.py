@@ -29,6 +29,8 @@ WEEKLY = Task("report", "shop", "prod", "process", 8, 7 * DAY, 7 * DAY, 60, 90)
 ODD = Task("deploy", "shop", "prod", "process", 30, HOUR, 3 * DAY, 60, 90)
 RARE = Task("db.migrate", "ops", "prod", "invoke", 2)
 BARE = NIGHTLY._replace(name="bare.py", service=None, env=None, spelled="")
+QUEUED = MAIL._replace(name="shop.send", framework="celery", retries=2, spelled="shop.send")
+WORKER = Task("celery", "shop", "prod", "process", 9, spelled="celery", server=True)
 SUB = NIGHTLY._replace(name="db.backup", leads=False)
 TASKS = [NIGHTLY, MAIL, WEEKLY, ODD, RARE, SUB]
 MANY = [NIGHTLY._replace(name=f"task{number}") for number in range(20)]
@@ -68,6 +70,8 @@ SETS = [
     ("nothing", [], {}),
     ("tasks", TASKS, {}),
     ("tasks and wishes", TASKS, FILE),
+    ("a queue", [QUEUED, WORKER], FILE),
+    ("a queue, latched", [QUEUED, WORKER], {"datadog": {"latched": True}}),
     ("wishes", [], FILE),
     ("without env and service", [BARE, RARE], FILE),
     ("few without env and service", [BARE, *TASKS, *MANY], FILE),
@@ -130,7 +134,15 @@ MAKES = [
     (WEEKLY, {}, "failed hung slow"),
     (WEEKLY, {"schedule": "0 6 * * 1"}, "did_not_run failed hung slow"),
     (ODD, {}, "failed hung slow"),
-]
+    (QUEUED, {}, "did_not_run failed hung slow retries"),
+    (QUEUED._replace(leads=False), {}, "failed retries"),
+    (QUEUED, {"without": ["retries"]}, "did_not_run failed hung slow"),
+    (MAIL, {"retries_an_hour": 5}, "did_not_run failed hung slow retries"),
+    (WORKER, {}, "failed"),
+    (WORKER, {"interval": "1d", "hung_after": "1d", "slow_after": "1d", "retries_an_hour": 1},
+     "failed"),
+    (WORKER, {"latched": True}, "failed"),
+]  # fmt: skip
 
 
 @pytest.mark.parametrize(("task", "wishes", "expected"), MAKES)
@@ -147,6 +159,66 @@ def test_an_omitted_monitor_comes_with_what_to_do() -> None:
         ("db.migrate", "hung"): "too few successes so far; set `hung_after`",
         ("db.migrate", "slow"): "too few successes so far; set `slow_after`",
     }
+
+
+def test_a_server_has_only_the_monitor_for_failures_and_what_was_asked_for_is_told() -> None:
+    document = {"task": {"celery": {"schedule": "@daily", "hung_after": "1d"}, "nightly": {}}}
+    found = monitors.make([WORKER, NIGHTLY], config.parse(document))
+    told = "it is a server, which runs until it is stopped"
+    assert found.omitted == [
+        monitors.Omitted("celery", "did_not_run", told),
+        monitors.Omitted("celery", "hung", told),
+    ]
+    assert monitors.make([WORKER], config.Config()).omitted == []
+
+
+def test_each_failure_of_a_server_alerts_even_if_alerts_last_until_a_success() -> None:
+    """Its next success may be months away."""
+    found = made([WORKER, NIGHTLY], {"datadog": {"notify": ["@a"], "latched": True}})
+    assert told("celery", found) == [(EACH, "@a")]
+    assert told("nightly", found) == [(LATCHED, "@a")]
+
+
+# What arrives for a task in the hours of a day, and which monitors alert.
+OVERLAP = {"status": "skipped", "reason": "overlap"}
+NOTHING_TO_DO = {"status": "skipped", "reason": "none"}
+AGAIN = {"status": "retried", "reason": "exception"}
+GOOD = {"status": "success", "reason": "none"}
+ARRIVES: list[tuple[str, list[tuple[int, Json]], str]] = [
+    ("successes", [(1, GOOD)], ""),
+    ("nothing", [], "did_not_run"),
+    ("an attempt that is tried again", [(1, AGAIN)], "did_not_run"),
+    ("such attempts before each success", [(1, AGAIN), (1, AGAIN), (1, GOOD)], ""),
+    ("many of them", [(11, AGAIN), (1, GOOD)], "retries"),
+    ("not quite as many", [(10, AGAIN), (1, GOOD)], ""),
+    ("overlapping runs", [(1, OVERLAP)], "did_not_run"),
+    ("runs with nothing to do", [(1, NOTHING_TO_DO)], ""),
+    ("all but these", [(1, OVERLAP), (1, GOOD)], ""),
+]
+
+
+@pytest.mark.parametrize(("arriving", "expected"), [one[1:] for one in ARRIVES],
+                         ids=[one[0] for one in ARRIVES])  # fmt: skip
+def test_what_was_retried_or_skipped_is_no_run_and_alerts_only_if_it_is_a_lot(
+    arriving: list[tuple[int, Json]], expected: str
+) -> None:
+    hourly = QUEUED._replace(interval=HOUR, longest_interval=HOUR)
+    tags = {"task": hourly.name, "service": "shop", "env": "prod", "trigger": "cron"}
+    points = [
+        Point(hour * HOUR + second, "autotask.task.runs", 1, {**tags, **ended})
+        for hour in range(24)
+        for count, ended in arriving
+        for second in range(count)
+    ]
+    found = [(key_of(one) or "").partition(".")[0] for one in made([hourly])
+             if alarms(one, points, 3 * HOUR, DAY)]  # fmt: skip
+    assert " ".join(found) == expected
+
+
+@pytest.mark.parametrize("framework", ["celery", "a_plugin", "click", "invoke", "process"])
+def test_only_a_task_that_can_be_put_off_is_asked_for_more_than_a_run(framework: str) -> None:
+    query = kinds(NIGHTLY._replace(framework=framework))["did_not_run"]["query"]
+    assert ("!reason:overlap" in query) == (framework in ("celery", "a_plugin"))
 
 
 WINDOWS = [
@@ -176,6 +248,13 @@ LIMITS = [
     ("slow", NIGHTLY, {}, 1800),
     ("slow", MAIL, {}, 60),
     ("slow", NIGHTLY, {"slow_after": "90s"}, 90),
+    ("retries", QUEUED, {}, 10),
+    ("retries", QUEUED._replace(retries=5), {}, 20),
+    ("retries", QUEUED._replace(retries=7), {}, 20),
+    ("retries", QUEUED._replace(retries=16), {}, 50),
+    ("retries", QUEUED._replace(retries=18), {}, 100),
+    ("retries", QUEUED._replace(retries=100), {}, 500),
+    ("retries", QUEUED, {"retries_an_hour": 7}, 7),
 ]
 
 
