@@ -19,7 +19,13 @@ if TYPE_CHECKING:
     from rich.console import Console, RenderableType
     from rich.text import Text
 
-STATUS_STYLES = {"success": "green", "failure": "red", "running": "cyan", "skipped": "dim"}
+STATUS_STYLES = {
+    "success": "green",
+    "failure": "red",
+    "retried": "magenta",
+    "skipped": "dim",
+    "running": "cyan",
+}
 _UNLIMITED = 100_000  # columns of a file or a pipe, in which nothing is cut
 _LONG_WORK = 32 << 20  # bytes to read: less is done before a bar could be read
 

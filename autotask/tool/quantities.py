@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
+from collections.abc import Sequence
 from datetime import datetime, timezone
 
 _SECONDS = {"d": 86400, "h": 3600, "m": 60, "s": 1, "w": 7 * 86400}
@@ -51,6 +52,15 @@ def timestamp(text: str | None) -> float | None:
         return datetime.fromisoformat(text[:-1] + "+00:00").timestamp()
     except ValueError:
         return None
+
+
+def median(values: Sequence[float]) -> float:
+    """Return the value in the middle; `statistics` has it too, and takes 10 ms to import."""
+    ordered = sorted(values)
+    middle = len(ordered) // 2
+    if len(ordered) % 2:
+        return ordered[middle]
+    return (ordered[middle - 1] + ordered[middle]) / 2
 
 
 def local(seconds: float) -> datetime:

@@ -6,6 +6,7 @@ column that does not fit is printed on a line of its own below the row.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -20,6 +21,7 @@ LONGEST_REASON = 160
 _LONGEST_OTHER = 24
 _LEGIBLE = 18  # a name keeps that much, and other columns are left out instead
 _WORTH_IT = 8  # the least width for a last column: `nested`, `exit 3`
+_NOTHING = ("-", "0")
 _GAP = "  "
 _INDENT = "    "
 
@@ -32,6 +34,7 @@ class Column(NamedTuple):
     shrinks: bool = False  # holds names, which are cut
     falls: bool = False  # holds texts, which go below the row if they do not fit
     goes: int = 0  # which column is left out first in a narrow terminal; 0: never
+    if_any: bool = False  # left out if no cell has more than `-` or `0`
 
     @property
     def longest(self) -> int:
@@ -46,9 +49,15 @@ def print_table(columns: Sequence[Column], rows: Sequence[Sequence[Text]]) -> No
     from rich.text import Text
 
     room = output.window_width()
+    used = [
+        not column.if_any or any(row[number].plain not in _NOTHING for row in rows)
+        for number, column in enumerate(columns)
+    ]
+    columns = list(itertools.compress(columns, used))
     heads = [Text(column.head, "bold") for column in columns]
     rows = [
-        [output.cut(cell, column.longest) for column, cell in zip(columns, row)] for row in rows
+        [output.cut(cell, column.longest) for column, cell in zip(columns, shown)]
+        for shown in (itertools.compress(row, used) for row in rows)
     ]
     widths = [max(cell.cell_len for cell in cells) for cells in zip(heads, *rows)]
     widths = _fitted(columns, widths, room)

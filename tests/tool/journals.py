@@ -20,6 +20,7 @@ from support import PATIENCE, PYTHON, Ended, Record, Tags, environment
 from warm import TOOL, warm
 
 from autotask import homes, journal, procfs
+from autotask.queued import Queued
 from autotask.run import SUCCESS, End, Outcome, Run
 
 HOUR, DAY = 3600.0, 86400.0
@@ -140,8 +141,19 @@ class Book:
         host: str = HOST,
         unsent: bool = False,
         entity: str | None = None,
+        attempt: int | None = None,
+        waited: float | None = None,
+        enqueued_by: str | None = None,
+        server: bool = False,
+        bookkeeping: bool = False,
+        ruby: str | None = None,
+        mood: object = None,
     ) -> Run:
-        """Write a run that started this many seconds ago; without an outcome it still runs."""
+        """Write a run that started this many seconds ago; without an outcome it still runs.
+
+        *ruby* is the version of a program of Ruby, which alone knows of *bookkeeping*. *mood* is a
+        field of its start that only a newer autotask knows.
+        """
         run = Run(task, framework)
         run.started = time.time() - ago
         run.trigger = "cron"
@@ -154,7 +166,15 @@ class Book:
             "3.12.1",
             Tags("shop", "prod", "1.4.2", {"team": "north"}, entity),
         )
-        self.line(journal.started_line(run, place, unsent), ago)
+        run.queued, run.server = Queued(attempt, waited, enqueued_by), server
+        line = journal.started_line(run, place, unsent)
+        if bookkeeping:
+            line = line.replace('"pid":', '"bookkeeping":true,"pid":', 1)
+        if ruby is not None:
+            line = line.replace('"python":"3.12.1"', f'"ruby":"{ruby}"', 1)
+        if mood is not None:
+            line = line.replace('"pid":', f'"mood":{json.dumps(mood)},"pid":', 1)
+        self.line(line, ago)
         if outcome is not None:
             self.finish(run, outcome, ago - duration, duration, unsent)
         return run

@@ -1,9 +1,10 @@
-"""`autotask bundle`: write a folder that starts the agent wherever PYTHONPATH names it.
+"""`autotask bundle`: write a folder that starts the agent wherever PYTHONPATH and RUBYLIB name it.
 
     DIR/sitecustomize.py    the template, with _BUNDLED set
     DIR/usercustomize.py    runs it if another agent's sitecustomize comes first
     DIR/autotask.d/         the package, under a name that cannot be imported
     DIR/autotask.d/wrapt/   the modules of wrapt that autotask uses
+    DIR/ruby/               the agent for Ruby
 
 Only source, so that it works in each Python from 3.9 on.
 """
@@ -21,6 +22,7 @@ from importlib import metadata
 from pathlib import Path
 
 import autotask
+from autotask.around.launch import RUBY_FOLDER
 from autotask.tool import output
 from autotask.tool.errors import ToolError
 from autotask.tool.quantities import size_text
@@ -28,13 +30,16 @@ from autotask.tool.quantities import size_text
 DESCRIPTION = """\
 Write the part of autotask that runs in a task's process, and nothing else, to a folder that can be
 copied into an image or mounted read-only anywhere. PYTHONPATH=DIR turns it on in each Python from
-3.9 on; in older ones it does nothing."""
+3.9 on, RUBYLIB=DIR/ruby in each Ruby from 2.5 on; in older ones it does nothing."""
 
 _PACKAGE = Path(autotask.__file__).resolve().parent
 _TEMPLATE = _PACKAGE.parent / "sitecustomize_template"
+_RUBY = _PACKAGE.parent / RUBY_FOLDER
 _INSIDE = "autotask.d"
+_INSIDE_RUBY = "ruby/autotask"
 _NOT_IN_A_TASK = ("around", "tool")
-_PARENT = _PACKAGE / "around" / "supervise.py"  # which sitecustomize starts for AUTOTASK_SUPERVISE
+# What sitecustomize starts for AUTOTASK_SUPERVISE, and what the recorder calls as a child dies.
+_PARENTS = (_PACKAGE / "around" / "supervise.py", _PACKAGE / "around" / "children.py")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -52,14 +57,21 @@ def run(arguments: argparse.Namespace) -> None:
     folder: Path = arguments.folder.absolute()
     if folder.exists() and any(folder.iterdir()):
         # Even with --force: what this command has not written is never deleted.
-        if not (folder / _INSIDE).is_dir() or (folder / _INSIDE).is_symlink():
+        if not (folder / _INSIDE).is_dir() or _has_links(folder):
             raise ToolError(f"{folder} is not empty and not a bundle: choose another folder")
         if not arguments.force:
             raise ToolError(f"{folder} is already a bundle; use --force to replace it")
     files = dict(_files())
     _write(folder, files)
     print(f"{len(files)} files, {size_text(sum(map(len, files.values())))}; to turn it on, set:")
-    print(f"PYTHONPATH={output.clean(shlex.quote(str(folder)))}")
+    for variable, path in (("PYTHONPATH", folder), ("RUBYLIB", folder / "ruby")):
+        print(f"{variable}={output.clean(shlex.quote(str(path)))}")
+
+
+def _has_links(folder: Path) -> bool:
+    """Tell whether a folder that is to be written is a link to somewhere else."""
+    written = (_INSIDE, "ruby", _INSIDE_RUBY, "ruby/rubygems", "ruby/rubygems/defaults")
+    return any((folder / name).is_symlink() for name in written)
 
 
 def _write(folder: Path, files: dict[str, bytes]) -> None:
@@ -67,13 +79,15 @@ def _write(folder: Path, files: dict[str, bytes]) -> None:
     if not folder.exists():
         folder.mkdir(parents=True)
         folder.chmod(0o755)
-    if (folder / _INSIDE).exists():
-        shutil.rmtree(folder / _INSIDE)
+    for former in (_INSIDE, _INSIDE_RUBY):
+        if (folder / former).exists():
+            shutil.rmtree(folder / former)
     for name, data in files.items():
         path = folder / name
-        if not path.parent.exists():
-            path.parent.mkdir()
-            path.parent.chmod(0o755)
+        for parent in reversed(path.parents):
+            if not parent.exists():
+                parent.mkdir()
+                parent.chmod(0o755)
         path.unlink(missing_ok=True)  # writing to a link would change the file that it leads to
         path.write_bytes(data)
         path.chmod(0o644)
@@ -90,16 +104,18 @@ def _files() -> Iterator[tuple[str, bytes]]:
     yield f"{_INSIDE}/wrapt/LICENSE", _licence("wrapt")
     for path in _modules_of_wrapt():
         yield f"{_INSIDE}/wrapt/{path.name}", path.read_bytes()
+    for path in sorted(_RUBY.rglob("*.rb")):
+        yield f"ruby/{path.relative_to(_RUBY)}", path.read_bytes()
 
 
 def _modules() -> set[Path]:
-    """Return our own modules: all that a task may load, and what the parent of one imports."""
+    """Return our own modules: all that a task may load, and what a parent imports."""
     modules = {
         path
         for path in _PACKAGE.rglob("*.py")
         if path.relative_to(_PACKAGE).parts[0] not in _NOT_IN_A_TASK
     }
-    pending = [_PARENT]
+    pending = [*_PARENTS]
     while pending:
         path = pending.pop()
         if path not in modules:

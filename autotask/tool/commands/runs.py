@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 DESCRIPTION = "List runs: newest first in a table, oldest first in the formats for programs."
 TABLE_LIMIT = 50
-_STATUSES = "success, failure, running or skipped"
+_STATUSES = "success, failure, running, skipped or retried"
 _COLUMNS = (
     Column("RUN"),
     Column("STARTED", goes=2),
@@ -77,8 +77,11 @@ class _Printer:
             fields = (*FIELDS, USER) if shared else FIELDS
             output.print_csv(fields, self._rest(records), heads=not self._printed)
         else:
-            none = _none_match(self._arguments.status) if index else opening.NO_RUNS
-            _print_table(list(records), none)
+            rows = list(records)
+            none = opening.NO_RUNS
+            if index and not rows:
+                none = _none_match(self._arguments.status, index)
+            _print_table(rows, none)
 
     def _rest(self, records: Iterator[Record]) -> Iterator[Record]:
         for record in itertools.islice(records, self._printed, None):
@@ -107,13 +110,15 @@ def _records(index: Index, arguments: argparse.Namespace) -> Iterator[Record]:
     return (from_row(row, index.shared) for row in index.rows(statement, values))
 
 
-def _none_match(statuses: list[str]) -> str:
+def _none_match(statuses: list[str], index: Index) -> str:
     """Say that there is no such run, and which status may be misspelled.
 
     None is an error: a later autotask may have written others.
     """
+    known = {*output.STATUS_STYLES}
     for status in statuses:
-        if status not in output.STATUS_STYLES:
+        any_run = "SELECT status FROM run WHERE status = ? AND started_at IS NOT NULL LIMIT 1"
+        if status not in known.union(*index.rows(any_run, [status])):
             return f"no runs match: {output.clean(status)} is not a status: {_STATUSES}"
     return "no runs match"
 

@@ -8,39 +8,35 @@ import os
 import re
 import time
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from autotask.tool import output, quantities
 from autotask.tool.errors import ToolError
-from autotask.tool.journal import opening, ownership
+from autotask.tool.journal import below, opening, ownership
 from autotask.tool.journal.index import Index
 from autotask.tool.journal.record import (
-    COLUMNS,
     FIELDS,
     USER,
     Record,
     duration_text,
     error_text,
-    from_row,
     reason_text,
 )
-from autotask.tool.table import LONGEST_NAME, LONGEST_REASON
+from autotask.tool.table import LONGEST_NAME, LONGEST_REASON, Column, print_table
 
 if TYPE_CHECKING:
     from rich.table import Table
     from rich.text import Text
     from rich.tree import Tree
 
-DESCRIPTION = "Show all that is known about one run, and the tree of runs under it."
-_BELOW = f"""
-WITH RECURSIVE below (id, whose) AS (
-    SELECT ?, ?
-    UNION SELECT run, owner FROM run JOIN below ON parent = id AND owner = whose
-    -- UNION, not UNION ALL: so that a circle of parents ends
+DESCRIPTION = """\
+Show all that is known about one run, and the tree of runs under it. If they are many, as under a
+worker, show their tasks with counts and durations, and the last failures."""
+_ENQUEUED = 5  # of the runs that a run enqueued, the first are shown
+_COLUMNS = (  # between them: one for each status
+    (Column("TASK", shrinks=True), Column("FRAMEWORK", goes=3), Column("RUNS", right=True)),
+    (Column("USUALLY", right=True, goes=1), Column("LONGEST", right=True, goes=2)),
 )
-SELECT {COLUMNS} FROM run JOIN below ON run = id AND owner = whose
-WHERE started_at IS NOT NULL ORDER BY started_at, run.rowid
-"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -50,23 +46,39 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="RUN",
         help="a run's id or its first digits, at least 4; in a shared home also ID@USER",
     )
+    parser.add_argument(
+        "--all", action="store_true", help="draw the tree of all runs, however many there are"
+    )
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Print the run."""
-    output.print_rich(*opening.ask(partial(_answer, wanted=arguments.run)))
+    answer = partial(_answer, wanted=arguments.run, limit=None if arguments.all else below.FEW)
+    shown = opening.ask(answer)
+    output.print_rich(_details(shown.lines))
+    if isinstance(shown.under, below.Many):
+        _print_many(shown.under)
+    elif len(shown.under) > 1:
+        output.print_rich("", _drawn(shown.under, shown.run, time.time()))
 
 
-def _answer(index: Index | None, wanted: str) -> list[Table | Tree | str]:
-    """Return what to print: the run, and the tree of runs under it, if any."""
+class _Shown(NamedTuple):
+    run: str  # its whole id
+    lines: list[tuple[str, str]]  # what is known of it
+    under: dict[str, Record] | below.Many  # the run and those under it; or these, summed up
+
+
+def _answer(index: Index | None, wanted: str, limit: int | None) -> _Shown:
     if index is None:
         raise ToolError(opening.NO_RUNS)
     run, owner = _resolved(index, wanted)
-    rows = index.rows(_BELOW, (run, owner))
-    tree = {record["run"]: record for record in (from_row(row, index.shared) for row in rows)}
-    now = time.time()
-    details = _details(_lines(index, tree[run], owner, now))
-    return [details, "", _drawn(tree, run, now)] if len(tree) > 1 else [details]
+    # The run itself is one of them; one more would be too many.
+    tree = below.records(index, run, owner, None if limit is None else limit + 2)
+    by_id = {record["run"]: record for record in tree}
+    lines = _lines(index, by_id[run], owner, time.time())
+    if limit is not None and len(tree) > limit + 1:
+        return _Shown(run, lines, below.many(index, run, owner))
+    return _Shown(run, lines, by_id)
 
 
 def _resolved(index: Index, wanted: str) -> tuple[str, int]:
@@ -119,6 +131,7 @@ def _lines(index: Index, record: Record, owner: int, now: float) -> list[tuple[s
     def named(run_id: str | None) -> str | None:
         return _named(index, run_id, owner)
 
+    waited = record["waited"]
     error = record["error"] or {}
     pairs: list[tuple[str, Any]] = [
         ("run", record["run"]),
@@ -137,12 +150,19 @@ def _lines(index: Index, record: Record, owner: int, now: float) -> list[tuple[s
         ("duration", duration_text(record, now)),
         ("cpu", None if record["cpu"] is None else quantities.duration_text(record["cpu"])),
         ("memory", None if record["max_rss"] is None else quantities.size_text(record["max_rss"])),
+        ("server", "yes, it runs until it is stopped" if record["server"] else None),
+        ("bookkeeping", _bookkeeping(record)),
+        ("attempt", record["attempt"]),
+        ("waited", None if waited is None else quantities.duration_text(waited)),
+        ("enqueued by", named(record["enqueued_by"])),
+        ("enqueued", _enqueued(index, record["run"])),
         ("trigger", record["trigger"]),
         ("parent", named(record["parent"])),
         ("root", None if record["root"] == record["run"] else named(record["root"])),
         ("pid", record["pid"]),
         ("host", record["host"]),
         ("python", record["python"]),
+        ("ruby", record["ruby"]),
         ("service", record["service"]),
         ("env", record["env"]),
         ("version", record["version"]),
@@ -162,17 +182,42 @@ def _lines(index: Index, record: Record, owner: int, now: float) -> list[tuple[s
 
 
 def _labelled(name: str, value: str) -> list[tuple[str, str]]:
-    """Return the lines of a value: of an error's message as many as it has, else one."""
-    parts = [part for part in value.split("\n") if part.strip()] if name == "error" else [value]
+    """Return the lines of a value: of an error's message as many as it has, mostly one."""
+    has_lines = name in ("error", "enqueued")
+    parts = [part for part in value.split("\n") if part.strip()] if has_lines else [value]
     return [(name if part is parts[0] else "", part.rstrip()) for part in parts]
 
 
+def _bookkeeping(record: Record) -> str | None:
+    framework = output.clean(record["framework"] or "its framework")
+    return f"yes, {framework} runs it for itself" if record["bookkeeping"] else None
+
+
 def _named(index: Index, run_id: str | None, owner: int) -> str | None:
-    """Return a run's id, followed by its task's name if the run is known."""
-    for (task,) in index.rows("SELECT task FROM run WHERE run = ? AND owner = ?", (run_id, owner)):
+    """Return a run's id, followed by its task's name if the run is known.
+
+    A run may be enqueued by another user's.
+    """
+    statement = "SELECT task FROM run WHERE run = ? ORDER BY owner <> ?"
+    for (task,) in index.rows(statement, (run_id, owner)) if run_id else ():
         if task:
-            return f"{run_id} {task}"
+            return f"{run_id} {output.clean(task)}"
     return run_id
+
+
+def _enqueued(index: Index, run_id: str) -> str | None:
+    """Return how many runs a run has asked for through a queue, and the first of them."""
+    statement = "SELECT count(*) FROM run WHERE enqueued_by = ?"
+    ((count,),) = index.rows(statement, (run_id,))
+    if not count:
+        return None
+    first = index.rows(
+        "SELECT run, task, status FROM run WHERE enqueued_by = ? ORDER BY started_at LIMIT ?",
+        (run_id, _ENQUEUED),
+    )
+    lines = [f"{run} {output.clean(task)}, {output.clean(status)}" for run, task, status in first]
+    more = [f"and {count - len(lines)} more"] if count > len(lines) else []
+    return "\n".join([quantities.runs_text(count), *lines, *more])
 
 
 def _drawn(tree: dict[str, Record], wanted: str, now: float) -> Tree:
@@ -194,3 +239,39 @@ def _label(record: Record, now: float) -> Text:
     if reason:
         label.append("  ").append_text(output.cut(output.styled(reason), LONGEST_REASON))
     return label.append_text(output.styled("  " + record["run"][:8], "dim"))
+
+
+def _print_many(many: below.Many) -> None:
+    """Print the tasks under a run, and the last failures."""
+    output.print_rich("", output.styled(f"{many.runs} runs under it; `--all` shows each", "dim"))
+    found = {status for group in many.groups for status in group.statuses}
+    statuses = [status for status in output.STATUS_STYLES if status in found]
+    statuses += sorted(found.difference(statuses))
+    before, behind = _COLUMNS
+    columns = [Column(output.clean(status).upper(), right=True, goes=4) for status in statuses]
+    print_table(
+        [*before, *columns, *behind],
+        [
+            [
+                output.styled(group.task),
+                output.styled(group.framework),
+                output.styled(group.runs),
+                *(_count(status, group.statuses.get(status, 0)) for status in statuses),
+                output.styled(quantities.duration_text(group.usual)),
+                output.styled(quantities.duration_text(group.longest)),
+            ]
+            for group in many.groups
+        ],
+    )
+    if many.more:
+        output.print_rich(output.styled(f"and {many.more} more tasks", "dim"))
+    if many.failures:
+        now = time.time()
+        output.print_rich("", output.styled("the last failures", "dim"))
+        for record in many.failures:
+            started = quantities.local_time(record["started_at"], now)
+            output.print_rich(output.styled(f"{started}  ").append_text(_label(record, now)))
+
+
+def _count(status: str, count: int) -> Text:
+    return output.styled(count or "-", output.STATUS_STYLES.get(status, "") if count else "dim")

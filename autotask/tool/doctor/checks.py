@@ -13,13 +13,13 @@ import autotask
 from autotask import homes, journal
 from autotask.around import launch, marks_left, undelivered
 from autotask.command_name import name_of
-from autotask.naming import is_line, is_scheduler, python_program
+from autotask.naming import is_line, is_scheduler, python_program, serves
 from autotask.procfs import start_time
 from autotask.settings import PARENT, PROCESS_RUN, Settings
 from autotask.tool import quantities, supported
-from autotask.tool.doctor import functions, listening
+from autotask.tool.doctor import functions, listening, ruby
 from autotask.tool.doctor.environment import Environment, Plugin
-from autotask.tool.doctor.finding import Finding, Findings
+from autotask.tool.doctor.finding import Finding, Findings, framework
 from autotask.tool.journal import ownership
 
 _SLOW = 0.05  # seconds: the import of a plugin that takes longer is worth a warning
@@ -27,7 +27,7 @@ SETTINGS = tuple(
     "AUTOTASK_" + name
     for name in (
         "ENABLED HOME NAME TAGS FRAMEWORKS FUNCTIONS PLUGINS IGNORE PROCESS SUPERVISE JOURNAL"
-        " DOGSTATSD EVENTS MESSAGES DEBUG"
+        " DOGSTATSD EVENTS MESSAGES LINKS DEBUG"
     ).split()
 )
 _NEARLY_FULL = 64 << 20  # free bytes of a disk
@@ -36,13 +36,17 @@ _NEARLY_FULL = 64 << 20  # free bytes of a disk
 def all_findings(environment: Environment) -> Findings:
     """Yield all findings about a command."""
     yield from _command(environment)
-    yield Finding("ok", "task", environment.settings.name or name_of(environment.words))
+    yield _task(environment)
     if environment.command.python:
         yield from _python(environment)
     if environment.answer:
         yield from _agent(environment)
         yield from _frameworks(environment)
         yield from _plugins(environment)
+    if environment.command.ruby:
+        yield from ruby.findings(
+            *(environment.command, environment.settings, environment.ruby, environment.problem)
+        )
     yield from functions.findings(environment)
     yield from _settings(environment)
     yield from _journal(environment.settings)
@@ -55,31 +59,41 @@ def all_findings(environment: Environment) -> Findings:
         yield from _undelivered(environment.settings)
 
 
+def _task(environment: Environment) -> Finding:
+    name = name_of(environment.words)
+    server = ", a server: it runs until it is stopped" * serves(name, environment.words)
+    return Finding("ok", "task", f"{environment.settings.name or name}{server}")
+
+
 def _command(environment: Environment) -> Findings:
     command = environment.command
     files = " -> ".join(command.files) or command.words[0]
-    name = command.elsewhere or command.runner
+    name = command.elsewhere
     if command.missing:
         yield _missing(command.missing, command.words[0])
     elif command.elsewhere:
         text = f"`{name}` starts its command in an environment of its own"
         yield Finding("problem", "command", text, f"write `{name} ... autotask-run COMMAND`")
     elif command.runner:
-        text = f"`{name} run` chooses its Python only when it runs"
-        remedy = f"check that Python: `autotask doctor -- $({name} run which python)`"
+        text = f"`{command.runner}` chooses its {command.chosen} only when it runs"
+        which = f"$({command.runner} which {command.chosen.lower()})"
+        remedy = f"check that {command.chosen}: `autotask doctor -- {which}`"
         yield Finding("warning", "command", text, remedy)
-    elif command.python:
+    elif command.python or command.ruby:
         yield Finding("ok", "command", files)
     else:
-        text = f"{files}: not Python, so only the process as a whole is recorded"
-        yield Finding("ok", "command", f"{text}; Python programs that it starts record their tasks")
+        text = f"{files}: neither Python nor Ruby, so only the process as a whole is recorded"
+        text = f"{text}; Python and Ruby programs that it starts record their tasks"
+        yield Finding("ok", "command", text)
     program = python_program(command.words[1:]) if command.python else None
     if program and is_scheduler(program):
         text = f"{program} is a scheduler: each Python program that it starts is a run of its own"
         yield Finding("ok", "jobs", f"{text}, without a parent")
     for line in command.resets:
         text = f"{line} may keep the agent out of the programs that it starts"
-        yield Finding("warning", "command", text, "put autotask-run after it, or keep PYTHONPATH")
+        yield Finding(
+            "warning", "command", text, "put autotask-run after it, or keep PYTHONPATH and RUBYLIB"
+        )
 
 
 def _missing(what: str, word: str) -> Finding:
@@ -158,20 +172,8 @@ def _what_bars(environment: Environment) -> tuple[str, str]:
 
 def _frameworks(environment: Environment) -> Findings:
     for name, version in environment.frameworks().items():
-        if version is None:
-            continue
-        tested = supported.FRAMEWORKS[name]
-        verdict = tested.verdict(version)
-        if not environment.settings.uses(name):
-            yield Finding("warning", name, f"{version}, turned off by AUTOTASK_FRAMEWORKS")
-        elif verdict == "older":
-            text = f"{version} is older than the supported versions ({tested})"
-            yield Finding("warning", name, text, f"use {tested.oldest} or newer")
-        elif verdict == "newer":
-            text = f"{version} is newer than the tested versions ({tested})"
-            yield Finding("warning", name, text)
-        else:
-            yield Finding("ok", name, f"{version}, supported ({tested})")
+        if version is not None:
+            yield framework(environment.settings, name, version, supported.FRAMEWORKS[name])
 
 
 def _plugins(environment: Environment) -> Findings:

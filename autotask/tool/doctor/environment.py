@@ -1,4 +1,4 @@
-"""Look into the environment of a command's Python: what it is, and what is installed there.
+"""Look into the environment of a command's Python, or Ruby: what it is, what is installed there.
 
 The interpreter may be of any version, so it is asked little: mainly where it looks for modules.
 What is installed there is read from this process.
@@ -21,6 +21,7 @@ from autotask.homes import make_folder
 from autotask.naming import is_pex, python_program
 from autotask.settings import Settings
 from autotask.tool import supported
+from autotask.tool.doctor.ruby import ASK, Ruby, locked_gems, read
 from autotask.tool.errors import ToolError
 from autotask.tool.journal import ownership
 
@@ -119,7 +120,7 @@ class Plugin(NamedTuple):
 
 
 class Environment:
-    """A command's Python in the environment that `autotask-run` gives it."""
+    """A command's Python or Ruby in the environment that `autotask-run` gives it."""
 
     def __init__(self, words: list[str]) -> None:
         self.words = words
@@ -132,13 +133,33 @@ class Environment:
         self.settings = Settings(self.command.environ)
         self.answer: dict[str, Any] = {}  # what the interpreter says about itself
         self.problem = ""  # why it did not answer
+        self.ruby: Ruby | None = None
         if self.command.python:
             self.answer = self._ask(_SELF % _MARK, _NO_RUNS)
+        elif self.command.ruby:
+            self.ruby = self._ask_ruby(self.command.ruby)
 
     def _ask(self, code: str, environ: dict[str, str], *words: str) -> dict[str, Any]:
         """Run code in the interpreter, with the command's own options."""
         assert self.command.python
         line = [self.command.python, *self.command.options, "-c", code, *words]
+        # The last one: the environment's own sitecustomize may print as well.
+        for text in reversed(self._told(line, environ)):
+            answer: dict[str, Any] = json.loads(text)
+            return answer
+        return {}
+
+    def _ask_ruby(self, ruby: str) -> Ruby | None:
+        """Ask a Ruby about itself, with RubyGems as the command has it."""
+        options = [
+            option for option in self.command.options if option.startswith(("--en", "--dis"))
+        ]
+        line = [ruby, *options, "-e", ASK % _MARK, *supported.RUBY_FRAMEWORKS]
+        told = self._told(line, _NO_RUNS)
+        return read(told, locked_gems(self.command)) if told else None
+
+    def _told(self, line: list[str], environ: dict[str, str]) -> list[str]:
+        """Return the marked lines that a program prints."""
         try:
             ended = subprocess.run(
                 line,
@@ -150,15 +171,14 @@ class Environment:
             )
         except (OSError, subprocess.TimeoutExpired) as problem:
             self.problem = str(problem)
-            return {}
-        # From the end: the environment's own sitecustomize may print as well.
-        for text in reversed(ended.stdout.decode(errors="replace").splitlines()):
-            if text.startswith(_MARK):
-                answer: dict[str, Any] = json.loads(text[len(_MARK) :])
-                return answer
-        errors = ended.stderr.decode(errors="replace").strip().splitlines()
-        self.problem = errors[-1] if errors else f"status {ended.returncode}"
-        return {}
+            return []
+        lines = ended.stdout.decode(errors="replace").splitlines()
+        told = [line.removeprefix(_MARK) for line in lines if line.startswith(_MARK)]
+        if not told:
+            errors = ended.stderr.decode(errors="replace").strip().splitlines()
+            errors = [line for line in errors if not line.startswith("\tfrom ")]  # Ruby's frames
+            self.problem = errors[-1] if errors else f"status {ended.returncode}"
+        return told
 
     @functools.cached_property
     def script(self) -> str | None:
@@ -191,7 +211,8 @@ class Environment:
 
     def frameworks(self) -> dict[str, str | None]:
         """Return the installed version of each framework; None for one that is not installed."""
-        return {name: self._installed.get(name, (None,))[0] for name in supported.FRAMEWORKS}
+        names = {name: supported.DISTRIBUTIONS.get(name, name) for name in supported.FRAMEWORKS}
+        return {name: self._installed.get(found, (None,))[0] for name, found in names.items()}
 
     @functools.cached_property
     def plugins(self) -> list[Plugin]:

@@ -7,6 +7,7 @@ import time
 from typing import Any
 
 from autotask import journal
+from autotask.around.journal_lines import UNREMARKABLE
 from autotask.tool import quantities
 
 
@@ -19,6 +20,12 @@ def add_filters(parser: argparse.ArgumentParser) -> None:
         metavar="DURATION",
         type=quantities.parse_duration,
         help="only runs that started in the last 24h, 30m, 2w, ...",
+    )
+    parser.add_argument(
+        "--all",
+        action="store_true",
+        help="also what frameworks run for themselves, such as Rails' task `environment`; "
+        "otherwise only if it failed, or if --task has its exact name",
     )
 
 
@@ -43,6 +50,25 @@ def one_document(text: str) -> str:
 
 
 def conditions(arguments: argparse.Namespace) -> tuple[str, list[Any]]:
+    """Return which runs are listed as an SQL condition, and its values."""
+    where, values = matching(arguments)
+    remarkable, names = of_interest(arguments)
+    return f"{where} AND {remarkable}", values + names
+
+
+def of_interest(arguments: argparse.Namespace) -> tuple[str, list[Any]]:
+    """Return which runs are listed unasked as an SQL condition, and its values.
+
+    Of the bookkeeping of frameworks these are the failures, and tasks that --task names.
+    """
+    if arguments.all:
+        return "1", []
+    names = ", ".join("?" * len(arguments.task))
+    condition = f"(bookkeeping IS NULL OR status NOT IN {UNREMARKABLE} OR task IN ({names}))"
+    return condition, arguments.task
+
+
+def matching(arguments: argparse.Namespace) -> tuple[str, list[Any]]:
     """Return the filters as an SQL condition, and its values."""
     terms = ["started_at IS NOT NULL"]
     values: list[Any] = []

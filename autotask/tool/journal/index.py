@@ -31,7 +31,7 @@ SHARED_FILE = "shared.sqlite3"  # all users' runs of a shared home; each user ha
 _BESIDE = ("-wal", "-shm", "-journal")  # what SQLite appends to the names of its other files
 _START = (  # what of a start is needed to write its end
     *("run", "parent", "root", "task", "framework", "started_at", "trigger", "pid", "process"),
-    *("host", "service", "env", "version", "tags"),
+    *("host", "service", "env", "version", "tags", "bookkeeping"),
 )
 _READERS_PATIENCE = 5.0  # seconds with no commit, after which a reader does without the newest
 # What SQLite says of a file that may be sound, but cannot be used now.
@@ -110,7 +110,8 @@ class Index:
         for row in rows:
             start = dict(zip(_START, row))
             tags = json.loads(start["tags"]) if start["tags"] else {}
-            starts.append({"event": "started", **start, "at": start["started_at"], "tags": tags})
+            start |= {"tags": tags, "bookkeeping": start["bookkeeping"] is not None}
+            starts.append({"event": "started", **start, "at": start["started_at"]})
         return starts
 
 

@@ -14,13 +14,15 @@ from autotask.tool.journal import ownership
 FIELDS = (
     *("run", "parent", "root", "task", "framework", "status", "reason", "caused_by"),
     *("exit_code", "signal", "error", "started_at", "finished_at", "duration", "cpu", "max_rss"),
-    *("pid", "host", "python", "service", "env", "version", "tags", "trigger"),
+    *("pid", "host", "python", "ruby", "service", "env", "version", "tags"),
+    *("attempt", "waited", "enqueued_by", "server", "bookkeeping", "trigger"),
 )
 _MORE = ("started_more", "finished_more")  # fields that this version does not know
 USER = "user"  # another field, in a shared home
 # Quoted, because trigger is a keyword of SQL.
 COLUMNS = ", ".join(f'"{field}"' for field in (*FIELDS, "owner", *_MORE))
-_ERROR, _TAGS = FIELDS.index("error"), FIELDS.index("tags")
+_ERROR, _TAGS = map(FIELDS.index, ("error", "tags"))
+_FLAGS = tuple(map(FIELDS.index, ("server", "bookkeeping")))
 
 Record = dict[str, Any]
 
@@ -35,6 +37,8 @@ def from_row(row: Iterable[Any], shared: bool = False) -> Record:
         error = json.loads(values[_ERROR])
         values[_ERROR] = {name: error.get(name) for name in ("type", "message", "where")}
     values[_TAGS] = json.loads(values[_TAGS]) if values[_TAGS] else {}
+    for flag in _FLAGS:
+        values[flag] = values[flag] is not None
     record = dict(zip(FIELDS, values))
     if shared:
         record[USER] = ownership.short_name(owner)

@@ -6,11 +6,12 @@ import json
 import math
 from typing import TYPE_CHECKING, Any
 
-from autotask.tool.journal.schema import FINISHED, NOT_FINISHED, NOT_STARTED, STARTED
+from autotask.tool.journal.schema import FINISHED, NOT_FINISHED, NOT_STARTED, RUNNING, STARTED
 
 if TYPE_CHECKING:
     from autotask.around.journal_lines import Fields
 
+UNKNOWN = "unknown"  # the status of an end that does not say it
 _STARTED_AT = STARTED.index("started_at")
 _IN_BOTH = frozenset(["event", "run", "root", "at", "unsent"])
 _IN_STARTED, _IN_FINISHED = _IN_BOTH.union(STARTED), _IN_BOTH.union(FINISHED)
@@ -64,9 +65,13 @@ def half_of(line: Fields) -> tuple[str, str, str] | None:
         return None
     if kind == "started":
         return "started", run, at
-    if kind == "finished" and _text(line.get("status")) not in (None, "", "running"):
-        return "finished", run, at
-    return None
+    return ("finished", run, at) if kind == "finished" else None
+
+
+def _status(line: Fields) -> str:
+    """Return how a run ended: any word; a newer autotask may have written none, and it ended."""
+    status = _text(line.get("status"))
+    return UNKNOWN if status in (None, "", RUNNING) else str(status)
 
 
 def _started(line: Fields, run: str, at: str, segment_id: int, size: int) -> tuple[Any, ...]:
@@ -78,10 +83,16 @@ def _started(line: Fields, run: str, at: str, segment_id: int, size: int) -> tup
         _text(get("framework")) or "",
         at,
         _text(get("trigger")) or "unknown",
+        _integer(get("attempt")),
+        _real(get("waited")),
+        _text(get("enqueued_by")),
+        1 if get("server") is True else None,
+        1 if get("bookkeeping") is True else None,
         _integer(get("pid")),
         _text(get("process")),
         _text(get("host")),
         _text(get("python")),
+        _text(get("ruby")),
         _text(get("service")),
         _text(get("env")),
         _text(get("version")),
@@ -96,7 +107,7 @@ def _finished(line: Fields, at: str, segment_id: int, size: int) -> tuple[Any, .
     get = line.get
     return (
         at,
-        _text(get("status")),
+        _status(line),
         _text(get("reason")),
         _text(get("caused_by")),
         _integer(get("exit_code")),

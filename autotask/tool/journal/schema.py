@@ -11,10 +11,13 @@ from autotask.tool.errors import ToolError
 if TYPE_CHECKING:
     from autotask.tool.journal.waiting import Connection
 
-VERSION = 4
+VERSION = 6
 # 1: first. 2: an index of the runs without an end, instead of those that are running.
 # 3: any status, the fields that this version does not know, and owners.
 # 4: what a segment was when it was read; of two ends the earlier counts, not the one read first.
+# 5: attempts, waiting, who enqueued a run, servers; an end without a status is one.
+# 6: bookkeeping runs; the version of Ruby.
+RUNNING = "running"  # the status of a run without an end
 _NEWEST = 1000  # a number above it is damage
 
 _TABLES = """
@@ -41,10 +44,16 @@ CREATE TABLE run (
     framework TEXT,
     started_at TEXT,                -- null: no started line yet, not shown
     "trigger" TEXT,
+    attempt INTEGER,                -- from 1
+    waited REAL,                    -- seconds
+    enqueued_by TEXT,               -- a run, perhaps of another owner or machine
+    server INTEGER,                 -- 1 or null
+    bookkeeping INTEGER,            -- 1 or null: a framework runs it for itself
     pid INTEGER,
     process TEXT,                   -- see procfs.identity
     host TEXT,
-    python TEXT,
+    python TEXT,                    -- null in a program of Ruby
+    ruby TEXT,                      -- null in one of Python
     service TEXT,
     env TEXT,
     version TEXT,
@@ -68,15 +77,20 @@ CREATE TABLE run (
     UNIQUE (run, owner)
 );
 -- the filters of `autotask runs` and the groups of `autotask tasks` are answered from these alone
-CREATE INDEX run_by_time ON run (started_at, task, framework, status);
-CREATE INDEX run_by_task ON run (task, framework, status, started_at);
+CREATE INDEX run_by_time ON run (started_at, task, framework, status, bookkeeping);
+CREATE INDEX run_by_task ON run (task, framework, status, started_at, server, bookkeeping);
+CREATE INDEX run_of_framework ON run (task, framework, status, started_at, server, bookkeeping)
+    WHERE bookkeeping IS NOT NULL;
 CREATE INDEX run_by_parent ON run (parent) WHERE parent IS NOT NULL;
+CREATE INDEX run_by_asker ON run (enqueued_by, started_at) WHERE enqueued_by IS NOT NULL;
 CREATE INDEX run_unended ON run (run) WHERE finished_at IS NULL;
 """
 # The columns of a run that come from its started line, and those from its finished line.
 STARTED = (
-    *("parent", "root", "task", "framework", "started_at", "trigger", "pid", "process", "host"),
-    *("python", "service", "env", "version", "tags", "started_in", "started_bytes"),
+    *("parent", "root", "task", "framework", "started_at", "trigger"),
+    *("attempt", "waited", "enqueued_by", "server", "bookkeeping", "pid", "process"),
+    *("host", "python", "ruby", "service", "env", "version", "tags"),
+    *("started_in", "started_bytes"),
     "started_more",
 )
 FINISHED = (
@@ -86,7 +100,7 @@ FINISHED = (
 )
 # Their values as long as that line is missing.
 NOT_STARTED: tuple[Any, ...] = (None,) * len(STARTED)
-NOT_FINISHED: tuple[Any, ...] = (None, "running", *[None] * (len(FINISHED) - 2))
+NOT_FINISHED: tuple[Any, ...] = (None, RUNNING, *[None] * (len(FINISHED) - 2))
 
 
 def _upsert() -> str:

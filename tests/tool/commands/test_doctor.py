@@ -232,6 +232,13 @@ def test_the_task_has_the_name_that_the_launcher_gives(python: Path, tmp_path: P
     assert findings["command"]["remedy"] == "remove the quotes, or use sh -c '...'"
 
 
+def test_a_server_is_called_one(python: Path) -> None:
+    told = ", a server: it runs until it is stopped"
+    assert doctor(python, "-m", "http.server")["task"]["text"] == f"http.server{told}"
+    named = doctor(python, "-m", "http.server", env={"AUTOTASK_NAME": "mine"})
+    assert named["task"]["text"] == f"mine{told}"
+
+
 def test_modules_are_searched_where_the_program_searches(
     python: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -346,7 +353,7 @@ def test_the_agent_of_another_copy_is_reported(python: Path, tmp_path: Path) -> 
 
 
 NO_PYTHON = [
-    ("sh -c 'exit 3'", "ok", "not Python"),
+    ("sh -c 'exit 3'", "ok", "neither Python nor Ruby"),
     ("{tmp}/backup.sh", "warning", "line 3 of {tmp}/backup.sh"),
     ("sudo -u shop python x.py", "problem", "`sudo` starts its command in an environment"),
     ("cron -f", "problem", "`cron` starts its command"),

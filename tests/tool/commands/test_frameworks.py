@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,8 @@ import pytest
 from support import run_program, runs, write
 from tool.journals import answer, autotask
 
-from autotask.tool.supported import FRAMEWORKS, Range
+from autotask.tool import supported
+from autotask.tool.supported import NAMES, RUBY_FRAMEWORKS, Range, _read
 
 SHELL = """
 import cmd
@@ -36,15 +38,20 @@ def frameworks(*words: str | Path, **env: str) -> dict[str, Any]:
 def test_everything_supported_is_listed_with_its_versions(python: Path) -> None:
     report = frameworks(python)
     assert [framework["name"] for framework in report["frameworks"]] == [
-        *FRAMEWORKS,
+        *NAMES,
+        *RUBY_FRAMEWORKS,
         "function",
         "process",
     ]
     click = report["frameworks"][0]
     assert click["supported"] == {"oldest": "7.1", "newest": "8.5"}
     assert (click["found"], click["status"]) == (None, "missing")
+    assert click["kind"] == "command lines"
+    assert report["frameworks"][-1]["kind"] == "any program"
     assert report["python"]["prefix"] == str(python.parent.parent)
     assert (report["plugins"], report["setting"]) == ([], "")
+    rake = next(row for row in report["frameworks"] if row["name"] == "rake")
+    assert (rake["found"], rake["status"], report["ruby"]) == (None, "missing", None)
 
 
 @pytest.mark.parametrize(
@@ -59,7 +66,7 @@ def test_what_is_installed_is_found(python: Path, version: str, status: str) -> 
         for line in answer("frameworks", "--", str(python)).splitlines()
         if line.startswith("click ")
     ]
-    assert row.split() == ["click", "7.1", "to", "8.5", version, status]
+    assert row.split() == ["click", "command", "lines", "7.1", "to", "8.5", version, status]
 
 
 def test_the_first_one_on_the_path_counts(python: Path, tmp_path: Path) -> None:
@@ -79,7 +86,8 @@ def test_damaged_and_half_removed_distributions_are_left_out(python: Path) -> No
             (info / "METADATA").write_bytes(data)
             (info / "entry_points.txt").write_bytes(b"[autotask.frameworks\n= =" + data)
     report = frameworks(python)
-    assert {framework["found"] for framework in report["frameworks"]} == {"8.1.7", None}
+    found = [framework for framework in report["frameworks"] if framework["name"] != "argparse"]
+    assert {framework["found"] for framework in found} == {"8.1.7", None}
     assert report["plugins"] == []
 
 
@@ -167,10 +175,13 @@ def test_a_damaged_list_of_plugins_keeps_no_command_from_running(
     ("words", "message"),
     [
         (["no-such-command"], "no-such-command: no such command"),
-        (["sh", "-c", "exit 3"], "sh: not Python, so only the process as a whole is recorded"),
+        (
+            ["sh", "-c", "exit 3"],
+            "sh: neither Python nor Ruby, so only the process as a whole is recorded",
+        ),
     ],
 )
-def test_without_a_python_it_says_so_in_one_line(words: list[str], message: str) -> None:
+def test_without_an_interpreter_it_says_so_in_one_line(words: list[str], message: str) -> None:
     ended = autotask("frameworks", "--", *words)
     assert (ended.status, ended.stdout, ended.stderr) == (1, "", f"autotask: {message}\n")
 
@@ -190,3 +201,38 @@ def test_without_a_python_it_says_so_in_one_line(words: list[str], message: str)
 )
 def test_a_range_includes_its_two_ends(version: str, verdict: str) -> None:
     assert Range("7.1", "8.5").verdict(version) == verdict
+
+
+def test_the_text_of_what_is_supported_is_read_under_its_headings() -> None:
+    rows = """
+        -- command-lines --
+        click    7.1  8.5
+        argparse with Python
+        -- queues --
+        rq       1.16 3.0
+    """
+    assert _read(rows) == (
+        {"click": Range("7.1", "8.5"), "rq": Range("1.16", "3.0")},
+        ("argparse",),
+        {"click": "command lines", "argparse": "command lines", "rq": "queues"},
+    )
+
+
+def test_what_is_part_of_python_is_found_with_it() -> None:
+    report = frameworks(sys.executable)
+    rows = {framework["name"]: framework for framework in report["frameworks"]}
+    for name in supported.WITH_PYTHON:
+        row = (rows[name]["supported"], rows[name]["found"], rows[name]["status"])
+        assert row == (None, report["python"]["version"], "supported")
+
+
+def test_one_that_is_not_called_as_its_distribution_is_found_by_that(python: Path) -> None:
+    renamed = {
+        name: distribution
+        for name, distribution in supported.DISTRIBUTIONS.items()
+        if name in supported.FRAMEWORKS
+    }
+    for distribution in renamed.values():
+        environments.install(environments.site(python), distribution, "7.7")
+    rows = {framework["name"]: framework for framework in frameworks(python)["frameworks"]}
+    assert {rows[name]["found"] for name in renamed} <= {"7.7"}

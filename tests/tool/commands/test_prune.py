@@ -372,6 +372,23 @@ def test_a_line_that_the_index_does_not_know_stays(book: Book, home: Path) -> No
     assert path.read_text() == f'{UNKNOWN}\n{{"event":"counted"}}\n'
 
 
+def test_runs_of_the_future_go_as_successes_do_and_their_lines_with_them(
+    book: Book, home: Path
+) -> None:
+    for number, status in enumerate(["retried", "paused", "failure", "success"]):
+        run = book.run(status, ago=50 * DAY - number, outcome=Outcome(status))
+        book.line(f'{{"event":"paused","run":"{run.id}","mood":1}}', 50 * DAY)
+    end = '{"event":"finished","run":"%s","root":"%s","at":"%s"}'
+    run = book.run("no status", ago=50 * DAY, outcome=None)
+    book.line(end % (run.id, run.root, journal.moment(time.time() - 50 * DAY)), 50 * DAY)
+    assert prune("--max-size", "1K") == 4
+    assert names() == ["failure"]
+    assert book.segment(50 * DAY).read_text().count('"paused"') == 1
+    assert rebuilt(home) == records()
+    assert prune("--keep", "10d") == 1
+    assert not book.segment(50 * DAY).exists()
+
+
 def test_a_line_of_no_run_stays_whatever_it_is(book: Book) -> None:
     book.run("gone", ago=3 * DAY)
     path = book.segment(3 * DAY)

@@ -11,16 +11,28 @@ import re
 import signal
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support import Datagrams, lines, run_program, write
-from tool.journals import DAY, HOST, HOUR, Book, answer, dead_process, names, records
+from tool.journals import (
+    DAY,
+    HOST,
+    HOUR,
+    Book,
+    answer,
+    dead_process,
+    names,
+    on_terminal,
+    records,
+)
 
 from autotask import procfs
 from autotask.journal import Journal, moment
-from autotask.run import SKIPPED, SUCCESS, failure
+from autotask.run import SKIPPED, SUCCESS, Outcome, failure
 from autotask.settings import Settings
 from autotask.telling import leave_mark
+from autotask.tool import output
 from autotask.tool.journal.index import open_index
 from autotask.tool.journal.opening import end_lost
 
@@ -31,7 +43,8 @@ UNEXPECTED = (  # as Invoke has it
 )
 CONTRACT = (
     "run parent root task framework status reason caused_by exit_code signal error started_at"
-    " finished_at duration cpu max_rss pid host python service env version tags trigger"
+    " finished_at duration cpu max_rss pid host python ruby service env version tags attempt"
+    " waited enqueued_by server bookkeeping trigger"
 ).split()
 
 
@@ -54,12 +67,16 @@ def test_what_programs_read_begins_with_the_oldest_run(book: Book, form: str) ->
 
 
 def test_the_record_has_the_fields_of_the_contract_and_no_other(book: Book) -> None:
-    outer = book.run("nightly.py", "process", ago=90)
+    outer = book.run("nightly.py", "process", ago=90, server=True)
     ended = failure("exception", exit_code=1, signal="SIGTERM", error=ERROR, caused_by="0" * 16)
-    inner = book.run("db.migrate", "invoke", ago=80, duration=2.0, outcome=ended, parent=outer)
+    queued: dict[str, Any] = {"attempt": 2, "waited": 12.345678, "enqueued_by": "e" * 16}
+    inner = book.run(
+        "db.migrate", "invoke", ago=80, duration=2.0, outcome=ended, parent=outer, **queued
+    )
     first, second = records()
     assert (list(first), list(second)) == (CONTRACT, CONTRACT)
     assert (first["parent"], first["reason"], first["error"]) == (None, None, None)
+    assert (first["attempt"], first["waited"], first["server"]) == (None, None, True)
     finished = second.pop("finished_at")
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", finished)
     assert finished > second["started_at"]
@@ -82,18 +99,75 @@ def test_the_record_has_the_fields_of_the_contract_and_no_other(book: Book) -> N
         "pid": second["pid"],
         "host": HOST,
         "python": "3.12.1",
+        "ruby": None,
         "service": "shop",
         "env": "prod",
         "version": "1.4.2",
         "tags": {"team": "north"},
+        "attempt": 2,
+        "waited": 12.345678,
+        "enqueued_by": "e" * 16,
+        "server": False,
+        "bookkeeping": False,
         "trigger": "cron",
     }
+
+
+def test_a_program_of_ruby_has_its_version_and_none_of_python(book: Book) -> None:
+    book.run("environment", "rake", ruby="3.1.2", bookkeeping=True)
+    book.run("nightly.py")
+    inner, other = records("--all")
+    assert (list(inner), list(other)) == (CONTRACT, CONTRACT)
+    fields = ("python", "ruby", "bookkeeping")
+    assert [inner[field] for field in fields] == [None, "3.1.2", True]
+    assert [other[field] for field in fields] == ["3.12.1", None, False]
+    rows = list(csv.DictReader(io.StringIO(answer("runs", "--all", "--format", "csv"))))
+    assert [[row[field] for field in fields] for row in rows] == [
+        ["", "3.1.2", "True"],
+        ["3.12.1", "", "False"],
+    ]
+
+
+# How a run of a framework's bookkeeping ended, and whether it is listed unasked.
+BOOKKEEPING: list[tuple[Outcome | None, bool]] = [
+    (None, False),
+    (SUCCESS, False),
+    (SKIPPED, False),
+    (failure("exit", exit_code=1), True),
+    (failure("nested", caused_by="0" * 16), True),
+    (Outcome("retried", "exception"), True),
+    (Outcome("paused"), True),
+]
+
+
+@pytest.mark.parametrize(("outcome", "is_listed"), BOOKKEEPING)
+def test_what_a_framework_runs_for_itself_is_listed_if_it_failed_or_is_asked_for(
+    book: Book, outcome: Outcome | None, is_listed: bool
+) -> None:
+    program = book.run("rake", "process", ago=90)
+    for task, ago in (("environment", 80), ("db:migrate", 70)):
+        is_own = task == "environment"
+        book.run(
+            *(task, "rake"), ago=ago, outcome=outcome if is_own else SUCCESS,
+            parent=program, bookkeeping=is_own, ruby="3.1.2",
+        )  # fmt: skip
+    unasked = ["environment"] if is_listed else []
+    assert names() == ["rake", *unasked, "db:migrate"]
+    assert names("--limit", "2") == ["rake", *unasked, "db:migrate"][-2:]
+    assert names("--task", "env*") == unasked
+    assert names("--task", "environmen?", "--framework", "rake") == unasked
+    assert names("--task", "environment") == ["environment"]
+    assert names("--task", "db:*", "--task", "environment") == ["environment", "db:migrate"]
+    assert names("--all") == ["rake", "environment", "db:migrate"]
+    assert names("--all", "--task", "e*") == ["environment"]
+    assert ("environment" in answer("runs")) is is_listed
 
 
 def test_unknown_fields_are_null(book: Book) -> None:
     book.line('{"event":"started","run":"00000000000000aa","at":"2026-11-25T10:00:00.000000Z"}')
     (record,) = records()
-    empty = {"task": "", "framework": "", "status": "running", "tags": {}, "trigger": "unknown"}
+    empty: dict[str, Any] = {"task": "", "framework": "", "status": "running", "tags": {}}
+    empty |= {"trigger": "unknown", "server": False, "bookkeeping": False}
     known = {"run", "root", "started_at", *empty}
     assert {name: record[name] for name in empty} == empty
     assert {record[name] for name in CONTRACT if name not in known} == {None}
@@ -181,6 +255,10 @@ def test_a_table_ends_after_fifty_runs_unless_asked_for_more(book: Book) -> None
 REASONS = [
     (SUCCESS, "success 1.50s"),
     (SKIPPED, "skipped 1.50s"),
+    (Outcome("skipped", "overlap"), "skipped 1.50s overlap"),
+    (Outcome("retried", "exit", 3), "retried 1.50s exit 3"),
+    (Outcome("paused", "later"), "paused 1.50s later"),
+    (failure("timeout"), "failure 1.50s timeout"),
     (failure("exit", exit_code=3), "failure 1.50s exit 3"),
     (failure("signal", signal="SIGKILL"), "failure 1.50s signal SIGKILL"),
     (failure("oom", signal="SIGKILL"), "failure 1.50s oom SIGKILL"),
@@ -208,6 +286,32 @@ def test_a_row_says_how_it_ended_and_why(book: Book, outcome: object, expected: 
     book.run(outcome=outcome)  # type: ignore[arg-type]
     row = answer("runs").splitlines()[1]
     assert " ".join(row.split()[4:]) == expected
+
+
+def test_a_retried_attempt_has_a_colour_that_is_no_alarm(book: Book) -> None:
+    book.run(outcome=Outcome("retried", "exception"))
+    shown = on_terminal("runs", columns=120)
+    colours = dict(re.findall(r"\x1b\[(\d+)m(retried|failure)", shown))
+    assert [*colours.values()] == ["retried"]
+    assert "31" not in colours  # red
+    assert len({*output.STATUS_STYLES.values()}) == len(output.STATUS_STYLES)
+
+
+def test_what_a_queue_tells_is_in_the_record_of_a_real_run(tmp_path: Path) -> None:
+    program = """
+        from autotask import recorder
+        from autotask.queued import Queued, retried
+        from autotask.run import failure
+        asker = recorder.start("orders", "shop")
+        known = Queued(attempt=3, waited=2.5, enqueued_by=asker.id)
+        recorder.end(recorder.start("mail", "shop", queued=known), retried(failure("timeout")))
+        recorder.succeed(asker)
+    """
+    assert run_program(write(tmp_path / "shop.py", program)).stderr == ""
+    _, asker, mail = records()
+    assert (mail["status"], mail["reason"]) == ("retried", "timeout")
+    assert (mail["attempt"], mail["waited"]) == (3, 2.5)
+    assert (mail["enqueued_by"], mail["server"]) == (asker["run"], False)
 
 
 def test_a_long_reason_is_cut_in_the_table_but_not_for_programs(book: Book) -> None:
@@ -240,6 +344,9 @@ def test_a_status_that_does_not_exist_is_named(book: Book) -> None:
     book.run("mail")
     assert "failed is not a status: success, failure" in answer("runs", "--status", "failed")
     assert answer("runs", "--status", "failure") == "no runs match\n"
+    assert answer("runs", "--status", "retried") == "no runs match\n"
+    book.run("mail", outcome=Outcome("paused"), ago=DAY)
+    assert answer("runs", "--status", "paused", "--since", "1h") == "no runs match\n"
 
 
 # Of runs that are open: the process, for how long, whose mark is there, and whether it has ended.
@@ -308,6 +415,20 @@ def test_so_is_the_end_of_one_whose_mark_could_not_be_written(
     sent = datagrams.lines("autotask.task.runs", wait=5)
     assert len(sent) == 2
     assert all("service:shop" in line and "team:north" in line for line in sent)
+
+
+def test_a_lost_run_of_a_frameworks_bookkeeping_is_sent_without_a_service_check(
+    book: Book, home: Path, datagrams: Datagrams
+) -> None:
+    pid, identity = dead_process()
+    (home / "open").mkdir(mode=0o700, parents=True)
+    for is_own in (False, True):
+        task = "environment" if is_own else "db:migrate"
+        book.run(task, "rake", outcome=None, pid=pid, identity=identity, bookkeeping=is_own)
+    assert [record["reason"] for record in records()] == ["lost"] * 2
+    checks = datagrams.lines("_sc", wait=5)
+    assert ["task:db:migrate" in check for check in checks] == [True]
+    assert len(datagrams.lines("autotask.task.runs")) == len(datagrams.lines("_e")) == 2
 
 
 def test_a_lost_run_under_a_dead_launcher_is_ended_even_if_its_mark_is_torn(

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support import (
@@ -38,6 +39,7 @@ from autotask.settings import Settings
 
 FAILURE = failure("exception", error={"type": "ValueError", "message": "boom", "where": "a.py:1"})
 NESTED = failure("nested", caused_by="00000000000000aa")
+RETRIED = Outcome("retried", "exception", error=FAILURE.error)
 NOTHING = "nothing to deliver\n"
 
 
@@ -81,6 +83,44 @@ def test_a_start_and_an_end_come_with_the_tags_and_the_time_that_they_had(
         {"k": "nightly", "t": "error", "d": moment(run)},
     )
     assert answer("ship") == NOTHING
+
+
+# How a run of a framework's bookkeeping ended, and what comes of it.
+BOOKKEEPING: list[tuple[Outcome, list[str]]] = [
+    (SUCCESS, []),
+    (SKIPPED, []),
+    (FAILURE, ["count", "distribution", "event"]),
+    (NESTED, ["count", "distribution"]),
+]
+
+
+@pytest.mark.parametrize(("outcome", "expected"), BOOKKEEPING)
+@pytest.mark.parametrize("ago", [300, 2 * HOUR], ids=["counted", "told by an event"])
+def test_of_what_a_framework_runs_for_itself_only_a_failure_comes_and_without_a_service_check(
+    ago: float, outcome: Outcome, expected: list[str], book: Book, datagrams: Datagrams
+) -> None:
+    run = book.run("environment", "rake", outcome=None, ago=ago, bookkeeping=True)
+    book.finish(run, outcome, ago=ago, unsent=True)
+    if ago > HOUR:
+        expected = ["event"] if expected else []
+    assert kinds(shipped(datagrams)) == expected
+
+
+def test_what_a_framework_runs_for_itself_is_not_started_late_either(
+    book: Book, datagrams: Datagrams
+) -> None:
+    book.run("environment", "rake", outcome=None, ago=300, unsent=True, bookkeeping=True)
+    book.run("db:migrate", "rake", outcome=None, ago=300, unsent=True)
+    (started,) = shipped(datagrams)
+    assert "task:db:migrate" in started.tags
+
+
+def test_what_a_framework_runs_for_itself_under_a_tasks_name_leaves_that_its_last_status(
+    book: Book, datagrams: Datagrams
+) -> None:
+    book.run("db:schema:dump", "rake", outcome=FAILURE, ago=300, unsent=True)
+    book.run("db:schema:dump", "rake", ago=200, bookkeeping=True)
+    assert "check" in kinds(shipped(datagrams))
 
 
 def entities(lines: list[Line]) -> list[str]:
@@ -199,7 +239,7 @@ def test_checks_of_old_runs_are_sent_even_if_events_are_off(
     assert (check.kind, check.value) == ("check", "2")
 
 
-@pytest.mark.parametrize("status", ["retried", "frobnicated", "Early|er, {1}"])
+@pytest.mark.parametrize("status", ["paused", "frobnicated", "Early|er, {1}"])
 def test_an_unknown_status_is_counted_as_it_is(
     status: str, book: Book, datagrams: Datagrams
 ) -> None:
@@ -213,6 +253,39 @@ def test_an_unknown_status_is_counted_as_it_is(
     assert f"status:{kept}" in count.tags
     assert (count.name, duration.kind) == ("autotask.task.runs", "distribution")
     assert answer("ship") == NOTHING
+
+
+def test_how_long_a_run_waited_comes_with_its_start(book: Book, datagrams: Datagrams) -> None:
+    book.run(outcome=None, ago=300, unsent=True, attempt=2, waited=7.25)
+    count, waited = shipped(datagrams)
+    assert (count.name, count.value) == ("autotask.task.started", "1")
+    assert (waited.kind, waited.name, waited.value) == (
+        "distribution",
+        "autotask.task.waited",
+        "7.250000",
+    )
+    assert {"task:nightly", "framework:click", "env:prod"} <= {*waited.tags}
+    assert "trigger:cron" not in waited.tags
+    assert answer("ship") == NOTHING
+
+
+LATE: dict[str, tuple[Outcome, float, list[str]]] = {
+    "retried": (RETRIED, 300, ["count", "distribution"]),
+    "retried, too old to count": (RETRIED, 5 * HOUR, ["event"]),
+    "skipped for a reason": (Outcome("skipped", "overlap"), 300, ["count"]),
+}
+
+
+@pytest.mark.parametrize(("outcome", "ago", "said"), LATE.values(), ids=LATE)
+def test_what_was_retried_or_skipped_has_no_status_and_alerts_no_one(
+    outcome: Outcome, ago: float, said: list[str], book: Book, datagrams: Datagrams
+) -> None:
+    run = book.run(outcome=None, ago=ago)
+    book.finish(run, outcome, ago - 1.5, unsent=True)
+    found = shipped(datagrams)
+    assert kinds(found) == said
+    assert f"status:{outcome.status}" in found[0].tags or found[0].value.startswith("1 retried; ")
+    assert f"reason:{outcome.reason}" in found[0].tags or found[0].fields["t"] == "info"
 
 
 def test_an_unknown_status_is_in_a_late_event_as_it_is(book: Book, datagrams: Datagrams) -> None:
@@ -285,6 +358,29 @@ def test_the_status_is_that_of_the_last_run(book: Book, datagrams: Datagrams) ->
     (check,) = [line for line in shipped(datagrams) if line.kind == "check"]
     assert check.value == "0"
     assert "task:hourly" in check.tags
+
+
+def test_attempts_of_one_task_have_one_status_whatever_else_their_starts_tell(
+    book: Book, datagrams: Datagrams
+) -> None:
+    queued: dict[str, Any] = {"attempt": 1, "waited": 0.5, "enqueued_by": "a" * 16, "mood": ["a"]}
+    book.run(outcome=FAILURE, ago=300, unsent=True, **queued)
+    book.run(outcome=SUCCESS, ago=200, **{**queued, "attempt": 2, "waited": 7.25})
+    assert "check" not in kinds(shipped(datagrams))
+
+
+@pytest.mark.parametrize("status", [None, 3, {"is": "paused"}])
+def test_an_end_without_a_status_is_counted_as_unknown(
+    status: object, book: Book, datagrams: Datagrams
+) -> None:
+    run = book.run(outcome=None, ago=60)
+    at = journal.moment(time.time() - 55)
+    end = {"event": "finished", "run": run.id, "root": run.root, "at": at, "status": status}
+    end |= {"duration": 2, "caused_by": ["x"], "unsent": True}
+    book.line(json.dumps(end, separators=(",", ":")), 55)
+    count, duration = shipped(datagrams)
+    assert "status:unknown" in count.tags
+    assert duration.value == "2.000000"
 
 
 def test_an_older_failure_does_not_follow_a_success_of_a_long_run(

@@ -7,7 +7,8 @@ import re
 import pytest
 from tool.journals import Book, answer, autotask
 
-from autotask.run import Run, failure
+from autotask.run import SUCCESS, Outcome, Run, failure
+from autotask.tool.journal import below
 
 ERROR = {"type": "ValueError", "message": "no such shop", "where": "/srv/shop.py:3"}
 
@@ -101,7 +102,8 @@ def test_a_deep_tree_is_drawn(book: Book) -> None:
     top = run.id
     for number in range(1, 300):
         run = book.run(f"task{number}", ago=900 - number, parent=run)
-    assert "task299" in answer("show", top)
+    assert "task299" in answer("show", "--all", top)
+    assert "task299" not in answer("show", top)
 
 
 def test_runs_that_are_each_others_parents_end_the_tree(book: Book) -> None:
@@ -144,3 +146,116 @@ def test_before_the_first_run_there_is_a_hint() -> None:
     ended = autotask("show", "0123")
     assert ended.status == 1
     assert ended.stderr == "autotask: no runs yet: try `autotask-run python script.py`\n"
+
+
+def test_an_attempt_tells_how_long_it_waited_and_for_whom(book: Book) -> None:
+    asker = book.run("shop.orders", "django", ago=90)
+    run = book.run(
+        "mail", "celery", outcome=Outcome("retried", "exception", error=ERROR),
+        attempt=2, waited=12.345678, enqueued_by=asker.id,
+    )  # fmt: skip
+    shown = details(run.id)
+    assert shown["status"] == "retried"
+    assert (shown["reason"], shown["error"]) == ("exception", "ValueError: no such shop")
+    assert (shown["attempt"], shown["waited"]) == ("2", "12.3s")
+    assert shown["enqueued by"] == f"{asker.id} shop.orders"
+    assert details(asker.id)["enqueued"] == "1 run"
+    assert re.search(rf"\n +{run.id} mail, retried\n", answer("show", asker.id))
+    assert "parent" not in shown
+    stranger = book.run(enqueued_by="0" * 16)  # of another machine
+    assert details(stranger.id)["enqueued by"] == "0" * 16
+
+
+def test_of_the_runs_that_one_enqueued_the_first_are_shown(book: Book) -> None:
+    asker = book.run("shop.orders", ago=900)
+    sent = [book.run(f"mail{n}", ago=800 - n, enqueued_by=asker.id) for n in range(12)]
+    shown = answer("show", asker.id)
+    assert details(asker.id)["enqueued"] == "12 runs"
+    assert [run.id in shown for run in sent] == [True] * 5 + [False] * 7
+    assert "and 7 more\n" in shown
+
+
+def test_a_server_is_called_one(book: Book) -> None:
+    run = book.run("celery.worker", outcome=None, server=True)
+    assert details(run.id)["server"] == "yes, it runs until it is stopped"
+    assert "server" not in details(book.run().id)
+
+
+def test_a_run_shows_what_its_framework_runs_for_itself(book: Book) -> None:
+    top = book.run("rake", "process", ago=90, ruby="3.1.2")
+    inner = book.run("environment", "rake", ago=80, parent=top, bookkeeping=True, ruby="3.1.2")
+    shown = details(inner.id)
+    assert shown["bookkeeping"] == "yes, rake runs it for itself"
+    assert (shown["ruby"], "python" in shown) == ("3.1.2", False)
+    assert "── environment  success" in answer("show", top.id)
+    other = details(book.run().id)
+    assert (other["python"], "ruby" in other, "bookkeeping" in other) == ("3.12.1", False, False)
+    for _ in range(below.FEW):
+        book.run("environment", "rake", ago=70, parent=top, bookkeeping=True)
+    assert re.search(rf"\nenvironment +rake +{below.FEW + 1} ", answer("show", top.id))
+
+
+def worker(book: Book, children: int) -> Run:
+    """Write a server, a worker in it, and its children: of five, one fails, one is retried."""
+    server = book.run("celery", "process", ago=9000, outcome=None, server=True)
+    run = book.run("celery.worker", ago=9000, outcome=None, parent=server, server=True)
+    for n in range(children):
+        outcome = SUCCESS
+        if n % 5 == 1:
+            outcome = failure("exception", error={**ERROR, "message": f"no shop {n}"})
+        if n % 5 == 2:
+            outcome = Outcome("retried", "exception", error=ERROR)
+        book.run(f"mail{n % 2}", "celery", ago=8000 - n, duration=n, parent=run, outcome=outcome)
+    return server
+
+
+def test_many_runs_are_summed_up_by_task_with_the_last_failures(book: Book) -> None:
+    server = worker(book, 300)
+    _, table, failures = answer("show", server.id).split("\n\n")
+    title, heads, *rows = table.splitlines()
+    assert title == "301 runs under it; `--all` shows each"
+    heads_expected = "TASK FRAMEWORK RUNS SUCCESS FAILURE RETRIED RUNNING USUALLY LONGEST"
+    assert heads.split() == heads_expected.split()
+    assert [row.split() for row in rows] == [
+        ["mail0", "celery", "150", "90", "30", "30", "-", "3m36s", "4m58s"],
+        ["mail1", "celery", "150", "90", "30", "30", "-", "3m37s", "4m59s"],
+        ["celery.worker", "click", "1", "-", "-", "-", "1", "-", "-"],
+    ]
+    told, *lines = failures.splitlines()
+    assert told == "the last failures"
+    assert re.findall(r"no shop (\d+)", failures) == [str(n) for n in range(296, 250, -5)]
+    assert re.search(r"^\d\d-\d\d \d\d:\d\d:\d\d  mail0  failure  4m56s  exception", lines[0])
+    assert answer("show", "--all", server.id).count("mail") == 300
+
+
+def test_as_many_runs_as_can_be_read_are_a_tree(book: Book) -> None:
+    few, many = worker(book, below.FEW - 1), worker(book, below.FEW)
+    assert answer("show", few.id).count("── mail") == below.FEW - 1
+    assert "── mail" not in answer("show", many.id)
+    assert f"{below.FEW + 1} runs under it" in answer("show", many.id)
+
+
+def test_of_many_tasks_the_largest_are_shown_and_a_status_of_the_future_is_counted(
+    book: Book,
+) -> None:
+    top = book.run("make", outcome=None, ago=900)
+    for n in range(210):
+        book.run(f"file{n}", "doit", ago=800, parent=top, outcome=Outcome("paused", "later"))
+    for _ in range(2):
+        book.run("link", "doit", ago=800, parent=top)
+    _, table = answer("show", top.id).split("\n\n")
+    lines = table.splitlines()
+    assert lines[1].split() == "TASK FRAMEWORK RUNS SUCCESS PAUSED USUALLY LONGEST".split()
+    assert lines[2].split()[:5] == ["link", "doit", "2", "2", "-"]
+    assert (len(lines), lines[-1]) == (43, "and 171 more tasks")
+
+
+def test_what_hides_in_a_run_is_no_more_than_its_own(book: Book) -> None:
+    """A failure that was passed on is left out: the run that caused it is there."""
+    server = worker(book, 260)
+    outer = book.run("group", ago=60, parent=server, outcome=None)
+    inner = book.run("part", ago=50, parent=outer, outcome=failure("exit", exit_code=3))
+    book.finish(outer, failure("nested", caused_by=inner.id))
+    shown = answer("show", server.id)
+    assert inner.id[:8] in shown
+    assert outer.id[:8] not in shown

@@ -14,6 +14,7 @@ from autotask.tool.commands.tasks import Summary
 
 FAILED = failure("exit", exit_code=1)
 LOST = failure("lost")
+RETRIED = Outcome("retried", "exception")
 
 
 def rows() -> dict[str, list[str]]:
@@ -41,6 +42,7 @@ RATES: list[tuple[list[Outcome | None], str, str]] = [
     ([None], "-", "running"),
     ([FAILED, SUCCESS, None], "50%", "running"),
     ([FAILED, *[SUCCESS] * 1999], "99.9%", "success"),
+    ([SUCCESS, Outcome("paused")], "100%", "paused"),
 ]
 
 
@@ -149,10 +151,86 @@ def test_programs_get_the_numbers(book: Book, form: str) -> None:
         "last_success": records()[0]["finished_at"],
         "usual_duration": 1.5,
         "trend": None,
+        "retried": 0,
+        "usual_waiting": None,
+        "server": False,
+        "bookkeeping": False,
     }
     as_text = {name: "" if value is None else str(value) for name, value in expected.items()}
     assert first == (expected if form == "jsonl" else as_text)
     assert second["task"] == "other"
+
+
+def test_attempts_that_were_retried_count_in_no_rate_and_have_a_column(book: Book) -> None:
+    for number, outcome in enumerate([RETRIED, RETRIED, SUCCESS, RETRIED]):
+        book.run("mail", "celery", ago=600 - number, outcome=outcome, attempt=number % 3 + 1)
+    book.run("nightly")
+    heads, mail, nightly = (re.split(r" {2,}", line) for line in answer("tasks").splitlines())
+    assert heads[2:5] == ["RUNS", "RETRIED", "SUCCESS"]
+    assert mail[2:6] == ["4", "3", "100%", "retried"]
+    assert nightly[2:5] == ["1", "0", "100%"]
+
+
+def test_the_usual_waiting_has_a_column_where_it_is_known(book: Book) -> None:
+    for number in range(9):
+        book.run("mail", "celery", ago=600 - number, waited=2.0 + number)
+    book.run("mail", "celery", ago=60, waited=900.0, outcome=FAILED)
+    book.run("nightly")
+    heads, mail, nightly = (re.split(r" {2,}", line) for line in answer("tasks").splitlines())
+    assert (heads[-1], mail[-1], nightly[-1]) == ("WAITS", "6.00s", "-")
+    assert json.loads(answer("tasks", "--format", "jsonl").splitlines()[0])["usual_waiting"] == 6.0
+
+
+def test_a_server_has_no_usual_duration_and_no_rate_before_it_ends(book: Book) -> None:
+    book.run("worker", ago=9 * HOUR, outcome=None, server=True)
+    assert rows()["worker"][2:] == ["-", "running", "never", "server", "-"]
+    for number in range(6):
+        book.run("uvicorn", ago=9 * HOUR - number, duration=3600.0 + number, server=True)
+    assert rows()["uvicorn"][1:] == ["6", "100%", "success", "7h ago", "server", "-"]
+    found = [json.loads(line) for line in answer("tasks", "--format", "jsonl").splitlines()]
+    assert [(task["server"], task["usual_duration"]) for task in found] == [(True, None)] * 2
+
+
+def test_the_bookkeeping_of_frameworks_is_listed_once_it_failed_or_if_it_is_asked_for(
+    book: Book,
+) -> None:
+    def listed(*words: str) -> list[list[str]]:
+        return [re.split(r" {2,}", line) for line in answer("tasks", *words).splitlines()[1:]]
+
+    for number in range(3):
+        ago = 3.5 * HOUR - number
+        book.run("environment", "rake", ago=ago, duration=2.0, bookkeeping=True, ruby="3.1.2")
+        book.run("db:migrate", "rake", ago=ago, ruby="3.1.2")
+    kind = "rake (bookkeeping)"
+    environment = ["environment", kind, "3", "100%", "success", "3h ago", "2.00s", "-"]
+    assert [row[0] for row in listed()] == ["db:migrate"]
+    assert listed("--task", "e*") == []
+    assert listed("--task", "environment") == [environment]
+    assert [row[0] for row in listed("--all")] == ["db:migrate", "environment"]
+    fields = ("task", "bookkeeping")
+    found = map(json.loads, answer("tasks", "--all", "--format", "jsonl").splitlines())
+    assert [[task[field] for field in fields] for task in found] == [
+        ["db:migrate", False],
+        ["environment", True],
+    ]
+    # One failure, and its successes count, too: else its rate would be 0%.
+    book.run("environment", "rake", ago=5 * HOUR, outcome=FAILED, bookkeeping=True, ruby="3.1.2")
+    assert listed("--task", "e*") == [[*environment[:2], "4", "75%", *environment[4:]]]
+    assert [row[0] for row in listed("--since", "270m")] == ["db:migrate"]
+
+
+def test_a_task_that_a_framework_also_runs_for_itself_has_a_line_without_that(book: Book) -> None:
+    """As Rails dumps the schema after each migration."""
+    for number in range(3):
+        book.run("db:schema:dump", "rake", ago=4 * HOUR - number, bookkeeping=True, duration=9.0)
+    book.run("db:schema:dump", "rake", ago=3 * HOUR, outcome=FAILED)
+    book.run("db:schema:dump", "rake", ago=4.5 * HOUR)
+    listed, (own, bookkeeping) = rows(), answer("tasks", "--all").splitlines()[1:]
+    assert listed == {
+        "db:schema:dump": ["rake", "2", "50%", "failure", "4h ago", "1.50s", "-"],
+    }
+    assert re.split(r" {2,}", own)[1:3] == ["rake", "2"]
+    assert re.split(r" {2,}", bookkeeping)[1:4] == ["rake (bookkeeping)", "3", "100%"]
 
 
 @pytest.mark.parametrize("form", ["jsonl", "csv"])

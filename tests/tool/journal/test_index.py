@@ -29,11 +29,12 @@ from tool.journals import (
 )
 
 from autotask import journal
+from autotask.journal import moment
 from autotask.run import SUCCESS, End, Outcome, failure
 from autotask.tool.journal import index, opening, retention, segments, waiting
 from autotask.tool.journal.record import COLUMNS, FIELDS
 
-VERSION = 4
+VERSION = 6
 
 
 def index_of(home: Path) -> Path:
@@ -270,19 +271,19 @@ def test_values_of_other_kinds_and_unknown_fields_harm_nothing(book: Book) -> No
     assert answer("runs").splitlines()[1].split()[3:] == ["odd", "failure", "-"]
 
 
-@pytest.mark.parametrize("status", ["retried", "frobnicated"])
+@pytest.mark.parametrize("status", ["paused", "frobnicated"])
 def test_an_unknown_status_and_unknown_fields_are_shown_as_they_are(
     status: str, book: Book
 ) -> None:
     pid, identity = dead_process()
     run = book.run("mail", outcome=None, ago=60, pid=pid, identity=identity)
-    more = {"attempt": 2, "mood": {"good": True}, "task": "no"}
+    more = {"tries": 2, "mood": {"good": True}, "task": "no"}
     at = "2026-11-25T10:00:00.000000Z"
     end = {"event": "finished", "run": run.id, "root": run.root, "at": at, "status": status}
     book.line(json.dumps({**end, "duration": 2.0, "reason": "exception", **more}))
     (record,) = records()
     assert (record["task"], record["status"], record["reason"]) == ("mail", status, "exception")
-    assert (record["attempt"], record["mood"], record["duration"]) == (2, {"good": True}, 2.0)
+    assert (record["tries"], record["mood"], record["duration"]) == (2, {"good": True}, 2.0)
     assert answer("runs").splitlines()[1].split()[3:] == ["mail", status, "2.00s", "exception"]
     assert names("--status", status) == ["mail"]
     assert names("--status", "failure") == []
@@ -292,7 +293,7 @@ def test_an_unknown_status_and_unknown_fields_are_shown_as_they_are(
     assert task.split()[:5] == ["mail", "click", "1", "-", status]
     heads, row = answer("runs", "--format", "csv").splitlines()
     assert status in row.split(",")
-    assert "attempt" not in heads
+    assert "tries" not in heads
 
 
 def test_a_run_under_another_one_may_have_any_status(book: Book) -> None:
@@ -303,13 +304,15 @@ def test_a_run_under_another_one_may_have_any_status(book: Book) -> None:
     assert "frobnicated" in colours
 
 
-@pytest.mark.parametrize("status", ["", "running", 3, None])
-def test_an_end_without_a_status_does_not_count(status: object, book: Book) -> None:
-    run = book.run("mail", outcome=None, ago=60)
-    at = "2026-11-25T10:00:00.000000Z"
-    end = {"event": "finished", "run": run.id, "root": run.root, "at": at, "status": status}
-    book.line(json.dumps(end))
-    assert [record["status"] for record in records()] == ["running"]
+@pytest.mark.parametrize("status", ["", "running", 3, None, ["paused"]])
+def test_an_end_without_a_status_is_an_end(status: object, book: Book, home: Path) -> None:
+    pid, identity = dead_process()
+    run = book.run("mail", outcome=None, ago=60, pid=pid, identity=identity)
+    end = {"event": "finished", "run": run.id, "root": run.root, "at": moment(time.time())}
+    book.line(json.dumps({**end, "status": status}))
+    assert [record["status"] for record in records()] == ["unknown"]
+    assert names("--status", "unknown") == ["mail"]
+    assert book.segment().read_text().count('"event": "finished"') == 1
 
 
 def test_a_line_glued_to_a_torn_one_counts(book: Book) -> None:
