@@ -9,7 +9,7 @@ from autotask.around import elsewhere, journal_lines
 from autotask.around.journal_lines import error_field, number_field, text_field
 from autotask.around.marks_left import LAUNCHER, mark_paths, owner_of, read_mark
 from autotask.marks import BECAME
-from autotask.run import SUCCESS, End, failure, passed_on
+from autotask.run import SUCCESS, End, failure, is_stop, passed_on
 from autotask.settings import Settings
 from autotask.telling import TOLD, Teller
 
@@ -46,7 +46,11 @@ class Closer:
 
     def close(self, story: Story, run: Open, outcome: Outcome, duration: float | None) -> None:
         """Close a run. If the journal does not take the line, it stays open for another closer."""
+        if is_stop(run, outcome):
+            outcome = SUCCESS
         is_sent = self._settings.dogstatsd and not self.is_told(run)
+        if run.bookkeeping and outcome.status in journal_lines.UNREMARKABLE:
+            is_sent = False
         teller = Teller(run.host, self._journal, self._wire(run.event) if is_sent else None)
         if teller.end(run, End(outcome, time.time(), duration), keep=False):
             story.end(run, outcome)
@@ -146,8 +150,9 @@ def endings(runs: list[Open], outcome: Outcome) -> Iterator[tuple[Open, Outcome]
     """
     causes: dict[str, str] = {}
     for run in reversed(runs):
-        cause = causes.get(run.id)
-        ended = passed_on(outcome, cause) if cause else explained(run, outcome)
+        cause, ended = causes.get(run.id), explained(run, outcome)
+        if cause:
+            ended = passed_on(ended, cause)
         if ended.status == "failure":
             causes.setdefault(run.parent, ended.caused_by or run.id)
         yield run, ended

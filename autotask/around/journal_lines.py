@@ -3,8 +3,8 @@
 Each line is one JSON object, written by `autotask.journal`; docs/how-it-works.md shows examples.
 All have `event`, `run`, `root` and `at`. By event they also have:
 
-    started       a run starts: parent task framework trigger pid process host python service env
-                  version tags entity unsent
+    started       a run starts: parent task framework trigger attempt waited enqueued_by server
+                  bookkeeping pid process host python ruby service env version tags entity unsent
     finished      it ends: status reason caused_by exit_code signal error duration cpu max_rss
                   unsent
     raised        what a program died of, for its launcher: reason caused_by exit_code signal error
@@ -12,7 +12,8 @@ All have `event`, `run`, `root` and `at`. By event they also have:
                   delivered since: of
 
 Torn and glued lines are normal: a full disk cuts a line short, and the next line is glued to the
-rest of it. A newer autotask may write lines and fields that are not in this table.
+rest of it. A newer autotask may write lines, fields and words that are not in this table: a run
+that has a `finished` line has ended, whatever that line says.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ import sys
 import time
 
 from autotask.journal import segment
+from autotask.queued import Queued
 from autotask.settings import is_id
 
 TYPE_CHECKING = False
@@ -32,6 +34,9 @@ if TYPE_CHECKING:
 
     Fields = dict[str, Any]  # of a decoded line
 
+# A framework's bookkeeping (`bookkeeping`: what it runs for itself) is neither listed nor sent with
+# these.
+UNREMARKABLE = ("running", "success", "skipped")
 _LATE = 24  # segments before the first that are watched for late lines
 _READ = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0)
 _decoder: Callable[..., Any] | None = None  # json's, once it is loaded
@@ -166,9 +171,10 @@ def is_segment(name: str) -> bool:
 def decode(line: bytes) -> list[Fields]:
     """Decode a line: one object, as a rule; what can be recovered of a torn one.
 
-    Objects with odd ids or words are left out: these are written again, without escaping.
+    Ids and words are written again, without escaping. So an object without a sound run is left
+    out, and of the others each odd value.
     """
-    return [fields for _, fields in pieces(line) if _is_sound(fields)]
+    return [_without_odd(fields) for _, fields in pieces(line) if _is_sound(fields)]
 
 
 def pieces(line: bytes) -> list[tuple[str, Fields]]:
@@ -207,17 +213,28 @@ def _recovered(text: str, raw_decode: Callable[..., Any]) -> list[tuple[str, Fie
 
 
 def _is_sound(fields: Fields) -> bool:
-    ids = [fields.get(name) for name in ("run", "root", "parent", "caused_by")]
-    words = [fields.get(name) for name in ("event", "status", "reason", "of")]
-    if not all(value is None or (isinstance(value, str) and is_id(value)) for value in ids):
-        return False
-    # Only words that JSON writes between quotes as they are.
-    return all(
-        value.isascii() and value.isprintable() and '"' not in value and "\\" not in value
-        if isinstance(value, str)
-        else value is None
-        for value in words
-    )
+    """Tell whether an object names its run, and what it tells of it."""
+    ids = all(_is_id_or_none(fields.get(name)) for name in ("run", "root", "parent"))
+    return ids and _is_word_or_none(fields.get("event"))
+
+
+def _without_odd(fields: Fields) -> Fields:
+    """Return the fields without what a newer autotask may have put in the place of a word."""
+    odd = [name for name in ("status", "reason", "of") if not _is_word_or_none(fields.get(name))]
+    if not _is_id_or_none(fields.get("caused_by")):
+        odd.append("caused_by")
+    return {**fields, **dict.fromkeys(odd)} if odd else fields
+
+
+def _is_id_or_none(value: object) -> bool:
+    return value is None or (isinstance(value, str) and is_id(value))
+
+
+def _is_word_or_none(value: object) -> bool:
+    """Tell whether a value is a word that JSON writes between quotes as it is."""
+    if not isinstance(value, str):
+        return value is None
+    return value.isascii() and value.isprintable() and '"' not in value and "\\" not in value
 
 
 def parts(lines: Iterable[bytes]) -> Iterator[bytes]:
@@ -272,6 +289,16 @@ def strings(value: object) -> dict[str, str]:
 def error_field(fields: Fields) -> dict[str, str] | None:
     """Return the error of an end."""
     return strings(fields.get("error")) or None
+
+
+def queued_fields(fields: Fields) -> Queued | None:
+    """Return what a queue knew of a run before its start, by its started line; None for nothing."""
+    attempt, value = number_field(fields, "attempt"), fields.get("waited")
+    waited = float(value) if isinstance(value, (float, int)) else None
+    enqueued_by = text_field(fields, "enqueued_by")
+    if attempt is None and waited is None and not enqueued_by:
+        return None
+    return Queued(attempt, waited, enqueued_by or None)
 
 
 def timestamp(at: str) -> float:

@@ -13,7 +13,7 @@ import time
 
 from autotask import journal
 from autotask.around.closing import wire_for
-from autotask.around.journal_lines import text_field
+from autotask.around.journal_lines import UNREMARKABLE, text_field
 from autotask.around.undelivered import COUNTED
 from autotask.dogstatsd import Wire
 from autotask.run import End
@@ -70,7 +70,7 @@ class LateWire(Wire):
     def lines(self, missed: MissedLine) -> list[str]:
         """Write what would have been sent at the time; the count is the first."""
         if not missed.ended:
-            return [self.start_line(missed)]
+            return self.start_lines(missed)
         end = End(missed.outcome(), missed.at, missed.duration())
         return self.end_lines(missed, end, text_field(missed.started, "host"))
 
@@ -121,6 +121,8 @@ def batches(lines: list[MissedLine], settings: Settings, patience: float) -> Ite
     wires: dict[str, LateWire] = {}
     by_key: dict[str, Batch] = {}
     for missed in lines:
+        if missed.bookkeeping and missed.status() in UNREMARKABLE:
+            continue  # and never was to be sent
         started = missed.started
         if started.get("entity") != settings.entity_id:
             # The Agent soon forgets a pod that has ended. Counts that differ only in the pod would

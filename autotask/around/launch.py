@@ -13,7 +13,7 @@ from autotask import __file__ as package_file
 from autotask import __version__
 from autotask.around.execute import Failure, complain, execute
 from autotask.guard import guarded
-from autotask.naming import name_of
+from autotask.naming import name_of, serves
 from autotask.settings import Settings
 
 TYPE_CHECKING = False
@@ -52,6 +52,8 @@ examples:
 """
 _USAGE_ERROR = 125
 PLUGINS = "plugins"  # a file of the home
+RUBY_FOLDER = "autotask_ruby"
+_SITE = os.path.dirname(os.path.dirname(os.path.realpath(package_file)))
 
 
 class Options:
@@ -118,14 +120,15 @@ def main() -> NoReturn:
 
     if settings.enabled:
         equip(environ, settings, options.command)
-        task = settings.name or name_of(options.command, _innermost_name)
+        name = name_of(options.command, _innermost_name)
+        task = settings.name or name
         if not options.replace:
             from autotask.around.supervise import is_wanted, supervise
 
             if is_wanted(settings, task):
                 environ.pop("AUTOTASK_NAME", None)
                 supervise(
-                    *(settings, task, environ, become),
+                    *(settings, task, serves(name, options.command), environ, become),
                     lambda is_silent: _diagnose(options.command, environ, is_silent),
                 )
         if settings.debug:
@@ -191,11 +194,12 @@ def _refuse(text: str) -> NoReturn:
 
 
 def equip(environ: dict[str, str], settings: Settings, command: list[str]) -> None:
-    """Put the agent on a command's PYTHONPATH, and set the plugins known of its environment.
+    """Put the agent on a command's PYTHONPATH and RUBYLIB; set the plugins of its environment.
 
     `autotask frameworks` and `autotask doctor` find them: that takes 50 ms, too long for here.
     """
     environ["PYTHONPATH"] = with_agent(environ.get("PYTHONPATH"))
+    environ["RUBYLIB"] = with_agent(environ.get("RUBYLIB"), RUBY_FOLDER)
     if settings.home and environ.get("AUTOTASK_HOME"):
         environ["AUTOTASK_HOME"] = settings.home  # absolute: the command may change its directory
     if settings.home and "AUTOTASK_PLUGINS" not in environ:
@@ -260,11 +264,9 @@ def environment_of(python: str) -> str:
     return os.path.dirname(os.path.abspath(python))
 
 
-def with_agent(path: str | None) -> str:
-    """Put the folder of autotask's sitecustomize in front of a PYTHONPATH."""
-    site = os.path.dirname(os.path.dirname(os.path.realpath(package_file)))
-    folder = os.path.join(site, "sitecustomize_template")
+def with_agent(path: str | None, name: str = "sitecustomize_template") -> str:
+    """Put a folder of autotask's in front of a PYTHONPATH, or of a RUBYLIB."""
+    folder = os.path.join(_SITE, name)
     # Joined to an empty path, it would be followed by an empty entry: the current folder.
-    if not path:
-        return folder
-    return path if path.split(os.pathsep)[0] == folder else folder + os.pathsep + path
+    rest = path.split(os.pathsep) if path else []
+    return os.pathsep.join([folder] + [entry for entry in rest if entry != folder])

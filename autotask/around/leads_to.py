@@ -1,13 +1,14 @@
 """Find out by reading what a command line starts, without running anything.
 
-A command leads to another one (`env`, a first line `#!`, a shell's `-c`), until one is a Python,
-another program, or a program that starts the next one in an environment of its own.
+A command leads to another one (`env`, a first line `#!`, a shell's `-c`), until one is a Python, a
+Ruby, another program, or a program that starts the next one in an environment of its own.
 """
 
 from __future__ import annotations
 
 import os
 
+from autotask.around import rubies
 from autotask.around.execute import candidates
 from autotask.command_name import SHELLS
 from autotask.guard import debug, guarded
@@ -30,6 +31,8 @@ _ELSEWHERE = frozenset(
     "sudo doas su runuser cron crond at batch systemd-run docker podman kubectl ssh".split()
 )
 _RUNNERS = frozenset("uv poetry pipenv pdm hatch rye pixi conda mamba micromamba".split())
+_MANAGERS = frozenset("rbenv pyenv asdf mise rvm chruby-exec".split())  # of versions
+_PATHS = ("PYTHONPATH", "RUBYLIB")
 _SYNTAX = frozenset(";&|<>$`()\n{}*?[]~#!")  # a shell's, beyond words and quotes
 
 
@@ -41,13 +44,16 @@ class Command:
         self.environ = dict(environ)
         self.files: list[str] = []  # of the commands in the chain; the last one runs
         self.python: str | None = None
+        self.ruby: str | None = None
         self.options: list[str] = []  # of the interpreter
         self.barred: str | None = None  # why the agent cannot load
         self.missing: str | None = None  # a command that was not found
         self.elsewhere: str | None = None  # a program that starts the rest in another environment
-        self.runner: str | None = None  # a program that chooses the Python
+        self.runner: str | None = None  # words that choose the interpreter,
+        self.chosen = "Python"  # and which language's
         self.resets: list[str] = []  # lines of a shell script that may keep the agent out
         self._origin = "on the command line"  # where the words come from
+        self._removed: dict[str, str] = {}  # what has removed PYTHONPATH, RUBYLIB
 
     def step(self) -> bool:
         """Go on to the command that this one leads to; False if it is the last one."""
@@ -59,7 +65,7 @@ class Command:
 
     def _look(self, name: str) -> list[str]:
         """Return the words of the command that this one leads to, if it is not the last one."""
-        # These may drop the environment, and PYTHONPATH with it.
+        # These may drop the environment, and our variables with it.
         if name in _ELSEWHERE and len(self.words) > 1:
             self.elsewhere = name
             return []
@@ -79,11 +85,32 @@ class Command:
     def _program(self, name: str, file: str) -> list[str]:
         if is_python(name):
             self._end_in_python(file)
+        elif rubies.is_ruby(name):
+            self._end_in_ruby(name, file)
         elif name in _RUNNERS and self.words[1:2] == ["run"]:
-            self.runner = name
+            self.runner = f"{name} run"
+        elif name in _MANAGERS and after_wrapper(self.words):
+            self._end_in_manager(name, after_wrapper(self.words))
+        elif name == "bundle" and not self._stays_in_ruby(after_wrapper(self.words)):
+            return after_wrapper(self.words)
         else:
             return self._script(file)
         return []
+
+    def _end_in_manager(self, name: str, command: list[str]) -> None:
+        self.runner = " ".join(self.words[: len(self.words) - len(command)])
+        if name != "pyenv" and not is_python(os.path.basename(command[0])):
+            self.chosen = "Ruby"
+
+    def _stays_in_ruby(self, command: list[str]) -> bool:
+        """Tell whether `bundle exec` loads a command itself: a gem's, a script for plain `ruby`."""
+        file = self._find(command[0]) if command else None
+        if file is None:
+            return True
+        text = _beginning(file)
+        first = text.partition("\n")[0]
+        is_plain = " -" not in first and rubies.is_ruby(os.path.basename(first.split(" ")[-1]))
+        return is_plain or rubies.behind_shim(file, text) is not None
 
     def _find(self, name: str) -> str | None:
         for file in candidates(name, self.environ.get("PATH", os.defpath)):
@@ -93,7 +120,7 @@ class Command:
 
     def _env(self, rest: list[str]) -> list[str]:
         """Change the environment as env(1) would."""
-        before = self.environ.get("PYTHONPATH")
+        before = {name: self.environ.get(name) for name in _PATHS}
         while rest and (rest[0].startswith("-") or "=" in rest[0]):
             word = rest.pop(0)
             name, equals, value = word.partition("=")
@@ -107,8 +134,9 @@ class Command:
             elif not word.startswith("--"):
                 rest = self._env_letters(word[1:], rest)
         # What was before is the launcher's: the agent's folder, and what the user has set.
-        if before and before not in self.environ.get("PYTHONPATH", ""):
-            self.barred = f"`env` {self._origin} removes PYTHONPATH"
+        for path, was in before.items():
+            if was and was not in self.environ.get(path, ""):
+                self._removed[path] = f"`env` {self._origin} removes {path}"
         return rest
 
     def _env_letters(self, letters: str, rest: list[str]) -> list[str]:
@@ -127,11 +155,18 @@ class Command:
 
     def _end_in_python(self, file: str) -> None:
         self.python = file
+        self.barred = self._removed.get("PYTHONPATH")
         self.options = interpreter_options(self.words[1:])
         letters = "".join(map(_flags, self.options))
         for letter, why in _BARS.items():
             if letter in letters and not self.barred:
                 self.barred = f"-{letter} {self._origin} keeps it out ({why})"
+
+    def _end_in_ruby(self, name: str, file: str) -> None:
+        self.ruby = file
+        self.options = rubies.options_of(self.words[1:])
+        bar = rubies.what_bars(name, self.options, self.environ, self._origin)
+        self.barred = self._removed.get("RUBYLIB") or bar
 
     def _shell(self, rest: list[str]) -> list[str]:
         """Follow a shell's `-c` if it is only words; else search the line or the script."""
@@ -152,7 +187,11 @@ class Command:
 
     def _script(self, file: str) -> list[str]:
         """Follow the first line of a script, as the kernel does."""
-        first = _beginning(file).partition("\n")[0]
+        text = _beginning(file)
+        ruby = rubies.behind_shim(file, text)
+        if ruby:
+            return [ruby, "-S", *self.words]
+        first = text.partition("\n")[0]
         if not first.startswith("#!"):
             return []
         self._origin = f"in the first line of {file}"
@@ -246,8 +285,9 @@ def _resets(text: str, name: str) -> list[str]:
 
     bars = re.compile(
         r"\benv(?:\s+-[uC]\s+\S+|\s+-\w+)*?\s+-(?:\w*i\w*)?\s"  # env -i
-        r"|\bunset\b.*\bPYTHONPATH\b"
-        r"|\bPYTHONPATH=(?!\S*PYTHONPATH)"
+        r"|\bunset\b.*\b(?:PYTHONPATH|RUBYLIB)\b"
+        r"|\b(PYTHONPATH|RUBYLIB)=(?!\S*\1)"
+        r"|--disable[-=]gems?\b"
         r"|\bpython[\d.]*\s+(?:-\w+\s+)*-[a-zA-Z]*[IES]"
         r"|\b(?:sudo|doas|su)\s"
     )
@@ -260,6 +300,7 @@ def _resets(text: str, name: str) -> list[str]:
 def tell_if_barred(words: list[str], environ: Mapping[str, str], seen: bool = False) -> None:
     """Write to the debug log if the agent cannot load in a command; *seen*: it has not loaded."""
     command = follow(words, environ)
-    why = command.barred or ("it has not announced itself" if seen else None)
-    if command.python and why:
+    # In a Ruby it announces nothing.
+    why = command.barred or ("it has not announced itself" if seen and command.python else None)
+    if why:
         debug(f"the agent could not load in {words[0]}: {why}; see `autotask doctor -- COMMAND`")

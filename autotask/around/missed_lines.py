@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 SLICE = 20_000  # lines in memory at a time
 _FEW = 100  # lines that a launcher delivers
+# What tells the runs of a series: not the pod, which is another one for each run of a job.
+_TAGGED = (b"task", b"framework", b"trigger", b"host", b"service", b"env", b"version", b"tags")
+_BOOKKEEPING = b',"bookkeeping":true'
 _AHEAD = 60.0  # seconds after now: a later time was written by a clock that was ahead
 
 
@@ -37,14 +40,23 @@ class MissedLine:
         self.task = text_field(started, "task")
         self.framework = text_field(started, "framework")
         self.trigger = text_field(started, "trigger")
+        self.queued = journal_lines.queued_fields(started)
+        self.server = started.get("server") is True
+        self.bookkeeping = started.get("bookkeeping") is True
         self.at = _moment(text_field(self.ended or started, "at"), now)
         self.second = _second(self.at)
+
+    def status(self) -> str:
+        """Return how the run ended; `running` if the start is the missed line."""
+        if not self.ended:
+            return "running"
+        return _tag_value(text_field(self.ended, "status") or "unknown")
 
     def outcome(self) -> Outcome:
         """Return how the run ended."""
         ended = self.ended
         return Outcome(
-            _tag_value(text_field(ended, "status")),
+            self.status(),
             _tag_value(text_field(ended, "reason")) or None,
             number_field(ended, "exit_code"),
             text_field(ended, "signal") or None,
@@ -55,7 +67,7 @@ class MissedLine:
     def duration(self) -> float | None:
         """Return how long the run took, in seconds."""
         value = self.ended.get("duration")
-        return value if isinstance(value, float) else None
+        return float(value) if isinstance(value, (float, int)) else None
 
 
 def find(missed: dict[Key, str], folder: str, now: float) -> tuple[list[MissedLine], set[Key]]:
@@ -203,7 +215,8 @@ class _Statuses:
     def take(self, kind: str, run: str, line: bytes) -> None:
         """Take the next line of a run."""
         if kind == "started":
-            self._series[run] = _series(line)
+            # A framework's bookkeeping has no check, and may have the name of a task that has one.
+            self._series[run] = b"" if _BOOKKEEPING in line else _series(line)
         elif _has_check(line):
             if run in self._series:
                 self._last[self._series[run]] = run
@@ -225,6 +238,13 @@ def _has_check(line: bytes) -> bool:
 
 
 def _series(line: bytes) -> bytes:
-    """Return the part of a started line that becomes tags."""
-    tags = line[line.find(b'"task":') : line.find(b',"pid":')] + line[line.find(b'"host":') :]
-    return tags.replace(b',"unsent":true', b"")
+    """Return what of a started line becomes tags, and the host, which the Agent adds."""
+    return b"|".join([_raw_value(line, name) for name in _TAGGED])
+
+
+def _raw_value(line: bytes, name: bytes) -> bytes:
+    """Return the beginning of a line's value as it is written: enough to compare two lines."""
+    begin = line.find(b'"' + name + b'":')
+    # A quote with a comma or brace behind it ends a text, or all of the tags.
+    end = line.find(b'"}' if name == b"tags" else b'",', begin)
+    return line[begin : end if end >= 0 else None] if begin >= 0 else b""

@@ -30,6 +30,10 @@ class Open:
         self.key = self.process, self.pid  # processes of one clock tick share the first
         self.host = text_field(event, "host")
         self.started = journal_lines.timestamp(text_field(event, "at"))
+        self.queued = journal_lines.queued_fields(event)
+        self.server = event.get("server") is True
+        self.bookkeeping = event.get("bookkeeping") is True
+        self.was_stopped = False  # only the process itself knows
         self.event = event
         self.programs: tuple[str, ...] = ()  # the process runs around it, outermost first
         self.failed: Fields | None = None  # the end of the last run directly under it that failed

@@ -19,8 +19,8 @@ from autotask import journal, procfs
 from autotask.agent import EXEC_LAUNCHERS
 from autotask.guard import debug, guarded, swallow
 from autotask.marks import marks_folder
-from autotask.naming import process_name
-from autotask.run import SUCCESS, End, Outcome, Run, exited, failure
+from autotask.naming import process_name, serves_itself
+from autotask.run import SUCCESS, End, Outcome, Run, exited, failure, is_stop
 from autotask.settings import PARENT, PROCESS_RUN, Settings, parent_of, parent_value
 from autotask.stdlib import standard
 from autotask.telling import Teller
@@ -49,6 +49,7 @@ _OOM_KILL = "oom_kill "
 _OLD_NAMES = ("SIGCLD", "SIGPOLL", "SIGIOT")  # of SIGCHLD, SIGIO, SIGABRT
 _NOT_BEGUN = b"\0"  # from the child, first of all: the disk did not take its started line
 _TO_GO = (_signal.SIGHUP, _signal.SIGINT, _signal.SIGQUIT, _signal.SIGTERM)
+_TO_STOP = (_signal.SIGINT, _signal.SIGTERM)
 _STOPS = (_signal.SIGTSTP, _signal.SIGTTIN, _signal.SIGTTOU)  # by job control
 # What the kernel sends because of a child, or because of a terminal to its whole foreground group,
 # which includes the command.
@@ -105,7 +106,7 @@ def start() -> None:
             os.environ.pop(name, None)
         os.environ.update(added)
 
-    supervise(settings, task, addresses, go_on)
+    supervise(settings, task, serves_itself(_innermost_name), addresses, go_on)
 
 
 def _obstacle(settings: Settings, task: str | None) -> str | None:
@@ -129,6 +130,7 @@ def _obstacle(settings: Settings, task: str | None) -> str | None:
 def supervise(
     settings: Settings,
     task: str,
+    is_server: bool,
     environ: dict[str, str],
     go_on: GoOn,
     diagnose: Diagnose | None = None,
@@ -140,7 +142,7 @@ def supervise(
     for a command alone, logs why the agent has not loaded in it, if it has not.
     """
     reading, writing = map(journal.above_stdio, os.pipe())
-    run = CommandRun(settings, task, diagnose)
+    run = CommandRun(settings, task, is_server, diagnose)
     inside = run.prepare(environ) or environ
     group_sender = _group_sender() or 0
     children = _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)  # ignored, it would hide the end
@@ -190,6 +192,7 @@ def _stay(run: CommandRun, wait: Wait, reading: int) -> NoReturn:
                 run.begin_late()
             if not why and run.settings.debug:
                 run.diagnose()
+            run.run.was_stopped = wait.is_told_to_stop and os.WIFEXITED(status)
             run.end(status, usage, why)
 
         _hear_until(run.aside.do(tell), wait.is_to_go)
@@ -275,9 +278,12 @@ class Aside:
 class CommandRun:
     """The run of a command, as seen from outside of it."""
 
-    def __init__(self, settings: Settings, task: str, diagnose: Diagnose | None) -> None:
+    def __init__(
+        self, settings: Settings, task: str, is_server: bool, diagnose: Diagnose | None
+    ) -> None:
         self.settings = settings
         self.run = Run(task, "process")
+        self.run.server = is_server
         self.aside = Aside()
         self.lock = -1  # on our mark; the kernel releases it when this process dies
         self._teller = Teller(os.uname().nodename)
@@ -400,10 +406,11 @@ class CommandRun:
             wire.running(self.run, time.monotonic() - self.run.clock)
         if self._teller.journal:
             tail = self._caught_up(self._teller.journal)
-            tail.close_lost()
+            tail.close_long_lost()
             if wire:
                 for run in tail.others_open():
-                    wire.running(run, time.time() - run.started)
+                    if not run.bookkeeping:
+                        wire.running(run, time.time() - run.started)
 
     def _touch_mark(self) -> None:
         """Show that we live. Only the change time counts: `sign_mark` may have set the other."""
@@ -424,6 +431,8 @@ class CommandRun:
             if not tail.has_begun():
                 self.begin_late()  # killed before it could
             outcome = tail.close_all(outcome)
+        if is_stop(run, outcome):
+            outcome = SUCCESS
         if self.settings.stderr:
             from autotask.stderr_journal import StderrJournal
 
@@ -532,6 +541,7 @@ class Wait:
         self._is_deaf = self._is_first and not is_init
         self._group_sender = group  # its process id; 0: the child is in our group
         self.is_to_go = False  # a signal that ends most programs has come
+        self.is_told_to_stop = False  # likewise one that ends a server: some reload at SIGHUP
         self._stopped = False
         self._ended: tuple[int, struct_rusage] | None = None
 
@@ -547,6 +557,7 @@ class Wait:
             if info.si_signo == _signal.SIGCHLD:
                 self._reap()
             self.is_to_go = self.is_to_go or info.si_signo in _TO_GO
+            self.is_told_to_stop = self.is_told_to_stop or info.si_signo in _TO_STOP
             if self._ended is None and self._is_for_child(info):
                 self._send(info.si_signo, info.si_pid)
         return self._ended

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 from autotask.around.closing import Closer, endings, explained
+from autotask.around.lock import Alone
 from autotask.around.marks_left import (
     few_mark_paths,
     has_all_lines,
@@ -15,6 +16,7 @@ from autotask.around.marks_left import (
     unmoved,
 )
 from autotask.around.story import Open, Story
+from autotask.telling import OPEN
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -40,6 +42,7 @@ class Tail:
         self._position = unmoved(position, time.monotonic() - run.clock)
         self._story = Story({run.root}, notes.folder, self._position)
         self._closer = Closer(settings, notes)
+        self._seen_dead: set[str] = set()  # open runs of dead processes, at the last look
         own = {"run": run.id, "root": run.root, "task": run.task, "framework": run.framework}
         self._story.know(Open({**own, "process": process, "pid": run.pid}))
 
@@ -69,6 +72,17 @@ class Tail:
         """Close the runs of processes that have died, except the command's own process."""
         runs = [run for run in self.others_open() if run.key != self._key]
         self._closer.close_lost(self._story, runs)
+
+    def close_long_lost(self) -> None:
+        """Close those that were dead at the last look: a parent may know why (`children`)."""
+        runs = [run for run in self.others_open() if run.key != self._key]
+        dead = {run.id: run for run in runs if run.is_dead()}
+        again = [run for run in dead.values() if run.id in self._seen_dead]
+        if again:
+            with Alone(self._home, OPEN) as alone:
+                if alone:
+                    self._closer.close_lost(self._story, again)
+        self._seen_dead = set(dead)
 
     def close_all(self, outcome: Outcome) -> Outcome:
         """Close what the command has left open; return the outcome of the command's own run."""

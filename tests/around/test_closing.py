@@ -23,6 +23,7 @@ from support import (
     Datagrams,
     Ended,
     a_run,
+    deliveries,
     environment,
     lines,
     only_run,
@@ -234,6 +235,92 @@ def test_a_run_with_an_unknown_end_is_not_closed_later(
     sweeping.sweep(Settings(os.environ))
     ended = {run["task"]: (run["status"], run["reason"]) for run in runs(home)}
     assert ended == {"mail": (status, "later"), "shop.py": ("failure", "lost")}
+
+
+# Writes the start of a run as a program of Ruby does for its framework's bookkeeping, then ends.
+ENVIRONMENT = """
+    import os, signal, sys, time
+    from autotask import journal, procfs
+    from autotask.run import Run
+    from autotask.settings import Settings, parent_of
+    from autotask.telling import leave_mark
+    run = Run("environment", "rake")
+    run.parent, run.root, run.trigger = parent_of(os.environ)
+    run.started = time.time()
+    who = os.getpid(), procfs.identity(), os.uname().nodename
+    process = journal.process_fields(*who)
+    ours = journal.Journal(Settings(os.environ).home)
+    leave_mark(ours, f"{who[0]}-{run.id}", who[1], who[0], who[2], run.root)
+    ours.append(journal.started_line(run, '"bookkeeping":true,' + process))
+    {body}
+"""
+SENT = ["autotask.task.runs", "autotask.task.duration", "_e"]  # of a failure: no service check
+
+
+def lines_of(task: str, datagrams: Datagrams) -> list[str]:
+    """Return the names of the lines that were sent about a task."""
+    found = [line for line in datagrams.lines(wait=5) if f"task:{task}" in line]
+    return [line.partition("{" if line[:2] == "_e" else ":")[0] for line in found]
+
+
+@pytest.mark.parametrize(("body", "status", "end"), DEATHS, ids=[row[0] for row in DEATHS])
+def test_of_a_frameworks_bookkeeping_only_a_failure_is_sent_and_no_service_check(
+    body: str, status: int, end: dict[str, Any], tmp_path: Path, home: Path, datagrams: Datagrams
+) -> None:
+    script = write(tmp_path / "rails.py", ENVIRONMENT.replace("{body}", body))
+    env: dict[str, str | None] = {"PYTHONPATH": str(INSTALLED)}
+    assert run_program(script, under="launcher", env=env).status == status
+    process, run = runs(home)
+    assert ends(run) == {"status": "failure" if end else "success", **end}
+    assert process.get("reason") == ("nested" if end else None)
+    assert lines_of("environment", datagrams) == (SENT if end else [])
+    assert "autotask.task.runs" in lines_of("rails.py", datagrams)
+    run_program(script, under="launcher", env={**env, **AWAY})
+    missed = {(run, of) for run, of, _ in deliveries(home)}
+    process, run = runs(home)[2:]
+    expected = [(process["run"], "finished"), (process["run"], "started")]
+    assert sorted(missed) == sorted([*expected, *([(run["run"], "finished")] if end else [])])
+
+
+def test_rakes_own_status_is_explained_by_the_failure_of_its_task(
+    tmp_path: Path, home: Path
+) -> None:
+    """Rake ends with 1, whatever the command of a task has ended with."""
+    body = "from autotask.run import End, failure\n"
+    body += "    end = End(failure('exit', exit_code=3), time.time(), 0.1)\n"
+    body += "    ours.append(journal.finished_line(run, end)); os._exit(1)"
+    script = write(tmp_path / "rails.py", ENVIRONMENT.replace("{body}", body))
+    run_program(script, under="launcher", env={"PYTHONPATH": str(INSTALLED)})
+    process, run = runs(home)
+    expected = {"status": "failure", "reason": "nested", "exit_code": 1, "caused_by": run["run"]}
+    assert ends(process) == expected
+
+
+def test_a_frameworks_bookkeeping_has_no_heartbeats(
+    tmp_path: Path, home: Path, datagrams: Datagrams
+) -> None:
+    """Only the minute is shortened."""
+    body = "run.id, run.task = '00000000000000aa', 'db:migrate'\n"
+    body += "    ours.append(journal.started_line(run, process)); sys.stdin.read()"
+    script = write(tmp_path / "rails.py", ENVIRONMENT.replace("{body}", body))
+    with subprocess.Popen(
+        [*launched_by("supervise.TICK = supervise.LOOK = 0.02"), PYTHON, str(script)],
+        env=environment(env={"PYTHONPATH": str(INSTALLED)}),
+        stdin=subprocess.PIPE,
+    ) as launcher:
+        wait_until(lambda: "autotask.task.running_seconds" in lines_of("db:migrate", datagrams))
+        launcher.communicate()
+    assert launcher.returncode == 0
+    assert lines_of("environment", datagrams) == []
+
+
+def test_a_lost_run_of_a_frameworks_bookkeeping_is_sent_without_a_service_check(
+    home: Path, datagrams: Datagrams
+) -> None:
+    crash(home, 1, bookkeeping=True)
+    sweep()
+    assert statuses(home) == {"failure"}
+    assert lines_of("crashed-1", datagrams) == ["autotask.task.runs", "_e"]
 
 
 def test_a_program_that_outlives_the_command_keeps_its_run(program: Any, home: Path) -> None:
@@ -593,7 +680,7 @@ LATE = """
 import os, sys
 from autotask import settings
 from autotask.around import supervise
-program = supervise.CommandRun(settings.Settings(os.environ), "late", print)
+program = supervise.CommandRun(settings.Settings(os.environ), "late", False, print)
 environ = program.prepare({})
 if not os.fork():
     sys.stdin.read()
@@ -727,7 +814,7 @@ EARLY = """
 import os, signal
 from autotask import settings
 from autotask.around import supervise
-program = supervise.CommandRun(settings.Settings(os.environ), "early", print)
+program = supervise.CommandRun(settings.Settings(os.environ), "early", False, print)
 program.prepare({})
 signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
 pid = os.fork()
@@ -923,12 +1010,13 @@ def closed_runs(text: str) -> list[dict[str, Any]]:
     return [event for event in told if event["event"] == "started" and event["run"] in ended]
 
 
-def crash(home: Path, number: int) -> str:
+def crash(home: Path, number: int, bookkeeping: bool = False) -> str:
     """Write what a process leaves if it dies in its task, as in a power cut; return its run."""
     run, ours = Run(f"crashed-{number}", "click"), Journal(str(home))
     run.started, gone = time.time(), f"{identity().rpartition('/')[0]}/{number}"
     assert leave_mark(ours, f"{1 << 22}-{run.id}", gone, 1 << 22, "web", run.root)
-    ours.append(started_line(run, process_fields(1 << 22, gone, "web")))
+    fields = process_fields(1 << 22, gone, "web")
+    ours.append(started_line(run, f'"bookkeeping":true,{fields}' if bookkeeping else fields))
     return run.id
 
 

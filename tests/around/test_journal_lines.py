@@ -134,6 +134,44 @@ def test_a_run_that_ended_after_the_clock_was_set_back_is_not_open(folder: Path)
     assert story.open == {}
 
 
+# Ends as a newer autotask may write them.
+FUTURE: dict[str, dict[str, object]] = {
+    "a status": {"status": "paused"},
+    "a status that is no text": {"status": {"is": "paused"}},
+    "a status that is not ASCII": {"status": "pausé"},
+    "no status": {},
+    "a reason that is no text": {"status": "failure", "reason": ["exit", "timeout"]},
+    "several causes": {"status": "failure", "reason": "nested", "caused_by": ["a", "b"]},
+    "fields": {"status": "success", "mood": {"good": True}, "of": 7},
+}
+
+
+@pytest.mark.parametrize("end", FUTURE.values(), ids=FUTURE)
+def test_an_end_of_the_future_is_an_end(end: dict[str, object], folder: Path) -> None:
+    start = {"parent": None, "task": "a", "framework": "click", "process": "p", "pid": 7}
+    begun = line("started", ROOT, mood=["good"], **start)
+    paused = line("paused", ROOT, status=["odd"])
+    (folder / OLD).write_text(f"{begun}\n{paused}\n")
+    story = Story({ROOT}, str(folder), ("", 0))
+    story.catch_up()
+    assert [run.task for run in story.open.values()] == ["a"]
+    with (folder / OLD).open("a") as file:
+        file.write(f"{line('finished', ROOT, **end)}\n")
+    story.catch_up()
+    assert story.open == {}
+
+
+def test_what_is_odd_in_a_line_is_not_handed_on(folder: Path) -> None:
+    """It would be written into another line, as it is."""
+    (fields,) = journal_lines.decode(
+        line("finished", ROOT, status='"', reason="a\\", caused_by="no", of="ok").encode()
+    )
+    assert [fields[name] for name in ("status", "reason", "caused_by", "of")] == [
+        *(None, None, None, "ok")
+    ]
+    assert journal_lines.decode(line("finished", "no id").encode()) == []
+
+
 def test_a_command_has_begun_even_if_the_clock_was_set_back_since(home: Path) -> None:
     notes, command = Journal(str(home)), Run("command", "process")
     command.pid = os.getpid()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import shutil
 from pathlib import Path
 
 import environments
@@ -44,6 +45,35 @@ def test_it_says_in_one_line_what_keeps_the_agent_out(
     assert (ended.status, ended.stdout) == (0, "hello\n")
     assert ended.stderr == f"{BEGIN}{words[0]}: {why.format(tool=tool)}{END}"
     assert [run["status"] for run in runs(home)] == ([] if options else ["success"])
+
+
+KEPT_OUT_OF_RUBY = [
+    (
+        "ruby --disable-gems {script}",
+        "--disable-gems on the command line keeps it out (no RubyGems)",
+    ),
+    ("env -u RUBYLIB ruby {script}", "`env` on the command line removes RUBYLIB"),
+    ("{tool}", "--disable=gems in the first line of {tool} keeps it out (no RubyGems)"),
+    ("ruby {script}", None),
+    ("env -u PYTHONPATH ruby {script}", None),
+]
+
+
+@pytest.mark.parametrize(("line", "why"), KEPT_OUT_OF_RUBY)
+def test_it_says_in_one_line_what_keeps_the_agent_out_of_ruby(
+    tmp_path: Path, home: Path, line: str, why: str | None
+) -> None:
+    ruby = shutil.which("ruby")
+    if ruby is None:
+        pytest.skip("no Ruby on this machine")
+    script = write(tmp_path / "hello.rb", "puts 'hello'\n")
+    tool = write(tmp_path / "tool", f"#!{ruby} --disable=gems\nputs 'hello'\n")
+    tool.chmod(0o755)
+    words = line.format(script=script, tool=tool).split()
+    ended = run_program(*words, under="launcher", env={"AUTOTASK_DEBUG": "1"})
+    said = f"{BEGIN}{words[0]}: {why.format(tool=tool)}{END}" if why else ""
+    assert ended == Ended(0, "hello\n", said)
+    assert only_run(home)["status"] == "success"
 
 
 @pytest.mark.parametrize("version", ["2.7", "3.8"])

@@ -14,6 +14,7 @@ import pytest
 from support import (
     LAUNCHER,
     PYTHON,
+    RUBY,
     TEMPLATE,
     UNKNOWN,
     Datagrams,
@@ -30,7 +31,7 @@ import autotask
 pytestmark = pytest.mark.installed
 
 ENVIRONMENT = "import json, os; print(json.dumps(dict(os.environ)))"
-OURS = {"PYTHONPATH", "AUTOTASK_PARENT", "AUTOTASK_PROCESS_RUN"}
+OURS = {"PYTHONPATH", "RUBYLIB", "AUTOTASK_PARENT", "AUTOTASK_PROCESS_RUN"}
 
 
 @pytest.mark.parametrize("status", [0, 1, 3, 125, 126, 127, 128, 137, 255])
@@ -243,22 +244,41 @@ PATHS = [
     ("/x:", "{ours}:/x:"),
     (":/x", "{ours}::/x"),
     ("{ours}:/x", "{ours}:/x"),
+    ("/x:{ours}:/y", "{ours}:/x:/y"),  # `bundle exec` puts its own in front
 ]
+
+
+FOLDERS = {"PYTHONPATH": TEMPLATE, "RUBYLIB": RUBY}
 
 
 @pytest.mark.parametrize("options", [(), ("--exec",)], ids=["beside", "exec"])
 @pytest.mark.parametrize(("before", "after"), PATHS, ids=[str(before) for before, _ in PATHS])
-def test_only_the_agents_folder_is_prepended_to_pythonpath(
-    before: str | None, after: str, options: tuple[str, ...]
+@pytest.mark.parametrize("variable", FOLDERS)
+def test_only_the_agents_folder_is_prepended_to_a_path(
+    variable: str, before: str | None, after: str, options: tuple[str, ...]
 ) -> None:
-    before = before and before.replace("{ours}", str(TEMPLATE))
+    ours = str(FOLDERS[variable])
     done = run_program(
-        *("sh", "-c", 'echo "$PYTHONPATH"'),
+        *("sh", "-c", f'echo "${variable}"'),
         under="launcher",
         options=options,
-        env={"PYTHONPATH": before},
+        env={variable: before and before.replace("{ours}", ours)},
     )
-    assert done.stdout == after.replace("{ours}", str(TEMPLATE)) + "\n"
+    assert done.stdout == after.replace("{ours}", ours) + "\n"
+
+
+def test_a_launcher_below_another_one_prepends_nothing_more() -> None:
+    words = (LAUNCHER, "sh", "-c", 'echo "$PYTHONPATH|$RUBYLIB"')
+    assert run_program(*words, under="launcher").stdout == f"{TEMPLATE}|{RUBY}\n"
+
+
+@pytest.mark.parametrize("before", [None, "", "/x:"], ids=str)
+def test_nothing_is_prepended_if_autotask_is_off(before: str | None) -> None:
+    script = 'echo "${PYTHONPATH-unset}|${RUBYLIB-unset}"'
+    env = {"AUTOTASK_ENABLED": "0", **dict.fromkeys(FOLDERS, before)}
+    shown = "unset" if before is None else before
+    done = run_program("sh", "-c", script, under="launcher", env=env)
+    assert done.stdout == f"{shown}|{shown}\n"
 
 
 LOCALES: list[dict[str, str | None]] = [
@@ -278,7 +298,7 @@ def test_the_environment_is_otherwise_unchanged(locale: dict[str, str | None]) -
         dict(line.split("=", 1) for line in done.stdout.splitlines())
         for done in (run_program(*words, under=under, env=more) for under in ("bare", "launcher"))
     )
-    assert OURS - {"PYTHONPATH"} <= ours.keys()
+    assert ours.keys() >= OURS
     for name in ("PWD", "_"):  # a shell's own
         ours.pop(name, None)
         bare.pop(name, None)

@@ -141,7 +141,7 @@ def test_a_shell_line_is_followed_only_if_it_is_plain_words(bin_folder: Path) ->
 
 def test_it_names_the_programs_that_it_cannot_follow(bin_folder: Path) -> None:
     assert reading(bin_folder, "sudo", "-u", "shop", "python", "x.py").elsewhere == "sudo"
-    assert reading(bin_folder, "uv", "run", "x.py").runner == "uv"
+    assert reading(bin_folder, "uv", "run", "x.py").runner == "uv run"
     assert reading(bin_folder, "nice", "sudo", "python").elsewhere == "sudo"
 
 
@@ -187,3 +187,167 @@ def test_the_path_of_the_command_is_searched(bin_folder: Path, tmp_path: Path) -
     assert reading(bin_folder, "python", PATH=str(other.parent)).python == str(other)
     both = f"{tmp_path}{os.pathsep}{other.parent}"
     assert reading(bin_folder, "env", f"PATH={both}", "python").python == str(other)
+
+
+# --- Ruby ----------------------------------------------------------------------------------------
+
+RUBYS = "/opt/autotask_ruby"
+
+
+@pytest.fixture
+def rubys_folder(bin_folder: Path) -> Path:
+    """Add Rubies and scripts for them, as the gems' executables are."""
+    for name in ("ruby", "ruby3.1", "jruby", "truffleruby", "rbenv", "mise", "rvm"):
+        program(bin_folder / name, "#!/bin/sh\nexit 99\n")
+    for name in ("rake", "bundle", "cap", "thor"):
+        program(bin_folder / name, f"#!{bin_folder}/ruby\n")
+    return bin_folder
+
+
+def reading_ruby(folder: Path, line: str, **environ: str) -> Command:
+    words = shlex.split(line.format(bin=folder))
+    return reading(folder, *words, RUBYLIB=RUBYS, **environ)
+
+
+RUBY_LINES = [
+    # the words of a command, and what keeps the agent out of its Ruby
+    ("ruby job.rb", None),
+    ("ruby3.1 -w -I lib job.rb --disable-gems", None),
+    ("ruby -e --disable-gems", None),
+    ("ruby -ne --disable-gems job", None),
+    ("rake db:migrate --disable-gems", None),
+    ("cap production deploy", None),
+    ("thor shop:greet", None),
+    ("{bin}/rake", None),
+    ("bundle exec rake db:migrate", None),
+    ("bundle exec no-such-command", None),
+    ("env RAILS_ENV=production bundle exec rake db:migrate", None),
+    ("sh -c 'exec rake db:migrate'", None),
+    ("autotask-run --name n rake db:migrate", None),
+    ("ruby -S rake db:migrate", None),
+    ("ruby --disable-gems job.rb", "--disable-gems on the command line keeps it out (no RubyGems)"),
+    ("ruby --disable=gems job.rb", "--disable=gems on the command line keeps"),
+    ("ruby --disable=did_you_mean,gem job.rb", "--disable=did_you_mean,gem on the command line"),
+    ("ruby --disable gems job.rb", "--disable=gems on the command line"),
+    ("ruby -w -Eutf-8 -r set --disable-all job.rb", "--disable-all on the command line"),
+    ("ruby --disable-all --enable=gems job.rb", None),
+    ("ruby --disable=did_you_mean job.rb", None),
+    ("env -i rake db:migrate", "`env` on the command line removes RUBYLIB"),
+    ("env -u RUBYLIB rake db:migrate", "`env` on the command line removes RUBYLIB"),
+    ("env RUBYLIB=lib rake db:migrate", "`env` on the command line removes RUBYLIB"),
+    (f"env RUBYLIB=lib:{RUBYS} rake db:migrate", None),
+    ("env -u PYTHONPATH rake db:migrate", None),
+    ("env RUBYOPT=--disable=gems rake", "--disable=gems in RUBYOPT keeps it out"),
+    ("env 'RUBYOPT=-w --disable-gems' ruby --enable=gems job.rb", None),
+    ("jruby -S rake", "JRuby does not load it"),
+    ("truffleruby job.rb", "TruffleRuby does not load it"),
+]
+
+
+@pytest.mark.parametrize(("line", "barred"), RUBY_LINES)
+def test_it_follows_a_command_line_to_its_ruby(
+    rubys_folder: Path, line: str, barred: str | None
+) -> None:
+    # Without PATH programs are searched in the default folders of the system.
+    line = re.sub(r"(?<=^env -i )", "{bin}/", line)
+    found = reading_ruby(rubys_folder, line)
+    assert found.ruby is not None
+    assert (Path(found.ruby).parent, found.python) == (rubys_folder, None)
+    assert (found.barred or "").startswith(barred or "")
+    assert bool(found.barred) == bool(barred)
+
+
+def test_what_keeps_the_agent_out_of_python_alone_is_not_said_of_ruby(rubys_folder: Path) -> None:
+    found = reading_ruby(rubys_folder, "env -u RUBYLIB python nightly.py")
+    assert (found.python, found.barred) == (str(rubys_folder / "python"), None)
+
+
+RUBY_SCRIPTS = [
+    # the first line of a script, and what keeps the agent out
+    ("#!/usr/bin/env ruby", None),
+    ("#!{bin}/ruby -w", None),
+    ("#!{bin}/ruby --disable-gems", "--disable-gems in the first line of"),
+    ("#!/usr/bin/env -S ruby --disable=gems", "--disable=gems in the first line of"),
+    ("#!/usr/bin/env -S -u RUBYLIB ruby", "`env` in the first line of"),
+]
+
+
+@pytest.mark.parametrize("before", ["", "bundle exec "])
+@pytest.mark.parametrize(("first", "barred"), RUBY_SCRIPTS)
+def test_it_follows_a_binstub_to_its_ruby(
+    rubys_folder: Path, tmp_path: Path, first: str, barred: str | None, before: str
+) -> None:
+    rails = program(tmp_path / "app" / "bin" / "rails", first.format(bin=rubys_folder) + "\n")
+    found = reading_ruby(rubys_folder, f"{before}{rails} db:migrate")
+    assert found.ruby == str(rubys_folder / "ruby")
+    assert (found.barred or "").startswith(barred or "")
+    assert bool(found.barred) == bool(barred)
+
+
+def test_bundle_exec_becomes_what_is_not_rubys(rubys_folder: Path) -> None:
+    found = reading_ruby(rubys_folder, "bundle exec python -I nightly.py")
+    assert (found.ruby, found.python) == (None, str(rubys_folder / "python"))
+    script = program(rubys_folder / "deploy.sh", "#!/bin/sh\nset -e\nunset RUBYLIB\nrake\n")
+    found = reading_ruby(rubys_folder, "bundle exec deploy.sh")
+    assert (found.ruby, found.resets) == (None, [f"line 3 of {script}"])
+
+
+SHIMS = {  # by which version managers start the command of the version that they choose
+    "rbenv": '#!/usr/bin/env bash\nprogram="${0##*/}"\nexec rbenv exec "$program" "$@"\n',
+    "asdf": '#!/usr/bin/env bash\n# asdf-plugin: ruby 3.2.2\nexec asdf exec "rake" "$@"\n',
+    "RVM": '#!/usr/bin/env bash\nsource "/usr/local/rvm/environments/ruby-3.2.2"\nexec rake "$@"\n',
+}
+
+
+@pytest.mark.parametrize("line", ["rake db:migrate", "bundle exec rake db:migrate"])
+@pytest.mark.parametrize("manager", [*SHIMS, "mise"])
+def test_the_ruby_of_a_shim_is_the_one_beside_it(
+    rubys_folder: Path, tmp_path: Path, manager: str, line: str
+) -> None:
+    shims = tmp_path / "data" / "shims"
+    for name in ("rake", "bundle", "ruby", "node"):
+        if manager == "mise":
+            shims.mkdir(parents=True, exist_ok=True)
+            (shims / name).symlink_to(rubys_folder / "mise")
+            program(tmp_path / "data" / "installs" / "ruby" / "3.2" / "bin" / "rake", "")
+            program(tmp_path / "data" / "installs" / "ruby" / "3.2" / "bin" / "bundle", "")
+        else:
+            program(shims / name, SHIMS[manager])
+    found = reading(shims, *shlex.split(line), PATH=f"{shims}:{rubys_folder}")
+    assert found.ruby == str(shims / "ruby")
+    if manager == "mise":
+        assert reading(shims, "node", PATH=f"{shims}:{rubys_folder}").ruby is None
+
+
+MANAGERS = [
+    ("rbenv exec bundle exec rake x", "rbenv exec", "Ruby"),
+    ("mise x ruby@3.2 -- rake x", "mise x ruby@3.2 --", "Ruby"),
+    ("mise exec -- python nightly.py", "mise exec --", "Python"),
+    ("rvm 3.2.2 do rake x", "rvm 3.2.2 do", "Ruby"),
+]
+
+
+@pytest.mark.parametrize(("line", "runner", "chosen"), MANAGERS)
+def test_it_names_the_version_manager_that_chooses_the_interpreter(
+    rubys_folder: Path, line: str, runner: str, chosen: str
+) -> None:
+    found = reading_ruby(rubys_folder, line)
+    assert (found.runner, found.chosen, found.ruby) == (runner, chosen, None)
+
+
+RUBY_RESETS = [
+    ("rake db:migrate", False),
+    ("RUBYLIB=lib:$RUBYLIB rake", False),
+    ("RUBYLIB=lib:$PYTHONPATH rake", True),
+    ("unset RUBYLIB", True),
+    ("ruby --disable-gems job.rb", True),
+]
+
+
+@pytest.mark.parametrize(("line", "resets"), RUBY_RESETS)
+def test_it_names_the_line_that_keeps_the_agent_out_of_ruby(
+    rubys_folder: Path, line: str, resets: bool
+) -> None:
+    script = program(rubys_folder / "nightly.sh", f"#!/bin/sh\n{line}\n")
+    found = reading_ruby(rubys_folder, "nightly.sh")
+    assert found.resets == ([f"line 2 of {script}"] if resets else [])

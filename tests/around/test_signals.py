@@ -379,7 +379,7 @@ def test_it_sends_heartbeats_while_the_command_runs(
 # Where a launcher may work for long; the command; how it ends by SIGTERM meanwhile.
 BUSY = {
     "it closes what others left": ("sweeping.sweep_some", "sleep 60", -signal.SIGTERM),
-    "a minute is over": ("tail.Tail.close_lost", "sleep 60", -signal.SIGTERM),
+    "a minute is over": ("tail.Tail.close_long_lost", "sleep 60", -signal.SIGTERM),
     "the command has ended": ("tail.Tail.close_all", "exit 3", 3),
     "it delivers what the Agent missed": ("supervise.CommandRun._deliver", "exit 0", 0),
 }
