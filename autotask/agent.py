@@ -15,21 +15,29 @@ if TYPE_CHECKING:
     from types import ModuleType
     from typing import Any  # noqa: F401
 
-# The table of frameworks. To add one: its lines here, and a module in frameworks/.
-# Module to watch: the names in AUTOTASK_FRAMEWORKS that it serves, our module in frameworks/, and
-# its function that is called with the module each time that has been executed.
-TABLE = {
-    "click.core": ("click typer", "click", "instrument"),
-    "asyncclick.core": ("asyncclick", "asyncclick", "instrument"),
-    "typer._click.core": ("typer", "click", "instrument"),  # 0.26 and later
-    "typer.core": ("typer", "click", "instrument_typer"),
-    "invoke.tasks": ("invoke", "invoke", "instrument_tasks"),
-    "invoke.executor": ("invoke", "invoke", "instrument_executor"),
-    "invoke.program": ("invoke", "invoke", "instrument_program"),
-    "doit.task": ("doit", "doit", "instrument_task"),
-    "doit.runner": ("doit", "doit", "instrument_runner"),
-    "doit.doit_cmd": ("doit", "doit", "instrument_main"),
-}
+# The modules to watch: those of the table of frameworks in `autotask.imports`, which a test holds
+# equal. One text, because each idle process reads it.
+WATCHED = frozenset(
+    """
+    click.core asyncclick.core typer._click.core typer.core
+    invoke.tasks invoke.executor invoke.program
+    doit.task doit.runner doit.doit_cmd
+    rq.worker rq.queue huey.api huey.consumer
+    apscheduler.executors.base apscheduler.executors.base_py3 apscheduler.executors.pool
+    luigi.task luigi.worker schedule
+    dramatiq.worker dramatiq.broker dramatiq.cli arq.worker procrastinate.worker
+    django.core.management.base django.core.management
+    django_crontab.crontab django.tasks.base django_tasks.base
+    django.tasks.backends.immediate django_tasks.backends.immediate
+    django_q.worker django_q.cluster
+    celery.app.trace celery.app.amqp celery.worker.request billiard.pool
+    argparse docopt fire.core cyclopts.core cleo.commands.base_command cleo.application
+    cliff.app cliff.commandmanager
+    dbt.task.base dbt.cli.exceptions nox.sessions
+    scrapy.crawler scrapy.core.engine scrapy.core.scraper scrapy.logformatter scrapy.utils.log
+    airflow.sdk.execution_time.task_runner airflow.models.taskinstance
+    """.split()
+)
 
 # Launchers that exec() their argument. The program that they become owns the run: one that was
 # opened here would never end.
@@ -72,7 +80,8 @@ def start() -> None:  # noqa: C901  each function more costs every idle process
     run, _, pid = environ.get("AUTOTASK_PROCESS_RUN", "").partition(":")
     became = run and pid.startswith(f"{os.getpid()}:")  # before exec, this process had runs open
     if (
-        not sys.modules.keys().isdisjoint(TABLE)  # a .pth file or a peer's sitecustomize was first
+        # A .pth file or a peer's sitecustomize was first.
+        not sys.modules.keys().isdisjoint(WATCHED)
         or "AUTOTASK_FUNCTIONS" in environ
         or "AUTOTASK_PLUGINS" in environ
         or (run and (became or "AUTOTASK_DEBUG" in environ))
@@ -91,7 +100,7 @@ def start() -> None:  # noqa: C901  each function more costs every idle process
         from autotask import loading
 
         loading.load("imports")
-        sys.modules["autotask.imports"].load("naming", "process_run")
+        sys.modules["autotask.imports"].load("naming", "exits", "process_run")
         sys.modules["autotask.process_run"].begin()
 
 
@@ -101,21 +110,33 @@ def find_spec(
     """Find a module that is watched; leave all others to the finders behind us."""
     # These two find all other modules of autotask, so they are left to the other finders.
     others = name[:9] != "autotask." or name in ("autotask.imports", "autotask.loading")
-    if others and name not in TABLE and name not in hooks:
+    if others and name not in WATCHED and name not in hooks:
         return None
     global _imports
+    finder = _imports
     try:
-        if _imports is None:
+        if name == "argparse" and name not in hooks:  # most who import it have no subcommands
+            own = "autotask.argparse_import"
+            finder = sys.modules.get(own)
+            if finder is None:  # alone, and as sitecustomize loads us: in a tenth
+                loader = sys.modules["_frozen_importlib_external"].SourceFileLoader
+                finder = type(sys)(own)
+                finder.__package__ = "autotask"
+                loader(own, __file__[:-8] + "argparse_import.py").exec_module(finder)
+                sys.modules[own] = finder
+        elif finder is None:
             from autotask import loading
 
             loading.load("imports")
-            _imports = sys.modules["autotask.imports"]
+            finder = _imports = sys.modules["autotask.imports"]
     except Exception:  # errors of our installation must not reach the program
         return None
     try:
-        return _imports.find(name, path, target)  # type: ignore[no-any-return]
+        return finder.find(name, path, target)  # type: ignore[no-any-return]
     except BaseException as problem:  # of a finder behind us
-        _imports.hide(problem)
+        from autotask import imports
+
+        imports.hide(problem)
         raise
 
 
@@ -127,8 +148,10 @@ def _explain_at_exit(run: str) -> None:
     if not had_atexit and sys.version_info >= (3, 10) and sys.implementation.name == "cpython":
         del sys.modules["atexit"]  # see autotask.stdlib
 
+    pid = os.getpid()
+
     def explain() -> None:
-        if hasattr(sys, "last_value"):
+        if hasattr(sys, "last_value") and os.getpid() == pid:  # not in a child that it has forked
             try:
                 from autotask import process_run
             except Exception:  # errors of our installation must not reach the program

@@ -14,7 +14,17 @@ _DEEPEST = 12  # wrappers inside one another
 _INTERPRETERS = {  # their options, see `looked_through`
     "php": ("nqCc:d:", ""),
     "perl": ("acfnpstTuUwWxl0123456789I:M:", ""),
-    "ruby": ("aclnpsvwI:r:C:E:K:", ""),
+    **dict.fromkeys(
+        ("ruby", "jruby", "truffleruby"),
+        (
+            "aclnpsvwdSUWI:r:C:E:K:",
+            (
+                "enable: disable: disable-gems disable-gem disable-did_you_mean"
+                " disable-error_highlight disable-rubyopt disable-all encoding: external-encoding:"
+                " internal-encoding: verbose jit yjit mjit rjit dev"
+            ),
+        ),
+    ),
     **dict.fromkeys(
         ("node", "nodejs"),
         ("r:", "require: import: loader: env-file: inspect no-warnings trace-warnings"),
@@ -24,14 +34,24 @@ _INTERPRETERS = {  # their options, see `looked_through`
 # Programs that only lead to many commands: the word that chooses one becomes part of the name.
 _ROUTERS = frozenset(
     [
-        *("artisan", "console", "occ", "drush", "wp", "rake", "gitlab-rake", "rails"),
+        *("artisan", "console", "occ", "drush", "wp", "rake", "gitlab-rake", "rails", "thor"),
         *("certbot", "manage.py", "django-admin", "-m django", "make", "docker", "podman"),
         *("npm", "npm run", "yarn", "yarn run", "pnpm", "pnpm run", "composer", "composer run"),
+        *("cap", "cap *"),  # a stage, and a task
     ]
 )
-_QUIET = frozenset(
-    "-q --quiet -s --silent -v --verbose -n --no-interaction --non-interactive".split()
+# Their options before it. Those of Rake that only show something are not here.
+_RAKE = (
+    "ABGgmNnqstvXC:E:f:I:j:R:r:",
+    (
+        "all backtrace build-all comments directory: dry-run execute-continue: job-stats: jobs:"
+        " libdir: multitask no-deprecation-warnings no-search nosearch no-system nosystem quiet"
+        " rakefile: rakelib: rakelibdir: require: rules silent suppress-backtrace: system trace"
+        " verbose"
+    ),
 )
+_ROUTER_OPTIONS = dict.fromkeys(("rake", "gitlab-rake", "cap", "cap *"), _RAKE)
+_QUIET = "nqsv", "no-interaction non-interactive quiet silent verbose"
 _MARKS = {ord(mark): None for mark in "_:.-"}  # that a subcommand's name may have
 # A shell's line is never named after these, and after _ASIDES only if it starts nothing else.
 _BUILTINS = frozenset(
@@ -58,11 +78,12 @@ def innermost_name(command: list[str]) -> str:
     key = key_of(words)
     name, rest = key.removeprefix("-m "), words[2 if words[0] == "-m" else 1 :]
     while key in _ROUTERS:
-        while rest and rest[0] in _QUIET:
-            rest = rest[1:]
+        rest = after_options(rest, *_ROUTER_OPTIONS.get(key, _QUIET))
         if not rest or not _is_subcommand(rest[0]):
             break
-        key, name, rest = f"{key} {rest[0]}", f"{name} {rest[0]}", rest[1:]
+        word = rest.pop(0)
+        key = f"{key} *" if f"{key} *" in _ROUTERS else f"{key} {word}"
+        name = f"{name} {word}"
     return name.partition("?")[0] or name  # uv also runs what a URL names
 
 
@@ -98,10 +119,12 @@ def _after_interpreter(words: list[str], depth: int) -> list[str]:
         return program_words(rest)
     if name in SHELLS:
         return _after_shell(rest, depth)
-    options = _INTERPRETERS.get(name.rstrip("0123456789."))
-    if options is None:
+    name = name.rstrip("0123456789.")
+    if name not in _INTERPRETERS:
         return []
-    rest = after_options(rest, *options)
+    if name.endswith("ruby"):
+        rest = [word[:2] if word.startswith("-W") else word for word in rest]  # -W:no-deprecated
+    rest = after_options(rest, *_INTERPRETERS[name])
     if rest[:1] == ["-f"] and name.startswith("php"):
         rest = rest[1:]
     return [] if rest[:1] and rest[0].startswith("-") else rest

@@ -94,7 +94,7 @@ class Wire:
 
     def started(self, run: AnyRun) -> None:
         """Count a start."""
-        self._send([self.start_line(run)], (run, "started"))
+        self._send(self.start_lines(run), (run, "started"))
 
     def running(self, run: AnyRun, seconds: float) -> None:
         """Send for how long a run has been running."""
@@ -105,10 +105,13 @@ class Wire:
         """Send all lines of one end."""
         self._send(self.end_lines(run, end, host), (run, "finished"))
 
-    def start_line(self, run: AnyRun) -> str:
-        """Write the line that counts a start."""
-        tags = f"{self._task_tags(run.task, run.framework)},trigger:{run.trigger}"
-        return f"autotask.task.started:1|c|#{tags}{self._tags}"
+    def start_lines(self, run: AnyRun) -> list[str]:
+        """Write the lines of one start: the count is the first."""
+        of_task = self._task_tags(run.task, run.framework)
+        lines = [f"autotask.task.started:1|c|#{of_task},trigger:{run.trigger}{self._tags}"]
+        if run.queued is not None and run.queued.waited is not None:
+            lines.append(f"autotask.task.waited:{run.queued.waited:.6f}|d|#{of_task}{self._tags}")
+        return lines
 
     def end_lines(self, run: AnyRun, end: End, host: str) -> list[str]:
         """Write the lines of one end: the count is the first."""
@@ -127,8 +130,9 @@ class Wire:
         elif status == "failure" and reason != "nested":
             from autotask import messages
 
-            check = f"_sc|autotask.task.status|2|#{of_task},trigger:{trigger}{rest}|m:"
-            lines.append(check + messages.check(outcome, self._size - len(check.encode()) - 1))
+            if not run.bookkeeping:  # no success would clear it
+                check = f"_sc|autotask.task.status|2|#{of_task},trigger:{trigger}{rest}|m:"
+                lines.append(check + messages.check(outcome, self._size - len(check.encode()) - 1))
             if self._events:
                 tags = f"{of_task},reason:{reason}{rest}"
                 lines.append(messages.event(run.task, tags, end, host, self._size))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 
-from autotask.frameworks import ENDS_IN_OUTPUT, SUPPORTED
+from autotask.frameworks import ENDS_IN_OUTPUT, MESSAGES, OFTEN_THE_USERS, PACKAGES, SUPPORTED
 from autotask.guard import raised_here
 from autotask.settings import Settings
 
@@ -49,7 +49,7 @@ def keeps_messages() -> bool:
 
 def _message(exc: BaseException) -> str:
     try:
-        message = str(exc)
+        message = MESSAGES.get(type(exc), str)(exc)
     except raised_here(Exception):  # the application's own __str__
         return ""
     if type(exc).__name__ == ENDS_IN_OUTPUT[0]:
@@ -76,7 +76,7 @@ def masked(text: str) -> str:
 
 def source_line(step: TracebackType | None) -> str | None:
     """Return `file:line` of the innermost frame that is outside the frameworks."""
-    packages = {"autotask", *SUPPORTED.split()[::3]}
+    packages = {"autotask", *SUPPORTED.split()[::3]}.difference(OFTEN_THE_USERS) | PACKAGES
     innermost = None
     while step is not None:
         frame = step.tb_frame
@@ -132,7 +132,7 @@ def run_behind(exc: BaseException, outer: Run | None) -> Run | None:
     for run in _noted(exc):
         if not _is_run(run) or run is outer:
             continue
-        failed = run.ended is not None and run.ended.status == "failure"
+        failed = run.ended is not None and (run.ended.status == "failure" or run.was_stopped)
         if run.pid != os.getpid() or (failed and (outer is None or run.left >= outer.clock)):
             return run
     return None

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 
 OURS = ("autotask", "autotask.frameworks", "autotask.around")
+_ENVIRON = ("os", "collections.abc")  # modules of the functions of os.environ
 _RAISED_BY_US = ("builtins", "socket", "re", "autotask")  # modules of exceptions
 
 
@@ -91,15 +92,17 @@ def from_signal_handler(problem: BaseException) -> bool:
     """Tell whether an exception came out of a signal handler, which Python runs in any frame.
 
     A handler's arguments hold the frame that it has interrupted; no other function that we call has
-    its caller's frame. And an exception whose innermost frame is ours, but whose class is neither
-    built in nor ours, was put there by another thread (PyThreadState_SetAsyncExc).
+    its caller's frame. And an exception whose innermost frame is ours or that of os.environ, but
+    whose class is neither built in nor ours, was put there by another thread
+    (PyThreadState_SetAsyncExc).
     """
     step, ours = problem.__traceback__, False
     while step is not None:
         frame, step = step.tb_frame, step.tb_next
         interrupted = frame.f_back
         # None of our functions is a handler, and reading f_locals keeps the locals alive.
-        ours = frame.f_globals.get("__package__") in OURS
+        names = frame.f_globals
+        ours = names.get("__package__") in OURS or names.get("__name__") in _ENVIRON
         if interrupted is None or ours:
             continue
         for value in frame.f_locals.values():

@@ -21,12 +21,75 @@ _NEEDED = (
     *("guard", "stdlib", "settings", "run", "journal", "procfs"),
     *("trigger", "patches", "dogstatsd", "telling", "recorder"),
 )
-_FINDERS = ("autotask.agent", "autotask.imports", "autotask.loading")  # `hide` removes their frames
+_FINDERS = (  # `hide` removes their frames
+    *("autotask.agent", "autotask.imports", "autotask.loading", "autotask.argparse_import"),
+)
 
+# The table of frameworks. To add one: its lines here, the modules to watch also in
+# `agent.WATCHED`, and a module in frameworks/. The words of a line: the module to watch, the names
+# in AUTOTASK_FRAMEWORKS that it serves, our module in frameworks/, and its function that is called
+# with the module each time that has been executed.
+TABLE = """
+click.core         click,typer  click       instrument
+asyncclick.core    asyncclick   asyncclick  instrument
+typer._click.core  typer        click       instrument
+typer.core         typer        click       instrument_typer
+invoke.tasks       invoke       invoke      instrument_tasks
+invoke.executor    invoke       invoke      instrument_executor
+invoke.program     invoke       invoke      instrument_program
+doit.task          doit         doit        instrument_task
+doit.runner        doit         doit        instrument_runner
+doit.doit_cmd      doit         doit        instrument_main
+rq.worker          rq           rq          instrument_worker
+rq.queue           rq           rq          instrument_queue
+huey.api           huey         huey        instrument_api
+huey.consumer      huey         huey        instrument_consumer
+apscheduler.executors.base      apscheduler  apscheduler  instrument
+apscheduler.executors.base_py3  apscheduler  apscheduler  instrument
+apscheduler.executors.pool      apscheduler  apscheduler  instrument_pool
+luigi.task         luigi        luigi       instrument_task
+luigi.worker       luigi        luigi       instrument_worker
+schedule           schedule     schedule    instrument
+dramatiq.worker    dramatiq     dramatiq    instrument_worker
+dramatiq.broker    dramatiq     dramatiq    instrument_broker
+dramatiq.cli       dramatiq     dramatiq    instrument_cli
+arq.worker         arq          arq         instrument
+procrastinate.worker  procrastinate  procrastinate  instrument
+django.core.management.base  django  django  instrument_base
+django.core.management       django  django  instrument_utility
+django_crontab.crontab       django  django_crontab  instrument
+django.tasks.base            django  django_tasks    instrument
+django_tasks.base            django  django_tasks    instrument
+django.tasks.backends.immediate  django  django_tasks  instrument_immediate
+django_tasks.backends.immediate  django  django_tasks  instrument_immediate
+django_q.worker   django_q   django_q  instrument_worker
+django_q.cluster  django_q   django_q  instrument_cluster
+celery.app.trace   celery       celery      instrument_trace
+celery.app.amqp    celery       celery      instrument_amqp
+celery.worker.request  celery   celery      instrument_request
+billiard.pool      celery       celery      instrument_pool
+argparse           argparse     argparse    instrument
+docopt             docopt       docopt      instrument
+fire.core          fire         fire        instrument
+cyclopts.core      cyclopts     cyclopts    instrument
+cleo.commands.base_command  cleo  cleo      instrument_command
+cleo.application   cleo         cleo        instrument_application
+cliff.app          cliff        cliff       instrument_app
+cliff.commandmanager  cliff     cliff       instrument_manager
+dbt.task.base      dbt          dbt         instrument
+dbt.cli.exceptions dbt          dbt         instrument_exceptions
+nox.sessions       nox          nox         instrument
+scrapy.crawler     scrapy       scrapy      instrument_crawler
+scrapy.core.engine scrapy       scrapy      instrument_engine
+scrapy.core.scraper scrapy      scrapy      instrument_scraper
+scrapy.logformatter scrapy      scrapy      instrument_logformatter
+scrapy.utils.log   scrapy       scrapy      instrument_log
+airflow.sdk.execution_time.task_runner airflow airflow instrument
+airflow.models.taskinstance airflow airflow instrument_models
+"""
 
 loading.hooks = _agent.hooks
 when_imported = loading.when_imported
-TABLE = _agent.TABLE
 
 
 def load(*names: str) -> None:
@@ -90,7 +153,7 @@ def _hook_loader(name: str, loader: "Any") -> None:
         except BaseException as problem:
             hide(problem)
             raise
-        if module.__name__ in TABLE:
+        if module.__name__ in _agent.WATCHED:
             loading.call_hook(instrument, module)
         for hook in _agent.hooks.get(module.__name__, ()):
             loading.call_hook(hook, module)
@@ -119,10 +182,12 @@ def hide(problem: BaseException) -> None:
 
 def instrument(module: "ModuleType") -> None:
     """Hand a framework's module to ours, unless AUTOTASK_FRAMEWORKS excludes the framework."""
-    frameworks, name, function = TABLE[module.__name__]
+    words = TABLE.split()
+    row = words[::4].index(module.__name__) * 4
+    frameworks, name, function = words[row + 1 : row + 4]
     load()
     settings = sys.modules["autotask.recorder"].settings()
-    is_used = any(settings.uses(framework) for framework in frameworks.split())
+    is_used = any(settings.uses(framework) for framework in frameworks.split(","))
     if settings.debug:
         verb = "instruments" if is_used else "excluded:"
         sys.modules["autotask.guard"].debug(f"{verb} {module.__name__} of {module.__file__}")

@@ -367,9 +367,12 @@ def started_line(run: Run, process: str, unsent: bool = False) -> str:
             f'"task":{quoted(task)},"framework":{quoted(framework)},"trigger":{quoted(trigger)}'
         )
         _last_task = last = task, framework, trigger, fields
+    more = run.queued.fields() if run.queued is not None else ""
+    if run.server:
+        more += ',"server":true'
     return (
         f'{{"event":"started","run":"{run.id}","root":"{run.root}","parent":{parent},'
-        f'"at":"{moment(run.started)}",{last[3]},{process}{_UNSENT if unsent else ""}}}'
+        f'"at":"{moment(run.started)}",{last[3]}{more},{process}{_UNSENT if unsent else ""}}}'
     )
 
 

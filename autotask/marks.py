@@ -10,7 +10,14 @@ from __future__ import annotations
 
 import os
 
+from autotask.guard import raised_here
+from autotask.journal import OWED
 from autotask.telling import OPEN
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from autotask.run import Run
+    from autotask.telling import Teller
 
 BECAME = "became-"  # before a mark's name: see autotask.exec_handover
 
@@ -18,6 +25,32 @@ BECAME = "became-"  # before a mark's name: see autotask.exec_handover
 def marks_folder(home: str) -> str:
     """Return where the marks of a home lie."""
     return os.path.join(home, OPEN)
+
+
+def renew(here: Teller, run: Run, opened: dict[str, Run]) -> None:
+    """Leave another mark for *run*, the only open one, in the place of a process's old mark.
+
+    Who finds the process dead reads the journal from the mark on: a worker that runs a task a
+    second would have an hour of them read for the last one.
+    """
+    journal = here.journal
+    if journal is None:
+        return
+    with journal._lock:  # a run that is not in *opened* yet has not written its line either
+        old = journal.mark
+        others = [one for one in opened.values() if one.pid == here.pid and one is not run]
+        if old is None or old.endswith(OWED) or others:
+            return
+        here.leave_mark(f"{here.pid}-{run.id}", run.root)
+        if journal.mark is None:
+            journal.mark = old
+        elif journal.mark != old:
+            try:
+                os.unlink(old)
+            except raised_here(
+                OSError
+            ):  # it was deleted, perhaps by a process that thought us dead
+                pass
 
 
 def sign_mark(home: str, begin: str) -> None:

@@ -479,9 +479,14 @@ def hide(text: str) -> str:
 
 def hide_one(pattern: str, text: str) -> str:
     """Put *** in the place of what a row's pattern finds."""
+    return re.sub(whole_pattern(pattern), _masked, text)
+
+
+def whole_pattern(pattern: str) -> str:
+    """Put the parts into a row's pattern."""
     for name, part in _PARTS.items():
         pattern = pattern.replace(f"<{name}>", part)
-    return re.sub(pattern, _masked, text)
+    return pattern
 
 
 def _masked(match: re.Match[str]) -> str:

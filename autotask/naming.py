@@ -23,15 +23,15 @@ _VALUED = frozenset("cmWX")  # Python's options that take a value
 _LEADING = (
     " ash bash dash ksh sh zsh su env exec command busybox nohup setsid nice ionice chrt taskset"
     " numactl stdbuf unbuffer time timeout flock chronic cronic eatmydata ssh-agent"
-    " dbus-run-session run-one run-this-one run-one-constantly xvfb-run systemd-cat systemd-inhibit"
-    " systemd-run envdir chroot sudo doas runuser gosu su-exec setuidgid s6-setuidgid setpriv tini"
-    " dumb-init docker podman docker-compose kubectl uv uvx poetry pipenv pdm hatch pixi pipx rye"
-    " conda mamba micromamba bundle npx dotenv direnv rbenv pyenv mise asdf honcho foreman doppler"
-    " op autotask-run ddtrace-run newrelic-admin opentelemetry-instrument splunk-py-trace"
-    " elasticapm-run cronitor coverage debugpy cProfile profile pdb trace pyinstrument viztracer"
-    " kernprof memray py-spy php perl ruby node nodejs Rscript django artisan certbot composer"
-    " console django-admin drush gitlab-rake make manage.py npm occ pnpm rails rake wp"
-    " yarn "
+    " dbus-run-session run-one run-this-one run-one-constantly xvfb-run systemd-cat"
+    " systemd-inhibit systemd-run envdir chroot sudo doas runuser gosu su-exec setuidgid"
+    " s6-setuidgid setpriv tini dumb-init docker podman docker-compose kubectl uv uvx poetry"
+    " pipenv pdm hatch pixi pipx rye conda mamba micromamba bundle npx dotenv direnv rbenv pyenv"
+    " mise asdf rvm chruby-exec honcho foreman doppler op autotask-run ddtrace-run newrelic-admin"
+    " opentelemetry-instrument splunk-py-trace elasticapm-run cronitor coverage debugpy cProfile"
+    " profile pdb trace pyinstrument viztracer kernprof memray py-spy php perl ruby jruby"
+    " truffleruby node nodejs Rscript django artisan cap certbot composer console django-admin"
+    " drush gitlab-rake make manage.py npm occ pnpm rails rake thor wp yarn "
 )
 
 
@@ -43,7 +43,7 @@ def process_name(settings: Settings, innermost_name: Callable[[list[str]], str])
     """
     if settings.process == "0":
         return None
-    task = task_name(_command_line(), innermost_name)
+    task = task_name(command_line(), innermost_name)
     if settings.process == "auto" and (task is None or _is_helper()):
         return None
     return settings.name or task or os.path.basename(sys.executable or "python")
@@ -75,6 +75,22 @@ def name_of(command: list[str], innermost_name: Callable[[list[str]], str]) -> s
     return name or program or command[0]
 
 
+def serves(name: str, command: list[str]) -> bool:
+    """Tell whether a *command* of this *name* serves until it is stopped: `run.SERVERS`."""
+    from autotask.run import SERVERS
+
+    program = name.partition(" ")[0].removesuffix(".py")
+    words = " ".join(command).split()
+    return any(f" {word} " in SERVERS for word in (program, *[f"{program}.{w}" for w in words]))
+
+
+def serves_itself(innermost_name: Callable[[list[str]], str]) -> bool:
+    """Tell whether this very Python program serves until it is stopped."""
+    command = command_line()
+    name = name_of(["python", *command[1:]], innermost_name) if command[1:] else ""
+    return serves(name, command)
+
+
 def is_line(word: str) -> bool:
     """Tell whether a word holds a whole command line, or an assignment in front of one."""
     return not frozenset(" \t\n=;&|<>()$`'\"").isdisjoint(word) and not os.path.lexists(word)
@@ -82,7 +98,7 @@ def is_line(word: str) -> bool:
 
 def is_tool() -> bool:
     """Tell whether this process is a known tool, whose child processes have no runs either."""
-    return _is_tool(python_program(_command_line()[1:]) or "")
+    return _is_tool(python_program(command_line()[1:]) or "")
 
 
 def _is_tool(name: str) -> bool:
@@ -97,7 +113,7 @@ def is_scheduler(name: str) -> bool:
 
 def is_scheduler_process() -> bool:
     """Tell whether this process is a known scheduler."""
-    return is_scheduler(python_program(_command_line()[1:]) or "")
+    return is_scheduler(python_program(command_line()[1:]) or "")
 
 
 def _is_helper() -> bool:
@@ -113,7 +129,8 @@ def _is_helper() -> bool:
     return not is_scheduler(python_program(starter[1:]) or "")
 
 
-def _command_line() -> list[str]:
+def command_line() -> list[str]:
+    """Return the words with which this process was started."""
     words = getattr(sys, "orig_argv", None)  # 3.10
     return _command_line_of("self") if words is None else list(words)
 

@@ -11,8 +11,8 @@
 # - `os._exit`, `os.execv`, `os.execve`, also in the module `posix`: they leave without calling
 #   anything registered with atexit, and would leave runs open (here, once a run has begun).
 # - `sys.exit`, and `SystemExit` as `exit()` and `quit()` raise it: they note the status, because
-#   the interpreter has dropped that exception before it calls us (`process_run`, for its own run
-#   only).
+#   the interpreter has dropped that exception before it calls us (`exits`, for the run of this
+#   very process, or one that ends with it).
 # - `atexit`, `multiprocessing.util.Finalize`: one function each that closes the runs that the end
 #   of the interpreter cuts off (`recorder`, `process_run`, `agent`).
 # - `os.environ`: AUTOTASK_PARENT names the run under which new processes hang (`recorder`); C's
@@ -26,6 +26,8 @@
 #   (`exec_launchers`).
 # - Functions of the frameworks, as their modules in `frameworks/` name them, and those of the
 #   user's that AUTOTASK_FUNCTIONS names (`functions`): a run begins and ends around them.
+# - `_ExecutorManagerThread.terminate_broken` of `concurrent.futures.process`: ends the runs of the
+#   children of a broken pool (`frameworks/apscheduler`, once it hands a job to such a pool).
 # - `f_trace` of a frame that an exception has left: notes the failed run (`failures`).
 # - `sys.path`: loses the folder that PYTHONPATH has added (`sitecustomize_template`).
 
@@ -82,7 +84,11 @@ class StandIn:
         try:
             return object.__getattribute__(self, "_instead")(original, *args, **kwargs)
         except BaseException as problem:
-            problem.__traceback__ = None  # a builtin has no frames; from 3.11 on we add none
+            # A builtin has no frames. From 3.11 on we add none; before, `raise` puts back this one.
+            caught = problem.__traceback__
+            if caught is not None:
+                caught.tb_next = None
+            problem.__traceback__ = None
             raise
 
     __call__ = autotask_call

@@ -11,13 +11,12 @@ from __future__ import annotations
 import os
 import sys
 import time
-from _thread import get_ident
 
 from autotask import recorder
+from autotask.exits import note_exits, noted_exit
 from autotask.guard import guarded
 from autotask.journal import raised_line
-from autotask.naming import is_pex, is_tool, process_name
-from autotask.patches import StandIn
+from autotask.naming import is_pex, is_tool, process_name, serves_itself
 from autotask.run import Outcome, exited, passed_on, raised
 from autotask.settings import PARENT
 from autotask.stdlib import standard
@@ -25,11 +24,10 @@ from autotask.stdlib import standard
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import ModuleType
-    from typing import Any
 
     from autotask.run import Run
 
-_exit_code: list[object] = []
+followed: list[Run] = []  # the runs that end with this program: the first is the outermost
 
 
 def _innermost_name(command: list[str]) -> str:
@@ -49,16 +47,19 @@ def begin() -> None:
         os.environ["AUTOTASK_PROCESS"] = "0"  # what pip starts to build a package is not a task
     if task is None or is_pex(sys.argv[0]):  # a PEX drops us before its end
         return
-    run = recorder.state.program = recorder.start(task, "process")
+    run = recorder.state.program = recorder.start(
+        task, "process", serves=serves_itself(_innermost_name)
+    )
     if run is not None:
         follow([run])
 
 
 def follow(runs: list[Run]) -> None:
     """Note how this program ends, and end these runs with it: the first is the outermost."""
-    _note_exits()
+    followed.extend(runs)
+    note_exits()
     script = sys.modules.get("__main__") if _is_script() else None
-    standard("atexit").register(_finish, runs, script)
+    standard("atexit").register(_finish, script)
 
 
 def _is_main_interpreter() -> bool:
@@ -84,6 +85,10 @@ def explain(run_id: str) -> None:
         here = recorder.Process(recorder.settings())
     if here.journal:
         outcome, root = recorder.judged(exc), here.root or run_id
+        rest = recorder.state.program  # see `autotask.rest`
+        if rest is not None and rest.ended is None:
+            here.journal.append(raised_line(rest.id, root, time.time(), outcome))
+            outcome = passed_on(outcome, outcome.caused_by or rest.id)
         here.journal.append(raised_line(run_id, root, time.time(), outcome))
 
 
@@ -109,49 +114,10 @@ def _is_script() -> bool:
     return sys.argv[0] not in ("", "-", "-c", "-m") and not sys.flags.inspect
 
 
-def _note_exits() -> None:
-    """Note the status that the program gives to its exit; the exit itself is unchanged."""
-    thread = get_ident()
-
-    @guarded
-    def note(*given: object, **named: object) -> None:
-        if len(given) > 1 or named:
-            return  # sys.exit will refuse that
-        if get_ident() == thread and not _is_at_exit():  # in another thread it ends only that
-            _exit_code[:] = given or (None,)
-
-    def leave(original: Any, *args: Any, **kwargs: Any) -> None:
-        note(*args, **kwargs)
-        original(*args, **kwargs)
-
-    def autotask_system_exit(code: object = None) -> SystemExit:
-        note(code)
-        return SystemExit(code)
-
-    setattr(sys, "exit", StandIn(sys.exit, leave))  # noqa: B010  mypy: it never returns
-    sitebuiltins: Any = sys.modules.get("_sitebuiltins")  # of exit() and quit(), which raise it
-    if sitebuiltins is not None:
-        sitebuiltins.SystemExit = autotask_system_exit
-
-
-def _is_at_exit() -> bool:
-    """Tell whether an atexit function runs, which cannot change the exit status any more.
-
-    The outermost frame is then that function's: not a script's, nor of what runs a module or (in
-    PyPy) everything.
-    """
-    frame = sys._getframe()
-    while frame.f_back is not None:
-        frame = frame.f_back
-    if "greenlet" in sys.modules:  # each has a bottom of its own
-        return False
-    return frame.f_code.co_name not in ("<module>", "_run_module_as_main", "entry_point")
-
-
 @guarded
-def _finish(runs: list[Run], script: ModuleType | None) -> None:
-    outcome = _outcome(runs[-1], script)
-    for run in reversed(runs):
+def _finish(script: ModuleType | None) -> None:
+    outcome = _outcome(followed[-1], script)
+    for run in reversed(followed):
         recorder.end(run, outcome)
         if outcome.status == "failure":
             outcome = recorder.nested(run, outcome)
@@ -159,7 +125,7 @@ def _finish(runs: list[Run], script: ModuleType | None) -> None:
 
 def _outcome(run: Run, script: ModuleType | None) -> Outcome:
     exc = last_exception()
-    if exc is not None and not (_exit_code and _was_caught(exc)):
+    if exc is not None and not (noted_exit and _was_caught(exc)):
         return recorder.judged(exc, run)
     status = _status(script)
     if isinstance(status, (int, type(None))):
@@ -189,7 +155,7 @@ def _status(script: ModuleType | None) -> object:
     """
     if script is not None and not hasattr(script, "__file__"):
         return None if _was_opened(script) else 1 if os.path.isdir(sys.argv[0]) else 2
-    return _exit_code[0] if _exit_code else None
+    return noted_exit[0] if noted_exit else None
 
 
 def _was_opened(script: ModuleType) -> bool:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from autotask.queued import Queued
+
 
 class AnyRun(Protocol):
     """A run of this process, or one that is known from the journal."""
@@ -17,6 +19,16 @@ class AnyRun(Protocol):
     task: str
     framework: str
     trigger: str
+    queued: Queued | None
+    server: bool
+    bookkeeping: bool
+
+
+class Stoppable(Protocol):
+    """A run that may be a server's: of this process, or one that another process closes."""
+
+    server: bool
+    was_stopped: bool
 
 
 class Tagged(Protocol):

@@ -14,7 +14,7 @@ from _thread import get_ident
 from autotask import journal, loading, patches
 from autotask.guard import OURS, debug, guarded, raised_here, swallow
 from autotask.procfs import identity, largest_memory
-from autotask.run import SUCCESS, End, Outcome, Run, failure, passed_on, raised
+from autotask.run import SERVERS, SUCCESS, End, Outcome, Run, failure, is_stop, passed_on, raised
 from autotask.settings import PARENT, Settings, parent_of, parent_value
 from autotask.stdlib import standard
 from autotask.telling import Teller
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from types import FrameType, TracebackType
     from typing import Any
 
+    from autotask.queued import Queued
 else:
     atexit = standard("atexit")
     ContextVar = standard("_contextvars").ContextVar
@@ -39,6 +40,7 @@ _MANY = 1000 if sys.platform == "linux" else sys.maxsize
 # handlers would pile up until the stack is full. So only the first two levels make system calls;
 # deeper runs leave their lines to them.
 _MOST_TELLING = 2
+_RENEWED = 60.0  # seconds after which the mark of a process without open runs is renewed
 
 
 class Process(Teller):
@@ -61,6 +63,7 @@ class Process(Teller):
         self.handed_on: Run | None = None  # the run that the environment names
         self.parent, self.root, trigger = parent_of(os.environ)
         self.trigger = trigger or find_trigger()
+        self.renewed = time.time()  # its mark, or it looked whether that can be
 
 
 class _State:
@@ -104,12 +107,20 @@ def current() -> Run | None:
     return run
 
 
-def begin(task: str, framework: str, key: object = None, began: float | None = None) -> Run | None:
+def begin(
+    task: str,
+    framework: str,
+    key: object = None,
+    began: float | None = None,
+    queued: Queued | None = None,
+    serves: bool = False,
+) -> Run | None:
     """Open a run: journal it, count it, and let what it starts know its parent.
 
     Returns None if no run is to be recorded (switched off, ignored). *key* is what the framework
     calls this execution; see `current().key`. *began* is time.monotonic() at its start, if that was
-    earlier. For callers that are guarded themselves.
+    earlier; *queued* is what a queue knew of it before. *serves*: it runs until it is stopped,
+    whatever its name. For callers that are guarded themselves.
     """
     wanted = settings()
     if not wanted.uses(framework) or wanted.ignores(task):
@@ -122,6 +133,7 @@ def begin(task: str, framework: str, key: object = None, began: float | None = N
         return None
     run.key = key
     run.pid = here.pid
+    run.queued, run.server = queued, serves or f" {task} " in SERVERS
     _place(run, here)
     state.open[run.id] = run
     state.current.set(run)
@@ -146,6 +158,10 @@ start = guarded(begin)
 def _tell_start(run: Run, here: Process, began: float | None) -> None:
     """Journal and send a start; from then on the run has a clock."""
     run.started = time.time() if began is None else time.time() - time.monotonic() + began
+    if run.started > here.renewed + _RENEWED:
+        here.renewed = run.started
+        loading.load("marks")
+        sys.modules["autotask.marks"].renew(here, run, state.open)
     run.cpu = time.process_time()
 
     def claim() -> float:
@@ -246,12 +262,33 @@ def end(run: Run | None, outcome: Outcome) -> None:
 
 
 @guarded
-def report(task: str, framework: str, outcome: Outcome, began: float | None = None) -> Run | None:
+def report(
+    task: str,
+    framework: str,
+    outcome: Outcome,
+    began: float | None = None,
+    queued: Queued | None = None,
+) -> Run | None:
     """Record a run that is known only at its end; *began* is time.monotonic() at its start."""
-    run = begin(task, framework, None, began)
+    run = begin(task, framework, None, began, queued)
     if run is not None:
         _end(run, outcome)
     return run
+
+
+@guarded
+def end_child(pid: int, outcome: Outcome | None = None) -> list[str]:
+    """End the runs that a dead child has left open, once, for a parent that knows why it died.
+
+    The innermost run ends with *outcome*, those around it as `nested`. While the child lives, its
+    outcome is kept for the next call, with or without one: the first that was told counts. Reads
+    the journal: call it only if a child dies. Returns the tasks of the runs that it has ended.
+    """
+    from autotask.around import children  # where a child dies only
+
+    here = state.process
+    home = here.journal.home if here and here.journal else settings().home
+    return children.end(settings(), home, pid, outcome)
 
 
 def judged(exc: BaseException, run: Run | None = None, outcome: Outcome | None = None) -> Outcome:
@@ -260,8 +297,10 @@ def judged(exc: BaseException, run: Run | None = None, outcome: Outcome | None =
     *outcome* is what the framework makes of that exception alone.
     """
     outcome = outcome or raised(exc)
-    inner = run_behind(exc, run) if outcome.status == "failure" else None
-    return outcome if inner is None else nested(inner, outcome)
+    if outcome.status != "failure" or (run is not None and is_stop(run, outcome)):
+        return outcome
+    inner = run_behind(exc, run)
+    return outcome if inner is None or inner.was_stopped else nested(inner, outcome)
 
 
 def nested(inner: Run, outcome: Outcome) -> Outcome:
@@ -399,6 +438,10 @@ def _end(run: Run, outcome: Outcome) -> None:
     here = state.process
     if here is None or run.pid != os.getpid() or run.id not in state.open:
         return
+    if is_stop(run, outcome):
+        outcome, run.was_stopped = SUCCESS, True
+        if run.outer is not None:
+            run.outer.was_stopped = True
     run.ended, run.key = outcome, None
     run.left = time.monotonic()
 

@@ -4,9 +4,37 @@ from __future__ import annotations
 
 import os
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from autotask.protocols import Stoppable
+    from autotask.queued import Queued
+
+# Commands that serve until they are stopped: programs, or a program and its subcommand. One text
+# with a space around each, because each task's process reads it.
+SERVERS = (
+    " uvicorn gunicorn hypercorn daphne waitress-serve granian http.server flask.run fastapi.run"
+    " fastapi.dev jupyter.lab jupyter.notebook streamlit.run mkdocs.serve rq.worker rq.worker-pool"
+    " rq.cron rqworker rqscheduler huey_consumer run_huey luigid dramatiq dramatiq-gevent arq"
+    " procrastinate.worker runserver runserver_plus testserver qcluster db_worker manage.runserver"
+    " manage.runserver_plus manage.testserver manage.qcluster manage.rqworker manage.run_huey"
+    " manage.db_worker django-admin.runserver celery.worker celery.beat celery.events"
+    " celery.flower flower bokeh.serve panel.serve vllm.serve label-studio.start pypi-server.run"
+    " airflow.scheduler airflow.api-server airflow.webserver airflow.standalone"
+    " airflow.dag-processor airflow.triggerer dagster.dev prefect.server prefect.server.start"
+    " scrapyd puma unicorn thin rackup rails.server rails.s sidekiq shoryuken clockwork"
+    " foreman.start resque-scheduler good_job"
+    " rake.jobs:work rake.resque:work rake.resque:workers rake.resque:scheduler "
+)
+
 
 class Run:
     """One execution of a task, from its start on."""
+
+    # Of few runs, so that the others do not pay for them.
+    queued: Queued | None = None  # what a queue knew of it
+    server = False  # it serves until it is stopped
+    bookkeeping = False  # its framework runs it for itself: only its failure is sent
+    was_stopped = False  # it was, or a server under it: no failure, however it ends
 
     def __init__(self, task: str, framework: str) -> None:
         self.id: str = os.urandom(8).hex()
@@ -68,6 +96,16 @@ class End:
 
 SUCCESS = Outcome("success")
 SKIPPED = Outcome("skipped")
+
+
+def is_stop(run: Stoppable, outcome: Outcome) -> bool:
+    """Tell whether a failure is the end of a server that SIGTERM or SIGINT has stopped."""
+    return (run.server and outcome.status == "failure") and (
+        run.was_stopped
+        or outcome.reason == "interrupted"
+        or outcome.signal in ("SIGTERM", "SIGINT")
+        or outcome.exit_code in (130, 143)  # a shell's statuses for these
+    )
 
 
 def failure(

@@ -57,6 +57,7 @@ class Settings:
         self.dogstatsd = self._switch("AUTOTASK_DOGSTATSD") and not self._disabled()
         self.events = self._switch("AUTOTASK_EVENTS")
         self.messages = self._switch("AUTOTASK_MESSAGES")
+        self.links = self._switch("AUTOTASK_LINKS")  # in messages of queues: which run asked for it
         self.debug = self._debug()
         self.process = self._process()
         self.init = environ.get("AUTOTASK_SUPERVISE") == "init"  # supervise as an init process
@@ -133,9 +134,9 @@ class Settings:
         items = [item.lower() for item in self._list("AUTOTASK_FRAMEWORKS")]
         if not items:
             return frozenset(), frozenset()
-        from autotask.frameworks import SUPPORTED
+        from autotask.frameworks import SUPPORTED, SUPPORTED_IN_RUBY
 
-        known = {"function", "process", "all", *SUPPORTED.split()[::3]}
+        known = {"function", "process", "all", *(SUPPORTED + SUPPORTED_IN_RUBY).split()[::3]}
         for item in items:
             if item.removeprefix("-") not in known and not self.plugins:  # it may be a plugin's
                 self.problems.append(f"AUTOTASK_FRAMEWORKS: {item!r} is not a framework")

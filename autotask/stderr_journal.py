@@ -26,7 +26,7 @@ _STARTED, _FINISHED = '{"event":"started","run":"', '{"event":"finished","run":"
 _ID = 16  # letters
 _UNSENT, _HOST = ',"unsent":true', '"host":'
 # The record's fields that a line leaves out if they are not known.
-_OF_START = ("python", "service", "env", "version")
+_OF_START = ("python", "ruby", "service", "env", "version", "attempt", "waited", "enqueued_by")
 _OF_END = ("reason", "caused_by", "exit_code", "signal", "error", "duration", "cpu", "max_rss")
 _OF_ERROR = ("type", "message", "where")
 
@@ -103,6 +103,9 @@ def record(started: str, finished: str) -> str:
     if failed:
         nulls = [f'"{name}":null,' for name in _OF_ERROR if f'"{name}":' not in error]
         end += "".join([failed, *nulls, error])
+    for flag in ("server", "bookkeeping"):
+        if f',"{flag}":' not in start:
+            start += f',"{flag}":false'
     fields = [start, *_nulls(start, _OF_START), f'"tags":{tags or "{}"}']
     return "{" + ",".join([*fields, f'"finished_at":{end}', *_nulls(end, _OF_END)]) + "}"
 

@@ -149,14 +149,16 @@ _WRAPPERS = {
     "pixi run": ("e:", "environment: manifest-path: frozen locked", "0"),
     "pipx run": ("", "quiet verbose spec: with: python: no-cache", "0"),
     **dict.fromkeys(("rye", "conda", "mamba", "micromamba", "pipx", "bundle"), _SEVERAL),
-    **dict.fromkeys(("poetry run", "pipenv run", "hatch run", "rye run", "bundle exec"), _PLAIN),
+    **dict.fromkeys(("poetry run", "pipenv run", "hatch run", "rye run"), _PLAIN),
+    "bundle exec": ("", "keep-file-descriptors no-keep-file-descriptors gemfile:", "0"),
     **dict.fromkeys(("conda run", "mamba run", "micromamba run"), _CONDA),
     "npx": ("yqp:w:", "yes no quiet package: workspace:", "0"),
     "dotenv": ("f:q:e:", "file: quote: export:", "..."),
     "dotenv run": ("", "override no-override", "0"),
     **dict.fromkeys(("direnv", "rbenv", "pyenv", "mise", "asdf"), _SEVERAL),
     "direnv exec": ("", "", "1"),
-    **dict.fromkeys(("rbenv exec", "pyenv exec", "mise exec", "asdf exec"), _PLAIN),
+    **dict.fromkeys(("rbenv exec", "pyenv exec", "mise exec", "mise x", "asdf exec"), _PLAIN),
+    **dict.fromkeys(("rvm", "chruby-exec"), ("", "", "1")),
     **dict.fromkeys(("honcho", "foreman", "doppler", "op"), _SEVERAL),
     **dict.fromkeys(("honcho run", "foreman run"), ("e:f:", "env: procfile:", "0")),
     "doppler run": ("p:c:t:", "project: config: token:", "0"),
@@ -272,6 +274,13 @@ def _command(key: str, before: str, rest: list[str]) -> list[str]:
 def _peculiar(key: str, rest: list[str]) -> list[str]:
     if key == "kubectl exec" and "--" in rest and rest[0].startswith("-"):
         return rest[rest.index("--") + 1 :]  # it takes options after the pod, too
+    if key == "rvm":
+        return rest[1:] if rest[0] == "do" else []
+    if key in ("mise exec", "mise x"):  # `ruby@3.2 node@20 -- rake`
+        while rest[1:] and "@" in rest[0]:
+            rest = rest[1:]
+        rest = rest[rest[0] == "--" :]
+        return rest if rest and not rest[0].startswith("-") else []
     if key == "flock" and rest[0] in ("-c", "--command"):
         return ["sh", "-c", *rest[1:]]
     if key == "hatch run":  # `test:pytest` is pytest, in the environment `test`
