@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 WHEEL_VENV := .venv-wheel
-SOURCES := $(shell find autotask sitecustomize_template bin -type f -not -name '*.pyc' 2>/dev/null)
+SOURCES := $(shell find autotask autotask_ruby sitecustomize_template bin -type f -not -name '*.pyc' 2>/dev/null)
 # Not the template, which Python 2.7 has to read.
 TYPED := autotask bench demo tests hatch_build.py
 ARGS ?=
@@ -29,15 +29,24 @@ test: test-wheel test-checkout  ## run all tests, each once but those about how 
 
 # 5: ARGS has chosen none of them
 .PHONY: test-wheel
-test-wheel: $(WHEEL_VENV)/.ready
+test-wheel: $(WHEEL_VENV)/.ready build/.apt-packages
 	$(WHEEL_VENV)/bin/$(PYTEST) -m "not checkout" $(ARGS) || [ $$? = 5 ]
 
 .PHONY: test-checkout
-test-checkout: $(VENV)/.ready
+test-checkout: $(VENV)/.ready build/.apt-packages
 	$(BIN)/$(PYTEST) -m "checkout or installed" $(ARGS) || [ $$? = 5 ]
+
+.PHONY: apt-packages
+apt-packages: build/.apt-packages  ## install redis-server and Ruby for the tests, if root can
+
+build/.apt-packages: tests/apt_packages.sh
+	@mkdir -p build
+	@sh tests/apt_packages.sh redis-server ruby rake bundle=ruby-bundler
+	@touch $@
 
 .PHONY: test-all
 test-all: export FAULTS := all
+test-all: export FRAMEWORK_ENVIRONMENTS := all
 test-all: export PRODUCTS := all
 test-all: test test-busy coverage matrix upstream storm mutants  ## run the tests with all kinds of faults and on all Pythons, and what runs for hours
 
@@ -56,10 +65,15 @@ coverage: $(VENV)/.ready  ## measure how much of the commands' code the tests re
 	$(BIN)/coverage report
 
 .PHONY: lint
-lint: $(VENV)/.ready  ## check style and types
+lint: $(VENV)/.ready lint-ruby  ## check style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy $(TYPED)
+
+.PHONY: lint-ruby
+lint-ruby:
+	@if command -v rubocop >/dev/null; then rubocop --format quiet; \
+	else echo "lint: the Ruby half is not checked: rubocop is not installed"; fi
 
 .PHONY: bench
 bench: $(VENV)/.ready  ## measure what autotask costs beside its budgets (ARGS="--quick", "--gate", "--million")
@@ -88,6 +102,10 @@ upstream: $(VENV)/.ready  ## run the frameworks' own tests bare and under the ag
 .PHONY: storm
 storm: $(VENV)/.ready  ## kill thousands of tasks and hold the journal against them, into docs/evidence.md
 	$(BIN)/python tests/storm.py --write $(ARGS)
+
+.PHONY: load
+load: $(VENV)/.ready build/.apt-packages  ## load a Celery worker whose children are killed, bare and under the agent
+	$(BIN)/python tests/load_celery.py $(ARGS)
 
 .PHONY: mutants
 mutants: $(VENV)/.ready build/mutants/.ready  ## break the code in small ways and count what no test notices (ARGS="--seed 3")

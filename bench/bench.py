@@ -32,10 +32,14 @@ MEASURED = {
     "Click hello, Agent refuses": 12.6,
     "Invoke hello": 15.6,
     "doit hello": 16.0,
+    "idle: ruby -e 0": 1.97,  # Ruby 3.1, as what follows
+    "rake hello": 33.4,
+    "rake: one more run": 0.28,
 }
-MARGINS = {"idle: python -c pass": 1.1}
+MARGINS = {"idle: python -c pass": 1.1, "idle: ruby -e 0": 1.1}
 USUAL_MARGIN = 1.25
 WRAPPED_CALLS = 200_000
+RAKE_CALLS = 500  # while instructions are counted: valgrind is slow
 
 
 @dataclass(frozen=True)
@@ -89,16 +93,28 @@ class Bench:
             return
         for what, bare, ours, budget in self._hellos():
             yield self._count(what, bare, ours, budget)
+        if self.house.has_ruby:
+            yield self._one_rake_run()
 
     def gate(self) -> list[Row]:
         """Count what the gate compares, in parallel: other load does not change the counts."""
         wanted = [hello for hello in self._hellos() if hello[0] in MEASURED]
         with ThreadPoolExecutor(os.cpu_count()) as pool:
-            return list(pool.map(lambda hello: self._count(*hello), wanted))
+            rows = list(pool.map(lambda hello: self._count(*hello), wanted))
+        return [*rows, self._one_rake_run()] if self.house.has_ruby else rows
 
     def _count(self, what: str, bare: Command, ours: Command, budget: float | None) -> Row:
         counted = measure.least(measure.instructions, (bare, ours), 1 if self.quick else 3)
         return Row(what, "M instructions", counted, budget)
+
+    def _one_rake_run(self) -> Row:
+        bare, bare_none, ours, ours_none = (
+            measure.instructions(command("rake", "loop", CALLS=calls))
+            for command in (self.house.bare, self.house.ruby)
+            for calls in (str(RAKE_CALLS), "0")
+        )
+        costs = (bare - bare_none) / RAKE_CALLS, (ours - ours_none) / RAKE_CALLS
+        return Row("rake: one more run", "M instructions", costs, 0.31)
 
     def all(self) -> Iterator[Row]:
         yield from self.counts()
@@ -121,6 +137,10 @@ class Bench:
         invoke, doit = ("inv", "hello"), ("doit", "-v0", "hello")
         yield "Invoke hello", house.bare(*invoke), house.ours(*invoke), 8.0
         yield "doit hello", house.bare(*doit), house.ours(*doit), 8.0
+        if house.has_ruby:
+            idle, rake = ("ruby", "-e", "0"), ("rake", "hello")
+            yield "idle: ruby -e 0", house.bare(*idle), house.ruby(*idle), 1.9
+            yield "rake hello", house.bare(*rake), house.ruby(*rake), 25.0
 
     def _idle(self) -> Command:
         return self.house.bare("-c", "pass", PYTHONPATH=str(self.house.place / "empty"))
@@ -159,6 +179,13 @@ class Bench:
         yield self._one_call("a call, Click excluded", "wrapped.py", many, once, 0.5, **off)
         off = {"AUTOTASK_ENABLED": "0"}
         yield self._one_call("a call, the agent off", "wrapped.py", many, once, 0.5, **off)
+        if self.house.has_ruby:
+            commands = [
+                command("rake", "loop", CALLS=calls)
+                for calls in (more, once)
+                for command in (self.house.bare, self.house.ruby)
+            ]
+            yield self._cost_of_one("rake: one more run", commands, CALLS, 140.0)
 
     def _one_call(
         self, what: str, program: str, many: str, none: str, budget: float, **more: str
@@ -171,8 +198,12 @@ class Bench:
                 self.house.ours(program, times, **more),
             )
         ]
+        return self._cost_of_one(what, commands, int(many), budget)
+
+    def _cost_of_one(self, what: str, commands: list[Command], calls: int, budget: float) -> Row:
+        """Measure many calls, bare and ours, and then none."""
         bare, ours, bare_none, ours_none = measure.paired(measure.cpu, commands, self._repeats(10))
-        each = 1000 / int(many)
+        each = 1000 / calls
         costs = (bare - bare_none) * each, (ours - ours_none) * each
         return Row(what, "us CPU", costs, budget)
 
@@ -194,6 +225,14 @@ class Bench:
         bare, *ours = measure.paired(measure.way_out, commands, self._repeats(60), min)
         for mood, took in zip(moods, ours):
             yield Row(f"end of process, Agent {mood}", "ms", (bare, took), 0.2)
+        if house.has_ruby:
+            commands = [
+                house.bare("rake", "out", OUT="1"),
+                *(house.ruby("rake", "out", OUT="1", **mood) for mood in moods.values()),
+            ]
+            bare, *ours = measure.paired(measure.way_out, commands, self._repeats(60), min)
+            for mood, took in zip(moods, ours):
+                yield Row(f"end of rake, Agent {mood}", "ms", (bare, took), 0.5)
 
     def _launcher(self) -> Iterator[Row]:
         house = self.house

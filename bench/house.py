@@ -35,7 +35,14 @@ with hello.make_context("hello", []) as ctx:
     for _ in range(int(sys.argv[1])):
         hello.invoke(ctx)
 """
+_RAKEFILE = """\
+task(:hello) { nil }
+task(:loop) { ENV["CALLS"].to_i.times { Rake::Task[:hello].execute } }
+task(out: :hello)
+at_exit { $stdout.syswrite(Process.clock_gettime(Process::CLOCK_MONOTONIC)) } if ENV["OUT"]
+"""
 PROGRAMS = {
+    "Rakefile": _RAKEFILE,
     "hello.py": _CLICK + "hello()\n",
     "memory.py": TELL_MEMORY + _CLICK + "hello()\n",
     "idle.py": TELL_MEMORY,
@@ -55,7 +62,7 @@ class House:
         self.place = place
         self.path = os.pathsep.join((str(place / "bin"), str(BIN), os.environ.get("PATH", "")))
         shutil.rmtree(place, ignore_errors=True)
-        for folder in ("autotask", "bin", "sitecustomize_template"):
+        for folder in ("autotask", "autotask_ruby", "bin", "sitecustomize_template"):
             shutil.copytree(
                 ROOT / folder, place / folder, ignore=shutil.ignore_patterns("__pycache__")
             )
@@ -66,11 +73,14 @@ class House:
         self.listener = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.listener.bind(("127.0.0.1", 0))
         self.full = self._full_socket()
+        self.has_ruby = all(shutil.which(name, path=self.path) for name in ("ruby", "rake"))
         self._bare = {
             "PATH": self.path,
             "HOME": str(place),
             "PYTHONHASHSEED": "0",
         }
+        if self.has_ruby:
+            self.ruby("rake", "hello").run()  # makes the home
 
     def bare(self, *words: str, **more: str) -> Command:
         """Return the command without autotask."""
@@ -83,6 +93,18 @@ class House:
             "PYTHONPATH": str(self.place / "sitecustomize_template"),
             "AUTOTASK_HOME": str(self.place / "home"),
             "AUTOTASK_PROCESS": "0",
+            "DD_DOGSTATSD_URL": self.listening,
+            **more,
+        }
+        return Command(self._words(words), environ, self.place)
+
+    def ruby(self, *words: str, **more: str) -> Command:
+        """Return a command of Ruby as a launcher would start it, below a run of its own."""
+        environ = {
+            **self._bare,
+            "RUBYLIB": str(self.place / "autotask_ruby"),
+            "AUTOTASK_HOME": str(self.place / "home"),
+            "AUTOTASK_PARENT": "0123456789abcdef:0123456789abcdef:cron",
             "DD_DOGSTATSD_URL": self.listening,
             **more,
         }

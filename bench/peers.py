@@ -27,7 +27,8 @@ from measure import TELL_END, Command
 
 sys.path.insert(0, str(ROOT / "tests"))
 
-from beside._peers import PEERS, build
+from beside._peers import PEERS
+from environments import build
 
 PLACE = ROOT / "build" / "peers"
 BASE = "click typer invoke doit"
