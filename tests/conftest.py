@@ -10,9 +10,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support import INSTALLED, TEMPLATE, Datagrams
+from redis_server import redis_server
+from support import INSTALLED, RUBY, TEMPLATE, Datagrams
 
-_OURS = ("AUTOTASK_", "DD_", "PYTHON")
+_OURS = ("AUTOTASK_", "DD_", "PYTHON", "RUBY")
 _KEPT = "PYTHONDONTWRITEBYTECODE"
 _TRIGGERS = (  # would show what started the tests
     *("CI", "BUILD_ID", "TF_BUILD", "TEAMCITY_VERSION", "JENKINS_URL"),
@@ -81,11 +82,21 @@ def datagrams(monkeypatch: pytest.MonkeyPatch) -> Iterator[Datagrams]:
     agent.close()
 
 
+@pytest.fixture(scope="session")
+def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Run one redis server for all tests of this process; each takes keys or databases of its own.
+
+    Without a server on this machine the test is skipped.
+    """
+    with redis_server(tmp_path_factory.mktemp("redis")) as url:
+        yield url
+
+
 @pytest.fixture
 def installation(tmp_path: Path) -> Path:
     """Copy what is installed into the test's folder, and return the folder to inject."""
     place = tmp_path / "installed here"
-    for part in (TEMPLATE, INSTALLED / "autotask"):
+    for part in (TEMPLATE, RUBY, INSTALLED / "autotask"):
         shutil.copytree(part, place / part.name, ignore=shutil.ignore_patterns("__pycache__"))
     return place / TEMPLATE.name
 

@@ -139,11 +139,14 @@ class Seen:
 class Server:
     """Runs programs of a folder in forks of a warm Python: bare, or with a fault in our code."""
 
-    def __init__(self, tree: Tree, folder: Path) -> None:
+    def __init__(
+        self, tree: Tree, folder: Path, python: str | Path = PYTHON, modules: str = ""
+    ) -> None:
+        """Start it with a Python that has imported the *modules*, and nothing of OWN in SERVER."""
         self._tree = tree
         numbers = str(len(tree.functions))
         code = SERVER.replace("ALARM", ALARM)
-        words = [PYTHON, "-c", code, str(tree.template), numbers, str(folder)]
+        words = [str(python), "-c", code, str(tree.template), numbers, str(folder), modules]
         self._agent = Datagrams()  # takes all that is sent, and reads nothing
         env = environment(
             "bare",
@@ -193,12 +196,33 @@ import json, mmap, os, select, shutil, site, sys, tempfile, time
 # What frameworks import; not the frameworks themselves, whose import we watch.
 import asyncio, concurrent.futures, importlib.resources, inspect, multiprocessing, pickle, sqlite3
 import signal, threading, unittest.mock
-OWN = ("click", "typer", "invoke", "doit", "asyncclick", "wrapt", "shop")
-for name in OWN[:5]:
-    try: __import__(name + (".doit_cmd" if name == "doit" else ".core" if name == "typer" else ""))
+OWN = (
+    "click typer invoke doit asyncclick django django_crontab django_tasks django_q "
+    "rq huey dramatiq arq procrastinate "
+    "apscheduler luigi schedule "
+    "celery billiard nox "
+    "docopt fire cyclopts cleo cliff argparse"
+).split()
+for name in sys.argv[4].split():
+    try: __import__(name)
     except ImportError: pass
+MORE = {"doit": "doit.doit_cmd", "typer": "typer.core", "dramatiq": "dramatiq.cli"}
+MORE.update({"cleo": "cleo.application", "cliff": "cliff.lister", "cyclopts": "cyclopts.core"})
+MORE.update({"procrastinate": "procrastinate.testing", "django": "django.core.management"})
+MORE["nox"] = "nox.__main__"
+for name in (*OWN, "django.db.backends.sqlite3.base"):
+    try: __import__(MORE.get(name, name))
+    except ImportError: pass
+OWN += ["wrapt", "shop", "django_stubs_ext"]  # the last patches the Django that it finds
 for name in [name for name in sys.modules if name.partition(".")[0] in OWN]:
     if not name.startswith("invoke.vendor."): del sys.modules[name]
+# Watched modules of frameworks that take too long to be imported each time.
+for name in (
+    *("dbt.task.base", "dbt.cli.exceptions", "airflow.sdk.execution_time.task_runner"),
+    *("scrapy.crawler", "scrapy.core.engine", "scrapy.core.scraper", "scrapy.logformatter"),
+    *("scrapy.utils.log", "scrapy.extensions.logcount"),
+):
+    sys.modules.pop(name, None)
 import gc; gc.collect(); gc.freeze()
 sys.modules.pop("sitecustomize", None)
 template, count, folder = sys.argv[1], int(sys.argv[2]), sys.argv[3]

@@ -24,7 +24,7 @@ WHERE = ("~/.pyenv/versions/{}.*/bin/python", "/usr/bin/{}", "/usr/local/bin/{}"
 
 _OLDEST = {name: f"=={wanted.oldest}.*" for name, wanted in FRAMEWORKS.items()}
 # What is installed together. Of several releases the first that works on a Python: Invoke
-# 1.7 does not from 3.11 on. Typer needs Click 8.
+# 1.7 does not from 3.11 on, Dramatiq 1.12 from 3.13 on. Typer needs Click 8.
 SETS: dict[str, dict[str, tuple[str, ...]]] = {
     "oldest": {
         "click": (_OLDEST["click"],),
@@ -38,7 +38,60 @@ SETS: dict[str, dict[str, tuple[str, ...]]] = {
         "invoke": ("==2.2.*",),
         "doit": ("==0.36.*",),
     },
+    # Beside a program's Click, as in their tests; arq brings the redis client for Dramatiq.
+    "dramatiq oldest": {
+        "click": ("",),
+        "dramatiq": (_OLDEST["dramatiq"], "==1.17.*"),
+        "arq": (_OLDEST["arq"],),
+        "procrastinate": (_OLDEST["procrastinate"],),
+    },
+    "dramatiq newest": {
+        "click": ("",),
+        "dramatiq": ("",),
+        "arq": ("",),
+        "procrastinate": ("",),
+    },
+    "command-lines-oldest": {
+        name: (_OLDEST[name],) for name in ("cleo", "cliff", "cyclopts", "docopt", "fire")
+    },
+    "command-lines-newest": dict.fromkeys(("cleo", "cliff", "cyclopts", "docopt", "fire"), ("",)),
     "newest": {"click": ("",), "asyncclick": ("",), "typer": ("",), "invoke": ("",), "doit": ("",)},
+    "queues oldest": {
+        "rq": (_OLDEST["rq"],),
+        "huey": (_OLDEST["huey"],),
+    },
+    "queues newest": {
+        "rq": ("",),
+        "huey": ("",),
+    },
+    # The oldest nox that works on a Python. dbt, Scrapy and Airflow have environments of their own,
+    # see tests/environments.py: with FRAMEWORK_ENVIRONMENTS=all the tests make them.
+    "nox oldest": {"nox": (_OLDEST["nox"], "==2024.4.*")},
+    "nox newest": {"nox": ("",)},
+    # Django 3.2 works up to Python 3.10, django-q2 1.7 wants Django 4.2.
+    "django oldest": {"django": (_OLDEST["django"], "==4.2.*"), "django-crontab": ("",)},
+    "django middle": {"django": ("==4.2.*",), "django-q2": (_OLDEST["django_q"],)},
+    "django newest": {
+        "django": ("",),
+        "django-crontab": ("",),
+        "django-extensions": ("",),
+        "django-q2": ("",),
+    },
+}
+SETS["schedulers oldest"] = {
+    name: (_OLDEST[name],) for name in ("apscheduler", "luigi", "schedule")
+}
+# Alone: arq wants a release of redis that kombu 5.6 and newer refuse.
+SETS["celery oldest"] = {"celery": (_OLDEST["celery"], "==5.4.*")}
+SETS["celery newest"] = {"celery": ("",)}
+SETS["schedulers newest"] = {"apscheduler": ("",), "luigi": ("",), "schedule": ("",)}
+# What a release needs, or uses, that it does not ask for.
+_BESIDE = {
+    "apscheduler==3.6.*": ("tzlocal<3", "setuptools<81"),  # pytz, pkg_resources
+    "celery==5.2.*": ("redis", "gevent"),
+    "celery==5.4.*": ("redis", "gevent"),
+    "celery": ("redis", "gevent"),  # its broker, and one of its pools
+    "luigi": ("psutil",),  # with it, Luigi ends its processes in another way
 }
 _WORKS = {
     "click": "import click",
@@ -46,6 +99,24 @@ _WORKS = {
     "typer": "import typer",
     "invoke": "import invoke.program; invoke.task(lambda c: None)",
     "doit": "import doit.doit_cmd, doit.cmd_run",
+    "cleo": "import cleo.application",
+    "cliff": "import cliff.app",
+    "cyclopts": "import cyclopts",
+    "docopt": "import docopt",
+    "fire": "import fire",
+    "rq": "import rq.worker, rq.cli",
+    "huey": "import huey.consumer",
+    "nox": "import nox.__main__",
+    "apscheduler": "import apscheduler.schedulers.background",
+    "luigi": "import luigi.worker",
+    "schedule": "import schedule",
+    # Before 1.17 its thread for time limits hides what CPython 3.13 has under the same name.
+    "dramatiq": "import sys; from dramatiq.middleware import time_limit as t; assert not"
+    " (sys.version_info >= (3, 13) and hasattr(t._CtypesTimeoutManager, '_handle'))",
+    "arq": "import arq.worker",
+    "procrastinate": "import procrastinate.testing",
+    "django": "import django.core.management, django.http",
+    "celery": "import celery.bin.celery, celery.worker.request",
 }
 _NEWEST_WANTED = ("--upgrade", "--upgrade-strategy", "eager")
 
@@ -90,14 +161,16 @@ class Cell:
         for release in releases:
             more = () if release else _NEWEST_WANTED
             try:
-                self._install(*more, framework + release)
-                self._run(self._own, "-W", "ignore", "-c", _WORKS[framework])
+                beside = _BESIDE.get(framework + release, ())
+                self._install(*more, framework + release, *beside)
+                self._run(self._own, "-W", "ignore", "-c", _WORKS.get(framework, ""))
             except subprocess.CalledProcessError:
                 if release == releases[-1]:
                     raise
                 continue
             version = self._installed(framework)
-            beyond = FRAMEWORKS[framework].verdict(version) != "supported"
+            tested = FRAMEWORKS.get(framework)  # None: what is built on one
+            beyond = tested is not None and tested.verdict(version) != "supported"
             self.found.append(f"{framework} {version}{', not in tool/supported.py' * beyond}")
             return
 

@@ -18,11 +18,13 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import ClassVar
 from xml.etree import ElementTree
 
 ROOT = Path(__file__).resolve().parent.parent
 ROUNDS = 4  # how often a suite is run both ways, at most, to understand a difference
 LIMIT = 1200  # seconds for one run of a suite
+OWN_TESTS = ROOT / "tests" / "ruby" / "own_tests.rb"
 
 Outcomes = dict[str, str]  # of each test, by its name
 _BAD = ("failure", "error")
@@ -46,17 +48,18 @@ class Environment:
     place: Path  # a folder that it may write to
     options: tuple[str, ...] = ()
     environ: Mapping[str, str] = field(default_factory=dict)
+    tests: tuple[str, ...] = ("tests",)
+    tool: ClassVar[str] = "pytest"
 
     def run(self, name: str, more: Mapping[str, str], limit: float = LIMIT) -> Outcomes:
         """Run the suite once; return the outcome of each of its tests."""
         report, log = self.place / f"{name}.xml", self.place / f"{name}.log"
         report.unlink(missing_ok=True)
-        words = (sys.executable, "-I", "-c", _ON_A_TERMINAL, str(self.python), "-m", "pytest")
-        options = ("-q", "-rfE", "--color=no", "-p", "no:cacheprovider", "--rootdir=.")
+        words = (sys.executable, "-I", "-c", _ON_A_TERMINAL, str(self.python))
         with log.open("wb") as file:
             try:
                 done = subprocess.run(
-                    [*words, *options, *self.options, f"--junitxml={report}", "tests"],
+                    [*words, *self._command(report)],
                     cwd=self._unpack(),
                     env={**self._bare(), **more},
                     stdin=subprocess.DEVNULL,
@@ -68,8 +71,20 @@ class Environment:
             except subprocess.TimeoutExpired:
                 raise CannotRunError(f"{name}: no end after {limit:g} s, see {log}") from None
         if done.returncode not in _TEST_FAILURES or not report.exists():
-            raise CannotRunError(f"{name}: pytest ended with {done.returncode}, see {log}")
+            raise CannotRunError(f"{name}: {self.tool} ended with {done.returncode}, see {log}")
         return read_outcomes(report)
+
+    def version(self) -> str:
+        """Return the version of the interpreter."""
+        return self._say("-c", "import platform; print(platform.python_version())")
+
+    def _say(self, *words: str) -> str:
+        return subprocess.check_output([self.python, *words], text=True).strip()
+
+    def _command(self, report: Path) -> tuple[str, ...]:
+        """Return what runs the suite, after the interpreter."""
+        words = ("-m", "pytest", "-q", "-rfE", "--color=no", "-p", "no:cacheprovider")
+        return (*words, "--rootdir=.", *self.options, f"--junitxml={report}", *self.tests)
 
     def _bare(self) -> dict[str, str]:
         home = self.place / "home"
@@ -91,6 +106,58 @@ class Environment:
         (tree,) = place.iterdir()
         (place / "pytest.ini").write_text("[pytest]\n")  # ends pytest's search upwards
         return tree
+
+
+_DJANGO_SETTINGS = """
+import os
+from test_sqlite import *
+TEST_RUNNER = "xmlrunner.extra.djangotestrunner.XMLTestRunner"
+TEST_OUTPUT_DIR, TEST_OUTPUT_FILE_NAME = os.path.split(os.environ["UPSTREAM_REPORT"])
+"""
+# The commands that Django's tests start have a PYTHONPATH with nothing but Django and these tests.
+_DJANGO_SITECUSTOMIZE = """
+import os, sys
+place = os.environ.get("UPSTREAM_AGENT")
+if place and not hasattr(sys, "upstream_agent"):
+    sys.upstream_agent = sys.path.insert(0, place)
+    del sys.modules["sitecustomize"]
+    import sitecustomize
+"""
+
+
+class DjangoEnvironment(Environment):
+    """The same for Django, whose tests have a program of their own to run some of them."""
+
+    tool = "runtests.py"
+
+    def run(self, name: str, more: Mapping[str, str], limit: float = LIMIT) -> Outcomes:
+        """Run the chosen tests once; return their outcomes."""
+        own = {"UPSTREAM_REPORT": str(self.place / f"{name}.xml")}
+        if more:
+            own["UPSTREAM_AGENT"] = more["PYTHONPATH"]
+        return super().run(name, {**more, **own}, limit)
+
+    def _command(self, report: Path) -> tuple[str, ...]:
+        return (self.tool, "--settings=upstream_settings", "--parallel=1", *self.tests)
+
+    def _unpack(self) -> Path:
+        tests = super()._unpack() / "tests"
+        (tests / "upstream_settings.py").write_text(_DJANGO_SETTINGS)
+        (tests / "sitecustomize.py").write_text(_DJANGO_SITECUSTOMIZE)
+        return tests
+
+
+class RubyEnvironment(Environment):
+    """The same for a suite of minitest or test-unit, and a Ruby of the machine."""
+
+    tool = "ruby"
+
+    def version(self) -> str:
+        """Return the version of the interpreter."""
+        return f"Ruby {self._say('-e', 'print RUBY_VERSION')}"
+
+    def _command(self, report: Path) -> tuple[str, ...]:
+        return ("-Ilib", "-Itest", str(OWN_TESTS), str(report), *self.tests)
 
 
 def read_outcomes(report: Path) -> Outcomes:
@@ -128,6 +195,7 @@ class Agent:
     def environ(self) -> dict[str, str]:
         return {
             "PYTHONPATH": str(ROOT / "sitecustomize_template"),
+            "RUBYLIB": str(ROOT / "autotask_ruby"),
             "AUTOTASK_HOME": str(self._home),
             "AUTOTASK_PROCESS": "1",
             "AUTOTASK_DEBUG": str(self._debug),
@@ -146,7 +214,8 @@ class Agent:
         return swallowed + [
             f"a run of {line['task']} ended {ends[line['run']]} times"
             for line in self._told("started")
-            if ends[line["run"]] != 1
+            # `python -c`: a helper of multiprocessing, which dies as its terminal is hung up.
+            if ends[line["run"]] != 1 and line["task"] != "python"
         ]
 
     def close(self) -> None:

@@ -37,6 +37,7 @@ from autotask.tool.supported import PYTHONS
 # What autotask is installed from: a checkout, an editable install of it, or the wheel.
 INSTALLED = Path(autotask.__file__).resolve().parent.parent
 TEMPLATE = INSTALLED / "sitecustomize_template"
+RUBY = INSTALLED / "autotask_ruby"
 _SCRIPT = Path(sysconfig.get_path("scripts")) / "autotask-run"
 LAUNCHER = _SCRIPT if _SCRIPT.exists() else INSTALLED / "bin" / "autotask-run"
 
@@ -93,7 +94,8 @@ def wire_of(environ: Mapping[str, str], refused: Callable[..., object] | None = 
 
 # Our frame in a traceback, with its lines of code; that of an import has another name.
 _OUR_FRAME = re.compile(
-    r'  File "[^"]*/autotask/[^"]*", line \d+, in (?:autotask_\w+|find_spec)\n(?:    .*\n)+|'
+    r'  File "[^"]*/autotask/[^"]*", line \d+, in find_spec\n(?:    .*\n)+|'
+    r'  File "[^"]*", line \d+, in autotask_\w+\n(?:    .*\n)+|'
     r'  File "<frozen importlib._bootstrap_external>", line \d+, in _call_with_frames_removed\n',
 )
 

@@ -15,6 +15,7 @@ from support import (
     INSTALLED,
     OLD,
     PYTHON,
+    RUBY,
     SUPPORTED,
     Ended,
     pythons,
@@ -80,12 +81,14 @@ def test_it_holds_what_runs_in_a_process_and_nothing_else(made: Path) -> None:
     assert set(files_in(made)) - {f"autotask.d/{name}" for name in files_in(inside)} == {
         "sitecustomize.py",
         "usercustomize.py",
+        *(f"ruby/{name}" for name in files_in(RUBY)),
     }
+    assert files_in(made / "ruby") == files_in(RUBY)
     assert sum(map(len, files_in(made).values())) < 1 << 20
 
 
 def test_it_holds_all_that_a_parent_may_import(made: Path) -> None:
-    needed, pending = set(), {"autotask.around.supervise"}
+    needed, pending = set(), {"autotask.around.supervise", "autotask.around.children"}
     while pending:
         needed |= pending
         pending = {one.imported for one in imports() if one.module in pending} & set(MODULES)
@@ -107,10 +110,11 @@ def test_it_holds_nothing_of_the_tool(made: Path) -> None:
 def test_the_command_prints_its_size_and_how_to_turn_it_on(tmp_path: Path) -> None:
     ended = bundle(tmp_path / "it's here")
     assert ended.status == 0
-    first, second = ended.stdout.splitlines()
+    first, *variables = ended.stdout.splitlines()
     assert first.startswith(f"{len(files_in(tmp_path))} files, ")
-    shell = f"{second}; echo $PYTHONPATH"
-    assert run_program("sh", "-c", shell, under="bare").stdout == f"{tmp_path}/it's here\n"
+    shell = f'{"; ".join(variables)}; echo "$PYTHONPATH|$RUBYLIB"'
+    place = f"{tmp_path}/it's here"
+    assert run_program("sh", "-c", shell, under="bare").stdout == f"{place}|{place}/ruby\n"
 
 
 def test_it_contains_the_licences(made: Path) -> None:
@@ -156,9 +160,25 @@ def test_force_replaces_an_existing_bundle_and_nothing_else(tmp_path: Path, made
     write(tmp_path / "elsewhere.py", "mine")
     (tmp_path / "sitecustomize.py").symlink_to(tmp_path / "elsewhere.py")
     write(tmp_path / "autotask.d" / "of_a_former_version.py", "old")
+    write(tmp_path / "ruby" / "autotask" / "of_a_former_version.rb", "old")
+    write(tmp_path / "ruby" / "mine.rb", "mine")
     assert bundle(tmp_path, "--force").status == 0
-    expected = {**files_in(made), "notes.txt": b"mine", "elsewhere.py": b"mine"}
+    own = ("notes.txt", "elsewhere.py", "ruby/mine.rb")
+    expected = {**files_in(made), **dict.fromkeys(own, b"mine")}
     assert files_in(tmp_path) == expected
+
+
+@pytest.mark.parametrize("link", ["autotask.d", "ruby", "ruby/autotask", "ruby/rubygems/defaults"])
+def test_nothing_is_written_through_a_link(link: str, tmp_path: Path, made: Path) -> None:
+    folder = tmp_path / "made"
+    shutil.copytree(made, folder)
+    (folder / link).rename(tmp_path / "elsewhere")
+    (folder / link).symlink_to(tmp_path / "elsewhere")
+    before = files_in(tmp_path / "elsewhere")
+    ended = bundle(folder, "--force")
+    assert (ended.status, ended.stdout) == (1, "")
+    assert "not a bundle" in ended.stderr
+    assert files_in(tmp_path / "elsewhere") == before
 
 
 @pytest.mark.parametrize("version", NEWEST_AND_OLDEST)
@@ -222,6 +242,17 @@ def test_it_records_a_framework_on_each_python(
     env = {"PYTHONPATH": f"{made}:{path}"}
     assert run_program(python, script, under="bare", env=env) == Ended(0, "hi\n", "")
     assert recorded(home) == [("shop.py", "success"), ("shop", "success")]
+
+
+def test_it_records_a_task_of_rake(tmp_path: Path, made: Path, home: Path) -> None:
+    if shutil.which("rake") is None:
+        pytest.skip("no Rake on this machine")
+    shutil.copytree(made, tmp_path / "it's here")
+    write(tmp_path / "Rakefile", "task(:mail) { puts 'sent' }\n")
+    env = {"RUBYLIB": str(tmp_path / "it's here" / "ruby")}
+    ended = run_program("rake", "mail", under="bare", env=env, cwd=tmp_path)
+    assert ended == Ended(0, "sent\n", "")
+    assert recorded(home) == [("rake mail", "success"), ("mail", "success")]
 
 
 def test_the_decorator_can_be_imported(tmp_path: Path, made: Path, home: Path) -> None:
@@ -372,4 +403,5 @@ def test_bytecode_for_several_pythons_can_coexist(tmp_path: Path, made: Path) ->
     shutil.copytree(made, folder)
     for version in NEWEST_AND_OLDEST:
         subprocess.run((pythons(version), "-m", "compileall", "-q", folder), check=True)
-    assert sum(map(len, files_in(folder).values())) < 6 << 18
+    sources, all_files = (sum(map(len, files_in(one).values())) for one in (made, folder))
+    assert all_files < 4 * sources

@@ -19,8 +19,10 @@ from support import LAUNCHER, Datagrams, run_program, runs, write
 from tool.datadog import server
 from tool.journals import COMMAND, DAY, HOUR, Book, autotask
 
-from autotask import agent, plugin, settings
+from autotask import plugin, settings
+from autotask.imports import TABLE
 from autotask.tool import command_line, supported
+from autotask.tool.commands import frameworks
 from autotask.tool.doctor import checks
 
 pytestmark = pytest.mark.checkout
@@ -54,7 +56,7 @@ def test_the_table_of_settings_has_the_defaults_of_the_switches() -> None:
     unset = settings.Settings({})
     text = pages.text("docs/settings.md")
     rows = re.findall(r"^\| `AUTOTASK_(\w+)` \|.*\| (on|off|auto) \|$", text, re.MULTILINE)
-    assert len(rows) == 8
+    assert len(rows) == 9
     for name, default in rows:
         value = getattr(unset, name.lower())
         assert (value if default == "auto" else "on" if value else "off") == default, name
@@ -76,20 +78,40 @@ def test_a_page_names_no_setting_that_does_not_exist(page: str) -> None:
 _OF_THE_AGENT = {"DD_DOGSTATSD_NON_LOCAL_TRAFFIC"}  # in the example for Compose
 
 
-def test_the_table_of_frameworks_names_every_supported_one() -> None:
-    served = {name for names, _, _ in agent.TABLE.values() for name in names.split()}
-    assert sorted(_first_column("README.md", "frameworks")) == sorted(
-        served | {"function", "process"}
-    )
+def _served() -> set[str]:
+    """Return the names in AUTOTASK_FRAMEWORKS that the table serves."""
+    return {name for names in TABLE.split()[1::4] for name in names.split(",")}
+
+
+def _kinds_in_the_readme() -> dict[str, str]:
+    """Return the kind of each framework in README's table: the heading above its row."""
+    rows = README.partition("<!-- frameworks -->\n")[2].partition("\n\n")[0].splitlines()[2:]
+    kinds, kind = {}, ""
+    for cell in (row.split("|")[1].strip() for row in rows):
+        if cell.startswith("**"):
+            kind = cell.strip("*").lower()
+        else:
+            kinds[cell.strip("`")] = kind
+    return kinds
+
+
+def test_the_table_of_frameworks_names_every_supported_one_under_its_kind() -> None:
+    assert _kinds_in_the_readme() == supported.KINDS
+    assert set(supported.NAMES) == _served()
 
 
 def test_the_table_of_frameworks_has_the_versions_that_are_tested() -> None:
-    assert set(supported.FRAMEWORKS) == {
-        name for names, _, _ in agent.TABLE.values() for name in names.split()
-    }
-    for name, wanted in supported.FRAMEWORKS.items():
+    for name in supported.NAMES:
+        wanted = supported.FRAMEWORKS.get(name, frameworks.WITH_PYTHON)
         (row,) = [line for line in README.splitlines() if line.startswith(f"| `{name}` |")]
         assert row.split("|")[2].strip().startswith(str(wanted))
+
+
+def test_the_page_of_frameworks_has_a_section_for_each() -> None:
+    """One section may be about several: `## Click, asyncclick and Typer`."""
+    headings = re.findall(r"^## (.+)$", pages.text("docs/frameworks.md"), re.MULTILINE)
+    named = [name.lower() for heading in headings for name in re.split(r", | and ", heading)]
+    assert sorted(named) == sorted(supported.KINDS)
 
 
 def test_the_table_of_secrets_matches_the_rows() -> None:
@@ -109,10 +131,13 @@ def test_contributing_names_each_module_exactly_once() -> None:
     text = CONTRIBUTING.partition("<!-- modules -->")[2].partition("<!-- /modules -->")[0]
     named = []
     for section in re.split(r"^### ", text, flags=re.MULTILINE)[1:]:
-        folder = re.findall(r"`(autotask/\S*)`", section.splitlines()[0])
+        folder = re.findall(r"`(autotask(?:_ruby)?/\S*)`", section.splitlines()[0])
         assert len(folder) == 1, section.splitlines()[0]
-        named += [f"{folder[0]}{name}.py" for name in re.findall(r"^\| `(\w+)` \|", section, re.M)]
-    tree = [str(path.relative_to(ROOT)) for path in (ROOT / "autotask").rglob("*.py")]
+        ending = "rb" if "_ruby/" in folder[0] else "py"
+        names = re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE)
+        named += [f"{folder[0]}{name}.{ending}" for name in names]
+    files = (*(ROOT / "autotask").rglob("*.py"), *(ROOT / "autotask_ruby/autotask").rglob("*.rb"))
+    tree = [str(path.relative_to(ROOT)) for path in files]
     assert sorted(named) == sorted(path for path in tree if not path.endswith("__init__.py"))
 
 
@@ -175,7 +200,7 @@ def test_each_module_that_changes_the_process_is_in_the_list_of_changes() -> Non
     changing = {_short_name(path) for path in in_process if _CHANGES.search(path.read_text())}
     assert changing - named == set()
     known = {_short_name(path) for path in (*in_process, *(ROOT / "autotask").rglob("*.py"))}
-    assert named - known - {"replace"} == set()
+    assert named - known - {"replace", "autotask_ruby"} == set()
 
 
 def _short_name(path: Path) -> str:

@@ -206,6 +206,28 @@ work(); stop = True
     assert ended.status in (0, 1)  # the last one may come after the end
 
 
+def test_an_exception_thrown_while_the_environment_is_written_reaches_the_run(
+    tmp_path: Path,
+) -> None:
+    script = write(
+        tmp_path / "shop.py",
+        """
+import ctypes, functools, os, threading, autotask
+class Late(Exception): pass
+@autotask.task
+def one(): pass
+throw = ctypes.pythonapi.PyThreadState_SetAsyncExc
+here = ctypes.c_ulong(threading.get_ident())
+encode = os.environ.encodevalue
+os.environ.encodevalue = functools.partial(throw, here, ctypes.py_object(Late))
+try: one()
+except Late: print("late")
+os.environ.encodevalue = encode
+""",
+    )
+    assert run_program(script, env={"AUTOTASK_PROCESS": "0"}) == Ended(0, "late\n", "")
+
+
 def test_an_end_interrupted_by_a_signal_handler_is_recorded(tmp_path: Path, home: Path) -> None:
     script = write(
         tmp_path / "shop.py",

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from markdown_it import MarkdownIt
-from support import INSTALLED, LAUNCHER, TEMPLATE, run_program, runs, write
+from support import INSTALLED, LAUNCHER, RUBY, TEMPLATE, run_program, runs, write
 
 import autotask
 from autotask.tool.supported import OLDEST_PYTHON, PYTHONS
@@ -45,7 +45,7 @@ def files_of(*folders: str) -> set[str]:
 
 
 @pytest.mark.checkout
-def test_the_wheel_holds_the_package_the_template_beside_it_and_the_commands(built: Path) -> None:
+def test_the_wheel_holds_the_package_what_stands_beside_it_and_the_commands(built: Path) -> None:
     (wheel,) = built.glob("autotask_agent-*-py3-none-any.whl")
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
@@ -57,7 +57,7 @@ def test_the_wheel_holds_the_package_the_template_beside_it_and_the_commands(bui
     source = packed.pop(script)
     assert source == (ROOT / "bin" / "autotask-run").read_bytes()
     shipped = {name for name in packed if ".dist-info/" not in name}
-    assert shipped == files_of("autotask", "sitecustomize_template")
+    assert shipped == files_of("autotask", "autotask_ruby", "sitecustomize_template")
     assert "autotask/py.typed" in shipped
     # So what is tested only on the checkout holds for the wheel, too.
     assert [name for name in shipped if packed[name] != (ROOT / name).read_bytes()] == []
@@ -125,6 +125,7 @@ def test_what_is_tested_is_what_is_installed() -> None:
     assert INSTALLED == ROOT if editable else INSTALLED.name == "site-packages"
     assert str(ROOT) not in sys.path or editable
     assert (TEMPLATE / "sitecustomize.py").exists()
+    assert (RUBY / "rubygems" / "defaults" / "ruby.rb").exists()
 
 
 def test_the_installed_launcher_reports_a_task(tmp_path: Path, home: Path) -> None:

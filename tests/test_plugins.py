@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import environments
 import pytest
-from support import Datagrams, run_program, runs, write
+from frameworks import test_procrastinate as procrastinates
+from support import INSTALLED, Datagrams, run_program, runs, write
 from tool.journals import autotask
 
 from autotask import plugin
 from autotask.settings import Settings
 
 pytestmark = pytest.mark.installed
+
+FRAMEWORKS = INSTALLED / "autotask" / "frameworks"
+MODULES = sorted(path for path in FRAMEWORKS.glob("*.py") if path.stem != "__init__")
 
 SHELL = """
 import cmd, sys
@@ -58,13 +64,15 @@ def test_the_example_makes_runs_of_its_frameworks_tasks(
 
 
 def test_the_example_uses_only_the_promised_interface() -> None:
-    tree = ast.parse((environments.EXAMPLE / "autotask_cmd.py").read_text())
-    modules = {
-        node.module
-        for node in ast.walk(tree)
-        if isinstance(node, ast.ImportFrom) and str(node.module).startswith("autotask")
-    }
-    assert modules == {"autotask.plugin"}
+    assert imported(environments.EXAMPLE / "autotask_cmd.py") == {"autotask.plugin"}
+
+
+def imported(file: Path) -> set[str]:
+    """Return the modules of the product that a module imports."""
+    tree = list(ast.walk(ast.parse(file.read_text())))
+    names = {str(node.module) for node in tree if isinstance(node, ast.ImportFrom)}
+    names |= {name.name for node in tree if isinstance(node, ast.Import) for name in node.names}
+    return {name for name in names if name.partition(".")[0] == "autotask"}
 
 
 def test_each_name_of_the_promised_interface_is_documented_and_exists() -> None:
@@ -72,6 +80,83 @@ def test_each_name_of_the_promised_interface_is_documented_and_exists() -> None:
     described = {name for entry in entries for name in re.findall(r"`(\w+)", entry)}
     assert described == set(plugin.__all__)
     assert all(hasattr(plugin, name) for name in plugin.__all__)
+
+
+# What the product's own modules use and plugins do not get, with the reason.
+NOT_OFFERED = {
+    "frameworks.click": "another framework's module",
+    "frameworks.click_names.own_name": "another framework's module",
+    "frameworks.click_names.path_below": "another framework's module",
+    "recorder._hand_on": "may change",
+    "recorder.begin": "`start`, for those that are guarded themselves",
+    "recorder.settings": "settings of the product's own",
+    "recorder.state": "may change",
+    "frameworks.MESSAGES": "may change",
+    "exits.note_exits": "for the parsers of a program's own command line",
+    **dict.fromkeys(
+        ("rest", "rest.begin", "rest.is_free", "rest.is_open", "rest.note_exit", "rest.refused"),
+        "for the parsers of a program's own command line",
+    ),
+    "guard.OURS": "may change",
+    "guard.raised_here": "for system calls, which a plugin leaves to the product",
+}
+
+
+@pytest.mark.checkout
+@pytest.mark.parametrize("module", [path.stem for path in MODULES])
+def test_a_plugin_is_offered_all_that_the_products_own_modules_use(module: str) -> None:
+    used = set(names_used(ast.parse((FRAMEWORKS / f"{module}.py").read_text())))
+    offered = {name for name in used if name.rpartition(".")[2] in plugin.__all__}
+    assert sorted(used - offered - NOT_OFFERED.keys()) == []
+
+
+def names_used(tree: ast.Module) -> Iterator[str]:
+    """Yield each name that a module uses of the product: `recorder.start`, `run.failure`."""
+    modules = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module == "autotask":
+            modules.update({alias.name: alias.name for alias in node.names})
+        elif isinstance(node, ast.ImportFrom) and str(node.module).startswith("autotask."):
+            known = str(node.module).partition(".")[2]
+            yield from (f"{known}.{alias.name}" for alias in node.names)
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Attribute) or not isinstance(node.value, ast.Name):
+            continue
+        module = modules.get(node.value.id)
+        if module and hasattr(importlib.import_module(f"autotask.{module}"), node.attr):
+            yield f"{module}.{node.attr}"
+
+
+@pytest.fixture(scope="module")
+def procrastinate(tmp_path_factory: pytest.TempPathFactory) -> procrastinates.Seen:
+    """Run Procrastinate's endings with a plugin that is the product's module, and not with that."""
+    pytest.importorskip("procrastinate")
+    folder = tmp_path_factory.mktemp("procrastinate")
+    python = environments.make(folder / "venv")
+    site = environments.site(python)
+    module = environments.install_procrastinate(site, "jobs")
+    assert imported(module) == {"autotask.plugin"}
+    said = autotask("frameworks", "--", str(python), env={"AUTOTASK_HOME": str(folder / "home")})
+    setting = said.stdout.rpartition("AUTOTASK_PLUGINS=")[2].strip()
+    env = {"AUTOTASK_PLUGINS": setting, "AUTOTASK_FRAMEWORKS": "-procrastinate"}
+    return procrastinates.seen(folder, {**env, "PYTHONPATH": str(site)})
+
+
+def test_a_plugin_records_the_jobs_of_a_queue_as_the_product_does(
+    procrastinate: procrastinates.Seen,
+) -> None:
+    procrastinates.test_a_worker_does_the_same_as_without_the_agent(procrastinate)
+    procrastinates.test_what_a_task_runs_is_under_it(procrastinate)
+    procrastinates.test_an_error_is_where_the_task_raised_it(procrastinate)
+    procrastinates.test_the_waiting_is_known_of_a_job_with_a_date(procrastinate)
+    assert {run["framework"] for run in procrastinate.runs} == {"process", "click", "jobs"}
+
+
+@pytest.mark.parametrize("name", [*procrastinates.ROWS, *procrastinates.MORE])
+def test_a_plugin_records_each_attempt_as_the_product_does(
+    name: str, procrastinate: procrastinates.Seen
+) -> None:
+    procrastinates.check_attempts(name, procrastinate, "jobs")
 
 
 def test_a_plugin_from_before_the_promised_interface_still_works(shell: Path, home: Path) -> None:

@@ -148,6 +148,8 @@ FRAMEWORKS: dict[str, set[str]] = {
     "process": {"process"},
     "-process": {"click", "typer", "invoke", "doit", "function"},
     "all,click": {"click"},
+    "rake,click": {"click"},
+    "-rake,-thor": {"click", "typer", "invoke", "doit", "process", "function"},
 }
 
 
@@ -163,6 +165,13 @@ def test_an_unknown_framework_counts_as_unset_and_is_noted(value: str) -> None:
     settings = Settings({"AUTOTASK_FRAMEWORKS": value})
     assert settings.uses("click")
     assert noted(settings) == ["AUTOTASK_FRAMEWORKS"]
+
+
+@pytest.mark.parametrize(("value", "used"), [("rake", True), ("-rake", False), ("Thor", False)])
+def test_the_frameworks_of_ruby_are_known(value: str, used: bool) -> None:
+    settings = Settings({"AUTOTASK_FRAMEWORKS": value})
+    assert settings.uses("rake") is used
+    assert settings.problems == []
 
 
 IGNORED = [

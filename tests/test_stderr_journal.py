@@ -22,6 +22,7 @@ from support import (
 from tool.journals import Book, records
 
 from autotask import journal
+from autotask.queued import Queued
 from autotask.run import SKIPPED, SUCCESS, End, Outcome, Run, failure
 from autotask.settings import Settings
 from autotask.stderr_journal import record
@@ -60,6 +61,8 @@ OUTCOMES = [
     failure("exception", error=ERROR),
     failure("nested", caused_by="00000000000000aa", exit_code=1, error=ERROR),
     failure("signal", signal="SIGKILL"),
+    Outcome("retried", "exception", error=ERROR),
+    Outcome("skipped", "overlap"),
 ]
 
 
@@ -70,6 +73,8 @@ def told(
     run = Run(text, "click")
     run.started, run.trigger = 1764000000.25, "cron"
     run.parent = "00000000000000bb" if named else None
+    if named:
+        run.queued, run.server = Queued(2, 1.25, "00000000000000cc"), True
     word = text if named else None
     tags = {text: text, "host": "tag", "python": "tag", "status": "tag"} if named else {}
     place = journal.process_fields(7, text, text, word, Tags(word, word, word, tags, word))

@@ -146,6 +146,11 @@ PROGRAMS = {
         signal.signal(signal.SIGALRM, lambda *_: jobs.outer())
         signal.raise_signal(signal.SIGALRM)
         """,
+    "of an exec that fails": """
+        import os
+        try: os.execv("/nowhere", ["nowhere"])
+        finally: jobs.outer()
+        """,
     "of a module with tasks": "import broken",
     "of a module with tasks, imported by name": """
         import importlib; importlib.import_module("broken")

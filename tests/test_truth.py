@@ -134,6 +134,21 @@ PROGRAMS = {
             asyncio.run(work())
         """,
     ),
+    "argparse": (
+        "argparse",
+        "shop.db.task",
+        """
+        import argparse
+        parser = argparse.ArgumentParser()
+        db = parser.add_subparsers().add_parser("db").add_subparsers()
+        task = db.add_parser("task")
+        task.add_argument("--count", type=int)
+        parser.parse_args()
+        print("working", flush=True)
+        if True:
+        {body}
+        """,
+    ),
     "process": (
         "process",
         "shop.py",
@@ -162,8 +177,11 @@ class Way:
     arguments: tuple[str, ...] = ()
 
 
+_WORDS = {"argparse": ("db", "task")}  # before the arguments of a way
+_WHOLE = ("argparse", "process")  # how they end, the process does
 _TASKS = tuple(name for name in PROGRAMS if name != "process")
 _CLICKS = ("click", "click group")
+_PARSERS = ("click", "typer", "argparse")
 
 WAYS = {
     "return": Way("pass"),
@@ -339,6 +357,7 @@ WAYS = {
     # the frameworks' own ways
     "ctx.exit()": Way("ctx.exit()", only=(*_CLICKS, "typer")),
     "ctx.exit(3)": Way("ctx.exit(3)", "exit", 3, only=(*_CLICKS, "typer")),
+    "parser.error": Way("parser.error('no such shop')", "usage", 2, only=("argparse",)),
     "ctx.fail": Way("ctx.fail('no such shop')", "usage", 2, only=(*_CLICKS, "typer")),
     "ctx.abort": Way("ctx.abort()", "interrupted", only=(*_CLICKS, "typer")),
     "ClickException": Way(
@@ -359,8 +378,8 @@ WAYS = {
     "typer.Exit()": Way("raise typer.Exit()", only=("typer",)),
     "typer.Exit(3)": Way("raise typer.Exit(3)", "exit", 3, only=("typer",)),
     "typer.Abort": Way("raise typer.Abort()", "interrupted", only=("typer",)),
-    "wrong value": Way("pass", "usage", 2, only=("click", "typer"), arguments=("--count", "x")),
-    "wrong option": Way("pass", "usage", 2, only=("click", "typer"), arguments=("--cuont", "1")),
+    "wrong value": Way("pass", "usage", 2, only=_PARSERS, arguments=("--count", "x")),
+    "wrong option": Way("pass", "usage", 2, only=_PARSERS, arguments=("--cuont", "1")),
     "invoke.Exit": Way("raise invoke.Exit('enough', code=3)", "exit", 3, only=("invoke",)),
     "invoke.Exit(0)": Way("raise invoke.Exit(code=0)", only=("invoke",)),
     "c.run fails": Way("ctx.run('exit 5')", "exit", 5, only=("invoke",)),
@@ -380,7 +399,7 @@ WAYS = {
     ),
 }
 
-_LAUNCHED = ("click", "process")
+_LAUNCHED = ("click", "argparse", "process")
 _LAUNCHED_EVERYWHERE = [
     WAYS[name] for name in ("return", "exception", "sys.exit(3)", "Ctrl-C", "SIGTERM", "SIGKILL")
 ]
@@ -398,17 +417,17 @@ def test_every_ending_is_recorded_as_it_was(
 ) -> None:
     framework, task, source = PROGRAMS[program]
     script = _script(tmp_path, source, way.body)
-    bare = run_bare(script, *way.arguments, cwd=tmp_path)
+    words = (script, *_WORDS.get(program, ()), *way.arguments)
+    bare = run_bare(*words, cwd=tmp_path)
     for under in _unders(program, way):
-        ended = run_program(script, *way.arguments, under=under, cwd=tmp_path, env={
-            "AUTOTASK_HOME": str(home / under)
-        })  # fmt: skip
+        env = {"AUTOTASK_HOME": str(home / under)}
+        ended = run_program(*words, under=under, cwd=tmp_path, env=env)
         assert _seen(ended) == _seen(bare), under
         found = runs(home / under)
         told = _told(found, framework, task)
         if way.silent and under == "path":
             assert told["status"] == "running"
-        elif way.unseen and under == "path" and framework == "process":
+        elif way.unseen and under == "path" and framework in _WHOLE:
             assert told["status"] == "success"
         else:
             _check_task(told, way)

@@ -29,7 +29,10 @@ TOOL = (
     " rich.progress rich.table rich.text rich.tree shlex sqlite3 ssl subprocess tempfile urllib3"
     " zoneinfo"
 )
-FRAMEWORKS = "asyncio click doit.doit_cmd doit.exceptions invoke subprocess threading typer.core"
+FRAMEWORKS = (
+    "asyncio click django.core.management django.db.backends.sqlite3.base doit.doit_cmd"
+    " doit.exceptions invoke subprocess threading typer.core"
+)
 
 
 class Warm:
