@@ -41,6 +41,7 @@ values.yaml: {autotask: {image: "registry.example.com/autotask:0.1.0"}}
 
 {{- define "autotask.env" -}}
 - {name: PYTHONPATH, value: /opt/autotask}
+- {name: RUBYLIB, value: /opt/autotask/ruby}
 - {name: AUTOTASK_SUPERVISE, value: "1"}
 - {name: AUTOTASK_HOME, value: /var/lib/autotask}
 - {name: DD_AGENT_HOST, valueFrom: {fieldRef: {fieldPath: status.hostIP}}}
