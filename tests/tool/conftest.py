@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from tool.datadog import server
 from tool.journals import Book
+
+from autotask.tool.schedule import zone
 
 
 @pytest.fixture
@@ -26,3 +29,18 @@ def datadog(monkeypatch: pytest.MonkeyPatch) -> Iterator[server.Datadog]:
     yield datadog
     running.shutdown()
     running.server_close()
+
+
+@pytest.fixture
+def set_zone(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:
+    """Return a function that sets TZ for this process and its children."""
+
+    def set_it(name: str) -> None:
+        monkeypatch.setenv("TZ", name)
+        time.tzset()
+        zone.of_this_machine.cache_clear()
+
+    yield set_it
+    monkeypatch.undo()
+    time.tzset()
+    zone.of_this_machine.cache_clear()

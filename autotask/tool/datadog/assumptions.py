@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from autotask.tool.datadog import zone
 from autotask.tool.datadog.baselines import LAST_STARTS, Task
 from autotask.tool.datadog.config import Config, TaskSettings
 from autotask.tool.datadog.definition import Monitor
 from autotask.tool.datadog.monitors import has_deadlines, with_configured
-from autotask.tool.datadog.schedule import Schedule
 from autotask.tool.datadog.wording import listed, titled
 from autotask.tool.quantities import duration_text
+from autotask.tool.schedule import zone
+from autotask.tool.schedule.cron_line import Schedule
 
 _QUARTER = 15 * 60  # seconds: all time zones are whole quarters of an hour apart
 _PUNCTUAL = 2 * 60  # seconds within which a scheduler starts a task that is due

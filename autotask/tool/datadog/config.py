@@ -20,12 +20,12 @@ from pathlib import Path
 from typing import Any
 
 from autotask.dogstatsd import tag
-from autotask.tool.datadog import zone
 from autotask.tool.datadog.answers import fields
-from autotask.tool.datadog.schedule import Schedule, schedule_for
 from autotask.tool.datadog.tags import MANAGED, SET, tag_value
 from autotask.tool.errors import ToolError
 from autotask.tool.quantities import parse_duration
+from autotask.tool.schedule import zone
+from autotask.tool.schedule.cron_line import Schedule, schedule_for
 
 if sys.version_info >= (3, 11):
     import tomllib

@@ -17,16 +17,16 @@ import shlex
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
-from autotask.tool.datadog import failed
+from autotask.tool.datadog import failed, recurrence
 from autotask.tool.datadog.baselines import NO_RUN, Task, may_be_put_off
 from autotask.tool.datadog.config import Config, TaskSettings
 from autotask.tool.datadog.definition import Monitor, define, write_message
 from autotask.tool.datadog.queries import BY_HAND, scope_of
-from autotask.tool.datadog.schedule import Schedule
 from autotask.tool.datadog.tags import NO_TAG
 from autotask.tool.datadog.wording import titled
 from autotask.tool.errors import ToolError
 from autotask.tool.quantities import duration_text
+from autotask.tool.schedule.cron_line import Schedule
 
 _Make = Callable[[Task, TaskSettings, Config], "Monitor | list[Monitor] | str | None"]
 
@@ -170,24 +170,24 @@ def _missed_deadlines(
     window = within + _EARLY + schedule.clock_change  # one night of the year has an hour twice
     if schedule.times_a_day > 1:  # the previous run must not count for this one
         window = max(within, min(window, schedule.closest))
-    recurrences = schedule.recurrences(within)
-    for number, (due, rrule) in enumerate(recurrences):
+    rules = recurrence.recurrences(schedule, within)
+    for number, (due, rrule) in enumerate(rules):
         alert = f"""\
 {_subject(task)} was due at {due} by the schedule `{schedule.cron}` ({schedule.timezone}) and has \
 not {done} within {_duration(within)}. {why}
 
 {_next_steps(task)}"""
-        recurrence = {"rrule": rrule, "timezone": schedule.timezone}
+        rule = {"rrule": rrule, "timezone": schedule.timezone}
         yield _no_run_in(
             task,
             window,
             write_message(settings, alert),
             settings,
             config,
-            at=f" at {due}" if len(recurrences) > 1 else "",
+            at=f" at {due}" if len(rules) > 1 else "",
             # The first one has the key of a task without a schedule, and replaces its monitor.
             further_identity=f"\n{due}" if number else "",
-            scheduling_options={"custom_schedule": {"recurrences": [recurrence]}},
+            scheduling_options={"custom_schedule": {"recurrences": [rule]}},
         )
 
 

@@ -1,15 +1,11 @@
-"""Fixtures: recorded tasks, an empty folder, a time zone."""
+"""Fixtures: recorded tasks, an empty folder."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from tool.journals import DAY, HOUR, Book
-
-from autotask.tool.datadog import zone
 
 
 @pytest.fixture
@@ -29,18 +25,3 @@ def nightly(book: Book) -> Book:
     for hour in range(24):
         book.run("mail", ago=(hour + 1) * HOUR, duration=5)
     return book
-
-
-@pytest.fixture
-def set_zone(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:
-    """Return a function that sets TZ for this process and its children."""
-
-    def set_it(name: str) -> None:
-        monkeypatch.setenv("TZ", name)
-        time.tzset()
-        zone.of_this_machine.cache_clear()
-
-    yield set_it
-    monkeypatch.undo()
-    time.tzset()
-    zone.of_this_machine.cache_clear()

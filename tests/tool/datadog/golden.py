@@ -24,9 +24,9 @@ from tool.datadog.reading import DAY, MINUTE, Alarm, Point, alarms
 from autotask.run import SKIPPED, SUCCESS, Outcome, exited
 from autotask.tool.datadog import baselines, config, dashboard, monitors
 from autotask.tool.datadog.definition import Monitor
-from autotask.tool.datadog.schedule import Schedule
 from autotask.tool.datadog.tags import key_of, tag_value
 from autotask.tool.journal.index import open_index
+from autotask.tool.schedule.cron_line import Schedule
 
 FOLDER = Path(__file__).with_name("golden")
 NOW = datetime(2026, 6, 1, tzinfo=timezone.utc)

@@ -28,8 +28,8 @@ from tool.datadog.reading import DAY, HOUR, MINUTE, Alarm, Point, alarms
 
 from autotask.tool.datadog import baselines, config, monitors
 from autotask.tool.datadog.definition import Monitor
-from autotask.tool.datadog.schedule import Schedule
 from autotask.tool.journal.index import open_index
+from autotask.tool.schedule.cron_line import Schedule
 
 START = datetime(2026, 1, 1, tzinfo=timezone.utc).timestamp()
 LEARNED = START + 60 * DAY  # from then on the monitors watch

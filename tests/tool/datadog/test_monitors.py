@@ -17,8 +17,8 @@ from tool.datadog.reading import Point, alarms
 
 from autotask.tool.datadog import config, export, monitors, plan, retired
 from autotask.tool.datadog.baselines import Task
-from autotask.tool.datadog.schedule import Schedule
 from autotask.tool.datadog.tags import key_of, tag_value
+from autotask.tool.schedule.cron_line import Schedule
 
 Json = dict[str, Any]
 HOUR, DAY = 3600.0, 86400.0

@@ -12,7 +12,8 @@ from zoneinfo import TZPATH
 
 import pytest
 
-from autotask.tool.datadog import config, zone
+from autotask.tool.datadog import config
+from autotask.tool.schedule import zone
 
 BERLIN = next((path for path in (Path(p, "Europe/Berlin") for p in TZPATH) if path.exists()), None)
 
@@ -65,7 +66,7 @@ for source, target in zip(sys.argv[1::2], sys.argv[2::2]):
         sys.exit(77)
 import time
 time.tzset()
-from autotask.tool.datadog import zone
+from autotask.tool.schedule import zone
 print(zone.of_this_machine())
 """
 

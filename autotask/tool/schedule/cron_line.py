@@ -1,16 +1,15 @@
-"""When a task is due: a cron line in its time zone, and the same as RRULEs for Datadog."""
+"""When a task is due: the five fields of a cron line, in their time zone."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator
 from datetime import date, datetime, time, timedelta
 from functools import cache, cached_property
 from itertools import chain
 from typing import NamedTuple
 
-from autotask.tool.datadog import zone
 from autotask.tool.errors import ToolError
+from autotask.tool.schedule import zone
 
 _MACROS = {
     "@yearly": "0 0 1 1 *",
@@ -22,14 +21,11 @@ _MACROS = {
     "@hourly": "0 * * * *",
 }
 _MONTHS = "jan feb mar apr may jun jul aug sep oct nov dec".split()
-_WEEKDAYS = "sun mon tue wed thu fri sat".split()
+WEEKDAYS = "sun mon tue wed thu fri sat".split()
 _LONGEST_MONTHS = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
-_NEXT_MONTH = (
-    "the deadline falls into the next month, which an RRULE cannot express; set a shorter `within`"
-)
 _STARS = ("*", "*/1", "?")
-_RRULE_WEEKDAYS = "SU MO TU WE TH FR SA".split()
-_DAY = 24 * 60  # minutes
+DAY = 24 * 60  # minutes
+_A_DAY = timedelta(days=1)
 _WEEK = timedelta(weeks=1)
 _YEARS = timedelta(days=9 * 366)  # 29 February may be 8 years away, around 2100
 _FIRST = date(2024, 1, 1)  # a fixed year, so that the interval of a line never changes
@@ -49,15 +45,8 @@ _PARTS = (
     _Part("hour", 0, 23),
     _Part("day of month", 1, 31),
     _Part("month", 1, 12, ("", *_MONTHS)),
-    _Part("day of week", 0, 7, tuple(_WEEKDAYS)),
+    _Part("day of week", 0, 7, tuple(WEEKDAYS)),
 )
-
-
-class Recurrence(NamedTuple):
-    """One of the rules for when a task is due."""
-
-    due: str  # for people: `03:15`, `03:15 on Mon, Fri`
-    rrule: str
 
 
 @cache  # thousands of tasks may share a line: compute its cached properties once
@@ -72,65 +61,48 @@ class Schedule:
     Args:
         cron: Five fields as cron(8) reads them, or `@daily` and the like.
         timezone: A name of the tz database, such as `Europe/Berlin`.
+        in_crontab: Read the line as Debian's cron and cronie read it in a crontab. Otherwise a
+            line that other daemons interpret differently is refused, and a few more forms are
+            accepted (`?`, `5/15`).
 
     Raises:
-        ToolError: The line or the time zone is not valid, or cron daemons interpret it differently.
+        ToolError: The line or the time zone is not valid.
     """
 
-    def __init__(self, cron: str, timezone: str = "UTC") -> None:
+    def __init__(self, cron: str, timezone: str = "UTC", in_crontab: bool = False) -> None:
         self.cron = " ".join(cron.split())
         self.timezone = timezone
         self._zone = zone.named(timezone)
-        minutes, self._hours, self._days, self._months, self._weekdays = _fields(self.cron)
-        self._times = sorted(60 * hour + minute for hour in self._hours for minute in minutes)
-        self._any_day = len(self._days) == 31
-        self._any_weekday = len(self._weekdays) == 7
-        self._longest_month = max(_LONGEST_MONTHS[month - 1] for month in self._months)
-        if self._any_weekday and min(self._days) > self._longest_month:
-            raise self._refusal("none of its months has such a day")
+        fields = _fields(self.cron, in_crontab)
+        minutes, self.hours, self.days, self.months, self.weekdays = fields.values
+        self.spread = fields.spread  # seconds by which it may be due later: cron chose at random
+        self.times = sorted(60 * hour + minute for hour in self.hours for minute in minutes)
+        self.any_day = len(self.days) == 31
+        self.any_weekday = len(self.weekdays) == 7
+        # If both kinds of day are restricted, one of them is enough.
+        self._either_day = fields.either_day and not (self.any_day or self.any_weekday)
+        self.longest_month = max(_LONGEST_MONTHS[month - 1] for month in self.months)
+        if self.any_weekday and min(self.days) > self.longest_month:
+            raise self.refusal("none of its months has such a day")
 
     def __repr__(self) -> str:
         return f"Schedule({self.cron!r}, {self.timezone!r})"
 
-    def recurrences(self, delay: float = 0) -> list[Recurrence]:
-        """Return the rules for Datadog's custom schedules, in the same time zone.
-
-        A rule is daily, weekly or monthly, and has one time of day
-        (https://docs.datadoghq.com/monitors/guide/custom_schedules/). A line needs several if it
-        has several times, or days of both the month and the week.
-
-        Args:
-            delay: Seconds from when the task is due to its deadline; rounded up to minutes.
-
-        Raises:
-            ToolError: Datadog cannot express it: the delay leads into the next month.
-        """
-        minutes = math.ceil(delay / 60)
-        return [rule for due in self._times for rule in self._at(due, minutes)]
-
-    def _at(self, due: int, delay: int) -> Iterator[Recurrence]:
-        later, minute = divmod(due + delay, _DAY)
-        rules = self._day_rules(later)
-        for days, rule in rules.items():
-            at = f"{due // 60:02}:{due % 60:02}" + (f" on {days}" if len(rules) > 1 else "")
-            rrule = [*rule, f"BYHOUR={minute // 60}", f"BYMINUTE={minute % 60}"]
-            yield Recurrence(at, ";".join(rrule))
-
     @property
     def times_a_day(self) -> int:
         """How often it is due, on a day on which it is due."""
-        return len(self._times)
+        return len(self.times)
 
     @property
     def closest(self) -> float:
         """The shortest time in seconds from one time of day to the next."""
-        later = [*self._times[1:], self._times[0] + _DAY]
-        return 60 * min(after - before for before, after in zip(self._times, later))
+        later = [*self.times[1:], self.times[0] + DAY]
+        return 60 * min(after - before for before, after in zip(self.times, later))
 
     @cached_property
     def interval(self) -> float:
         """The longest time in seconds between two times that it is due."""
-        if not (self._any_day and len(self._months) == 12):
+        if not (self.any_day and len(self.months) == 12):
             return self._longest_gap(_FIRST, _YEARS)
         changes = [
             week for week in self._weeks() if self._offset(week) != self._offset(week + _WEEK)
@@ -152,6 +124,13 @@ class Schedule:
         yesterday = moment.astimezone(self._zone).date() - timedelta(days=1)
         due = chain.from_iterable(map(self._due, self._dates(yesterday, _YEARS)))
         return datetime.fromtimestamp(next(at for at in due if at > now), self._zone)
+
+    def due_between(self, after: float, until: float) -> list[float]:
+        """Return the POSIX times after *after*, up to *until*, at which it is due, in order."""
+        first = datetime.fromtimestamp(after, self._zone).date() - timedelta(days=1)
+        last = datetime.fromtimestamp(until, self._zone).date() + timedelta(days=1)
+        due = chain.from_iterable(map(self._due, self._dates(first, last - first + _A_DAY)))
+        return [at for at in due if after < at <= until]
 
     def nearest(self, moment: float) -> float | None:
         """Return the nearest time that it is due, within a day of a POSIX time; None if none is."""
@@ -181,12 +160,10 @@ class Schedule:
         return filter(self._falls_on, days)
 
     def _falls_on(self, day: date) -> bool:
-        """Tell whether it is due on *day*; if both kinds of day are restricted, one is enough."""
-        of_month = day.day in self._days
-        of_week = day.isoweekday() % 7 in self._weekdays
-        either = not (self._any_day or self._any_weekday)
-        on = (of_month or of_week) if either else (of_month and of_week)
-        return on and day.month in self._months
+        of_month = day.day in self.days
+        of_week = day.isoweekday() % 7 in self.weekdays
+        on = (of_month or of_week) if self._either_day else (of_month and of_week)
+        return on and day.month in self.months
 
     def _due(self, day: date) -> list[float]:
         """Return the POSIX times at which it is due on *day*, in order."""
@@ -194,70 +171,81 @@ class Schedule:
         if midnight.utcoffset() == (midnight + timedelta(days=1)).utcoffset():
             # Almost every day: the clock does not change.
             start = midnight.timestamp()
-            return [start + 60 * minute for minute in self._times]
-        clock = [midnight + timedelta(minutes=minute) for minute in self._times]
+            return [start + 60 * minute for minute in self.times]
+        clock = [midnight + timedelta(minutes=minute) for minute in self.times]
         due = {at.timestamp() for at in clock}
-        if len(self._hours) == 24:  # an hour that occurs twice counts twice
+        if len(self.hours) == 24:  # an hour that occurs twice counts twice
             again = ((at.timestamp(), at.replace(fold=1).timestamp()) for at in clock)
             due.update(second for first, second in again if second > first)
         return sorted(due)
 
-    def _day_rules(self, later: int) -> dict[str, list[str]]:
-        """Return the rules for the days on which it is due, moved *later* by some days.
-
-        They are by a text for people. There are two if one of both kinds of day is enough; on a day
-        of both kinds, both apply.
-        """
-        months = [f"BYMONTH={_listed(self._months)}"] if len(self._months) < 12 else []
-        rules = {}
-        if not self._any_day and min(self._days) <= self._longest_month:
-            # The deadline of a month's last day would be day 1 of the next month, and
-            # `BYMONTHDAY=29` to 31 skips shorter months.
-            if later and max(self._days) + later > 28:
-                raise self._refusal(_NEXT_MONTH)
-            days = _listed(day + later for day in self._days)
-            text = f"day {_listed(self._days)} of the month"
-            rules[text] = ["FREQ=MONTHLY", *months, f"BYMONTHDAY={days}"]
-        if later and months and (self._any_day or not self._any_weekday):
-            raise self._refusal(_NEXT_MONTH)
-        if not self._any_weekday:
-            weekdays = sorted((day + later) % 7 for day in self._weekdays)
-            text = ", ".join(_WEEKDAYS[day].capitalize() for day in sorted(self._weekdays))
-            byday = ",".join(_RRULE_WEEKDAYS[day] for day in weekdays)
-            rules[text] = ["FREQ=WEEKLY", *months, f"BYDAY={byday}"]
-        return rules or {"": ["FREQ=DAILY", *months]}
-
-    def _refusal(self, why: str) -> ToolError:
+    def refusal(self, why: str) -> ToolError:
+        """Return an error about this schedule."""
         return ToolError(f"schedule {self.cron!r}: {why}")
 
 
-def _fields(cron: str) -> list[set[int]]:
-    """Return the values that each field allows."""
-    texts = _MACROS.get(cron.lower(), cron).lower().split()
+class _Fields(NamedTuple):
+    """What the five fields say."""
+
+    values: list[set[int]]  # that each field allows
+    either_day: bool  # a day of the month or of the week is enough, if both are restricted
+    spread: float  # seconds
+
+
+def _fields(cron: str, in_crontab: bool) -> _Fields:
+    name = cron if in_crontab else cron.lower()
+    texts = _MACROS.get(name, cron).lower().split()
     if len(texts) != len(_PARTS):
         raise ToolError(
             f"schedule {cron!r}: a cron line has five fields: minute hour day month weekday"
         )
+    read = _piece_of_crontab if in_crontab else _piece
     try:
-        fields = [_field(part, text) for part, text in zip(_PARTS, texts)]
+        values = [_field(part, text, read) for part, text in zip(_PARTS, texts)]
     except ValueError as error:
         raise ToolError(f"schedule {cron!r}: {error}") from None
     days, weekdays = texts[2], texts[4]
-    if days not in _STARS and weekdays not in _STARS:
-        if "*" in days + weekdays:
+    either = days not in _STARS and weekdays not in _STARS
+    if either and "*" in days + weekdays:
+        if not in_crontab:
             raise ToolError(
                 f"schedule {cron!r}: cron daemons interpret this differently; list the days"
             )
-        # One kind of day is enough. If one of them is every day, so is the other.
-        if len(fields[2]) == 31 or len(fields[4]) == 7:
-            fields[2], fields[4] = set(range(1, 32)), set(range(7))
-    return fields
+        either = not (days.startswith("*") or weekdays.startswith("*"))
+    # One kind of day is enough. If one of them is every day, so is the other.
+    if either and (len(values[2]) == 31 or len(values[4]) == 7):
+        values[2], values[4] = set(range(1, 32)), set(range(7))
+    return _Fields(values, either, _spread(texts))
 
 
-def _field(part: _Part, text: str) -> set[int]:
+def _spread(texts: list[str]) -> float:
+    """Return by how many seconds random values (`0~59`) may make a job later than their first."""
+    spread = 0.0
+    for part, text, seconds in zip(_PARTS[:3], texts, (60, 3600, 86400)):
+        low, tilde, high = text.partition("~")
+        if tilde:
+            spread += seconds * (int(high or part.high) - int(low or part.low))
+    return spread
+
+
+def _field(part: _Part, text: str, read: Callable[[_Part, str], range]) -> set[int]:
     """Parse one field; raise ValueError with what is wrong."""
-    values = {value for piece in text.split(",") for value in _piece(part, piece)}
+    values = {value for piece in text.split(",") for value in read(part, piece)}
     return {value % 7 for value in values} if part.name == "day of week" else values
+
+
+def _piece_of_crontab(part: _Part, text: str) -> range:
+    """Parse a piece as cron does, also `0~59`, a random value: return the first one."""
+    low, tilde, high = text.partition("~")
+    if not tilde:
+        span, slash, _ = text.partition("/")
+        if "?" in span or (slash and span != "*" and "-" not in span):
+            raise ValueError(f"{part.name} {text!r} is not what cron reads")
+        return _piece(part, text)
+    first = _number(part, low) if low else part.low
+    if (_number(part, high) if high else part.high) < first:
+        raise ValueError(f"{part.name} {text!r} ends before it starts")
+    return range(first, first + 1)
 
 
 def _piece(part: _Part, text: str) -> range:
@@ -283,7 +271,3 @@ def _number(part: _Part, text: str) -> int:
     if not (text.isascii() and text.isdigit() and part.low <= int(text) <= part.high):
         raise ValueError(f"{part.name} {text!r} is not between {part.low} and {part.high}")
     return int(text)
-
-
-def _listed(numbers: Iterable[int]) -> str:
-    return ",".join(map(str, sorted(numbers)))
