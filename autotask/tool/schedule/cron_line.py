@@ -74,9 +74,9 @@ class Schedule:
         self.timezone = timezone
         self._zone = zone.named(timezone)
         fields = _fields(self.cron, in_crontab)
-        minutes, self.hours, self.days, self.months, self.weekdays = fields.values
+        self.minutes, self.hours, self.days, self.months, self.weekdays = fields.values
         self.spread = fields.spread  # seconds by which it may be due later: cron chose at random
-        self.times = sorted(60 * hour + minute for hour in self.hours for minute in minutes)
+        self.times = sorted(60 * hour + minute for hour in self.hours for minute in self.minutes)
         self.any_day = len(self.days) == 31
         self.any_weekday = len(self.weekdays) == 7
         # If both kinds of day are restricted, one of them is enough.
