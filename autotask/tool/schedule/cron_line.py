@@ -220,12 +220,14 @@ def _fields(cron: str, in_crontab: bool) -> _Fields:
 
 def _spread(texts: list[str]) -> float:
     """Return by how many seconds random values (`0~59`) may make a job later than their first."""
-    spread = 0.0
-    for part, text, seconds in zip(_PARTS[:3], texts, (60, 3600, 86400)):
-        low, tilde, high = text.partition("~")
-        if tilde:
-            spread += seconds * (int(high or part.high) - int(low or part.low))
-    return spread
+    units = zip(_PARTS, texts, (60.0, 3600.0, 86400.0))
+    return sum(unit * _random(part, text) for part, text, unit in units)
+
+
+def _random(part: _Part, text: str) -> int:
+    """Return how many values more than the first one the random pieces of a field may have."""
+    ends = (piece.partition("~")[::2] for piece in text.split(",") if "~" in piece)
+    return max((int(high or part.high) - int(low or part.low) for low, high in ends), default=0)
 
 
 def _field(part: _Part, text: str, read: Callable[[_Part, str], range]) -> set[int]:

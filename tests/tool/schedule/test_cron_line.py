@@ -203,3 +203,18 @@ def test_a_day_may_have_no_midnight() -> None:
     after = datetime.fromisoformat("2026-04-23T12:00+02:00")
     found = Schedule("0 0 * * *", "Africa/Cairo").next_after(after)
     assert found.isoformat() == "2026-04-24T01:00:00+03:00"
+
+
+@pytest.mark.parametrize(
+    ("cron", "minutes"),
+    [
+        ("5 3 * * *", 0),
+        ("0~59 * * * *", 59),
+        ("50~ * * * *", 9),
+        ("5~9,3 * * * *", 4),
+        ("5~9,10~30 * * * *", 20),
+        ("0~30 1~3 * * *", 30 + 2 * 60),
+    ],
+)
+def test_how_much_later_a_random_time_may_be_is_known(cron: str, minutes: int) -> None:
+    assert Schedule(cron, in_crontab=True).spread == 60 * minutes
