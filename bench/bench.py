@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import measure
-from house import CALLS, ROOT, House
+from house import CALLS, NO_GC, ROOT, House
 from measure import Command
 from rich.console import Console
 from rich.table import Table
@@ -140,7 +140,8 @@ class Bench:
         if house.has_ruby:
             idle, rake = ("ruby", "-e", "0"), ("rake", "hello")
             yield "idle: ruby -e 0", house.bare(*idle), house.ruby(*idle), 1.9
-            yield "rake hello", house.bare(*rake), house.ruby(*rake), 25.0
+            bare, ours = house.bare(*rake, **NO_GC), house.ruby(*rake, **NO_GC)
+            yield "rake hello", bare, ours, 25.0
 
     def _idle(self) -> Command:
         return self.house.bare("-c", "pass", PYTHONPATH=str(self.house.place / "empty"))

@@ -35,6 +35,14 @@ with hello.make_context("hello", []) as ctx:
     for _ in range(int(sys.argv[1])):
         hello.invoke(ctx)
 """
+# For Ruby, as gc.disable() in the programs above: one collection more or less is 9 M instructions.
+NO_GC = {
+    "RUBY_GC_HEAP_INIT_SLOTS": "300000",
+    "RUBY_GC_MALLOC_LIMIT": "1000000000",
+    "RUBY_GC_MALLOC_LIMIT_MAX": "1000000000",
+    "RUBY_GC_OLDMALLOC_LIMIT": "1000000000",
+    "RUBY_GC_OLDMALLOC_LIMIT_MAX": "1000000000",
+}
 _RAKEFILE = """\
 task(:hello) { nil }
 task(:loop) { ENV["CALLS"].to_i.times { Rake::Task[:hello].execute } }
