@@ -6,9 +6,10 @@ only its parent knows. Until the runs are taken over, the process's mark is call
 the process is found dead, its runs are closed as a success, because no more could be seen.
 
 This is a part of the recorder that few processes need, and it works on the recorder's state.
-"""
 
-from __future__ import annotations
+Not even __future__ is imported here: in a forked child its lock is never released, if a thread that
+is not there was importing it.
+"""
 
 import os
 
@@ -35,24 +36,24 @@ _PATIENCE = 0.2  # seconds to wait for another thread that writes to the journal
 _LONGEST = 32 * 1024  # bytes of the word; Linux takes 128 KiB in one variable
 
 
-def prepared(original: Any, used_recorder: ModuleType) -> Callable[..., None]:
+def prepared(original: "Any", used_recorder: "ModuleType") -> "Callable[..., None]":
     """Return what to call instead of os._exit, os.execv or os.execve."""
     global recorder
     recorder = used_recorder
     leave = _quick_exit if original.__name__ == "_exit" else _become
 
-    def call(*args: Any, **kwargs: Any) -> None:
+    def call(*args: "Any", **kwargs: "Any") -> None:
         leave(original, *args, **kwargs)
 
     return call
 
 
-def _quick_exit(original: Any, /, *args: Any, **kwargs: Any) -> None:
+def _quick_exit(original: "Any", /, *args: "Any", **kwargs: "Any") -> None:
     _cut_off(*args, **kwargs)
     original(*args, **kwargs)
 
 
-def _become(original: Any, /, *args: Any, **kwargs: Any) -> None:
+def _become(original: "Any", /, *args: "Any", **kwargs: "Any") -> None:
     given = {**dict(zip(("path", "argv", "env"), args)), **kwargs}
     word = _mark_as_become(given.get("path"))
     try:
@@ -68,7 +69,7 @@ def _become(original: Any, /, *args: Any, **kwargs: Any) -> None:
 
 
 def _become_with(
-    original: Any, word: str, given: dict[str, Any], /, *args: Any, **kwargs: Any
+    original: "Any", word: str, given: "dict[str, Any]", /, *args: "Any", **kwargs: "Any"
 ) -> None:
     if "env" in given:
         original(**{**given, "env": _with_word(given["env"], word) or given["env"]})
@@ -106,7 +107,7 @@ def _cut_off(*args: object, **kwargs: object) -> None:
             lock.release()
 
 
-def _end_all(outcome: Outcome) -> None:
+def _end_all(outcome: "Outcome") -> None:
     runs = list(reversed(_runs()))
     first = recorder.current()
     if first in runs and not any(run.outer is first for run in runs):
@@ -119,7 +120,7 @@ def _end_all(outcome: Outcome) -> None:
 
 
 @guarded
-def _mark_as_become(path: Any) -> str | None:
+def _mark_as_become(path: "Any") -> "str | None":
     """Rename our mark; return which runs the next program takes over, if that is its task.
 
     Nothing is done for what does not exist: os.execvp tries each folder of the PATH.
@@ -148,13 +149,13 @@ def _has_open() -> bool:
     return any(run.pid == pid for run in list(recorder.state.open.values()))
 
 
-def _runs() -> list[Run]:
+def _runs() -> "list[Run]":
     """Return the open runs of this very process, outer ones first."""
     pid = os.getpid()
     return [run for run in list(recorder.state.open.values()) if run.pid == pid and run.clock]
 
 
-def _that_fit(runs: list[Run]) -> list[Run]:
+def _that_fit(runs: "list[Run]") -> "list[Run]":
     """Return those of many runs that the next program takes over: those around what runs here.
 
     The others end now, as no more can be seen of them.
@@ -178,12 +179,12 @@ def _that_fit(runs: list[Run]) -> list[Run]:
     return fitting
 
 
-def _end(runs: list[Run]) -> None:
+def _end(runs: "list[Run]") -> None:
     for run in reversed(runs):
         recorder.end(run, SUCCESS)
 
 
-def _is_executable(path: Any) -> bool:
+def _is_executable(path: "Any") -> bool:
     try:
         return isinstance(path, int) or os.access(path, os.X_OK)
     except (TypeError, ValueError):  # what exec will refuse
@@ -199,7 +200,7 @@ def _take_mark_back() -> None:
             _rename_mark(ours, name[len(BECAME) :])
 
 
-def _rename_mark(ours: Journal, name: str) -> bool:
+def _rename_mark(ours: "Journal", name: str) -> bool:
     """Give our mark another name; False where this process has become another user, who may not."""
     mark = ours.mark or ""
     path = os.path.join(os.path.dirname(mark), name)
@@ -212,7 +213,7 @@ def _rename_mark(ours: Journal, name: str) -> bool:
 
 
 @guarded
-def _with_word(env: Any, word: str) -> dict[Any, Any] | None:
+def _with_word(env: "Any", word: str) -> "dict[Any, Any] | None":
     """Add the word to the environment that the program passes; None if it does not have ours."""
     try:
         if PARENT in env:
@@ -224,13 +225,13 @@ def _with_word(env: Any, word: str) -> dict[Any, Any] | None:
     return None
 
 
-def _written(run: Run) -> str:
+def _written(run: "Run") -> str:
     words = run.id, run.root, run.parent or "", run.trigger, run.framework, run.task
     names = [word.encode("utf-8", "surrogatepass").hex() for word in words[3:]]
     return ",".join([*words[:3], *names, str(run.clock), str(run.cpu)])
 
 
-def _read(text: str) -> Run:
+def _read(text: str) -> "Run":
     """Make a run of what `_written` returned; raises ValueError if that cannot be ours."""
     id_, root, parent, trigger, framework, task, clock, cpu = text.split(",")
     if not (is_id(id_) and is_id(root) and (not parent or is_id(parent))):
@@ -245,7 +246,7 @@ def _read(text: str) -> Run:
 
 
 @guarded
-def take_over(word: str, used_recorder: ModuleType) -> list[Run]:
+def take_over(word: str, used_recorder: "ModuleType") -> "list[Run]":
     """Go on with the runs that this process had open before it became this program; return them."""
     global recorder
     recorder = used_recorder
@@ -272,7 +273,7 @@ def take_over(word: str, used_recorder: ModuleType) -> list[Run]:
     return runs
 
 
-def _take_mark_over(ours: Journal | None, mark: str) -> None:
+def _take_mark_over(ours: "Journal | None", mark: str) -> None:
     """Replace our mark with that of the previous program, whose runs begin earlier."""
     pid, _, run = mark.partition("-")
     if ours is None or pid != str(os.getpid()) or not is_id(run):

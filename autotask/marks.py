@@ -4,9 +4,9 @@ A process removes its mark at its end. A mark that is left tells `sweeping.sweep
 look for, and where in the journal its runs begin. Its name ends in `-owed` while a full disk keeps
 the process from writing lines. If that lasts to its end, the name begins with `told-` if the Agent
 has taken all ends, else with `ended-`. `telling` writes and removes them.
-"""
 
-from __future__ import annotations
+Not even __future__ is imported here, see `exec_handover`.
+"""
 
 import os
 
@@ -27,7 +27,7 @@ def marks_folder(home: str) -> str:
     return os.path.join(home, OPEN)
 
 
-def renew(here: Teller, run: Run, opened: dict[str, Run]) -> None:
+def renew(here: "Teller", run: "Run", opened: "dict[str, Run]") -> None:
     """Leave another mark for *run*, the only open one, in the place of a process's old mark.
 
     Who finds the process dead reads the journal from the mark on: a worker that runs a task a

@@ -314,6 +314,40 @@ threads = [threading.Thread(target=begin) for _ in range(8)]
     assert list((home / "open").iterdir()) == []  # each left one mark at most, and took it back
 
 
+def test_a_forked_child_ends_though_another_thread_was_importing(
+    tmp_path: Path, home: Path
+) -> None:
+    script = write(
+        tmp_path / "shop.py",
+        f"""{_TASKS}
+import importlib, importlib.util, signal
+inner()
+spec = importlib.util.find_spec("__future__")
+sys.modules["__future__"] = importlib.util.module_from_spec(spec)
+spec._initializing = True
+importing, forked = threading.Event(), threading.Event()
+def imports():
+    with importlib._bootstrap._ModuleLockManager("__future__"):
+        importing.set()
+        forked.wait()
+thread = threading.Thread(target=imports)
+thread.start()
+importing.wait()
+child = os.fork()
+if child == 0:
+    signal.alarm(20)
+    inner()
+    os._exit(3)
+forked.set()
+thread.join()
+print(os.waitpid(child, 0)[1])
+""",
+    )
+    ended = run_program("-W", "ignore", script, env={"AUTOTASK_PROCESS": "0"})
+    assert (ended.stdout, ended.stderr) == (f"{3 << 8}\n", "")
+    assert [run["status"] for run in runs(home)] == ["success"] * 2
+
+
 def test_a_fork_from_a_thread_does_not_wait_for_other_threads(tmp_path: Path, home: Path) -> None:
     script = write(
         tmp_path / "shop.py",
