@@ -10,6 +10,7 @@ from autotask.shell_line import commands, is_assignment
 from autotask.wrapper_commands import after_options, after_wrapper, key_of
 
 SHELLS = frozenset(["sh", "bash", "dash", "ash", "ksh", "zsh"])
+_NAME = "AUTOTASK_NAME"
 _DEEPEST = 12  # wrappers inside one another
 _INTERPRETERS = {  # their options, see `looked_through`
     "php": ("nqCc:d:", ""),
@@ -30,6 +31,14 @@ _INTERPRETERS = {  # their options, see `looked_through`
         ("r:", "require: import: loader: env-file: inspect no-warnings trace-warnings"),
     ),
     "Rscript": ("", "vanilla no-save no-restore no-init-file slave verbose"),
+    # The folder of its scripts names it: /etc/cron.daily.
+    "run-parts": (
+        "va:u:",
+        (
+            "report verbose reverse exit-on-error new-session lsbsysinit stdin regex: arg: umask:"
+            " test list debug"
+        ),
+    ),
 }
 # Programs that only lead to many commands: the word that chooses one becomes part of the name.
 _ROUTERS = frozenset(
@@ -70,6 +79,27 @@ def name_of(command: list[str]) -> str:
     return naming.name_of(command, innermost_name)
 
 
+def name_of_line(text: str) -> str:
+    """Name a line for a shell, as `autotask-run --shell` does: by `name_in_line`, else itself."""
+    return name_in_line(text) or innermost_name(["sh", "-c", text])
+
+
+def name_in_line(text: str) -> str | None:
+    """Return the name that a line for a shell gives itself: `AUTOTASK_NAME=nightly ./job`.
+
+    It may be in front of the command that would name the line, or of the first one, as in
+    `AUTOTASK_NAME=nightly cd /srv && ./job`. Only what the shell need not expand is a name.
+    """
+    if f"{_NAME}=" not in text:
+        return None
+    first = next(commands(text), ([], [], False))
+    for assignment in (*_best_of_line(text, _DEEPEST)[0], *first[0]):
+        variable, _, value = assignment.partition("=")
+        if variable == _NAME and value and "$" not in value:
+            return value
+    return None
+
+
 def innermost_name(command: list[str]) -> str:
     """Name what a command leads to."""
     if is_line(command[0]):
@@ -98,7 +128,7 @@ def _is_subcommand(word: str) -> bool:
 def _innermost(words: list[str], depth: int = _DEEPEST) -> list[str]:
     """Follow wrappers, shells and interpreters to what they start: a command, a script, `-m X`."""
     for left in range(depth, 0, -1):
-        following = after_wrapper(words) or _after_interpreter(words, left - 1)
+        following = after_wrapper(words) or after_interpreter(words, left - 1)
         if following and _is_text(following[0]):
             following = _of_line(following[0], left - 1)
         if not following or not following[0]:
@@ -112,7 +142,7 @@ def _is_text(word: str) -> bool:
     return is_line(word.replace("$", "")) and not word.startswith("$/")
 
 
-def _after_interpreter(words: list[str], depth: int) -> list[str]:
+def after_interpreter(words: list[str], depth: int) -> list[str]:
     """Return what an interpreter runs: a script, a module, a command of a shell's line."""
     name, rest = os.path.basename(words[0]), words[1:]
     if is_python(name):
@@ -148,18 +178,27 @@ def _after_shell(words: list[str], depth: int) -> list[str]:
 
 
 def _of_line(text: str, depth: int) -> list[str]:
-    """Return the last command of a shell's line that is more than a help to the others."""
-    best: list[str] = []
+    """Return what the command leads to that names a shell's line."""
+    return _best_of_line(text, depth)[1]
+
+
+def _best_of_line(text: str, depth: int) -> tuple[list[str], list[str]]:
+    """Find the last command of a shell's line that is not a helper, such as `cd` and `echo`.
+
+    Return the assignments in front of it, and what it leads to.
+    """
+    best: tuple[list[str], list[str]] = [], []
     least = 2
-    for command, helps in commands(text):
+    for assignments, command, helps in commands(text):
         if _is_text(command[0]):  # which the shell does not find
             continue
         words = _innermost(command, depth)
         name = key_of(words).removeprefix("-m ")
-        if name not in _BUILTINS and _is_known(name):
+        is_builtin = name in _BUILTINS and os.path.dirname(words[0]) in ("", "/bin", "/usr/bin")
+        if (not is_builtin or words[0] == "-m") and _is_known(name):
             helped = 2 if name in _ASIDES else 1 if helps else 0
             if helped <= least:
-                best, least = words, helped
+                best, least = (assignments, words), helped
     return best
 
 

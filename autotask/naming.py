@@ -31,7 +31,7 @@ _LEADING = (
     " opentelemetry-instrument splunk-py-trace elasticapm-run cronitor coverage debugpy cProfile"
     " profile pdb trace pyinstrument viztracer kernprof memray py-spy php perl ruby jruby"
     " truffleruby node nodejs Rscript django artisan cap certbot composer console django-admin"
-    " drush gitlab-rake make manage.py npm occ pnpm rails rake thor wp yarn "
+    " drush gitlab-rake make manage.py npm occ pnpm rails rake run-parts thor wp yarn "
 )
 
 

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 PARENT = "AUTOTASK_PARENT"  # run:root:trigger of the current run; empty if there is none
 PROCESS_RUN = "AUTOTASK_PROCESS_RUN"  # run:pid, from a launcher to the one process that it starts
+# Where autotask-run is, for our run-parts, which stands before the real one on a command's PATH.
+RUN_PARTS = "AUTOTASK_RUN_PARTS"
 
 _OFF = ("0", "false", "no", "off")
 _ON = ("1", "true", "yes", "on")

@@ -20,44 +20,6 @@ class _Operator(str):
     __slots__ = ()
 
 
-def commands(text: str) -> Iterator[tuple[list[str], bool]]:
-    """Yield the words of each command, and whether it only helps the one before.
-
-    It does after `|`, which gives it the output, and after `||`, which runs it after a failure.
-    """
-    words: list[str] = []
-    helps, depth = False, 0
-    for part in [*_Reader(text).parts(), _Operator("\n")]:
-        if not isinstance(part, _Operator):
-            words.append(part)
-        elif words[:1] == ["[["] and "]]" not in words and part != "\n":
-            continue  # the test has its own `&&` and `<`
-        else:
-            # The name of a function comes before `(`, a pattern of `case` before a lone `)`.
-            if part != "(" and (part != ")" or depth):
-                command = _simple_command(words)
-                if command:
-                    yield command, helps
-            depth += (part == "(") - (part == ")" and depth > 0)
-            if part not in ("(", ")"):
-                helps = part in ("|", "|&", "||")
-            words = []
-
-
-def is_assignment(word: str) -> bool:
-    """Tell whether a word is `NAME=value`."""
-    name, equals, _ = word.partition("=")
-    return bool(equals) and name.removesuffix("+").isidentifier()
-
-
-def _simple_command(words: list[str]) -> list[str]:
-    """Return a command without the keywords and the assignments in front of it."""
-    start = 0
-    while start < len(words) and (words[start] in _OPENING or is_assignment(words[start])):
-        start += 1
-    return [] if _HEADS.intersection(words[start : start + 1]) else words[start:]
-
-
 class _Reader:
     """Splits a text into words and operators; redirections are left out."""
 
@@ -178,3 +140,44 @@ class _Reader:
 
     def _end(self, index: int) -> int:
         return index if index >= 0 else len(self._text)
+
+
+def _simple_command(words: list[str]) -> tuple[list[str], list[str]]:
+    """Return the assignments in front of a command, and the command, without keywords."""
+    start, assignments = 0, []
+    while start < len(words) and (words[start] in _OPENING or is_assignment(words[start])):
+        if words[start] not in _OPENING:
+            assignments.append(words[start])
+        start += 1
+    return assignments, [] if _HEADS.intersection(words[start : start + 1]) else words[start:]
+
+
+def is_assignment(word: str) -> bool:
+    """Tell whether a word is `NAME=value`."""
+    name, equals, _ = word.partition("=")
+    return bool(equals) and name.removesuffix("+").isidentifier()
+
+
+# Last: if this file is cut short, importing it fails, and the launcher runs its command without us.
+def commands(text: str) -> Iterator[tuple[list[str], list[str], bool]]:
+    """Yield each command: the assignments before it, its words, and whether it only helps another.
+
+    It does after `|`, which gives it the output, and after `||`, which runs it after a failure.
+    """
+    words: list[str] = []
+    helps, depth = False, 0
+    for part in [*_Reader(text).parts(), _Operator("\n")]:
+        if not isinstance(part, _Operator):
+            words.append(part)
+        elif words[:1] == ["[["] and "]]" not in words and part != "\n":
+            continue  # the test has its own `&&` and `<`
+        else:
+            # The name of a function comes before `(`, a pattern of `case` before a lone `)`.
+            if part != "(" and (part != ")" or depth):
+                assignments, command = _simple_command(words)
+                if command:
+                    yield assignments, command, helps
+            depth += (part == "(") - (part == ")" and depth > 0)
+            if part not in ("(", ")"):
+                helps = part in ("|", "|&", "||")
+            words = []

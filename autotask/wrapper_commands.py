@@ -222,7 +222,7 @@ _WRAPPERS = {
     ),
 }
 # Long options whose value after `=` may be what runs: its arguments follow.
-_COMMANDS = ("code", "command", "eval", "exec", "file", "print", "run", "split", "test")
+_COMMANDS = ("code", "command", "eval", "exec", "file", "print", "run", "shell", "split", "test")
 
 
 def key_of(words: list[str]) -> str:
@@ -260,6 +260,9 @@ def _command(key: str, before: str, rest: list[str]) -> list[str]:
         return ["python", *rest]
     if before == "m" and rest[0] in ("-m", "--module"):
         return ["-m", *rest[1:]] if "".join(rest[1:2]) else []
+    if key == "autotask-run" and rest[0].startswith("--shell"):
+        text = rest[0].partition("=")[2]
+        return ["sh", "-c", *([text] if text else rest[1:])]
     if rest[0].startswith("-"):
         return []
     if before == "1":

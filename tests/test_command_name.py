@@ -7,7 +7,7 @@ import shlex
 import pytest
 
 from autotask import command_name, naming, wrapper_commands
-from autotask.command_name import name_of
+from autotask.command_name import name_of, name_of_line
 
 JOBS = [
     # a plain command and its name
@@ -135,6 +135,8 @@ WRAPPED = [
     "direnv exec /srv {}",
     "doppler run -p hunter2 -- {}",
     "autotask-run --tag a:b --name=x {}",
+    "autotask-run --tag a:b --shell 'cd /srv && job hunter2 | tee log'",
+    "autotask-run --exec --shell='cd /srv && job hunter2'",
     "ddtrace-run {}",
     "newrelic-admin run-program {}",
     "newrelic-admin run-python /srv/job hunter2",
@@ -280,8 +282,8 @@ LINES = [
 ]
 # As in real crontabs.
 CRONTABS = [
-    ("cd / && run-parts --report /etc/cron.hourly", "run-parts"),
-    ("test -x /usr/sbin/anacron || ( cd / && run-parts --report /etc/cron.daily )", "run-parts"),
+    ("cd / && run-parts --report /etc/cron.hourly", "cron.hourly"),
+    ("test -x /usr/sbin/anacron || ( cd / && run-parts --report /etc/cron.daily )", "cron.daily"),
     (
         (
             "test -x /usr/bin/certbot -a \\! -d /run/systemd/system"
@@ -387,6 +389,59 @@ def test_a_wrapper_command_is_looked_through(line: str) -> None:
 def test_a_shell_line_is_named_after_its_last_significant_command(line: str, name: str) -> None:
     for command in (["sh", "-c", line], ["flock", "/run/x", "-c", line], ["su", "-c", line]):
         assert name_of(command) == name
+    assert name_of_line(line) == name
+
+
+@pytest.mark.parametrize(
+    ("line", "name"),
+    [
+        ("/opt/shop/export --all", "export"),
+        ("cd /opt/shop && ./read; sleep 5", "read"),
+        ("python3 -m export", "export"),
+        ("nice run-parts /etc/jobs", "jobs"),
+        ("./job; /bin/true", "job"),
+        ("./job && export DONE=1", "job"),
+    ],
+)
+def test_a_script_called_like_a_builtin_names_a_line(line: str, name: str) -> None:
+    assert name_of_line(line) == name
+
+
+GIVEN = [
+    # in front of the command that names the line
+    ("AUTOTASK_NAME=nightly ./job hunter2", "nightly"),
+    ("AUTOTASK_NAME='nightly mail' ./job", "nightly mail"),
+    ('AUTOTASK_NAME="nightly" ./job', "nightly"),
+    (r"AUTOTASK_NAME=nightly\ mail ./job", "nightly mail"),
+    ("A=hunter2 AUTOTASK_NAME=nightly B=hunter2 ./job", "nightly"),
+    ("cd /srv && AUTOTASK_NAME=nightly ./job >> log 2>&1", "nightly"),
+    ("AUTOTASK_NAME=dump pg_dump shop | gzip > shop.gz", "dump"),
+    ("if AUTOTASK_NAME=nightly ./job; then curl -s http://up; fi", "nightly"),
+    ("AUTOTASK_NAME=first ./a; AUTOTASK_NAME=second ./b", "second"),
+    ("AUTOTASK_NAME=nightly flock -n /run/x ./job", "nightly"),
+    # in front of the first one
+    ("AUTOTASK_NAME=nightly cd /srv && ./job", "nightly"),
+    ("AUTOTASK_NAME=nightly $JOB", "nightly"),
+    ("AUTOTASK_NAME=nightly true", "nightly"),
+    # not what names the line
+    ("./job || AUTOTASK_NAME=alarm mail ann", "job"),
+    ("./job AUTOTASK_NAME=hunter2", "job"),
+    ("echo 'AUTOTASK_NAME=hunter2 ./job'", "echo"),
+    ("# AUTOTASK_NAME=hunter2\n./job", "job"),
+    # not literal, or no name
+    ("AUTOTASK_NAME=$HOST-hunter2 ./job", "job"),
+    ("AUTOTASK_NAME=`hostname` ./job", "job"),
+    ('AUTOTASK_NAME="a $(hostname)" ./job', "job"),
+    ("AUTOTASK_NAME= ./job", "job"),
+    ("AUTOTASK_NAME+=hunter2 ./job", "job"),
+    ("AUTOTASK_NAME=hunter2", "sh"),
+    ("", "sh"),
+]
+
+
+@pytest.mark.parametrize(("line", "name"), GIVEN)
+def test_a_shell_line_can_name_itself(line: str, name: str) -> None:
+    assert name_of_line(line) == name
 
 
 def test_the_tables_agree() -> None:

@@ -1555,7 +1555,8 @@ ELSEWHERE = {
             " shell_line:_Reader.parts shell_line:_Reader._step shell_line:_Reader._end_word"
             " shell_line:_Reader._operator shell_line:_Reader._redirect shell_line:_Reader._piece"
             " shell_line:_Reader._quoted shell_line:_Reader._dollar shell_line:_Reader._nested"
-            " shell_line:_Reader._end"
+            " shell_line:_Reader._end command_name:name_of_line command_name:name_in_line"
+            " command_name:_best_of_line"
         ).split()
     ),
     "autotask.argparse_import:_swallow",  # if our installation is broken

@@ -439,6 +439,7 @@ def test_any_command_line_is_accepted(words: list[str]) -> None:
     naming.python_program(words)
     for command in (words, ["sh", "-c", *words], ["env", *words]):
         assert not command or not command[0] or command_name.name_of(command)
+    assert command_name.name_of_line(" ".join(["AUTOTASK_NAME=x", *words]))
 
 
 # --- errors --------------------------------------------------------------------------------------

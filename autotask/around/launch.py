@@ -19,13 +19,17 @@ from autotask.settings import Settings
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import signal as _signal
+    from collections.abc import Callable
     from typing import NoReturn
+
+    Become = Callable[[dict[str, str]], Failure]
 else:
     import _signal  # what is in C of it; the rest costs 5 ms
 
 
 _HELP = """\
 usage: autotask-run [--name N] [--tag K:V]... [--exec] COMMAND [ARG]...
+       autotask-run [--name N] [--tag K:V]... [--exec] --shell TEXT
 
 Runs a command as a task: autotask records when it ran, whether it succeeded and how long it
 took, and the same for each Click, Typer, Invoke and doit task inside it. It ends as the command
@@ -37,6 +41,8 @@ options:
   --exec       become the command instead of staying beside it: one process less, and signals
                reach it directly. Only Python programs are recorded then, from inside; other
                commands are not
+  --shell TEXT run a line for a shell, as `$SHELL -c TEXT` would. The last command in it that is
+               not a helper (cd, echo, ...) names the task, or AUTOTASK_NAME=N in front of it
   --help       show this help
   --version    show the version
 
@@ -49,6 +55,7 @@ examples:
   autotask-run inv db.migrate
   autotask-run python nightly.py --verbose
   autotask-run --name backup --tag team:data ./backup.sh
+  autotask-run --shell 'cd /srv/shop && ./nightly.sh > /tmp/nightly.log'
 """
 _USAGE_ERROR = 125
 PLUGINS = "plugins"  # a file of the home
@@ -63,7 +70,10 @@ class Options:
         self.name: str | None = None
         self.tags: list[str] = []
         self.replace = False  # --exec
-        self.command: list[str] = []
+        self.is_run_parts = False  # --run-parts, by which only its stand-in calls us
+        self.command: list[str] = []  # as which it is named and followed
+        self.executed: list[str] = []
+        self.line: str | None = None  # --shell: the command is `sh -c`, $SHELL executes it
 
 
 class Inherited:
@@ -102,40 +112,35 @@ def _innermost_name(command: list[str]) -> str:
     return command_name.innermost_name(command)
 
 
-def main() -> NoReturn:
-    """Run the command of the command line, whose first word is the state (`Inherited`)."""
-    inherited = Inherited(sys.argv[1])
-    options = parse(sys.argv[2:])
-    environ = inherited.environ()
-    if options.name is not None:
-        environ["AUTOTASK_NAME"] = options.name
-    if options.tags:
-        tags = [environ["AUTOTASK_TAGS"]] if environ.get("AUTOTASK_TAGS") else []
-        environ["AUTOTASK_TAGS"] = ",".join(tags + options.tags)
-    settings = Settings(environ)
+def _name_in(line: str | None) -> str | None:
+    if line is None:
+        return None
+    from autotask.command_name import name_in_line
 
-    def become(environ: dict[str, str]) -> Failure:
-        inherited.restore()
-        return execute(options.command, environ)
+    return name_in_line(line)
 
-    if settings.enabled:
-        equip(environ, settings, options.command)
-        name = name_of(options.command, _innermost_name)
-        task = settings.name or name
-        if not options.replace:
-            from autotask.around.supervise import is_wanted, supervise
 
-            if is_wanted(settings, task):
-                environ.pop("AUTOTASK_NAME", None)
-                supervise(
-                    *(settings, task, serves(name, options.command), environ, become),
-                    lambda is_silent: _diagnose(options.command, environ, is_silent),
-                )
-        if settings.debug:
-            _diagnose(options.command, environ)
-    failure = become(environ)
-    complain(failure.text)
-    os._exit(failure.code)
+def record(options: Options, settings: Settings, environ: dict[str, str], become: Become) -> None:
+    """Record the command's run as its parent; return to become it, if that is not possible."""
+    command = options.command
+    equip(environ, settings, command)
+    name = name_of(command, _innermost_name)
+    task = options.name or _name_in(options.line) or settings.name or name
+    if not options.replace:
+        from autotask.around.supervise import is_wanted, supervise
+
+        if is_wanted(settings, task):
+            environ.pop("AUTOTASK_NAME", None)
+            if "run-parts" in (options.line or command):
+                from autotask.around import stand_in
+
+                stand_in.put_first(environ)
+            supervise(
+                *(settings, task, serves(name, command), environ, become),
+                lambda is_silent: _diagnose(command, environ, is_silent),
+            )
+    if settings.debug:
+        _diagnose(command, environ)
 
 
 def _diagnose(command: list[str], environ: dict[str, str], is_silent: bool = False) -> None:
@@ -156,12 +161,27 @@ def parse(words: list[str]) -> Options:
             _take_value(options, name, value if equals else words.pop(0) if words else "")
         elif word == "--exec":
             options.replace = True
+        elif word == "--run-parts":
+            options.is_run_parts = True
+        elif name == "--shell":
+            _take_line(options, [value, *words] if equals else words)
+            return options
         else:
             _answer(word)
     if not words or not words[0]:
         _refuse("no command given")
-    options.command = words
+    options.command = options.executed = words
     return options
+
+
+def _take_line(options: Options, words: list[str]) -> None:
+    if not words or not words[0]:
+        _refuse("--shell needs a value")
+    if len(words) > 1:
+        _refuse("--shell takes one text: put it in quotes")
+    options.line = words[0]
+    options.command = ["sh", "-c", *words]
+    options.executed = [os.environ.get("SHELL") or "/bin/sh", "-c", *words]
 
 
 def _take_value(options: Options, name: str, value: str) -> None:
@@ -270,3 +290,32 @@ def with_agent(path: str | None, name: str = "sitecustomize_template") -> str:
     # Joined to an empty path, it would be followed by an empty entry: the current folder.
     rest = path.split(os.pathsep) if path else []
     return os.pathsep.join([folder] + [entry for entry in rest if entry != folder])
+
+
+# Last: if this file is cut short, bin/autotask-run finds no main and runs the command without us.
+def main() -> NoReturn:
+    """Run the command of the command line, whose first word is the state (`Inherited`)."""
+    inherited = Inherited(sys.argv[1])
+    options = parse(sys.argv[2:])
+    environ = inherited.environ()
+    if options.name is not None:
+        environ["AUTOTASK_NAME"] = options.name
+    if options.tags:
+        tags = [environ["AUTOTASK_TAGS"]] if environ.get("AUTOTASK_TAGS") else []
+        environ["AUTOTASK_TAGS"] = ",".join(tags + options.tags)
+    settings = Settings(environ)
+
+    def become(environ: dict[str, str]) -> Failure:
+        inherited.restore()
+        return execute(options.executed, environ)
+
+    if settings.enabled and options.is_run_parts:
+        from autotask.around import run_parts
+
+        inherited.restore()
+        run_parts.run_each(options, environ, record)
+    elif settings.enabled:
+        record(options, settings, environ, become)
+    failure = become(environ)
+    complain(failure.text)
+    os._exit(failure.code)

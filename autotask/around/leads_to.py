@@ -13,6 +13,7 @@ from autotask.around.execute import candidates
 from autotask.command_name import SHELLS
 from autotask.guard import debug, guarded
 from autotask.naming import is_python, split_option
+from autotask.shell_line import commands
 from autotask.wrapper_commands import after_wrapper
 
 TYPE_CHECKING = False
@@ -27,13 +28,13 @@ _PREFIXES = frozenset(
     " run-one xvfb-run dbus-run-session tini dumb-init ddtrace-run opentelemetry-instrument"
     " elasticapm-run newrelic-admin".split()
 )
-_ELSEWHERE = frozenset(
+ELSEWHERE = frozenset(
     "sudo doas su runuser cron crond at batch systemd-run docker podman kubectl ssh".split()
 )
 _RUNNERS = frozenset("uv poetry pipenv pdm hatch rye pixi conda mamba micromamba".split())
 _MANAGERS = frozenset("rbenv pyenv asdf mise rvm chruby-exec".split())  # of versions
 _PATHS = ("PYTHONPATH", "RUBYLIB")
-_SYNTAX = frozenset(";&|<>$`()\n{}*?[]~#!")  # a shell's, beyond words and quotes
+_PASSIVE = frozenset("sleep test [ true : umask ulimit echo date".split())  # in a shell's line
 
 
 class Command:
@@ -52,7 +53,8 @@ class Command:
         self.runner: str | None = None  # words that choose the interpreter,
         self.chosen = "Python"  # and which language's
         self.resets: list[str] = []  # lines of a shell script that may keep the agent out
-        self._origin = "on the command line"  # where the words come from
+        self.origin = "on the command line"  # where the words come from
+        self._folder = ""  # in which a shell's line starts them
         self._removed: dict[str, str] = {}  # what has removed PYTHONPATH, RUBYLIB
 
     def step(self) -> bool:
@@ -66,12 +68,12 @@ class Command:
     def _look(self, name: str) -> list[str]:
         """Return the words of the command that this one leads to, if it is not the last one."""
         # These may drop the environment, and our variables with it.
-        if name in _ELSEWHERE and len(self.words) > 1:
+        if name in ELSEWHERE and len(self.words) > 1:
             self.elsewhere = name
             return []
         file = self._find(self.words[0])
         if file is None:
-            self.missing = f"{self.words[0]}, {self._origin}" if self.files else self.words[0]
+            self.missing = f"{self.words[0]}, {self.origin}" if self.files else self.words[0]
             return []
         self.files.append(file)
         if name == "env":
@@ -113,7 +115,8 @@ class Command:
         return is_plain or rubies.behind_shim(file, text) is not None
 
     def _find(self, name: str) -> str | None:
-        for file in candidates(name, self.environ.get("PATH", os.defpath)):
+        for candidate in candidates(name, self.environ.get("PATH", os.defpath)):
+            file = os.path.join(self._folder, candidate)
             if os.path.isfile(file) and os.access(file, os.X_OK):
                 return file
         return None
@@ -136,7 +139,7 @@ class Command:
         # What was before is the launcher's: the agent's folder, and what the user has set.
         for path, was in before.items():
             if was and was not in self.environ.get(path, ""):
-                self._removed[path] = f"`env` {self._origin} removes {path}"
+                self._removed[path] = f"`env` {self.origin} removes {path}"
         return rest
 
     def _env_letters(self, letters: str, rest: list[str]) -> list[str]:
@@ -160,30 +163,45 @@ class Command:
         letters = "".join(map(_flags, self.options))
         for letter, why in _BARS.items():
             if letter in letters and not self.barred:
-                self.barred = f"-{letter} {self._origin} keeps it out ({why})"
+                self.barred = f"-{letter} {self.origin} keeps it out ({why})"
 
     def _end_in_ruby(self, name: str, file: str) -> None:
         self.ruby = file
         self.options = rubies.options_of(self.words[1:])
-        bar = rubies.what_bars(name, self.options, self.environ, self._origin)
+        bar = rubies.what_bars(name, self.options, self.environ, self.origin)
         self.barred = self._removed.get("RUBYLIB") or bar
 
     def _shell(self, rest: list[str]) -> list[str]:
-        """Follow a shell's `-c` if it is only words; else search the line or the script."""
+        """Follow a shell's `-c` if it is one command; else search the line or the script."""
         while rest and rest[0].startswith(("-", "+")) and not _has_command(rest[0]):
             if rest.pop(0) in ("-o", "-O"):
                 del rest[:1]
         if not rest[:1] or not rest[0].startswith("-"):
             return self._shell_script(rest)
         text = rest[1] if len(rest) > 1 else ""
-        words = _split(text) if _SYNTAX.isdisjoint(text) else []
-        if words and "=" in words[0]:
-            words.insert(0, "env")
+        words = self._only_command(text)
         # A builtin of the shell, as `exit`, is not found, and leads to nothing.
         if words and (words[0] in _PREFIXES or self._find(words[0])):
             return words
+        self._folder = ""
         self.resets = _resets(text, "the shell's line")
         return []
+
+    def _only_command(self, text: str) -> list[str]:
+        """Return a shell's line if it is one command, after `cd FOLDER` or `sleep` perhaps."""
+        words: list[str] = []
+        for assignments, command, helps in commands(text):
+            if helps or command[0] in _PASSIVE:
+                continue
+            if words or "$" in "".join([*assignments, command[0]]):
+                return []
+            if command[0] == "cd":
+                if len(command) != 2 or command[1][:1] in ("$", "~", "-"):
+                    return []
+                self._folder = os.path.join(self._folder, command[1])
+            else:
+                words = ["env", *assignments, *command] if assignments else command
+        return words
 
     def _script(self, file: str) -> list[str]:
         """Follow the first line of a script, as the kernel does."""
@@ -194,19 +212,19 @@ class Command:
         first = text.partition("\n")[0]
         if not first.startswith("#!"):
             return []
-        self._origin = f"in the first line of {file}"
+        self.origin = f"in the first line of {file}"
         # The kernel passes all behind the interpreter as one word: execve(2).
         return [*first[2:].strip().split(None, 1), file, *self.words[1:]]
 
     def _shell_script(self, rest: list[str]) -> list[str]:
         if not rest:
             return []
-        text = _beginning(rest[0])
+        text = _beginning(os.path.join(self._folder, rest[0]))
         words = _polyglot(text)
         if not words:
             self.resets = _resets(text, rest[0])
             return []
-        self._origin = f"at the top of {rest[0]}"
+        self.origin = f"at the top of {rest[0]}"
         return [*words, *rest]
 
 

@@ -34,6 +34,7 @@ class Open:
         self.server = event.get("server") is True
         self.bookkeeping = event.get("bookkeeping") is True
         self.was_stopped = False  # only the process itself knows
+        self.hides_status = False  # that of a run under it need not be its own
         self.event = event
         self.programs: tuple[str, ...] = ()  # the process runs around it, outermost first
         self.failed: Fields | None = None  # the end of the last run directly under it that failed
@@ -119,9 +120,10 @@ class Story:
         if event.get("status") == "failure" and ended.parent in self.open:
             from autotask.frameworks import HAS_OWN_STATUSES  # few commands have such an end
 
-            if ended.framework in HAS_OWN_STATUSES:
+            around = self.open[ended.parent]
+            if ended.framework in HAS_OWN_STATUSES or around.hides_status:
                 event = {**event, "exit_code": None}
-            self.open[ended.parent].failed = event
+            around.failed = event
 
     def of(self, keys: Iterable[tuple[str, int]]) -> dict[tuple[str, int], list[Open]]:
         """Return the open runs of some processes, outer ones first."""

@@ -21,7 +21,7 @@ from autotask.guard import debug, guarded, swallow
 from autotask.marks import marks_folder
 from autotask.naming import process_name, serves_itself
 from autotask.run import SUCCESS, End, Outcome, Run, exited, failure, is_stop
-from autotask.settings import PARENT, PROCESS_RUN, Settings, parent_of, parent_value
+from autotask.settings import PARENT, PROCESS_RUN, RUN_PARTS, Settings, parent_of, parent_value
 from autotask.stdlib import standard
 from autotask.telling import Teller
 from autotask.trigger import find_trigger
@@ -63,13 +63,6 @@ _BY_KERNEL = (
 # last one is optional, and its number is not the process id.
 _ADDRESSES = ("LISTEN_PID", "WATCHDOG_PID", "SYSTEMD_EXEC_PID")
 _ADDRESS_ID = "LISTEN_PIDFDID"
-
-
-def is_wanted(settings: Settings, task: str) -> bool:
-    """Tell whether the command's own run is to be recorded, and can be (not on macOS)."""
-    if settings.ignores(task) or not settings.uses("process"):
-        return False
-    return hasattr(_signal, "sigtimedwait")
 
 
 def _innermost_name(command: list[str]) -> str:
@@ -294,6 +287,7 @@ class CommandRun:
         # Not in the journal, which would rename it on a full disk: others may be reading it.
         self._mark: str | None = None
         self._is_late = False  # this process has journalled the start
+        self._has_parts = False  # run-parts in it hides the statuses of its scripts
         self._position = ("", 0)  # in the journal, before our first line
         self._tail: Tail | None = None
         self._oom_counter: str | None = None  # a file
@@ -304,6 +298,7 @@ class CommandRun:
     def prepare(self, environ: dict[str, str]) -> dict[str, str]:
         """Find the run's place in the tree, leave our mark; return the command's environment."""
         run, settings, teller = self.run, self.settings, self._teller
+        self._has_parts = RUN_PARTS in environ
         run.parent, root, trigger = parent_of(environ)
         run.root = root or run.id
         run.trigger = trigger or find_trigger()
@@ -527,6 +522,7 @@ class CommandRun:
             from autotask.around import tail
 
             self._tail = tail.Tail(self.settings, notes, self._position, self.run, self._process)
+            self._tail.own.hides_status = self._has_parts
         self._tail.catch_up()
         return self._tail
 
@@ -810,3 +806,11 @@ def _text(file: str) -> str:
             return opened.read()
     except OSError:
         return ""
+
+
+# Last: if this file is cut short, the launcher cannot import it, and runs the command without us.
+def is_wanted(settings: Settings, task: str) -> bool:
+    """Tell whether the command's own run is to be recorded, and can be (not on macOS)."""
+    if settings.ignores(task) or not settings.uses("process"):
+        return False
+    return hasattr(_signal, "sigtimedwait")

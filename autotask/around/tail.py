@@ -44,7 +44,8 @@ class Tail:
         self._closer = Closer(settings, notes)
         self._seen_dead: set[str] = set()  # open runs of dead processes, at the last look
         own = {"run": run.id, "root": run.root, "task": run.task, "framework": run.framework}
-        self._story.know(Open({**own, "process": process, "pid": run.pid}))
+        self.own = Open({**own, "process": process, "pid": run.pid})
+        self._story.know(self.own)
 
     def catch_up(self) -> None:
         """Read what has been appended."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -154,10 +156,17 @@ MISTAKES = [
     (("--tag", "team", "true"), "--tag team: a tag is key:value, without a comma"),
     (("--tag", "a:1,b:2", "true"), "--tag a:1,b:2: a tag is key:value, without a comma"),
     (("--tag", "a\nb", "true"), "--tag a\\nb: a tag is key:value, without a comma"),
+    (("--shell",), "--shell needs a value"),
+    (("--shell", ""), "--shell needs a value"),
+    (("--shell=",), "--shell needs a value"),
+    (("--shell", "rsync", "-a", "secret"), "--shell takes one text: put it in quotes"),
+    (("--shell=true", "--exec"), "--shell takes one text: put it in quotes"),
 ]
 
 
-@pytest.mark.parametrize(("words", "said"), MISTAKES, ids=[said for _, said in MISTAKES])
+@pytest.mark.parametrize(
+    ("words", "said"), MISTAKES, ids=[" ".join(words) for words, _ in MISTAKES]
+)
 def test_a_usage_error_is_one_line_and_status_125(
     words: tuple[str, ...], said: str, home: Path
 ) -> None:
@@ -495,21 +504,6 @@ def unaided(tmp_path: Path) -> Path:
     return Path(shutil.copy(TEMPLATE.parent / "bin" / "autotask-run", folder))
 
 
-@pytest.fixture
-def copied(tmp_path: Path) -> Path:
-    """Install a copy of autotask, to be broken, beside this Python."""
-    prefix = tmp_path / "copied"
-    site = prefix / "lib" / f"python3.{sys.version_info.minor}" / "site-packages"
-    for part in (TEMPLATE, TEMPLATE.parent / "autotask"):
-        shutil.copytree(
-            part, site / part.name, ignore=shutil.ignore_patterns("__pycache__", "tool")
-        )
-    (prefix / "bin").mkdir()
-    (prefix / "bin" / "python3").symlink_to(PYTHON)
-    shutil.copy(TEMPLATE.parent / "bin" / "autotask-run", prefix / "bin")
-    return prefix
-
-
 def package_of(prefix: Path) -> Path:
     (found,) = prefix.glob("lib/*/site-packages/autotask")
     return found
@@ -551,14 +545,36 @@ def test_the_command_runs_if_the_package_is_missing(
 
 
 @pytest.mark.checkout
+@pytest.mark.parametrize("shell", [None, "", "/bin/sh", shutil.which("bash") or "/bin/sh"], ids=str)
+@pytest.mark.parametrize(("said", "python"), NOTHING_LEFT.values(), ids=NOTHING_LEFT)
+def test_a_line_runs_if_the_package_is_missing(
+    said: str, python: str | None, shell: str | None, unaided: Path
+) -> None:
+    if python is not None:
+        write(unaided.parent / "python3", python).chmod(0o755)
+    if said == "cannot be executed":
+        write(unaided.parent.parent / "autotask" / "around" / "launch.py", "")
+    line = 'for word in "$0" "$@"; do printf "%s|" "$word"; done; exit 3'
+    env = {"PATH": str(unaided.parent), "SHELL": shell}
+    for interpreter in ("/bin/sh", shutil.which("bash") or "/bin/sh"):
+        for words in (("--name", "x y", "--shell", line), ("--exec", f"--shell={line}")):
+            done = run_program(interpreter, unaided, *words, under="bare", env=env)
+            assert (done.status, done.stdout) == (3, f"{shell or '/bin/sh'}|")
+            last = done.stderr.splitlines(keepends=True)[-1]
+            assert one_line(last if said == "cannot be executed" else done.stderr, said)
+
+
+@pytest.mark.checkout
 @pytest.mark.parametrize("version", ["3.6", "3.7", "3.8"])
 def test_the_command_runs_if_python_is_too_old(version: str, copied: Path) -> None:
     (copied / "bin" / "python3").unlink()
     (copied / "bin" / "python3").symlink_to(pythons(version))
     launcher = copied / "bin" / "autotask-run"
-    done = run_program(launcher, "--name", "x", "sh", "-c", "echo ran; exit 3", under="bare")
-    assert (done.status, done.stdout) == (3, "ran\n")
-    assert one_line(done.stderr, "needs Python 3.9 or newer"), done.stderr
+    for command in (("sh", "-c"), ("--shell",)):
+        words = ("--name", "x", *command, "echo ran; exit 3")
+        done = run_program(launcher, *words, under="bare")
+        assert (done.status, done.stdout) == (3, "ran\n")
+        assert one_line(done.stderr, "needs Python 3.9 or newer"), done.stderr
 
 
 # Options are checked even if the rest of the package is missing.
@@ -571,6 +587,10 @@ def test_the_command_runs_if_python_is_too_old(version: str, copied: Path) -> No
         (("--exec",), "no command given"),
         (("--name",), "--name needs a value"),
         (("--nmae=secret", "true"), "no such option: --nmae"),
+        (("--shell",), "--shell needs a value"),
+        (("--shell=",), "--shell needs a value"),
+        (("--shell", "rsync", "-a", "secret"), "--shell takes one text: put it in quotes"),
+        (("--shell=true", "--exec"), "--shell takes one text: put it in quotes"),
     ],
 )
 def test_a_usage_error_is_one_even_if_the_package_is_broken(
@@ -595,6 +615,8 @@ BREAKS = {
 }
 ALWAYS_USED = "around/execute around/launch guard settings naming stdlib".split()
 USED_TO_STAY = "around/supervise journal procfs run telling trigger".split()
+TO_NAME_A_LINE = "command_name shell_line wrapper_commands".split()
+WAYS_TO_RUN = [("sh", "-c"), ("--exec", "sh", "-c"), ("--shell",), ("--exec", "--shell")]
 PACKAGE = TEMPLATE.parent / "autotask"
 MAYBE_USED = sorted(
     str(path.relative_to(PACKAGE).with_suffix(""))
@@ -610,19 +632,54 @@ def test_the_command_runs_once_whichever_of_its_modules_is_broken(how: str, copi
     locale = {"LC_CTYPE": None, "LC_ALL": None, "LANG": None}
     bare = run_program("sh", "-c", script, under="bare", env=locale)
     assert (bare.status, bare.stdout) == (-signal.SIGPIPE, "ran unset\n")
-    for name in MAYBE_USED if how == "is cut short" else ALWAYS_USED:
+    for name in MAYBE_USED if how == "is cut short" else ALWAYS_USED + TO_NAME_A_LINE:
         module = package_of(copied) / f"{name}.py"
         source = module.read_text()
         module.unlink()
         if BREAKS[how] is not None:
             module.write_text(BREAKS[how] or "")
-        for options in ((), ("--exec",)) if name in ALWAYS_USED else ((),):
-            words = (*options, "--name", "x", "sh", "-c", script)
+        is_sure = name in ALWAYS_USED + TO_NAME_A_LINE
+        for command in WAYS_TO_RUN if is_sure else WAYS_TO_RUN[:1]:
+            words = ("--name", "x", *command, script)
             done = run_program(copied / "bin" / "autotask-run", *words, under="bare", env=locale)
             assert (name, done.status, done.stdout) == (name, bare.status, bare.stdout)
             assert not done.stderr or one_line(done.stderr, ""), (name, done.stderr)
             assert done.stderr or name not in ALWAYS_USED + USED_TO_STAY, name
         module.write_text(source)
+
+
+def cuts(source: str, last: str) -> Iterator[str]:
+    """Cut a module off, to valid Python: before each third function, and inside the last one.
+
+    Its importers import that one, so that they notice any cut before it.
+    """
+    body = ast.parse(source).body
+    definitions = [node for node in body if isinstance(node, ast.FunctionDef)]
+    assert (body[-1], definitions[-1].name) == (definitions[-1], last)
+    rows = [node.lineno - 1 for node in definitions[::-3]]
+    for row in (*rows, definitions[-1].body[1].lineno - 1):
+        yield "".join(source.splitlines(keepends=True)[:row])
+
+
+@pytest.mark.checkout
+@pytest.mark.swallows
+@pytest.mark.parametrize(
+    ("name", "last"),
+    [("around/launch", "main"), ("around/supervise", "is_wanted"), ("shell_line", "commands")],
+)
+def test_the_command_runs_once_if_a_module_is_cut_between_functions(
+    name: str, last: str, copied: Path, tmp_path: Path
+) -> None:
+    module = package_of(copied) / f"{name}.py"
+    for number, text in enumerate(cuts(module.read_text(), last)):
+        module.write_text(text)
+        line = f"echo ran >> {number}; exit 3"
+        done = run_program(
+            copied / "bin" / "autotask-run", "--shell", line, under="bare", cwd=tmp_path
+        )
+        assert (done.status, done.stdout) == (3, ""), text[-200:]
+        assert not done.stderr or one_line(done.stderr, ""), done.stderr
+        assert (tmp_path / str(number)).read_text() == "ran\n", text[-200:]
 
 
 @pytest.mark.checkout

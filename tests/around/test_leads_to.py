@@ -133,10 +133,51 @@ def test_it_names_the_shell_script_line_that_keeps_the_agent_out(
         assert found.resets == ([f"line 3 of {script}"] if resets else [])
 
 
-def test_a_shell_line_is_followed_only_if_it_is_plain_words(bin_folder: Path) -> None:
-    found = reading(bin_folder, "sh", "-c", "cd /srv && env -i python nightly.py")
+ONE_COMMAND = [
+    "python nightly.py",
+    "cd {bin}/.. && bin/python nightly.py >> /var/log/nightly.log 2>&1",
+    "cd {bin}; cd ../bin; exec ./python nightly.py < /dev/null",
+    "AUTOTASK_NAME=nightly python -m nightly --day $(date +%F) | tee log || mail ann",
+    "sleep 30; [ -f /srv/on ] && nice -n 5 {bin}/python nightly.py  # at night",
+    "sh -c 'python nightly.py 2>&1' | logger",
+    "autotask-run --shell 'cd {bin} && ./python nightly.py'",
+    "autotask-run --name x --shell='python nightly.py > log'",
+]
+NOT_ONE = [
+    "python a.py; python b.py",
+    "export PYTHONPATH=/srv; python nightly.py",
+    "PYTHONPATH=/srv:$PYTHONPATH python nightly.py",
+    "cd $HOME && ./python nightly.py",
+    "cd && python nightly.py",
+    "cd ~/bin && ./python nightly.py",
+    "$PYTHON nightly.py",
+    "if true; then python a.py; else python b.py; fi",
+    "cd {bin}/.. && ./python nightly.py",
+    "exit 3",
+    "",
+]
+
+
+@pytest.mark.parametrize("line", ONE_COMMAND)
+def test_a_shell_line_of_one_command_is_followed(bin_folder: Path, line: str) -> None:
+    program(bin_folder / "autotask-run", "#!/bin/sh\n")
+    found = reading(bin_folder, "sh", "-c", line.format(bin=bin_folder))
+    assert found.python is not None
+    assert os.path.samefile(found.python, bin_folder / "python")
+    assert (found.barred, found.missing, found.resets) == (None, None, [])
+
+
+@pytest.mark.parametrize("line", NOT_ONE)
+def test_another_shell_line_is_not_followed(bin_folder: Path, line: str) -> None:
+    found = reading(bin_folder, "sh", "-c", line.format(bin=bin_folder))
+    assert (found.python, found.missing) == (None, None)
+
+
+def test_a_shell_line_that_keeps_the_agent_out_is_named(bin_folder: Path) -> None:
+    found = reading(bin_folder, "sh", "-c", f"cd /srv && env -i {bin_folder}/python nightly.py")
+    assert found.barred == "`env` on the command line removes PYTHONPATH"
+    found = reading(bin_folder, "sh", "-c", "true && env -i python a.py; env -i python b.py")
     assert (found.python, found.resets) == (None, ["the shell's line"])
-    assert reading(bin_folder, "sh", "-c", "exit 3").resets == []
 
 
 def test_it_names_the_programs_that_it_cannot_follow(bin_folder: Path) -> None:
