@@ -124,6 +124,22 @@ def ago(text: str | None, now: float) -> str:
     return f"{passed}s ago"
 
 
+def due_text(seconds: float | None, now: float) -> str:
+    """Format a POSIX time to come in the reader's time zone: `14:05`, `Tue 06:25`, `01-24 06:25`.
+
+    With the year instead of the time of day if it is another year, and not in the next week.
+    """
+    if seconds is None:
+        return "-"
+    moment, today = local(seconds), local(now)
+    days = (moment.date() - today.date()).days
+    if days == 0:
+        return moment.strftime("%H:%M")
+    if 0 < days < 7:
+        return moment.strftime("%a %H:%M")
+    return moment.strftime("%m-%d %H:%M" if moment.year == today.year else "%Y-%m-%d")
+
+
 def runs_text(count: int) -> str:
     """Format a number of runs: `1 run`, `20 runs`."""
     return "1 run" if count == 1 else f"{count} runs"

@@ -35,13 +35,14 @@ class Column(NamedTuple):
     falls: bool = False  # holds texts, which go below the row if they do not fit
     goes: int = 0  # which column is left out first in a narrow terminal; 0: never
     if_any: bool = False  # left out if no cell has more than `-` or `0`
+    most: int = _LONGEST_OTHER  # its largest width, if it neither shrinks nor falls
 
     @property
     def longest(self) -> int:
         """Return the largest width, however wide the terminal is."""
         if self.falls:
             return LONGEST_REASON
-        return LONGEST_NAME if self.shrinks else _LONGEST_OTHER
+        return LONGEST_NAME if self.shrinks else self.most
 
 
 def print_table(columns: Sequence[Column], rows: Sequence[Sequence[Text]]) -> None:

@@ -75,6 +75,33 @@ def test_times_are_formatted_in_the_readers_time_zone(monkeypatch: pytest.Monkey
         time.tzset()
 
 
+DUE = [
+    (None, "-"),
+    ("2026-11-25T12:05:59", "17:35"),
+    ("2026-11-25T18:29:00", "23:59"),
+    ("2026-11-25T18:30:00", "Thu 00:00"),
+    ("2026-12-01T12:00:00", "Tue 17:30"),
+    ("2026-12-02T12:00:00", "12-02 17:30"),
+    ("2026-11-24T12:00:00", "11-24 17:30"),
+    ("2027-01-01T12:00:00", "2027-01-01"),
+]
+
+
+@pytest.mark.parametrize(("due", "text"), DUE)
+def test_a_time_to_come_is_formatted_by_how_near_it_is(
+    due: str | None, text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TZ", "Asia/Kolkata")
+    time.tzset()
+    try:
+        moment = quantities.timestamp(f"{due}Z") if due else None
+        assert quantities.due_text(moment, 1795608000) == text
+        assert quantities.due_text(1798741800, 1798740000) == "Fri 00:00"  # and a new year
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+
+
 @pytest.mark.parametrize("text", ["yesterday", "2026-13-45T10:00:00Z", "2026-11-25", ""])
 def test_a_malformed_time_is_shown_as_it_is(text: str) -> None:
     assert quantities.timestamp(text) is None

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import math
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Iterator
 from datetime import date, datetime, time, timedelta
 from functools import cache, cached_property
 from itertools import chain
@@ -25,6 +27,7 @@ WEEKDAYS = "sun mon tue wed thu fri sat".split()
 _LONGEST_MONTHS = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
 _STARS = ("*", "*/1", "?")
 DAY = 24 * 60  # minutes
+CATCHES_UP = 3 * 3600.0  # seconds: cron takes a longer change for a correction of the clock
 _A_DAY = timedelta(days=1)
 _WEEK = timedelta(weeks=1)
 _YEARS = timedelta(days=9 * 366)  # 29 February may be 8 years away, around 2100
@@ -79,6 +82,7 @@ class Schedule:
         self.times = sorted(60 * hour + minute for hour in self.hours for minute in self.minutes)
         self.any_day = len(self.days) == 31
         self.any_weekday = len(self.weekdays) == 7
+        self.follows_clock = fields.follows_clock  # what the clock skips is lost: see _moments
         # If both kinds of day are restricted, one of them is enough.
         self._either_day = fields.either_day and not (self.any_day or self.any_weekday)
         self.longest_month = max(_LONGEST_MONTHS[month - 1] for month in self.months)
@@ -111,33 +115,41 @@ class Schedule:
         return max(self._longest_gap(week - _WEEK, 3 * _WEEK) for week in weeks)
 
     def _longest_gap(self, first: date, span: timedelta) -> float:
-        due = list(chain.from_iterable(map(self._due, self._dates(first, span))))
+        due = list(self._due_on(self._dates(first, span)))
         return max(after - before for before, after in zip(due, due[1:]))
 
     def next_after(self, moment: datetime) -> datetime:
         """Return when it is next due after an aware *moment*, in the schedule's own time zone.
 
-        A time that is skipped by the change to daylight saving time is due that much later. One
-        that occurs twice counts once, the first time, unless the line allows every hour.
+        A time that is skipped by the change to daylight saving time is due right after it. One
+        that occurs twice counts once, the first time. Only if the minute or the hour begins with
+        `*`, nothing is due instead of a skipped time, and both times count.
         """
         now = moment.timestamp()
         yesterday = moment.astimezone(self._zone).date() - timedelta(days=1)
-        due = chain.from_iterable(map(self._due, self._dates(yesterday, _YEARS)))
+        due = self._due_on(self._dates(yesterday, _YEARS))
         return datetime.fromtimestamp(next(at for at in due if at > now), self._zone)
 
     def due_between(self, after: float, until: float) -> list[float]:
         """Return the POSIX times after *after*, up to *until*, at which it is due, in order."""
-        first = datetime.fromtimestamp(after, self._zone).date() - timedelta(days=1)
-        last = datetime.fromtimestamp(until, self._zone).date() + timedelta(days=1)
-        due = chain.from_iterable(map(self._due, self._dates(first, last - first + _A_DAY)))
-        return [at for at in due if after < at <= until]
+        # What is due in the last hours of a day may come in the first ones of the next: _moments.
+        first = datetime.fromtimestamp(after - CATCHES_UP, self._zone).date()
+        last = datetime.fromtimestamp(until, self._zone).date()
+        due = list(self._due_on(self._dates(first, last - first + _A_DAY)))
+        return due[bisect_right(due, after) : bisect_right(due, until)]
+
+    def last_until(self, moment: float) -> float | None:
+        """Return when it was last due, up to a POSIX time; None if it was not for nine years."""
+        tomorrow = datetime.fromtimestamp(moment, self._zone).date() + _A_DAY
+        days = (tomorrow - timedelta(days=n) for n in range(_YEARS.days))
+        due = chain.from_iterable(reversed(self._due(day)) for day in days if self._falls_on(day))
+        return next((at for at in due if at <= moment), None)
 
     def nearest(self, moment: float) -> float | None:
         """Return the nearest time that it is due, within a day of a POSIX time; None if none is."""
         day = datetime.fromtimestamp(moment, self._zone).date()
         near = self._dates(day - timedelta(days=1), timedelta(days=3))
-        due = chain.from_iterable(map(self._due, near))
-        return min(due, key=lambda at: abs(at - moment), default=None)
+        return min(self._due_on(near), key=lambda at: abs(at - moment), default=None)
 
     def clock(self, moment: float) -> str:
         """Write the time of day of a POSIX time, in its time zone: `03:15`."""
@@ -165,19 +177,54 @@ class Schedule:
         on = (of_month or of_week) if self._either_day else (of_month and of_week)
         return on and day.month in self.months
 
+    def _due_on(self, days: Iterable[date]) -> Iterator[float]:
+        """Yield the POSIX times at which it is due on some days, in order."""
+        last = -math.inf
+        for due in chain.from_iterable(map(self._due, days)):
+            if due > last:  # what 23:30 became may be the next day's 00:00
+                yield due
+                last = due
+
     def _due(self, day: date) -> list[float]:
         """Return the POSIX times at which it is due on *day*, in order."""
         midnight = datetime.combine(day, time(), self._zone)
-        if midnight.utcoffset() == (midnight + timedelta(days=1)).utcoffset():
+        next_midnight = (midnight + _A_DAY).replace(fold=1)
+        if midnight.utcoffset() == next_midnight.utcoffset():
             # Almost every day: the clock does not change.
             start = midnight.timestamp()
             return [start + 60 * minute for minute in self.times]
-        clock = [midnight + timedelta(minutes=minute) for minute in self.times]
-        due = {at.timestamp() for at in clock}
-        if len(self.hours) == 24:  # an hour that occurs twice counts twice
-            again = ((at.timestamp(), at.replace(fold=1).timestamp()) for at in clock)
-            due.update(second for first, second in again if second > first)
-        return sorted(due)
+        clock = (midnight + timedelta(minutes=minute) for minute in self.times)
+        return sorted({moment for at in clock for moment in self._moments(at)})
+
+    def _moments(self, at: datetime) -> list[float]:
+        """Return when cron starts what is due at a local time that may be skipped or repeated.
+
+        Facts from cron(8) and cron.c of Debian's cron 3.0: what is due at a certain time is not
+        lost and not repeated by changes of less than three hours. A `*` in front of the minute or
+        the hour follows the clock.
+        """
+        first, second = at.timestamp(), at.replace(fold=1).timestamp()
+        change = abs(first - second)
+        if second < first:  # the clock is put forward, and skips it
+            follows = self.follows_clock or change >= CATCHES_UP
+            return [] if follows else [self._next_change(first - change)]
+        again = second > first and (self.follows_clock or change > CATCHES_UP)
+        return [first, second] if again else [first]
+
+    def _next_change(self, moment: float) -> float:
+        """Return when the clock changes after a POSIX time, to the minute; within a day."""
+        low, high = 0, DAY
+        before = self._offset_at(moment)
+        while low < high:
+            middle = (low + high) // 2
+            if self._offset_at(moment + 60 * middle) == before:
+                low = middle + 1
+            else:
+                high = middle
+        return moment + 60 * low
+
+    def _offset_at(self, moment: float) -> timedelta | None:
+        return datetime.fromtimestamp(moment, self._zone).utcoffset()
 
     def refusal(self, why: str) -> ToolError:
         """Return an error about this schedule."""
@@ -190,6 +237,7 @@ class _Fields(NamedTuple):
     values: list[set[int]]  # that each field allows
     either_day: bool  # a day of the month or of the week is enough, if both are restricted
     spread: float  # seconds
+    follows_clock: bool
 
 
 def _fields(cron: str, in_crontab: bool) -> _Fields:
@@ -215,7 +263,8 @@ def _fields(cron: str, in_crontab: bool) -> _Fields:
     # One kind of day is enough. If one of them is every day, so is the other.
     if either and (len(values[2]) == 31 or len(values[4]) == 7):
         values[2], values[4] = set(range(1, 32)), set(range(7))
-    return _Fields(values, either, _spread(texts))
+    follows_clock = any(text.startswith("*") for text in texts[:2])
+    return _Fields(values, either, _spread(texts), follows_clock)
 
 
 def _spread(texts: list[str]) -> float:

@@ -1,4 +1,4 @@
-"""Time zones by name, and the name of this machine's: cron uses it, and Datadog needs a name."""
+"""Time zones by name, and the names of this process's, cron's and systemd's: Datadog needs them."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from autotask.tool.errors import ToolError
+from autotask.tool.schedule import daemon
+from autotask.tool.schedule.places import HERE, Places
 
 _WEEK = 7 * 86400  # seconds
 _IN_ZONEINFO = re.compile(r"/zoneinfo[^/]*/(?:posix/|right/)?(.+)")
@@ -32,11 +34,55 @@ def named(name: str) -> ZoneInfo:
 
 @cache
 def of_this_machine() -> str | None:
-    """Return the name of this machine's zone; None if no name matches its clock.
+    """Return the name of the zone that this process sees; None if no name matches its clock.
 
     The clock decides, because the sources of a name may contradict each other: /etc/localtime or
     /etc/timezone is often left as the image had it, and TZ may contain rules instead of a name.
     """
+    return _of_clock()
+
+
+@cache
+def of_cron(places: Places = HERE) -> str | None:
+    """Return the name of the zone in which cron reads crontabs; None if no name matches its clock.
+
+    Cron has its own environment, such as a container's. TZ in that of this process is irrelevant.
+    """
+    tz = daemon.tz(places)
+    return of_localtime(places) if tz is None else _of_tz(tz)
+
+
+@cache
+def of_localtime(places: Places = HERE) -> str | None:
+    """Return the name of the zone of programs without TZ, such as systemd; None as above."""
+    path = places.at("/etc/localtime")
+    return _of_tz(f":{path}") if os.path.exists(path) else of_this_machine()
+
+
+def _of_tz(tz: str) -> str | None:
+    """Return the name of the zone of a process with this TZ."""
+    if tz == os.environ.get("TZ") or not hasattr(time, "tzset"):
+        return of_this_machine()
+    with _as_tz(tz):
+        return _of_clock()
+
+
+@contextlib.contextmanager
+def _as_tz(tz: str) -> Iterator[None]:
+    """Let this process have another TZ. The C library reads it only when it is told to."""
+    before = os.environ.get("TZ")
+    os.environ["TZ"] = tz
+    time.tzset()
+    try:
+        yield
+    finally:
+        del os.environ["TZ"]
+        if before is not None:
+            os.environ["TZ"] = before
+        time.tzset()
+
+
+def _of_clock() -> str | None:
     now = time.time()
     year = [now + n * _WEEK for n in range(-26, 27)]  # summer and winter
     offsets = [time.localtime(at).tm_gmtoff for at in year]

@@ -31,8 +31,8 @@ class Row(NamedTuple):
 # fmt: off
 # ruff: noqa: E501
 PUBLISHED = [
-    Row("17 * * * *", "cd / && run-parts --report /etc/cron.hourly", "run-parts", "11-30 12:17", "root", line="17 *\t* * *\troot    cd / && run-parts --report /etc/cron.hourly"),
-    Row("25 6 * * *", "test -x /usr/sbin/anacron || ( cd / && run-parts --report /etc/cron.daily )", "run-parts", "12-01 06:25", "root", line="25 6\t* * *\troot\ttest -x /usr/sbin/anacron || ( cd / && run-parts --report /etc/cron.daily )"),
+    Row("17 * * * *", "cd / && run-parts --report /etc/cron.hourly", "cron.hourly", "11-30 12:17", "root", line="17 *\t* * *\troot    cd / && run-parts --report /etc/cron.hourly"),
+    Row("25 6 * * *", "test -x /usr/sbin/anacron || ( cd / && run-parts --report /etc/cron.daily )", "cron.daily", "12-01 06:25", "root", line="25 6\t* * *\troot\ttest -x /usr/sbin/anacron || ( cd / && run-parts --report /etc/cron.daily )"),
     Row("0 */12 * * *", "test -x /usr/bin/certbot -a \\! -d /run/systemd/system && perl -e 'sleep int(rand(43200))' && certbot -q renew", "certbot renew", "12-01 00:00", "root"),
     Row("09,39 * * * *", "[ -x /usr/lib/php/sessionclean ] && if [ ! -d /run/systemd/system ]; then /usr/lib/php/sessionclean; fi", "sessionclean", "11-30 12:09", "root", line="09,39 *     * * *     root   [ -x /usr/lib/php/sessionclean ] && if [ ! -d /run/systemd/system ]; then /usr/lib/php/sessionclean; fi"),
     Row("5-55/10 * * * *", "command -v debian-sa1 > /dev/null && debian-sa1 1 1", "debian-sa1", "11-30 12:05", "root"),
@@ -100,7 +100,7 @@ OUR_OWN = [
     Row("5 * * * *", "A=b job", "job", "11-30 12:05"),
     Row("5 * * * *", "job # a comment for the shell", "job", "11-30 12:05"),
     Row("5 * * * *", "job --with=SHELL=/bin/zsh", "job", "11-30 12:05"),
-    Row("5 * * * *", "job\r", "job\r", "11-30 12:05"),
+    Row("5 * * * *", "job\r", "sh", "11-30 12:05"),
     Row("5 * * * *", "jöb", "jöb", "11-30 12:05"),
     # names
     Row("5 * * * *", "AUTOTASK_NAME=nightly job --all", "nightly", "11-30 12:05"),

@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tool.schedule.crontab_lines import AFTER, BAD, OTHERS, OUR_OWN, PUBLISHED, ZONE, Row
 
+from autotask.command_name import name_of_line
 from autotask.tool.schedule import crontab
 
 ROWS = [*PUBLISHED, *OUR_OWN]
@@ -37,6 +38,11 @@ def test_a_job_is_read_as_cron_reads_it(row: Row) -> None:
     assert (line.kind, line.problem) == (crontab.JOB, "")
     assert (line.when, line.user, line.command) == (row.when, row.user, row.command)
     assert line.raw == os.fsencode(f"{row}\n")
+
+
+@pytest.mark.parametrize("row", ROWS, ids=str)
+def test_a_job_is_named_as_a_person_would_name_it(row: Row) -> None:
+    assert name_of_line(row.command) == row.name
 
 
 @pytest.mark.parametrize("row", ROWS, ids=str)

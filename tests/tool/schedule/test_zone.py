@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from zoneinfo import TZPATH
@@ -14,6 +15,7 @@ import pytest
 
 from autotask.tool.datadog import config
 from autotask.tool.schedule import zone
+from autotask.tool.schedule.places import Places
 
 BERLIN = next((path for path in (Path(p, "Europe/Berlin") for p in TZPATH) if path.exists()), None)
 
@@ -91,7 +93,52 @@ def test_without_tz_the_clock_decides_between_the_two_files(tmp_path: Path) -> N
         assert (told, done.stdout, done.stderr) == (told, f"{name}\n", "")
 
 
-def test_a_schedule_without_a_timezone_is_interpreted_as_cron_does(
+def make_machine(root: Path, tz: str | None) -> Places:
+    """Make a machine in Berlin, whose cron has a TZ if that is not None."""
+    (root / "etc").mkdir()
+    (root / "etc/localtime").symlink_to(str(BERLIN))
+    cron = root / "proc/20"
+    cron.mkdir(parents=True)
+    (cron / "comm").write_text("cron\n")
+    (cron / "environ").write_text("HOME=/\0" if tz is None else f"HOME=/\0TZ={tz}\0")
+    return Places(str(root))
+
+
+@pytest.mark.skipif(BERLIN is None, reason="no tz database in files")
+@pytest.mark.parametrize(
+    ("tz", "name"), [*TZ, (None, "Europe/Berlin"), ("", "UTC"), ("Asia/Tokyo", "Asia/Tokyo")]
+)
+def test_the_zone_of_cron_does_not_depend_on_who_asks(
+    tmp_path: Path, set_zone: Callable[[str], None], tz: str | None, name: str | None
+) -> None:
+    set_zone("Asia/Tokyo")
+    places = make_machine(tmp_path, tz)
+    assert zone.of_cron(places) == name
+    assert zone.of_localtime(places) == "Europe/Berlin"
+    assert (os.environ["TZ"], time.localtime().tm_gmtoff) == ("Asia/Tokyo", 9 * 3600)
+    assert zone.of_this_machine() == "Asia/Tokyo"
+
+
+@pytest.mark.skipif(BERLIN is None, reason="no tz database in files")
+def test_a_process_without_tz_has_none_after_asking(
+    tmp_path: Path, set_zone: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    set_zone("Asia/Tokyo")
+    monkeypatch.delenv("TZ")
+    time.tzset()
+    before = time.localtime(0)
+    assert zone.of_cron(make_machine(tmp_path, "Asia/Tokyo")) == "Asia/Tokyo"
+    assert ("TZ" in os.environ, time.localtime(0)) == (False, before)
+
+
+def test_a_machine_without_localtime_has_the_zone_of_who_asks(
+    tmp_path: Path, set_zone: Callable[[str], None]
+) -> None:
+    set_zone("Asia/Tokyo")
+    assert zone.of_cron(Places(str(tmp_path))) == "Asia/Tokyo"
+
+
+def test_a_schedule_without_a_timezone_is_in_this_processs_zone(
     set_zone: Callable[[str], None],
 ) -> None:
     set_zone("Europe/Berlin")
