@@ -38,6 +38,12 @@ SUBCOMMANDS: dict[str, tuple[str, ...]] = {
         "autotask show 2f9c41d0",
         "autotask show 2f9c41d0@ann",
     ),
+    "cron": (
+        "list the jobs of cron, and record their runs",
+        "autotask cron list",
+        "autotask cron watch",
+        "autotask cron watch --all --yes",
+    ),
     "ship": (
         "deliver what the Datadog Agent missed",
         "autotask ship",

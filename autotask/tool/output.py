@@ -73,6 +73,18 @@ def print_rich(*parts: RenderableType) -> None:
         sys.stdout.write(line.rstrip() + "\n")
 
 
+def print_lines(lines: Iterable[tuple[str, str]]) -> None:
+    """Print lines, each with its style, which is seen on a terminal only; none is wrapped."""
+    if not for_terminal():
+        sys.stdout.writelines(f"{clean(text)}\n" for text, _ in lines)
+        return
+    from rich.text import Text
+
+    texts = [styled(text, style) for text, style in lines]
+    if texts:
+        print_rich(Text("\n", no_wrap=True, overflow="ignore").join(texts))
+
+
 def _console() -> Console:
     from rich.console import Console
 
