@@ -5,12 +5,11 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import NamedTuple
 
 from autotask.tool import interrupts, output, quantities
 from autotask.tool.datadog import (
@@ -20,6 +19,7 @@ from autotask.tool.datadog import (
     downtimes,
     export,
     init,
+    local_schedules,
     monitors,
     options,
     plan,
@@ -31,12 +31,10 @@ from autotask.tool.datadog.api import Api
 from autotask.tool.datadog.baselines import Task
 from autotask.tool.datadog.config import Config
 from autotask.tool.datadog.downtimes import Silence
+from autotask.tool.datadog.local_schedules import LocalSchedule
 from autotask.tool.datadog.tags import tag_value
 from autotask.tool.datadog.wording import counted, listed
 from autotask.tool.errors import ToolError
-
-if TYPE_CHECKING:
-    from rich.text import Text
 
 DESCRIPTION = """\
 Create Datadog monitors for the recorded tasks: a task failed, did not run, hangs, is slow.
@@ -52,7 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the actions and their options."""
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     init_ = actions.add_parser(
-        "init", help="write autotask.toml, with usual intervals and durations as comments"
+        "init", help="write autotask.toml, with schedules of this machine's crontabs and timers"
     )
     options.add_source(init_)
     init_.add_argument("--force", action="store_true", help="overwrite an existing file")
@@ -102,9 +100,11 @@ def _init(arguments: argparse.Namespace) -> None:
     if path.exists() and not arguments.force:
         raise ToolError(f"{path} already exists; use --force to overwrite it")
     tasks = session.list_tasks(arguments, Config())
-    path.write_text(init.document(tasks), encoding="utf-8")
-    output.print_rich(output.styled(f"wrote {path} with {counted(len(tasks), 'task')}"))
-    if not tasks:
+    schedules = session.list_schedules(arguments, tasks, Config())
+    path.write_text(init.document(tasks, schedules), encoding="utf-8")
+    count = len(tasks) + sum(not local.recorded for local in schedules)
+    output.print_rich(output.styled(f"wrote {path} with {counted(count, 'task')}"))
+    if not count:
         output.notice(f"no tasks found: {session.why_no_tasks(arguments)}")
     hidden = next((other for other in config.above() if other.name == config.FILE), None)
     if hidden and not arguments.config:
@@ -115,7 +115,8 @@ def _export(arguments: argparse.Namespace) -> None:
     folder: Path | None = arguments.output
     if arguments.prune and folder is None:
         raise ToolError("--prune needs a folder: -o DIR")
-    configuration, _, desired = _monitors_to_have(arguments)
+    wanted = _monitors_to_have(arguments)
+    desired = wanted.monitors
     leftovers: list[Path] = []
     if arguments.format == "terraform":
         files = {"monitors.tf": export.terraform_monitors(desired.monitors)}
@@ -123,7 +124,7 @@ def _export(arguments: argparse.Namespace) -> None:
         files = {"monitors.json": export.json_text(desired.monitors)}
     else:
         files = export.json_files(desired.monitors)
-        leftovers = export.leftovers(folder, files, configuration.set_tags)
+        leftovers = export.leftovers(folder, files, wanted.configuration.set_tags)
     session.write_export(files, arguments)
     for path in leftovers:
         if arguments.prune:
@@ -131,30 +132,43 @@ def _export(arguments: argparse.Namespace) -> None:
             output.notice(f"deleted {path}: no longer needed")
         else:
             output.notice(f"{path} is no longer needed (delete with --prune)")
-    _notice_omitted(desired)
+    for remark in local_schedules.remarks(wanted.schedules, desired.monitors, ()):
+        output.notice(remark.text)
+    _notice_omitted(desired.omitted)
 
 
-def _monitors_to_have(
-    arguments: argparse.Namespace,
-) -> tuple[Config, list[Task], monitors.MonitorSet]:
+class _Wanted(NamedTuple):
+    """The monitors to have, and what they were made from."""
+
+    configuration: Config
+    tasks: list[Task]
+    schedules: list[LocalSchedule]
+    monitors: monitors.MonitorSet
+
+
+def _monitors_to_have(arguments: argparse.Namespace) -> _Wanted:
     configuration = session.read_config(arguments)
     tasks = session.list_tasks(arguments, configuration)
     if not tasks and not configuration.sections:
         file = configuration.path or config.FILE
         raise ToolError(f"no tasks found: {session.why_no_tasks(arguments)}; none in {file}")
-    return configuration, tasks, monitors.make(tasks, configuration)
+    schedules = session.list_schedules(arguments, tasks, configuration)
+    configuration = local_schedules.with_local(configuration, schedules)
+    return _Wanted(configuration, tasks, schedules, monitors.make(tasks, configuration))
 
 
 def _plan(arguments: argparse.Namespace) -> int:
-    configuration, tasks, desired = _monitors_to_have(arguments)
-    planned = _compare(Api(os.environ), configuration, tasks, desired, arguments.prune)
-    remarks = assumptions.remarks(tasks, desired.monitors, configuration, time.time())
+    wanted = _monitors_to_have(arguments)
+    planned = _compare(Api(os.environ), wanted, arguments.prune)
+    remarks = _remarks(wanted, planned)
+    omitted = _omitted(wanted, planned)
     if arguments.format == "json":
         record = {
             "changes": [plan.record(change) for change in planned.changes],
             "same": planned.same,
             "extra": [{"id": extra["id"], "name": extra["name"]} for extra in planned.extra],
-            "without": [omitted._asdict() for omitted in desired.omitted],
+            "left": [{"id": left["id"], "name": left["name"]} for left in planned.left],
+            "without": [each._asdict() for each in omitted],
             "remarks": [remark._asdict() for remark in remarks],
         }
         print(json.dumps(record, indent=2))
@@ -162,24 +176,43 @@ def _plan(arguments: argparse.Namespace) -> int:
         _show_plan(planned)
         for remark in remarks:
             output.notice(remark.text)
-        _notice_omitted(desired)
-        _notice_no_recipients(desired)
+        _notice_omitted(omitted)
+        _notice_no_recipients(wanted.monitors)
     return session.CHANGES if arguments.exit_code and planned.changes else 0
 
 
-def _compare(
-    api: Api,
-    configuration: Config,
-    tasks: Sequence[Task],
-    desired: monitors.MonitorSet,
-    prune: bool,
-) -> plan.Plan:
-    current = api.monitors(configuration.set_tags)
-    return plan.plan(desired.monitors, current, prune, retired.reasons(tasks, configuration))
+def _compare(api: Api, wanted: _Wanted, prune: bool) -> plan.Plan:
+    configuration = wanted.configuration
+    return plan.plan(
+        wanted.monitors.monitors,
+        api.monitors(configuration.set_tags),
+        prune,
+        retired.reasons(wanted.tasks, configuration),
+        local_schedules.read_elsewhere(configuration, wanted.schedules),
+    )
+
+
+def _remarks(wanted: _Wanted, planned: plan.Plan) -> list[assumptions.Remark]:
+    configuration, tasks, schedules, desired = wanted
+    return [
+        *local_schedules.remarks(schedules, desired.monitors, planned.left),
+        *assumptions.remarks(tasks, desired.monitors, configuration, time.time()),
+    ]
+
+
+def _omitted(wanted: _Wanted, planned: plan.Plan) -> list[monitors.Omitted]:
+    """Return what was not made, except for what exists and is left alone."""
+    left = {tag for monitor in planned.left for tag in monitor["tags"]}
+    return [
+        omitted
+        for omitted in wanted.monitors.omitted
+        if omitted.kind != "did_not_run" or f"task:{omitted.task}" not in left
+    ]
 
 
 def _show_plan(planned: plan.Plan) -> None:
-    _print_lines(line for change in planned.changes for line in plan.lines(change))
+    lines = (line for change in planned.changes for line in plan.lines(change))
+    output.print_lines((text, _STYLES[sign]) for sign, text in lines)
     for monitor in planned.extra:
         extra = f"  {monitor['name']} is no longer needed (delete with --prune)"
         output.print_rich(output.styled(extra))
@@ -190,22 +223,10 @@ def _show_plan(planned: plan.Plan) -> None:
     print(f"{', '.join(texts) or 'nothing to do'}; {planned.same} unchanged")
 
 
-def _print_lines(lines: Iterator[tuple[str, str]]) -> None:
-    """Print the lines of changes, in colour on a terminal."""
-    if not output.for_terminal():
-        sys.stdout.writelines(f"{output.clean(text)}\n" for _, text in lines)
-        return
-    from rich.text import Text
-
-    texts: list[Text] = [output.styled(text, _STYLES[sign]) for sign, text in lines]
-    if texts:
-        output.print_rich(Text("\n", no_wrap=True, overflow="ignore").join(texts))
-
-
-def _notice_omitted(desired: monitors.MonitorSet) -> None:
+def _notice_omitted(all_omitted: Iterable[monitors.Omitted]) -> None:
     """Say which monitors were not made, in one line for each reason."""
     reasons: dict[tuple[str, str], list[str]] = {}
-    for omitted in desired.omitted:
+    for omitted in all_omitted:
         reasons.setdefault((omitted.kind, omitted.why), []).append(omitted.task)
     for (kind, why), names in reasons.items():
         output.notice(f"{counted(len(names), 'task')} without {kind} ({listed(names)}): {why}")
@@ -218,19 +239,20 @@ def _notice_no_recipients(desired: monitors.MonitorSet) -> None:
 
 
 def _apply(arguments: argparse.Namespace) -> int:
-    configuration, tasks, desired = _monitors_to_have(arguments)
+    wanted = _monitors_to_have(arguments)
     api = Api(os.environ)
-    planned = _compare(api, configuration, tasks, desired, arguments.prune)
+    planned = _compare(api, wanted, arguments.prune)
+    omitted = _omitted(wanted, planned)
     if arguments.format == "text":
         _show_plan(planned)
-        for remark in assumptions.remarks(tasks, desired.monitors, configuration, time.time()):
+        for remark in _remarks(wanted, planned):
             output.notice(remark.text)
-        _notice_no_recipients(desired)
-    _notice_omitted(desired)
+        _notice_no_recipients(wanted.monitors)
+    _notice_omitted(omitted)
     if planned.changes:
-        session.confirm(arguments.yes, configuration)
-    status = _carry_out(api, planned, tasks, arguments.format)
-    return 1 if any(omitted.refused for omitted in desired.omitted) else status
+        session.confirm(arguments.yes, wanted.configuration)
+    status = _carry_out(api, planned, wanted.tasks, arguments.format)
+    return 1 if any(each.refused for each in omitted) else status
 
 
 def _carry_out(api: Api, planned: plan.Plan, tasks: Sequence[Task], form: str) -> int:

@@ -13,9 +13,9 @@ from autotask.tool.datadog.wording import listed, titled
 from autotask.tool.quantities import duration_text
 from autotask.tool.schedule import zone
 from autotask.tool.schedule.cron_line import Schedule
+from autotask.tool.schedule.due import PUNCTUAL
 
 _QUARTER = 15 * 60  # seconds: all time zones are whole quarters of an hour apart
-_PUNCTUAL = 2 * 60  # seconds within which a scheduler starts a task that is due
 _DAY = 86400
 _QUIET = 7 * _DAY  # and twice the usual gap: after that a task may be retired
 
@@ -91,7 +91,7 @@ def _wrong_zone(scheduled: Iterable[tuple[Task, Schedule]]) -> Iterator[Remark]:
 
 def _is_zone(difference: float) -> bool:
     # Less than half an hour is more likely a late start.
-    return abs(difference) > 2 * _QUARTER - _PUNCTUAL and difference % _QUARTER <= _PUNCTUAL
+    return abs(difference) > 2 * _QUARTER - PUNCTUAL and difference % _QUARTER <= PUNCTUAL
 
 
 def _only_longest_gap(scheduled: Iterable[tuple[Task, Schedule]]) -> Iterator[Remark]:

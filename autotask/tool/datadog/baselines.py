@@ -14,6 +14,7 @@ from autotask.run import SERVERS
 from autotask.tool import supported
 from autotask.tool.datadog.tags import NO_TAG, tag_value
 from autotask.tool.quantities import timestamp
+from autotask.tool.schedule import usual
 
 if TYPE_CHECKING:
     from autotask.tool.journal.index import Index
@@ -23,10 +24,8 @@ if TYPE_CHECKING:
 LOOKBACK = 60 * 86400  # seconds
 LAST_SUCCESSES = 50  # only these count for durations
 ENOUGH_SUCCESSES = 5  # for a usual duration
-ENOUGH_GAPS = 3  # between starts, for a usual interval
 LAST_STARTS = 5  # are compared with a schedule
 _NOT_SET = ("n/a", NO_TAG)  # Datadog answers `N/A` for a series without the tag
-_RARE = 0.03  # share of the longest gaps that does not count: the machine may have been off
 
 # What does not count as a run that was due: an attempt that is tried again, and a run that was
 # skipped for one of these reasons. Without a reason it had nothing to do, and counts.
@@ -61,6 +60,7 @@ class Task(NamedTuple):
     retries: int | None = None  # usual most attempts in an hour that were retried, if any were
     waits: bool = False  # it is known how long its runs waited
     server: bool = False  # it runs until it is stopped: nothing is usual for it
+    program: str | None = None  # what it represents, if that always has the same name
 
 
 class _Run(NamedTuple):
@@ -127,7 +127,7 @@ def from_index(index: Index, now: float | None = None) -> list[Task]:
 def _most_in_an_hour(moments: Iterable[float]) -> int | None:
     """Return how many there usually are at most in the hours that have any; None for none."""
     counts = Counter(at // BUCKET for at in moments)
-    return int(_quantile([*counts.values()], 0.95)) if counts else None
+    return int(usual.quantile([*counts.values()], 0.95)) if counts else None
 
 
 def _innermost(runs: Sequence[_Run]) -> Iterator[_Run]:
@@ -204,8 +204,10 @@ def _merge_renamed(
     return former
 
 
-def _leading(runs: Sequence[_Run]) -> set[str]:
-    """Return the run that represents each tree: the last task of a program, or the program.
+def _leading(runs: Sequence[_Run]) -> dict[str, str]:
+    """Return the run that represents each tree, with the name of the tree's program.
+
+    It is the last task of a program, or the program.
 
     A scheduler starts a program. What it is about is its task, or the last one if that depends on
     others. If one of them is late, all are: one monitor is enough. Not so under a server: each of
@@ -217,17 +219,18 @@ def _leading(runs: Sequence[_Run]) -> set[str]:
             last[run.parent] = run.run
     programs = {run.run for run in runs if not run.server}
     roots = (run for run in runs if run.parent not in programs)
-    return {last.get(run.run, run.run) for run in roots}
+    return {last.get(run.run, run.run): run.task for run in roots}
 
 
 def _task_from_runs(
     names: _Names,
     runs: list[_Run],
-    leading: set[str],
+    leading: Mapping[str, str],
     former: Iterable[_Names],
     retries: int | None,
 ) -> Task:
     runs = sorted(runs, key=lambda run: run.at)
+    programs = {leading[run.run] for run in runs if run.run in leading}
     server = bool(runs[-1].server)
     gaps = [after.at - before.at for before, after in zip(runs, runs[1:]) if not server]
     durations = [r.duration for r in runs if r.status == "success" and r.duration is not None]
@@ -239,6 +242,7 @@ def _task_from_runs(
         framework=runs[-1].framework,
         runs=len(runs),
         leads=2 * sum(run.run in leading for run in runs) >= len(runs),
+        program=tag_value("task", programs.pop()) if len(programs) == 1 else None,
         # Of several spellings always the same one, even if they alternate.
         spelled=max(run.task for run in runs[-LAST_SUCCESSES:]),
         starts=tuple(run.at for run in runs[-LAST_STARTS:]),
@@ -258,24 +262,19 @@ def _task(
 ) -> Task:
     name, service, env = names
     durations = durations[-LAST_SUCCESSES:]
-    regular = len(gaps) >= ENOUGH_GAPS
+    interval = usual.interval(gaps)
     steady = len(durations) >= ENOUGH_SUCCESSES
     return Task(
         name=name,
         service=service or None,
         env=env or None,
-        interval=_quantile(gaps, 0.5) if regular else None,
-        longest_interval=_quantile(gaps, 1 - _RARE) if regular else None,
-        usual=_quantile(durations, 0.5) if steady else None,
-        longest=_quantile(durations, 0.95) if steady else None,
+        interval=interval.usual if interval else None,
+        longest_interval=interval.longest if interval else None,
+        usual=usual.quantile(durations, 0.5) if steady else None,
+        longest=usual.quantile(durations, 0.95) if steady else None,
         former=tuple((old[1] or None, old[2] or None) for old in former),
         **others,
     )
-
-
-def _quantile(values: Sequence[float], share: float) -> float:
-    """Return the smallest value that this share of them does not exceed."""
-    return sorted(values)[max(math.ceil(share * len(values)) - 1, 0)]
 
 
 # From Datadog.
@@ -372,7 +371,7 @@ def _task_from_points(
         framework=framework,
         runs=int(sum(value for _, value in points)),
         last=moments[-1],
-        retries=int(_quantile(retries, 0.95)) if retries else None,
+        retries=int(usual.quantile(retries, 0.95)) if retries else None,
         waits=names in of_waiting,
         server=server,
     )
@@ -383,7 +382,7 @@ def more_often_than_a_bucket(runs: Iterable[Mapping[str, Any]]) -> list[str]:
     names = set()
     for series in runs:
         counts = [value for _, value in _points(series)]
-        if counts and _quantile(counts, 0.5) > 1:
+        if counts and usual.quantile(counts, 0.5) > 1:
             names.add(_series_names(series)[0])
     return sorted(names)
 

@@ -58,6 +58,9 @@ class TaskSettings:
     retired: bool = False  # it no longer runs, and needs no monitors
     service: str | None = None  # of a task that never ran
     env: str | None = None
+    # These two are not in the file. See Config.machine.
+    from_machine: bool = False  # the schedule or the interval comes from there
+    tolerance: float = 0  # seconds by which the scheduler itself may start it later
 
     def parsed_schedule(self) -> Schedule | None:
         """Return the schedule, if one is set."""
@@ -89,6 +92,9 @@ class Config:
     defaults: TaskSettings = field(default_factory=TaskSettings)  # [datadog]
     sections: tuple[Section, ...] = ()
     path: Path | None = None  # None: there is no file
+    # What this machine's crontabs and timers say (fields of TaskSettings), by task. It only holds
+    # for tasks for which the file has neither a schedule nor an interval.
+    machine: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     @property
     def set_tags(self) -> list[str]:
@@ -100,6 +106,8 @@ class Config:
         settings = self.defaults
         for section in self.covering(name):
             settings = replace(settings, **section.values)
+        if name in self.machine and settings.schedule is None and settings.interval is None:
+            settings = replace(settings, **self.machine[name], from_machine=True)
         return settings
 
     def covering(self, name: str) -> list[Section]:

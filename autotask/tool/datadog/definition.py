@@ -6,7 +6,7 @@ import hashlib
 from typing import Any
 
 from autotask.tool.datadog.config import Config, TaskSettings
-from autotask.tool.datadog.tags import key_tag
+from autotask.tool.datadog.tags import FROM_MACHINE, key_tag
 
 Monitor = dict[str, Any]
 
@@ -54,13 +54,14 @@ def define(
         options["on_missing_data"] = on_missing_data
         options["require_full_window"] = False
     task_tags = [f"task:{task}"] if task else []
+    origin = [FROM_MACHINE] if settings.from_machine and kind == "did_not_run" else []
     key = f"{kind}.{hashlib.sha256(identity.encode()).hexdigest()[:12]}"
     return {
         "name": f"autotask: {title}",
         "type": type_,
         "query": query,
         "message": message,
-        "tags": [*config.set_tags, key_tag(key), *task_tags, *config.tags],
+        "tags": [*config.set_tags, key_tag(key), *task_tags, *origin, *config.tags],
         "priority": settings.priority or (_LOW if kind in _PATIENT else _HIGH),
         "options": {
             "include_tags": True,

@@ -26,6 +26,7 @@ from autotask.tool.datadog.tags import NO_TAG
 from autotask.tool.datadog.wording import titled
 from autotask.tool.errors import ToolError
 from autotask.tool.quantities import duration_text
+from autotask.tool.schedule import due, usual
 from autotask.tool.schedule.cron_line import Schedule
 
 _Make = Callable[[Task, TaskSettings, Config], "Monitor | list[Monitor] | str | None"]
@@ -35,13 +36,6 @@ _LONGEST_WINDOW = 7 * _DAY  # of a metric monitor's query
 _OFTEN = 6 * _HOUR  # tasks due at least this often are watched by a rolling window
 _FEW_RETRIES = 10  # in an hour: fewer are never a lot
 _MOST_DEADLINES = 12  # a day: tasks due more often are watched by a rolling window
-_EARLY = 10 * _MINUTE  # a run that finishes this long before it is due counts
-_UNEVEN = 3.5  # longest gap over the usual one: weekdays only are 3, office hours are more
-_STEPS = (
-    *(minutes * _MINUTE for minutes in (1, 2, 3, 4, 5, 7, 10, 15, 20, 30, 45)),
-    *(hours * _HOUR for hours in (1, 1.5, 2, 3, 4, 5, 6, 8, 10, 12, 15, 18)),
-    *(days * _DAY for days in (1, 1.5, 2, 3, 4, 5, 6, 7)),
-)
 
 
 class Omitted(NamedTuple):
@@ -127,12 +121,10 @@ def _did_not_run(
             return None
         if task.interval is None or task.longest_interval is None:
             return "too few runs so far; set `schedule`"
-        if task.longest_interval > _UNEVEN * max(task.interval, 2 * _MINUTE):
+        if not usual.Interval(task.interval, task.longest_interval).is_regular:
             return "it runs at irregular times; set `schedule`"
-        interval = _step(task.longest_interval)
-    slack = settings.within or max(interval / 10, _EARLY) + (
-        _step(task.longest) if task.longest else 0
-    )
+        interval = usual.rounded_up(task.longest_interval)
+    slack = _slack(interval, task, settings)
     if schedule is not None and interval + slack > _LONGEST_WINDOW:
         raise ToolError(
             f"schedule {schedule.cron!r}: due {schedule.times_a_day} times a day, too many for one "
@@ -140,6 +132,15 @@ def _did_not_run(
             "window of a week"
         )
     return _missed_window(task, interval, interval + slack, settings, config)
+
+
+def why_not_watched(task: Task, settings: TaskSettings, config: Config) -> str | None:
+    """Return why a task cannot be watched by these settings' schedule; None: it can."""
+    try:
+        result = _did_not_run(task, settings, config)
+    except ToolError as refusal:
+        return str(refusal)
+    return result if isinstance(result, str) else None
 
 
 def _missed_window(
@@ -164,16 +165,15 @@ def _missed_deadlines(
 
     It notifies at each evaluation that is not OK, and never of a recovery.
     """
-    longest = _step(2 * (task.longest or 0))
-    within = settings.within or min(max(_HOUR, longest, settings.slow_after or 0), schedule.closest)
+    within = _deadline(schedule, task, settings)
     done, why = _missed(settings)
-    window = within + _EARLY + schedule.clock_change  # one night of the year has an hour twice
+    window = within + due.EARLY + schedule.clock_change  # one night of the year has an hour twice
     if schedule.times_a_day > 1:  # the previous run must not count for this one
         window = max(within, min(window, schedule.closest))
     rules = recurrence.recurrences(schedule, within)
-    for number, (due, rrule) in enumerate(rules):
+    for number, (at, rrule) in enumerate(rules):
         alert = f"""\
-{_subject(task)} was due at {due} by the schedule `{schedule.cron}` ({schedule.timezone}) and has \
+{_subject(task)} was due at {at} by the schedule `{schedule.cron}` ({schedule.timezone}) and has \
 not {done} within {_duration(within)}. {why}
 
 {_next_steps(task)}"""
@@ -184,11 +184,30 @@ not {done} within {_duration(within)}. {why}
             write_message(settings, alert),
             settings,
             config,
-            at=f" at {due}" if len(rules) > 1 else "",
+            at=f" at {at}" if len(rules) > 1 else "",
             # The first one has the key of a task without a schedule, and replaces its monitor.
-            further_identity=f"\n{due}" if number else "",
+            further_identity=f"\n{at}" if number else "",
             scheduling_options={"custom_schedule": {"recurrences": [rule]}},
         )
+
+
+def allowance(task: Task, settings: TaskSettings) -> float:
+    """Return the seconds after a task is due by which a run must have ended."""
+    schedule = settings.parsed_schedule()
+    if schedule is not None and has_deadlines(schedule):
+        return _deadline(schedule, task, settings)
+    return _slack(schedule.interval if schedule else settings.interval or 0, task, settings)
+
+
+def _slack(interval: float, task: Task, settings: TaskSettings) -> float:
+    longest = usual.rounded_up(task.longest) if task.longest else 0
+    return settings.within or usual.slack(interval) + longest + settings.tolerance
+
+
+def _deadline(schedule: Schedule, task: Task, settings: TaskSettings) -> float:
+    longest = usual.rounded_up(2 * (task.longest or 0))
+    longest = max(longest, settings.slow_after or 0)
+    return settings.within or due.usual_within(schedule, longest, settings.tolerance)
 
 
 def _missed(settings: TaskSettings) -> tuple[str, str]:
@@ -336,16 +355,8 @@ def _limit(
             return None
         if task.longest is None:
             return f"too few successes so far; set `{setting}`"
-        seconds = _step(max(times * task.longest, least))
+        seconds = usual.rounded_up(max(times * task.longest, least))
     return math.ceil(seconds)
-
-
-def _step(seconds: float) -> float:
-    """Round a learned duration up to a step, so that it does not change every day.
-
-    A little above a step is the step: a day and a minute is a day.
-    """
-    return next((step for step in _STEPS if step >= 0.95 * seconds), seconds)
 
 
 def _count_step(count: float) -> int:
@@ -357,12 +368,11 @@ def _count_step(count: float) -> int:
 
 
 def _identity(task: Task) -> str:
-    """Return what a key is made of.
+    """Return what a key is made of: the same whether or not this machine has seen a run.
 
     Older versions sent NO_TAG for a tag that is not set. Their monitors keep their keys.
     """
-    missing = NO_TAG if task.runs else ""
-    return f"{task.name}\n{task.service or missing}\n{task.env or missing}"
+    return f"{task.name}\n{task.service or NO_TAG}\n{task.env or NO_TAG}"
 
 
 # Texts for messages.

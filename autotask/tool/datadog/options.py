@@ -24,7 +24,7 @@ def add_source(parser: argparse.ArgumentParser) -> None:
         "--from-datadog",
         action="store_true",
         help="use the tasks that Datadog has seen in the last 14 days (with hourly precision) "
-        "instead of this machine's journal",
+        "instead of this machine's journal and schedules",
     )
 
 

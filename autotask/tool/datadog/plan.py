@@ -55,6 +55,7 @@ class Plan(NamedTuple):
     changes: list[Change]
     same: int
     extra: list[Monitor]  # of this set, but no longer needed; not to be deleted
+    left: list[Monitor]  # not compared
 
 
 def plan(
@@ -62,23 +63,32 @@ def plan(
     current: Iterable[Monitor],
     prune: bool = False,
     why_not_needed: Callable[[Monitor], str | None] = lambda _: None,
+    is_left_alone: Callable[[Monitor], bool] = lambda _: False,
 ) -> Plan:
     """Compare the monitors.
 
     Args:
         desired: All monitors to have.
         current: All monitors with the tags of this set. One without a key is somebody's copy.
-        prune: Delete all that are not desired, even without a reason.
+        prune: Delete all that are not desired, even without a reason, and leave none alone.
         why_not_needed: Gives the reason why a monitor has nothing to watch, if it is known.
+        is_left_alone: Tells of a monitor that has something to watch whether it stays as it is.
     """
     by_key: dict[str, list[Monitor]] = {}
+    left: dict[str, Monitor] = {}
     for monitor in current:
         key = key_of(monitor)
-        if key is not None:
+        if key is None:
+            continue
+        if not prune and is_left_alone(monitor) and not why_not_needed(monitor):
+            left[key] = monitor
+        else:
             by_key.setdefault(key, []).append(monitor)
     changes: list[Change] = []
     same = 0
     for monitor in desired:
+        if key_of(monitor) in left:
+            continue
         candidates = _best_first(monitor, by_key.pop(key_of(monitor) or "", []))
         change = _change(monitor, candidates[0] if candidates else None)
         same += change is None
@@ -91,7 +101,7 @@ def plan(
             changes.append(_deletion(monitor, why))
         else:
             extra.append(monitor)
-    return Plan(changes, same, extra)
+    return Plan(changes, same, extra, [*left.values()])
 
 
 def _best_first(desired: Monitor, candidates: list[Monitor]) -> list[Monitor]:

@@ -8,16 +8,18 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
-from autotask.tool import output, quantities
-from autotask.tool.datadog import baselines, config, export
+from autotask.tool import asking, output, quantities
+from autotask.tool.datadog import baselines, config, export, local_schedules
 from autotask.tool.datadog.api import Api
 from autotask.tool.datadog.baselines import Task
 from autotask.tool.datadog.config import Config
+from autotask.tool.datadog.local_schedules import LocalSchedule
 from autotask.tool.datadog.wording import counted, listed
-from autotask.tool.errors import ToolError
 from autotask.tool.journal import opening
+from autotask.tool.schedule import machine, places
 
 CHANGES = 2  # the exit status of `plan --exit-code`
 
@@ -40,6 +42,16 @@ def list_tasks(arguments: argparse.Namespace, configuration: Config) -> list[Tas
     if arguments.from_datadog:
         return _tasks_in_datadog(Api(os.environ), configuration)
     return opening.ask(lambda index: baselines.from_index(index) if index else [])
+
+
+def list_schedules(
+    arguments: argparse.Namespace, tasks: Sequence[Task], configuration: Config
+) -> list[LocalSchedule]:
+    """Return what this machine's crontabs and timers say; nothing of what ran elsewhere."""
+    if arguments.from_datadog:
+        return []
+    jobs, _ = machine.jobs(places.HERE)
+    return local_schedules.read(jobs, tasks, configuration)
 
 
 def _tasks_in_datadog(api: Api, configuration: Config) -> list[Task]:
@@ -81,18 +93,9 @@ def confirm(yes: bool, configuration: Config) -> None:
     Raises:
         ToolError: The user declined, or there is no terminal to ask on.
     """
-    if yes:
-        return
-    sys.stdout.flush()  # the changes must be visible before the question, in a log too
     missing = "" if configuration.path else f"no {config.FILE} in this folder or above it"
-    if sys.stdin is None or not sys.stdin.isatty():
-        reason = f" ({missing})" if missing else ""
-        raise ToolError(f"not a terminal: pass --yes to apply without confirmation{reason}")
     question = f"{missing}; apply without it?" if missing else "apply these changes?"
-    sys.stderr.write(f"{question} [y/N] ")
-    sys.stderr.flush()
-    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
-        raise ToolError("nothing was changed")
+    asking.confirm(yes, question, missing)
 
 
 def write_export(files: dict[str, str], arguments: argparse.Namespace) -> None:

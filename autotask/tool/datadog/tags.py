@@ -9,6 +9,8 @@ from autotask.dogstatsd import tag
 
 MANAGED = "managed_by:autotask"
 SET, _KEY = "autotask_set:", "autotask_key:"
+# On a monitor whose schedule was read from a crontab or a timer, and not from a file.
+FROM_MACHINE = "autotask_schedule:machine"
 NO_TAG = "unknown"  # what older versions sent instead of leaving a tag out
 
 

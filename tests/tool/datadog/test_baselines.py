@@ -80,8 +80,18 @@ def test_the_last_task_of_a_program_represents_it(book: Book, home: Path) -> Non
         first = book.run("db.migrate", "invoke", ago=(night + 1) * DAY - 2, parent=program)
         book.run("inner", "function", ago=(night + 1) * DAY - 3, parent=first)
         book.run("backup.sh", "process", ago=(night + 1) * DAY)
-    leading = {name for name, task in learned(home).items() if task.leads}
-    assert leading == {"db.migrate", "backup.sh"}
+    leading = {name: task.program for name, task in learned(home).items() if task.leads}
+    assert leading == {"db.migrate": "inv", "backup.sh": "backup.sh"}
+
+
+def test_a_task_that_represents_several_programs_is_of_none(book: Book, home: Path) -> None:
+    for night in range(6):
+        program = book.run(f"Inv {night % 2}", "process", ago=(night + 1) * DAY)
+        book.run("db.migrate", "invoke", ago=(night + 1) * DAY - 1, parent=program)
+        once = book.run("Nightly Inv", "process", ago=(night + 1) * DAY)
+        book.run("db.backup", "invoke", ago=(night + 1) * DAY - 1, parent=once)
+    programs = {name: task.program for name, task in learned(home).items() if task.leads}
+    assert programs == {"db.migrate": None, "db.backup": "nightly_inv"}
 
 
 def test_what_a_framework_runs_for_itself_has_no_baselines_and_leads_no_program(
