@@ -34,13 +34,17 @@ def datadog(monkeypatch: pytest.MonkeyPatch) -> Iterator[server.Datadog]:
 @pytest.fixture
 def set_zone(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:
     """Return a function that sets TZ for this process and its children."""
+    asked = (zone.of_this_machine, zone.of_localtime, zone.of_cron)
+
+    def forget() -> None:
+        time.tzset()
+        for function in asked:
+            function.cache_clear()
 
     def set_it(name: str) -> None:
         monkeypatch.setenv("TZ", name)
-        time.tzset()
-        zone.of_this_machine.cache_clear()
+        forget()
 
     yield set_it
     monkeypatch.undo()
-    time.tzset()
-    zone.of_this_machine.cache_clear()
+    forget()

@@ -25,9 +25,9 @@ from autotask.run import SUCCESS, End, Outcome, Run
 
 HOUR, DAY = 3600.0, 86400.0
 HOST = os.uname().nodename
-_CODE = "import sys; sys.argv[0] = 'autotask'; from autotask.tool.cli import main; sys.exit(main())"
+CODE = "import sys; sys.argv[0] = 'autotask'; from autotask.tool.cli import main; sys.exit(main())"
 _SCRIPT = Path(sys.executable).with_name("autotask")
-_PROGRAM = [str(_SCRIPT)] if _SCRIPT.exists() else ["-c", _CODE]
+_PROGRAM = [str(_SCRIPT)] if _SCRIPT.exists() else ["-c", CODE]
 COMMAND = _PROGRAM if _SCRIPT.exists() else [sys.executable, *_PROGRAM]
 _DAC_OVERRIDE, _DAC_READ_SEARCH, _PR_CAPBSET_DROP = 1, 2, 24
 

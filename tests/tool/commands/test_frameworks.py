@@ -9,7 +9,7 @@ from typing import Any
 
 import environments
 import pytest
-from support import run_program, runs, write
+from support import LAUNCHER, run_program, runs, write
 from tool.journals import answer, autotask
 
 from autotask.tool import supported
@@ -112,7 +112,10 @@ def test_a_plugin_is_shown_and_used_by_autotask_run_from_then_on(
     for command in ([python], ["/usr/bin/env", python], ["sh", "-c", f"{python} {script}"]):
         ended = run_program(*command, script, under="launcher")
         assert (ended.status, ended.stdout, ended.stderr) == (0, "hello you\n", "")
-    assert [run["task"] for run in runs(home) if run["framework"] == "cmd"] == ["greet"] * 3
+    line = f"cd {tmp_path}; venv/bin/{python.name} shell.py 2>&1 | cat"
+    ended = run_program(LAUNCHER, "--shell", line, under="bare")
+    assert (ended.status, ended.stdout, ended.stderr) == (0, "hello you\n", "")
+    assert [run["task"] for run in runs(home) if run["framework"] == "cmd"] == ["greet"] * 4
 
 
 def test_only_scripts_of_the_environment_get_its_plugins(python: Path, tmp_path: Path) -> None:
