@@ -41,7 +41,10 @@ _INFINITE = float("inf")
 _LINES = 3  # of error messages that a command may print
 _EVERY = ("runs", "--format", "jsonl", "--limit", "0")
 _SEGMENT = re.compile(r"journal/\d{4}-\d\d-\d\dT\d\d\.jsonl")
-_KNOWN = {"index.sqlite3", "pruned", "ballast"}
+_KNOWN = {
+    *("index.sqlite3", "pruned", "ballast", "first_seen.json"),
+    "first_seen.json.new",  # of a killed command: the next one that writes it takes its place
+}
 _FRAME = rf'File "{re.escape(str(INSTALLED))}/autotask/'
 # Our frames from before Ctrl-C is handled.
 _START = re.compile(

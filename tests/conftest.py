@@ -6,12 +6,13 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from redis_server import redis_server
-from support import INSTALLED, RUBY, TEMPLATE, Datagrams
+from support import INSTALLED, PYTHON, RUBY, TEMPLATE, Datagrams
 
 _OURS = ("AUTOTASK_", "DD_", "PYTHON", "RUBY")
 _KEPT = "PYTHONDONTWRITEBYTECODE"
@@ -99,6 +100,21 @@ def installation(tmp_path: Path) -> Path:
     for part in (TEMPLATE, RUBY, INSTALLED / "autotask"):
         shutil.copytree(part, place / part.name, ignore=shutil.ignore_patterns("__pycache__"))
     return place / TEMPLATE.name
+
+
+@pytest.fixture
+def copied(tmp_path: Path) -> Path:
+    """Install a copy of autotask, to be broken, beside this Python."""
+    prefix = tmp_path / "copied"
+    site = prefix / "lib" / f"python3.{sys.version_info.minor}" / "site-packages"
+    for part in (TEMPLATE, TEMPLATE.parent / "autotask"):
+        shutil.copytree(
+            part, site / part.name, ignore=shutil.ignore_patterns("__pycache__", "tool")
+        )
+    (prefix / "bin").mkdir()
+    (prefix / "bin" / "python3").symlink_to(PYTHON)
+    shutil.copy(TEMPLATE.parent / "bin" / "autotask-run", prefix / "bin")
+    return prefix
 
 
 @pytest.fixture

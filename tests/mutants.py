@@ -102,12 +102,14 @@ MORE_TESTS = {
     "around/execute": "around/test_launch",
     "around/journal_lines": "tool/journal/test_index around/test_closing",
     "around/late_wire": "tool/commands/test_ship around/test_redeliver_few",
-    "around/launch": "around/test_leads_to around/test_kept_out around/test_signals",
+    "around/launch": "around/test_leads_to around/test_kept_out around/test_signals"
+    " around/test_shell",
     "around/lock": "around/test_closing",
     "around/marks_left": "around/test_closing around/test_elsewhere tool/journal/test_index",
     "around/missed_lines": "tool/commands/test_ship around/test_redeliver_few",
     "around/redeliver": "tool/commands/test_ship around/test_redeliver_few around/test_undelivered",
     "around/rubies": "around/test_leads_to around/test_kept_out tool/commands/test_doctor_ruby",
+    "around/stand_in": "around/test_run_parts",
     "around/story": "around/test_closing around/test_oom around/test_signals",
     "around/supervise": "around/test_signals around/test_launch around/test_descriptors"
     " around/test_oom around/test_supervise_setting around/test_process_one around/test_closing",
@@ -117,12 +119,26 @@ MORE_TESTS = {
     "tool/commands/bundle": "test_bundle",
     "tool/commands/dashboard": "tool/datadog/test_commands tool/datadog/test_dashboard",
     "tool/commands/init_home": "test_homes test_anywhere",
-    "tool/commands/monitors": "tool/datadog/test_commands tool/datadog/test_monitors",
+    "tool/cron/check_crontabs": "tool/cron/test_check",
+    "tool/commands/cron": "tool/cron/test_list tool/cron/test_watch",
+    "tool/cron/door": "around/test_shell",
+    "tool/cron/replacing": "tool/cron/test_run_script tool/cron/test_drop_in",
+    "tool/commands/monitors": "tool/datadog/test_commands tool/datadog/test_monitors"
+    " tool/datadog/test_other_machine",
     "tool/journal/retention": "tool/commands/test_prune",
+    **dict.fromkeys(
+        [f"tool/schedule/{name}" for name in ("anacron", "crontabs", "places", "recorded")],
+        "tool/schedule/test_machine",
+    ),
+    "tool/expected": "tool/commands/test_tasks_due",
+    "tool/schedule/cron_line": "tool/schedule/test_daylight_saving",
+    "tool/schedule/run_parts": "tool/schedule/test_machine",
+    "tool/schedule/usual": "tool/commands/test_tasks_due tool/datadog/test_baselines",
     "tool/table": "tool/commands/test_tasks tool/commands/test_runs",
 }
 # Any test of these folders may notice.
 FOLDERS = {
+    "tool/cron": "tool/cron",
     "tool/datadog": "tool/datadog",
     "tool/doctor": "tool/commands",
     "tool/journal": "tool/journal",

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -35,6 +36,7 @@ _ID = re.compile(r"\b[0-9a-f]{8}\b")
 _A_RUN = "$(autotask runs --status failure --format csv | tail -1 | cut -c1-8)"
 # What differs between runs: ids, times, durations, sizes, versions.
 _VARIES = re.compile(
+    r"(?:\b(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun|\d\d-\d\d) )?\b\d\d:\d\d\b(?!:)|"
     r"\b[0-9a-f]{8,}\b|\b\d\d-\d\d \d\d:\d\d:\d\d\b|\b\d+(?:\.\d+)?(?:ms|us|s|m|h|d)\b(?: \d+s\b)?"
     r"|\b\d+(?:\.\d+)? [KMGT]i?B\b|\b\d+\.\d+\.\d+(?:\.\d+)?\b"
 )
@@ -83,15 +85,19 @@ def commands(page: str) -> list[Command]:
     return found
 
 
-def run(given: list[Command], place: Path, env: Mapping[str, str]) -> list[Outcome]:
-    """Run the commands of a page one after the other in one shell, in the folder `/srv/shop`."""
+def run(
+    given: list[Command], place: Path, env: Mapping[str, str], before: Sequence[str] = ()
+) -> list[Outcome]:
+    """Run the commands of a page one after the other in one shell, in the folder `/srv/shop`.
+
+    *before* are words before those that start the shell.
+    """
     end = f"printf '\\n{_MARK} %s\\n' $?"
-    script = "".join(
+    script = f"cd {shlex.quote(str(place / PLACES['/srv/shop']))}\n" + "".join(
         f"{{ {_ID.sub(_A_RUN, moved(one.text, place))}\n}} </dev/null\n{end}\n" for one in given
     )
     done = subprocess.run(
-        ["sh", "-c", script],
-        cwd=place / PLACES["/srv/shop"],
+        [*before, "sh", "-c", script],
         env={**os.environ, **env},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
