@@ -352,6 +352,7 @@ def test_a_fork_from_a_thread_does_not_wait_for_other_threads(tmp_path: Path, ho
     script = write(
         tmp_path / "shop.py",
         f"""{_TASKS}
+inner()  # loads the debug log, which only tests and people who look for a fault have
 sys.setswitchinterval(1e-6)
 stop = threading.Event()
 def busy():
