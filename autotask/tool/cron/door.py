@@ -10,11 +10,11 @@ import os
 import re
 import shlex
 import stat
-import tempfile
 from importlib import metadata
 from pathlib import Path
 from urllib.parse import quote, unquote_to_bytes
 
+from autotask.tool.cron.replacing import replace
 from autotask.tool.errors import ToolError
 
 ETC = "/etc/autotask"  # for crontabs of the system; a user's own are led to `users_folder()`
@@ -40,7 +40,7 @@ _TEXT = f"""\
 # which records it, or to the real shell if autotask-run is missing or damaged.
 # Keep this file as long as a crontab names it: without it, no job of that crontab runs.
 #
-# There are no variables here: the job may have some of the same names.
+# This script sets no variables of its own: the job's environment may have the same names.
 
 unrecorded() {{
     trap - EXIT
@@ -116,16 +116,7 @@ def write(folder: str, shell: str) -> str:
     if not os.path.isdir(folder):
         os.makedirs(folder)
         os.chmod(folder, _MODE)  # whatever the umask
-    with tempfile.NamedTemporaryFile(dir=folder, prefix=".", delete=False) as file:
-        try:
-            file.write(content)
-            file.flush()
-            os.fchmod(file.fileno(), _MODE)
-            os.fsync(file.fileno())
-            os.replace(file.name, path)
-        except BaseException:
-            os.unlink(file.name)
-            raise
+    replace(path, content, _MODE)
     return path
 
 
