@@ -5,8 +5,8 @@ Around each execution of a task:
 - `replace(owner, name, make)`: put a function in the place of one of the framework's. `make` gets
   the original and returns the wrapper, which keeps the original's name, document and signature.
   Begin the wrapper's own name with `autotask_`: before Python 3.11 tracebacks are cleaned by it.
-- `start(task, framework, key)`: open a run, before the task begins. Returns None if there is no run
-  to record (switched off, ignored); all other functions take None and do nothing. `key` is what you
+- `start(task, framework, key)`: open a run, before the task begins. Returns None if no run is to be
+  recorded (switched off, ignored); all other functions take None and do nothing. `key` is what you
   want to know of it later, as `current().key`; it is forgotten with the end.
 - `succeed(run)`: close a run whose task did what it should.
 - `fail(run, exc, judge)`: close a run that an exception leaves. Call it in the wrapper's `except`

@@ -13,10 +13,10 @@ def confirm(yes: bool, question: str, reason: str = "") -> None:
     Args:
         yes: --yes was given.
         question: It ends with a question mark.
-        reason: Why it matters, for whoever has no terminal to be asked on.
+        reason: Why it matters; shown if standard input is not a terminal.
 
     Raises:
-        ToolError: The user declined, or there is no terminal.
+        ToolError: The user declined, or standard input is not a terminal.
     """
     if yes:
         return

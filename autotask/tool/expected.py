@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from autotask.tool.journal.index import Index
 
 _LEARNED_IN = 86400.0  # seconds: a burst of runs is not a pattern
-_QUIET = 7 * 86400.0  # and two intervals: after that a task is no longer expected
+_QUIET = 7 * 86400.0  # a task that has not run for this and two intervals is no longer expected
 # If several jobs share a name, the first of these words that applies to one of them.
 _ORDER = (due.MISSED, due.LATE, due.NEVER_SEEN, due.RAN, due.UNKNOWN, due.NOT_WATCHED)
 

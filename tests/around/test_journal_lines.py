@@ -137,7 +137,7 @@ def test_a_run_that_ended_after_the_clock_was_set_back_is_not_open(folder: Path)
 # Ends as a newer autotask may write them.
 FUTURE: dict[str, dict[str, object]] = {
     "a status": {"status": "paused"},
-    "a status that is no text": {"status": {"is": "paused"}},
+    "a status that is not a string": {"status": {"is": "paused"}},
     "a status that is not ASCII": {"status": "pausé"},
     "no status": {},
     "a reason that is no text": {"status": "failure", "reason": ["exit", "timeout"]},

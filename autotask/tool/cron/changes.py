@@ -55,7 +55,7 @@ def ask(changes: Sequence[Change], yes: bool) -> None:
     """Show the differences, and ask unless *yes*.
 
     Raises:
-        ToolError: The user declined, or there is no terminal to ask on.
+        ToolError: The user declined, or standard input is not a terminal.
     """
     for change in changes:
         output.print_lines(_difference(change))

@@ -60,7 +60,7 @@ def watch_lines(text: bytes, numbers: Iterable[int], folder: str, system: bool =
         system: Its jobs have a user.
 
     Raises:
-        ToolError: There is no job in such a line, or its shell is not an absolute path.
+        ToolError: A line has no job, or the job's shell is not an absolute path.
     """
     lines = crontab.read(text, system)
     chosen = {_job(lines, number).number for number in numbers}

@@ -30,7 +30,7 @@ class Crontab(NamedTuple):
         is.
 
         Raises:
-            ToolError: There is no job in a line of *numbers*.
+            ToolError: A line in *numbers* has no job.
         """
         if numbers:
             return edit.watch_lines(text, numbers, folder, self.system)

@@ -125,7 +125,7 @@ def _row(job: Job, verdict: Verdict, index: Index | None) -> Row:
 
 
 def _valid(text: str) -> str:
-    """Escape bytes that are no UTF-8, which a crontab may have, and JSON must not."""
+    """Escape bytes that are not UTF-8: a crontab may contain them, JSON must not."""
     return os.fsencode(text).decode("utf-8", "backslashreplace")
 
 

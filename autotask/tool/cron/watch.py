@@ -145,7 +145,7 @@ def _write_doors(table: Table, text: bytes, folder: str) -> None:
 
 
 def _check_can_start(change: Change) -> None:
-    """Raise ToolError if a user could not start a script: then no job of theirs would run."""
+    """Raise ToolError if a user cannot execute a script: none of their jobs would run."""
     for path in change.table.format.doors(change.new):
         for user in _users(change):
             if not _can_execute(user, path):

@@ -27,7 +27,7 @@ class LocalSchedule(NamedTuple):
     task: str  # as Datadog stores its name
     spelled: str  # as the line or the timer has it
     source: str  # `crontab of ann, line 3`
-    values: Mapping[str, Any]  # fields of TaskSettings; empty: there is no schedule
+    values: Mapping[str, Any]  # fields of TaskSettings; empty if it gives no schedule
     why: str | None = None  # it has none; None as well if there is nothing to do about it
     recorded: bool = True  # the task has run, or the file names it
 

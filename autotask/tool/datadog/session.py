@@ -91,7 +91,7 @@ def confirm(yes: bool, configuration: Config) -> None:
     """Ask before anything is changed, unless --yes was given.
 
     Raises:
-        ToolError: The user declined, or there is no terminal to ask on.
+        ToolError: The user declined, or standard input is not a terminal.
     """
     missing = "" if configuration.path else f"no {config.FILE} in this folder or above it"
     question = f"{missing}; apply without it?" if missing else "apply these changes?"

@@ -25,7 +25,7 @@ def is_running(places: Places) -> bool | None:
 def tz(places: Places) -> str | None:
     """Return TZ in the environment of the running cron.
 
-    None if it has no TZ, if there is no cron, and if this user may not read its environment.
+    None if TZ is not set, no cron is running, or this user may not read its environment.
     """
     for process in chain(_by_pid_file(places), _by_name(places)):
         for variable in _environment(places.at(f"/proc/{process}/environ")):

@@ -77,7 +77,7 @@ def _calendar(expression: str) -> Timing | None:
 
 
 def _weekdays(text: str | None) -> str:
-    """Write `Mon..Fri,Sun` as cron does; raise ValueError if a word is no day."""
+    """Write `Mon..Fri,Sun` as cron does; raise ValueError if a word is not a day."""
     if text is None:
         return "*"
     days = []
