@@ -6,7 +6,6 @@ import os
 import pwd
 import re
 import shlex
-import shutil
 import stat
 import subprocess
 import tempfile
@@ -304,24 +303,14 @@ def _check_is_not_empty(name: str, text: bytes) -> None:
 
 
 def _crontab(*words: str, folder: str | None = None) -> subprocess.CompletedProcess[bytes]:
-    program = shutil.which("crontab")
-    if program is None:
-        raise ToolError("the command `crontab` was not found: install cron")
-    # Debian's would print a header that it does not store if this variable says N.
-    environ = {**os.environ, "LC_ALL": "C", "CRONTAB_NOHEADER": "Y"}
     try:
-        return subprocess.run(
-            [program, *words],
-            cwd=folder,
-            env=environ,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=_PATIENCE,
-            check=False,
-        )
+        ended = crontabs.run_crontab(*words, patience=_PATIENCE, folder=folder)
     except subprocess.TimeoutExpired:
         line = " ".join(["crontab", *words])
         raise ToolError(f"`{line}` did not end within {_PATIENCE:.0f} seconds") from None
+    if ended is None:
+        raise ToolError("the command `crontab` was not found: install cron")
+    return ended
 
 
 def _checked(

@@ -89,23 +89,43 @@ def _is_run(name: str) -> bool:
 @cache
 def is_cronie() -> bool:
     """Tell whether this machine's cron is cronie, which has a few rules of its own."""
-    ended = _crontab("-V")
+    ended = _asked("-V")
     return ended is not None and b"cronie" in ended.stdout + ended.stderr
 
 
-def _crontab(option: str) -> subprocess.CompletedProcess[bytes] | None:
+def run_crontab(
+    *words: str, patience: float, folder: str | None = None
+) -> subprocess.CompletedProcess[bytes] | None:
+    """Run crontab(1); return None if it is not installed.
+
+    Args:
+        words: Its arguments.
+        patience: Seconds.
+        folder: In which it runs, if not this process's.
+
+    Raises:
+        OSError: It cannot be executed.
+        subprocess.TimeoutExpired: It did not end in time, and was killed.
+    """
     program = shutil.which("crontab")
     if program is None:
         return None
+    # Debian's would print a header that it does not store if CRONTAB_NOHEADER says N.
+    return subprocess.run(
+        [program, *words],
+        cwd=folder,
+        env={**os.environ, "LC_ALL": "C", "CRONTAB_NOHEADER": "Y"},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        timeout=patience,
+        check=False,
+    )
+
+
+def _asked(option: str) -> subprocess.CompletedProcess[bytes] | None:
+    """Return what crontab(1) answers; None if it does not."""
     try:
-        return subprocess.run(
-            [program, option],
-            env={**os.environ, "LC_ALL": "C"},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=_PATIENCE,
-            check=False,
-        )
+        return run_crontab(option, patience=_PATIENCE)
     except (OSError, subprocess.TimeoutExpired):
         return None
 
@@ -152,7 +172,7 @@ def _ignored_of_user(name: str, path: str) -> str | None:
 
 def _told(me: str) -> Iterator[Crontab | str]:
     """Yield what `crontab -l` says: only it may read the folder."""
-    ended = _crontab("-l")
+    ended = _asked("-l")
     if ended is None:
         return
     if not ended.returncode:
