@@ -12,8 +12,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from support import PATIENCE, Ended, environment, write
+from support import LAUNCHER, PATIENCE, Ended, environment, write
 from tool.journals import COMMAND
+
+from autotask.tool.cron import door
 
 # A namespace of mounts with its own /etc and its own crontabs, for as long as the shell waits.
 _ISOLATED = """
@@ -205,3 +207,26 @@ def stand_in(
     )
     write(folder / "crontab", text).chmod(0o755)
     return StandIn(folder)
+
+
+DAMAGES = ["nothing", "an empty file", "half a file", "no shell", "a folder", "not executable"]
+
+
+def lay_damaged(left: str, place: Path, half: int) -> None:
+    """Put what is left of autotask-run into a folder that does not exist yet.
+
+    Args:
+        left: One of DAMAGES.
+        place: The path of autotask-run.
+        half: Bytes of half a file.
+    """
+    place.parent.mkdir()
+    if left == "a folder":
+        place.mkdir()
+    elif left == "no shell":  # it ends as it should, but cannot be started
+        place.write_text(f"#!/nowhere/sh\n{door.END}\n")
+        place.chmod(0o755)
+    elif left != "nothing":
+        size = {"an empty file": 0, "half a file": half}.get(left, -1)
+        place.write_text(LAUNCHER.read_text()[:size])
+        place.chmod(0o644 if left == "not executable" else 0o755)

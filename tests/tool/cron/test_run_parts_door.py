@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 from support import LAUNCHER, environment, write
+from tool.cron.machines import DAMAGES, lay_damaged
 from tool.journals import records
 from tool.schedule.machines import mode_of
 
-from autotask.tool.cron import door, run_parts_door
+from autotask.tool.cron import run_parts_door
 
 SAYS = "a/b:\ndone\n"
 
@@ -58,21 +59,10 @@ def test_it_makes_a_run_of_each_script_and_gives_path_back(tmp_path: Path) -> No
     assert (record["task"], record["exit_code"], record["parent"]) == ("b", 3, None)
 
 
-@pytest.mark.parametrize(
-    "left", ["nothing", "an empty file", "half a file", "no shell", "a folder", "not executable"]
-)
+@pytest.mark.parametrize("left", DAMAGES)
 def test_without_autotask_the_real_one_runs(tmp_path: Path, left: str) -> None:
     place = tmp_path / "it's" / "autotask-run"
-    place.parent.mkdir()
-    if left == "a folder":
-        place.mkdir()
-    elif left == "no shell":  # it ends as it should, but cannot be started
-        place.write_text(f"#!/nowhere/sh\n{door.END}\n")
-        place.chmod(0o755)
-    elif left != "nothing":
-        size = {"an empty file": 0, "half a file": 200}.get(left, -1)
-        place.write_text(LAUNCHER.read_text()[:size])
-        place.chmod(0o644 if left == "not executable" else 0o755)
+    lay_damaged(left, place, 200)
     script = run_parts_door.write(str(tmp_path), str(place))
     assert run(script, tmp_path)[:2] == (1, SAYS)
     assert records() == []

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from support import LAUNCHER
+from tool.cron.machines import DAMAGES, lay_damaged
 from tool.journals import records
 from tool.schedule.machines import mode_of
 
@@ -45,21 +46,10 @@ def test_every_user_may_execute_it_whatever_the_umask(tmp_path: Path) -> None:
     assert mode_of(script) == mode_of(os.path.dirname(script)) == 0o755
 
 
-@pytest.mark.parametrize(
-    "left", ["nothing", "an empty file", "half a file", "no shell", "a folder", "not executable"]
-)
+@pytest.mark.parametrize("left", DAMAGES)
 def test_without_autotask_it_runs_the_command_alone(tmp_path: Path, left: str) -> None:
     place = tmp_path / "it's" / "autotask-run"
-    place.parent.mkdir()
-    if left == "a folder":
-        place.mkdir()
-    elif left == "no shell":  # it ends as it should, but cannot be started
-        place.write_text(f"#!/nowhere/sh\n{door.END}\n")
-        place.chmod(0o755)
-    elif left != "nothing":
-        size = {"an empty file": 0, "half a file": 500}.get(left, -1)
-        place.write_text(LAUNCHER.read_text()[:size])
-        place.chmod(0o644 if left == "not executable" else 0o755)
+    lay_damaged(left, place, 500)
     script = run_script.write(str(tmp_path), str(place))
     said = run(script)
     assert said[:2] == (3, SAYS)
