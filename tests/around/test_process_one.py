@@ -40,7 +40,9 @@ SUBJECT = """
     sender = subprocess.Popen(["sh", "-c", line], stdin=-1, stdout=-1, bufsize=0)
     last, seen = signal.SIGRTMAX, []
     come, comes = os.pipe()
-    signal.signal(last, lambda *_: os.write(comes, b"."))
+    os.set_blocking(comes, False)
+    signal.set_wakeup_fd(comes)  # a handler in Python would not run if it came just before os.read
+    signal.signal(last, lambda *_: None)
 
     def send(number):
         sender.stdin.write(b"%d\\n" % number)
@@ -54,7 +56,8 @@ SUBJECT = """
             signal.pthread_sigmask(signal.SIG_BLOCK, [number])
         send(number)
         send(last)
-        os.read(come, 1)
+        while os.read(come, 1) != bytes([last]):
+            pass
         pending = 0
         while number in signal.sigpending():
             signal.sigwaitinfo([number])
