@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import signal
 import socket
@@ -12,7 +13,7 @@ from pathlib import Path
 import environments
 import pytest
 from frameworks._own import in_short
-from support import Record, Under, run_program, runs, start_program, wait_until, write
+from support import PATIENCE, Record, Under, run_program, runs, start_program, wait_until, write
 
 SPIDERS = """
 import os
@@ -270,12 +271,13 @@ def test_scrapys_commands_end_as_without_the_agent(
 
 
 @pytest.fixture
-def silent_server() -> Iterator[str]:
+def silent_server() -> Iterator[socket.socket]:
     """Listen on loopback, and never answer."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen()
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}/"
+        listener.settimeout(PATIENCE)
+        yield listener
 
 
 @pytest.mark.parametrize(
@@ -293,7 +295,7 @@ def test_a_signal_ends_a_spider_as_without_the_agent(
     python: Path,
     project: Path,
     home: Path,
-    silent_server: str,
+    silent_server: socket.socket,
 ) -> None:
     ends = [_signalled(python, project, spider, numbers, silent_server, under) for under in _BOTH]
     assert ends[0] == ends[1]
@@ -306,18 +308,23 @@ def _signalled(
     project: Path,
     spider: str,
     numbers: list[signal.Signals],
-    url: str,
+    server: socket.socket,
     under: Under,
 ) -> int:
     log = project / f"{under}.log"
     command = (python, "-m", "scrapy", "crawl", spider, "-L", "INFO")
-    with log.open("w") as output:
-        env = {"SHOP_URL": url}
+    with log.open("w") as output, contextlib.ExitStack() as connections:
+        env = {"SHOP_URL": f"http://127.0.0.1:{server.getsockname()[1]}/"}
         process = start_program(
             *command, under=under, env=env, cwd=project, stdout=output, stderr=subprocess.STDOUT
         )
-    # Scrapy has its handlers when its reactor runs: it tells then how much it has crawled.
-    for number, text in zip(numbers, ("waiting" if spider == "waits" else "Crawled", "gracefully")):
-        wait_until(lambda text=text: text in log.read_text() or process.poll() is not None)  # type: ignore[misc]
-        process.send_signal(number)
-    return process.wait(timeout=60)
+        # Scrapy has its handlers when its reactor runs: it tells then how much it has crawled. It
+        # waits for what it has asked for.
+        if spider == "hangs":
+            connections.enter_context(server.accept()[0])
+        for number, text in zip(
+            numbers, ("waiting" if spider == "waits" else "Crawled", "gracefully")
+        ):
+            wait_until(lambda text=text: text in log.read_text() or process.poll() is not None)  # type: ignore[misc]
+            process.send_signal(number)
+        return process.wait(timeout=60)
