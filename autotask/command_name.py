@@ -46,7 +46,7 @@ _ROUTERS = frozenset(
         *("artisan", "console", "occ", "drush", "wp", "rake", "gitlab-rake", "rails", "thor"),
         *("certbot", "manage.py", "django-admin", "-m django", "make", "docker", "podman"),
         *("npm", "npm run", "yarn", "yarn run", "pnpm", "pnpm run", "composer", "composer run"),
-        *("cap", "cap *"),  # a stage, and a task
+        *("cap", "cap *", "autotask"),  # of cap a stage, and a task
     ]
 )
 # Their options before it. Those of Rake that only show something are not here.
@@ -69,8 +69,8 @@ _BUILTINS = frozenset(
     " continue shopt let getopts jobs times disown bg fg pwd mapfile readarray".split()
 )
 _ASIDES = frozenset(
-    "sleep echo printf date cat yes tee logger mail mailx sendmail curl wget mkdir touch rm chmod"
-    " chown which ts".split()
+    "autotask sleep echo printf date cat yes tee logger mail mailx sendmail curl wget mkdir touch"
+    " rm chmod chown which ts".split()
 )
 
 

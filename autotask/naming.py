@@ -14,24 +14,27 @@ if TYPE_CHECKING:
 # Programs that start the user's jobs for as long as the machine is up. Each job is a run under no
 # other one, and the scheduler has a run of its own only if autotask-run starts it.
 SCHEDULERS = "supervisord circusd yacron"
-_TOOLS = frozenset(["pip", "ensurepip", "venv", "virtualenv", "site", "compileall", "build"])
+_TOOLS = frozenset(
+    ["autotask", "pip", "ensurepip", "venv", "virtualenv", "site", "compileall", "build"]
+)
 _KERNELS = frozenset(["ipykernel", "ipykernel_launcher"])
 _WORKER = "loky.backend."  # in the module that starts a worker process of loky or joblib
 _VALUED = frozenset("cmWX")  # Python's options that take a value
 # Programs that start another one, or one of many commands: only `command_name.innermost_name` can
 # name what they lead to. One text, because each start of a process reads it.
 _LEADING = (
-    " ash bash dash ksh sh zsh su env exec command busybox nohup setsid nice ionice chrt taskset"
-    " numactl stdbuf unbuffer time timeout flock chronic cronic eatmydata ssh-agent"
+    " ash bash dash ksh sh zsh su env exec command busybox nohup setsid nice ionice chrt"
+    " taskset numactl stdbuf unbuffer time timeout flock chronic cronic eatmydata ssh-agent"
     " dbus-run-session run-one run-this-one run-one-constantly xvfb-run systemd-cat"
     " systemd-inhibit systemd-run envdir chroot sudo doas runuser gosu su-exec setuidgid"
     " s6-setuidgid setpriv tini dumb-init docker podman docker-compose kubectl uv uvx poetry"
-    " pipenv pdm hatch pixi pipx rye conda mamba micromamba bundle npx dotenv direnv rbenv pyenv"
-    " mise asdf rvm chruby-exec honcho foreman doppler op autotask-run ddtrace-run newrelic-admin"
-    " opentelemetry-instrument splunk-py-trace elasticapm-run cronitor coverage debugpy cProfile"
-    " profile pdb trace pyinstrument viztracer kernprof memray py-spy php perl ruby jruby"
-    " truffleruby node nodejs Rscript django artisan cap certbot composer console django-admin"
-    " drush gitlab-rake make manage.py npm occ pnpm rails rake run-parts thor wp yarn "
+    " pipenv pdm hatch pixi pipx rye conda mamba micromamba bundle npx dotenv direnv rbenv"
+    " pyenv mise asdf rvm chruby-exec honcho foreman doppler op autotask-run autotask"
+    " ddtrace-run newrelic-admin opentelemetry-instrument splunk-py-trace elasticapm-run"
+    " cronitor coverage debugpy cProfile profile pdb trace pyinstrument viztracer kernprof"
+    " memray py-spy php perl ruby jruby truffleruby node nodejs Rscript django artisan cap"
+    " certbot composer console django-admin drush gitlab-rake make manage.py npm occ pnpm"
+    " rails rake run-parts thor wp yarn "
 )
 
 
@@ -102,8 +105,8 @@ def is_tool() -> bool:
 
 
 def _is_tool(name: str) -> bool:
-    # pip3.12 is a tool, build.py is a program of the user's.
-    return name.rstrip(".0123456789") in _TOOLS
+    # pip3.12 is a tool, as `autotask runs` is; build.py is a program of the user's.
+    return name.partition(" ")[0].rstrip(".0123456789") in _TOOLS
 
 
 def is_scheduler(name: str) -> bool:

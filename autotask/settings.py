@@ -17,6 +17,13 @@ PARENT = "AUTOTASK_PARENT"  # run:root:trigger of the current run; empty if ther
 PROCESS_RUN = "AUTOTASK_PROCESS_RUN"  # run:pid, from a launcher to the one process that it starts
 # Where autotask-run is, for our run-parts, which stands before the real one on a command's PATH.
 RUN_PARTS = "AUTOTASK_RUN_PARTS"
+# Of one command: what it starts does not inherit them. See `around.command_settings`.
+OF_COMMAND = (
+    "AUTOTASK_KEEP_OUTPUT",
+    "AUTOTASK_QUIET",
+    "AUTOTASK_TIMEOUT",
+    "AUTOTASK_NO_OVERLAP",
+)
 
 _OFF = ("0", "false", "no", "off")
 _ON = ("1", "true", "yes", "on")

@@ -164,7 +164,7 @@ _WRAPPERS = {
     "doppler run": ("p:c:t:", "project: config: token:", "0"),
     "op run": ("", "env-file: no-masking", "0"),
     # under autotask, another agent, a debugger, a profiler
-    "autotask-run": ("", "name: tag: exec", "0"),
+    "autotask-run": ("", "name: tag: timeout: keep-output: no-overlap quiet exec", "0"),
     "ddtrace-run": ("dipv", "debug info profiling version", "0"),
     "newrelic-admin": _SEVERAL,
     "newrelic-admin run-program": _PLAIN,

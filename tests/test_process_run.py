@@ -42,6 +42,7 @@ PROGRAMS = [
     (["-m", "compileall", "-h"], None),
     (["-m", "venv", "-h"], None),
     (["pip3.12"], None),
+    (["autotask", "check"], None),
     (["folder/pip"], None),
     (["-m", "package.pip"], "package.pip"),
     (["folder/loky.py"], "loky.py"),
@@ -60,7 +61,15 @@ PROGRAMS = [
 ]
 _SCRIPTS = (
     *("manage.py", "folder/coverage"),
-    *("nightly.py", "build.py", "folder/nightly", "folder/pip", "pip3.12", "folder/loky.py"),
+    *(
+        "nightly.py",
+        "build.py",
+        "folder/nightly",
+        "folder/pip",
+        "pip3.12",
+        "folder/loky.py",
+        "autotask",
+    ),
     *("folder/supervisord", "supervisord.py", "ipykernel_launcher.py"),
     *("yacron/__main__.py", "supervisor/supervisord.py", "package/pip.py"),
     *("loky/backend/popen_loky_posix.py", "joblib/externals/loky/backend/popen_loky_posix.py"),

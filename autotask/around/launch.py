@@ -14,7 +14,7 @@ from autotask import __version__
 from autotask.around.execute import Failure, complain, execute
 from autotask.guard import guarded
 from autotask.naming import name_of, serves
-from autotask.settings import Settings
+from autotask.settings import OF_COMMAND, Settings
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,8 +28,8 @@ else:
 
 
 _HELP = """\
-usage: autotask-run [--name N] [--tag K:V]... [--exec] COMMAND [ARG]...
-       autotask-run [--name N] [--tag K:V]... [--exec] --shell TEXT
+usage: autotask-run [OPTION]... COMMAND [ARG]...
+       autotask-run [OPTION]... --shell TEXT
 
 Runs a command as a task: autotask records when it ran, whether it succeeded and how long it
 took, and the same for each Click, Typer, Invoke and doit task inside it. It ends as the command
@@ -38,6 +38,12 @@ ended: same exit status, killed by the same signal.
 options:
   --name N     the task's name; by default the script's, the module's or the command's own
   --tag K:V    a tag for everything that is recorded and sent; can be repeated
+  --timeout T  stop the command after 30m, 1h30m, ...: SIGTERM, and SIGKILL 10 seconds later
+  --no-overlap skip this run if another one of the same task has not ended
+  --keep-output SIZE
+               keep the last 8k, at most 64k, of the output of a run that fails, for `autotask
+               show`: of pipes and files, not of a terminal
+  --quiet      pass the output on only if the command fails
   --exec       become the command instead of staying beside it: one process less, and signals
                reach it directly. Only Python programs are recorded then, from inside; other
                commands are not
@@ -46,7 +52,10 @@ options:
   --help       show this help
   --version    show the version
 
+Variables (AUTOTASK_TIMEOUT=30m, ...) and autotask.toml set the same, and who is told of failures.
+
 exit status, if it is not the command's:
+  124  it was stopped because of --timeout
   125  usage error of autotask-run
   126  the command cannot be executed
   127  the command was not found
@@ -55,9 +64,11 @@ examples:
   autotask-run inv db.migrate
   autotask-run python nightly.py --verbose
   autotask-run --name backup --tag team:data ./backup.sh
+  autotask-run --timeout 30m --no-overlap --quiet ./sync.sh
   autotask-run --shell 'cd /srv/shop && ./nightly.sh > /tmp/nightly.log'
 """
 _USAGE_ERROR = 125
+_WITH_VALUE = ("--name", "--tag", "--timeout", "--keep-output")
 PLUGINS = "plugins"  # a file of the home
 RUBY_FOLDER = "autotask_ruby"
 _SITE = os.path.dirname(os.path.dirname(os.path.realpath(package_file)))
@@ -69,6 +80,7 @@ class Options:
     def __init__(self) -> None:
         self.name: str | None = None
         self.tags: list[str] = []
+        self.settings: dict[str, str] = {}  # of `command_settings`, by their names there
         self.replace = False  # --exec
         self.is_run_parts = False  # --run-parts, by which only its stand-in calls us
         self.command: list[str] = []  # as which it is named and followed
@@ -127,7 +139,7 @@ def record(options: Options, settings: Settings, environ: dict[str, str], become
     name = name_of(command, _innermost_name)
     task = options.name or _name_in(options.line) or settings.name or name
     if not options.replace:
-        from autotask.around.supervise import is_wanted, supervise
+        from autotask.around.supervise import is_wanted, of_command, supervise
 
         if is_wanted(settings, task):
             environ.pop("AUTOTASK_NAME", None)
@@ -135,10 +147,15 @@ def record(options: Options, settings: Settings, environ: dict[str, str], become
                 from autotask.around import stand_in
 
                 stand_in.put_first(environ)
+            asked = of_command(task, environ, options.settings, options.line is not None)
             supervise(
                 *(settings, task, serves(name, command), environ, become),
                 lambda is_silent: _diagnose(command, environ, is_silent),
+                asked,
             )
+    if not settings.supervise:  # else the command itself may take them
+        for variable in OF_COMMAND:
+            environ.pop(variable, None)
     if settings.debug:
         _diagnose(command, environ)
 
@@ -152,26 +169,35 @@ def _diagnose(command: list[str], environ: dict[str, str], is_silent: bool = Fal
 def parse(words: list[str]) -> Options:
     """Parse the command line; if it is wrong, print one line and exit with 125."""
     options = Options()
-    while words and words[0].startswith("-"):
+    while options.line is None and words and words[0].startswith("-"):
         word = words.pop(0)
         if word == "--":
             break
-        name, equals, value = word.partition("=")
-        if name in ("--name", "--tag"):
-            _take_value(options, name, value if equals else words.pop(0) if words else "")
-        elif word == "--exec":
-            options.replace = True
-        elif word == "--run-parts":
-            options.is_run_parts = True
-        elif name == "--shell":
-            _take_line(options, [value, *words] if equals else words)
-            return options
-        else:
-            _answer(word)
-    if not words or not words[0]:
-        _refuse("no command given")
-    options.command = options.executed = words
+        _take_option(options, word, words)
+    if options.line is None:
+        if not words or not words[0]:
+            _refuse("no command given")
+        options.command = options.executed = words
+    if options.replace and options.settings:
+        name = next(iter(options.settings)).replace("_", "-")
+        _refuse(f"--{name} needs a process beside the command: not with --exec")
     return options
+
+
+def _take_option(options: Options, word: str, words: list[str]) -> None:
+    name, equals, value = word.partition("=")
+    if name in _WITH_VALUE:
+        _take_value(options, name, value if equals else words.pop(0) if words else "")
+    elif word in ("--quiet", "--no-overlap"):
+        options.settings[word[2:].replace("-", "_")] = "1"
+    elif word == "--exec":
+        options.replace = True
+    elif word == "--run-parts":
+        options.is_run_parts = True
+    elif name == "--shell":
+        _take_line(options, [value, *words] if equals else words)
+    else:
+        _answer(word)
 
 
 def _take_line(options: Options, words: list[str]) -> None:
@@ -190,10 +216,23 @@ def _take_value(options: Options, name: str, value: str) -> None:
     if name == "--name":
         options.name = value
         return
+    if name != "--tag":
+        _take_setting(options, name[2:].replace("-", "_"), value)
+        return
     key, _, rest = value.partition(":")
     if not key or not rest or "," in value:
         _refuse(f"--tag {value}: a tag is key:value, without a comma")
     options.tags.append(value)
+
+
+def _take_setting(options: Options, name: str, value: str) -> None:
+    from autotask.around.command_settings import convert
+
+    try:
+        convert(name, value)
+    except ValueError as problem:
+        _refuse(f"--{name.replace('_', '-')}: {problem}")
+    options.settings[name] = value
 
 
 def _answer(word: str) -> NoReturn:
@@ -249,34 +288,19 @@ def known_plugins(home: str) -> dict[str, str]:
     The file has a line for each, with a tab between the two: to parse JSON would double the cost
     of a launch.
     """
-    try:
-        lines = _read_trusted(home, PLUGINS).split("\n")
-    except OSError:
-        return {}
-    pairs = [line.partition("\t") for line in lines]
-    return {folder: plugins for folder, _, plugins in pairs if plugins}
-
-
-def _read_trusted(home: str, name: str) -> str:
-    """Read a file that no other user can have written, because it names code to execute."""
+    from autotask.around import trusted
     from autotask.journal import open_folder
 
-    folder = open_folder(home)
     try:
-        # O_NONBLOCK: to open a pipe of that name would wait for a writer.
-        flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
-        file = os.open(name, flags, dir_fd=folder)
-        folder_mode = os.fstat(folder).st_mode
-    finally:
-        os.close(folder)
-    try:
-        status = os.fstat(file)
-        is_safe = not folder_mode & 0o022 and status.st_mode & 0o170022 == 0o100000
-        if not is_safe or status.st_uid != os.geteuid():
-            return ""  # others may write it, or it is not a regular file
-        return os.read(file, 1 << 20).decode("utf-8", "surrogateescape")
-    finally:
-        os.close(file)
+        folder = open_folder(home)
+        try:
+            text = trusted.read(folder, PLUGINS).decode("utf-8", "surrogateescape")
+        finally:
+            os.close(folder)
+    except OSError:
+        return {}
+    pairs = [line.partition("\t") for line in text.split("\n")]
+    return {folder: plugins for folder, _, plugins in pairs if plugins}
 
 
 def environment_of(python: str) -> str:

@@ -20,6 +20,7 @@ from support import (
     TEMPLATE,
     UNKNOWN,
     Datagrams,
+    Ended,
     environment,
     only_run,
     pythons,
@@ -179,7 +180,7 @@ def test_a_usage_error_is_one_line_and_status_125(
 def test_help_shows_the_usage_and_examples() -> None:
     done = run_program(LAUNCHER, "--help", under="bare")
     assert (done.status, done.stderr) == (0, "")
-    assert done.stdout.startswith("usage: autotask-run [--name N]")
+    assert done.stdout.startswith("usage: autotask-run [OPTION]... COMMAND")
     assert "examples:\n  autotask-run inv db.migrate\n" in done.stdout
 
 
@@ -363,6 +364,17 @@ def test_exec_replaces_itself_and_leaves_the_run_to_the_agent(tmp_path: Path, ho
     assert int(out) == launcher.pid
     run = only_run(home)
     assert (run["task"], run["status"], run["pid"]) == ("job", "success", launcher.pid)
+
+
+@pytest.mark.parametrize("options", [(), ("--exec",)], ids=["beside", "exec"])
+def test_the_command_inherits_no_setting_of_its_own_run(options: tuple[str, ...]) -> None:
+    of_the_run = {f"AUTOTASK_{name}": "0" for name in ("QUIET", "NO_OVERLAP", "KEEP_OUTPUT")}
+    of_the_run["AUTOTASK_TIMEOUT"] = "1h"
+    of_all = {} if not options else {"AUTOTASK_ON_FAILURE": "exit"}  # nobody else tells then
+    env = {**of_the_run, **of_all}
+    done = run_program("env", under="launcher", options=options, env=env)
+    inside = dict(line.partition("=")[::2] for line in done.stdout.splitlines())
+    assert {name: inside[name] for name in env if name in inside} == of_all
 
 
 def test_without_exec_the_command_is_a_child(home: Path) -> None:
@@ -702,3 +714,18 @@ def test_a_half_upgraded_package_counts_as_broken(copied: Path) -> None:
             assert (module, done.status, done.stdout) == (module, 3, "ran\n")
             assert not done.stderr or one_line(done.stderr, "Error: "), done.stderr
         file.write_text(source)
+
+
+@pytest.mark.checkout
+@pytest.mark.swallows
+def test_a_command_is_recorded_whatever_fails_in_what_is_beside_the_record(
+    copied: Path, home: Path
+) -> None:
+    file = package_of(copied) / "around/command_settings.py"
+    source = file.read_text()
+    file.write_text("raise KeyError")
+    env = {"AUTOTASK_QUIET": "1"}
+    words = (copied / "bin" / "autotask-run", "sh", "-c", "echo ran; exit 3")
+    done = run_program(*words, under="bare", env=env)
+    file.write_text(source)
+    assert (done, only_run(home)["exit_code"]) == (Ended(3, "ran\n", ""), 3)
