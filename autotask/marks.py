@@ -20,11 +20,22 @@ if TYPE_CHECKING:
     from autotask.telling import Teller
 
 BECAME = "became-"  # before a mark's name: see autotask.exec_handover
+_LONGEST = 250  # characters of a task's name in a launcher's mark, which has 4 KiB at most
 
 
 def marks_folder(home: str) -> str:
     """Return where the marks of a home lie."""
     return os.path.join(home, OPEN)
+
+
+def marked_name(task: str) -> str:
+    """Return a task's name as a launcher's mark has it: of a long one the begin and a hash."""
+    if len(task) <= _LONGEST:
+        return task
+    number = 0xCBF29CE484222325  # FNV-1a: it needs no module
+    for byte in task.encode("utf-8", "surrogatepass"):
+        number = (number ^ byte) * 0x100000001B3 & 0xFFFFFFFFFFFFFFFF
+    return f"{task[:_LONGEST]}...{number:016x}"
 
 
 def renew(here: "Teller", run: "Run", opened: "dict[str, Run]") -> None:

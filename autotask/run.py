@@ -79,6 +79,8 @@ class Outcome:
 class End:
     """An end: its outcome, when it was (POSIX seconds), and what the run took (seconds, bytes)."""
 
+    output: str | None = None  # the last lines of a failed command, where they were asked for
+
     def __init__(
         self,
         outcome: Outcome,
@@ -94,6 +96,7 @@ class End:
         self.max_rss = max_rss
 
 
+TIMEOUT = "timeout"  # the reason of a failure because of a time limit
 SUCCESS = Outcome("success")
 SKIPPED = Outcome("skipped")
 

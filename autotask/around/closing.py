@@ -43,6 +43,7 @@ class Closer:
         # Processes by key or, if the mark is empty, by id; and runs of launched commands.
         self._told: set[object] = set()
         self._became: set[object] = set()  # processes by key
+        self.stopped: Outcome | None = None  # of runs of the dead, if a time limit has ended them
 
     def close(self, story: Story, run: Open, outcome: Outcome, duration: float | None) -> None:
         """Close a run. If the journal does not take the line, it stays open for another closer."""
@@ -79,7 +80,7 @@ class Closer:
         for key, runs in processes.items():
             # A process that became another program, without a *parent* that saw how that ended: all
             # that is known is that nothing had failed.
-            outcome = SUCCESS if key in self._became and not parent else _LOST
+            outcome = SUCCESS if key in self._became and not parent else self.stopped or _LOST
             for run, ended in list(endings(runs, outcome)):
                 self.close(story, run, ended, None)
 

@@ -16,6 +16,7 @@ from autotask.around.marks_left import (
     unmoved,
 )
 from autotask.around.story import Open, Story
+from autotask.run import TIMEOUT
 from autotask.telling import OPEN
 
 TYPE_CHECKING = False
@@ -87,6 +88,8 @@ class Tail:
 
     def close_all(self, outcome: Outcome) -> Outcome:
         """Close what the command has left open; return the outcome of the command's own run."""
+        if outcome.reason == TIMEOUT:
+            self._closer.stopped = outcome
         self.close_lost()
         own = self._story.open.get(self._run.id)
         others = [run for run in self._story.of([self._key])[self._key] if run is not own]

@@ -544,3 +544,27 @@ def test_it_waits_only_for_the_program(tmp_path: Path, home: Path) -> None:
         assert program.wait(PATIENCE) == 0
         os.killpg(program.pid, signal.SIGKILL)
     assert only_run(home)["status"] == "success"
+
+
+ASKED = {"AUTOTASK_NO_OVERLAP": "1", "AUTOTASK_TIMEOUT": "1h", "AUTOTASK_KEEP_OUTPUT": "8k"}
+OWN = ("fcntl", "json", "re", "string", "resource", "tomllib")
+
+
+@pytest.mark.parametrize("asked", [*ASKED, "autotask.toml"])
+def test_what_the_parent_has_read_hides_no_module_of_the_program(
+    asked: str, tmp_path: Path, home: Path
+) -> None:
+    for name in OWN:
+        write(tmp_path / f"{name}.py", "is_own = True")
+    if asked == "autotask.toml":
+        write(tmp_path / asked, '[task."*"]\nno_overlap = true\ntimeout = "1h"')
+    (home / "open").mkdir(mode=0o700, parents=True)
+    (home / "open" / f"{os.getpid()}-{'a' * 16}").write_text(f'{{"root":"{"a" * 16}"}}\n')
+    script = write(
+        tmp_path / "own.py",
+        f"import sys, {', '.join(OWN)}\n"
+        f"print([n for n in {OWN} if not hasattr(sys.modules[n], 'is_own')])",
+    )
+    env = {"AUTOTASK_SUPERVISE": "1", asked: ASKED.get(asked)}
+    done = run_program(script, env=env, cwd=tmp_path)
+    assert done == Ended(0, "[]\n", "")
