@@ -132,7 +132,7 @@ class Wire:
 
             if not run.bookkeeping:  # no success would clear it
                 check = f"_sc|autotask.task.status|2|#{of_task},trigger:{trigger}{rest}|m:"
-                lines.append(check + messages.check(outcome, self._size - len(check.encode()) - 1))
+                lines.append(check + messages.check(end, self._size - len(check.encode()) - 1))
             if self._events:
                 tags = f"{of_task},reason:{reason}{rest}"
                 lines.append(messages.event(run.task, tags, end, host, self._size))

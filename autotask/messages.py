@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from autotask.run import End, Outcome
 
 _LONGEST = 500  # characters of a field
+_MOST_TEXT = 4000  # characters of an event that Datadog keeps
+_OUTPUT = "\\noutput:"
 _LEAST_TEXT = 200  # bytes of a reason that are kept, however little room the tags leave
 
 # Line ends and what turns the direction of a text, for a terminal or a page. No pattern: to import
@@ -34,9 +36,15 @@ def summary(outcome: Outcome) -> str:
     return " ".join(words)
 
 
-def check(outcome: Outcome, size: int) -> str:
-    """Write the message of a failure's service check in *size* bytes."""
-    return _cut(one_line(summary(outcome)), size)
+def check(end: End, size: int) -> str:
+    """Write the message of a failure's service check in *size* bytes.
+
+    If nothing else says what went wrong, the last line of the output may.
+    """
+    text = one_line(summary(end.outcome))
+    if end.output and not end.outcome.error:
+        text += ": " + one_line(end.output.rstrip().rpartition("\n")[2])
+    return _cut(text, size)
 
 
 def event(task: str, tags: str, end: End, host: str, size: int) -> str:
@@ -52,8 +60,24 @@ def event(task: str, tags: str, end: End, host: str, size: int) -> str:
     text = "\\n".join([f"{name}: {one_line(fact)}" for name, fact in facts.items() if fact])
     tail = f"|k:{one_line(task, 100)}|t:error|#{tags}"
     # 20: the two lengths, the marks around them, the line's end.
-    text = _cut(text, size - len(title.encode()) - len(tail.encode()) - 20)
+    room = size - len(title.encode()) - len(tail.encode()) - 20
+    text = _cut(text, room)
+    if end.output:
+        text += _last_lines(end.output, min(room, _MOST_TEXT) - len(text.encode()))
     return f"_e{{{len(title.encode())},{len(text.encode())}}}:{title}|{text}{tail}"
+
+
+def _last_lines(output: str, size: int) -> str:
+    """Write the last lines of an output that fit into *size* bytes, behind a line of their own."""
+    lines: list[str] = []
+    size -= len(_OUTPUT)
+    for line in reversed(output.rstrip().split("\n")):
+        written = "\\n" + one_line(line)
+        size -= len(written.encode())
+        if size < 0:
+            break
+        lines.insert(0, written)
+    return _OUTPUT + "".join(lines) if lines else ""
 
 
 def one_line(text: str, length: int = _LONGEST) -> str:

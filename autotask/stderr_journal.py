@@ -10,7 +10,7 @@ import os
 from _thread import get_ident
 
 from autotask.guard import raised_here
-from autotask.journal import Journal, always
+from autotask.journal import Journal, always, quoted
 from autotask.stdlib import standard
 
 TYPE_CHECKING = False
@@ -27,12 +27,17 @@ _ID = 16  # letters
 _UNSENT, _HOST = ',"unsent":true', '"host":'
 # The record's fields that a line leaves out if they are not known.
 _OF_START = ("python", "ruby", "service", "env", "version", "attempt", "waited", "enqueued_by")
-_OF_END = ("reason", "caused_by", "exit_code", "signal", "error", "duration", "cpu", "max_rss")
+_OF_END = (
+    *("reason", "caused_by", "exit_code", "signal", "error", "duration", "cpu", "max_rss"),
+    "output",
+)
 _OF_ERROR = ("type", "message", "where")
 
 
 class StderrJournal(Journal):
     """Takes the lines of a journal, and writes one line for each run when it ends."""
+
+    output: str | None = None  # of a launcher's command that failed
 
     def __init__(self) -> None:
         super().__init__("")
@@ -53,7 +58,7 @@ class StderrJournal(Journal):
             run = line[len(_FINISHED) :][:_ID]
             start = self._starts.get(run)
             if start is not None:
-                written = super().append(record(start, line), claim, keep, later)
+                written = super().append(_one_write(start, line, self.output), claim, keep, later)
                 self._starts.pop(run, None)
                 return written
         elif self._only and self._only != get_ident():
@@ -89,8 +94,25 @@ class StderrJournal(Journal):
         return written
 
 
-def record(started: str, finished: str) -> str:
-    """Join the two lines of a run to its record.
+def _one_write(started: str, finished: str, output: str | None) -> str:
+    """Return a run's record with as much of its output, the end, as goes into one atomic write.
+
+    A longer line is torn if the reader is slow, and the whole record is lost.
+    """
+    line = record(started, finished)
+    if not output:
+        return line
+    room = _ATOMIC - len(line) - len('\n""\n')  # a line that was torn before this one is ended
+    begin = len(output)
+    while begin and (room := room - len(quoted(output[begin - 1])) + len('""')) >= 0:
+        begin -= 1
+    if begin:  # not half of a line, unless that is all
+        begin = output.find("\n", begin - 1, len(output) - 1) + 1 or begin
+    return record(started, finished, output[begin:])
+
+
+def record(started: str, finished: str, output: str | None = None) -> str:
+    """Join the two lines of a run, and what was kept of its output, to its record.
 
     They are not decoded. A quote inside a JSON string has a backslash before it, so that all that
     looks like a field's name is one.
@@ -103,6 +125,8 @@ def record(started: str, finished: str) -> str:
     if failed:
         nulls = [f'"{name}":null,' for name in _OF_ERROR if f'"{name}":' not in error]
         end += "".join([failed, *nulls, error])
+    if output:
+        end += f',"output":{quoted(output)}'
     for flag in ("server", "bookkeeping"):
         if f',"{flag}":' not in start:
             start += f',"{flag}":false'

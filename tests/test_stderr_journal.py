@@ -319,6 +319,36 @@ def test_a_signal_handler_that_runs_tasks_loses_none(tmp_path: Path) -> None:
     assert sum(run["parent"] == process["run"] for run in found) == 20
 
 
+# What a command writes before it fails, and the end of it in its record.
+OUTPUTS = {
+    "all of it": ("seq 3", "1\n2\n3\n"),
+    "whole lines": ("seq 10000", None),
+    "one line": ("head -c 20000 /dev/zero | tr '\\0' x; echo", "x" * 3000),
+    "what JSON escapes": ("head -c 20000 /dev/zero | tr '\\0' '\"'; echo", '"' * 1500),
+}
+
+
+@pytest.mark.parametrize(("line", "end"), OUTPUTS.values(), ids=OUTPUTS)
+def test_as_much_output_is_in_a_record_as_a_reader_that_is_slow_leaves_room_for(
+    line: str, end: str | None
+) -> None:
+    words = ("sh", "-c", f"({line}) >&2; exit 3")
+    options = ("--keep-output", "64k")
+    launcher = start_program(*words, under="launcher", options=options, stderr=subprocess.PIPE)
+    with launcher:
+        assert launcher.wait(PATIENCE) == 3  # before anything is read
+        assert launcher.stderr
+        *_, last = launcher.stderr.read().splitlines(keepends=True)
+    assert len(last) <= 4096
+    output = json.loads(last)["output"]
+    if end is None:
+        numbers = [int(number) for number in output.splitlines()]
+        assert numbers == [*range(10001 - len(numbers), 10001)]
+        assert len(last) > 4000
+    else:
+        assert output.endswith(end.rstrip("\n") + "\n")
+
+
 # --- the setting ---------------------------------------------------------------------------------
 
 

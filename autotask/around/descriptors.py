@@ -21,7 +21,7 @@ def let_go(kept: Iterable[int]) -> None:
     POSIX record locks (fcntl, lockf) belong to a process; a child does not inherit them. If this
     process kept some over exec, it keeps their files open: the command counts on these locks.
     """
-    numbers = _open_numbers()
+    numbers = open_numbers()
     for number in set(numbers) - {*kept, *_with_record_locks(numbers)}:
         try:
             os.close(number)
@@ -37,7 +37,8 @@ def let_go(kept: Iterable[int]) -> None:
         return
 
 
-def _open_numbers() -> list[int]:
+def open_numbers() -> list[int]:
+    """Return the numbers of all open descriptors, and perhaps of some that are not."""
     try:
         return [int(name) for name in os.listdir("/proc/self/fd")]
     except OSError:  # a root folder without /proc

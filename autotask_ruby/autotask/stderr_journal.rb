@@ -11,7 +11,7 @@ module AutotaskAgent
     HOST = '"host":'
     # The record's fields that a line leaves out if they are not known.
     OF_START = %w[python ruby service env version attempt waited enqueued_by].freeze
-    OF_END = %w[reason caused_by exit_code signal error duration cpu max_rss].freeze
+    OF_END = %w[reason caused_by exit_code signal error duration cpu max_rss output].freeze
     OF_ERROR = %w[type message where].freeze
 
     def initialize

@@ -40,7 +40,7 @@ def run(arguments: argparse.Namespace) -> None:
     unreadable: dict[str, str] = {}
     if not segments.listed(segments.journal_folder(home), unreadable):
         opening.tell_unreadable(unreadable)
-        print(opening.NO_RUNS)
+        print(opening.no_runs())
         return
     pruned = retention.prune(home, arguments.max_size, arguments.keep)
     freed, left = quantities.size_text(pruned.freed), quantities.size_text(pruned.left)

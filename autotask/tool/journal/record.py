@@ -5,30 +5,36 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from autotask.tool import quantities
 from autotask.tool.journal import ownership
 
-# The fields in the order in which they are documented; all are columns of the index.
+if TYPE_CHECKING:
+    from autotask.tool.journal.kept_output import Kept
+
+# The fields in the order in which they are documented; all but the last are columns of the index.
 FIELDS = (
     *("run", "parent", "root", "task", "framework", "status", "reason", "caused_by"),
     *("exit_code", "signal", "error", "started_at", "finished_at", "duration", "cpu", "max_rss"),
     *("pid", "host", "python", "ruby", "service", "env", "version", "tags"),
-    *("attempt", "waited", "enqueued_by", "server", "bookkeeping", "trigger"),
+    *("attempt", "waited", "enqueued_by", "server", "bookkeeping", "trigger", "output"),
 )
 _MORE = ("started_more", "finished_more")  # fields that this version does not know
 USER = "user"  # another field, in a shared home
 # Quoted, because trigger is a keyword of SQL.
-COLUMNS = ", ".join(f'"{field}"' for field in (*FIELDS, "owner", *_MORE))
+COLUMNS = ", ".join(f'"{field}"' for field in (*FIELDS[:-1], "owner", *_MORE))
+OWNER = -1 - len(_MORE)  # its place among them
 _ERROR, _TAGS = map(FIELDS.index, ("error", "tags"))
 _FLAGS = tuple(map(FIELDS.index, ("server", "bookkeeping")))
 
 Record = dict[str, Any]
 
 
-def from_row(row: Iterable[Any], shared: bool = False) -> Record:
+def from_row(row: Iterable[Any], shared: bool = False, kept: Kept | None = None) -> Record:
     """Make the record from a row of the index that has COLUMNS; in a *shared* home with its user.
+
+    *kept* has the output.
 
     Fields that this version does not know follow the others, as the journal has them.
     """
@@ -39,7 +45,8 @@ def from_row(row: Iterable[Any], shared: bool = False) -> Record:
     values[_TAGS] = json.loads(values[_TAGS]) if values[_TAGS] else {}
     for flag in _FLAGS:
         values[flag] = values[flag] is not None
-    record = dict(zip(FIELDS, values))
+    output = kept.of(values[0], owner) if kept else None
+    record = dict(zip(FIELDS, (*values, output)))
     if shared:
         record[USER] = ownership.short_name(owner)
     # A field that is known keeps its value and its place, whatever the unknown ones are called.

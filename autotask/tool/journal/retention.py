@@ -102,6 +102,8 @@ def prune_alone(home: str, max_size: int, keep: float | None = None) -> Pruned:
             _choose(index, before - max_size, limit)
             affected = _affected(index)
         runs = _carry_out(index, folder, affected)
+        if not index.unreadable:
+            index.kept.prune(index)
         overdue = index.connection.execute(_OVERDUE, (limit,)).fetchone()[0]
         left = size_of(home)
         return Pruned(runs, before - left, left, overdue, index.unreadable)

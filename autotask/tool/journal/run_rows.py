@@ -133,13 +133,13 @@ def _unknown_fields(line: Fields, known: frozenset[str]) -> str | None:
         return None
 
 
+def stored(text: str) -> str:
+    """Return text as the index has it: half surrogates (odd file names) become escapes."""
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
 def _text(value: Any) -> str | None:
-    """Return text that SQLite takes: half surrogates (odd file names) become escapes."""
-    if not isinstance(value, str):
-        return None
-    if value.isascii():
-        return value
-    return value.encode("utf-8", "backslashreplace").decode("utf-8")
+    return stored(value) if isinstance(value, str) else None
 
 
 def _integer(value: Any) -> int | None:

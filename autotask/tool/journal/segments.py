@@ -42,6 +42,11 @@ class Source(NamedTuple):
     marks: Callable[[], list[tuple[str, int]]]  # folders, each with the owner of the runs
     shared: bool = False
 
+    @property
+    def home(self) -> str:
+        """The home."""
+        return self.folder if self.shared else os.path.dirname(self.folder)
+
 
 def source_of(home: str) -> Source:
     """Return the source of a home of one user."""

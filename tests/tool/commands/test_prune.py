@@ -346,7 +346,7 @@ def test_nothing_is_lost_that_is_written_while_old_runs_go(book: Book, home: Pat
 
 @pytest.mark.parametrize("words", ["", "--keep 1d"])
 def test_before_the_first_run_there_is_a_hint(home: Path, words: str) -> None:
-    hint = "no runs yet: try `autotask-run python script.py`\n"
+    hint = f"no runs yet in {home}: try `autotask-run python script.py`\n"
     assert answer("prune", *words.split()) == hint
     assert not home.exists()
 
