@@ -244,6 +244,14 @@ class Bench:
         for unit, kind in (("ms CPU", measure.cpu), ("ms", measure.wall)):
             times = measure.paired(kind, (by_hand, launched), self._repeats(60))
             yield Row("autotask-run over PYTHONPATH", unit, times, 12.0)
+        # Its output is a pipe: of other streams nothing has to be passed on.
+        plain, kept = (
+            house.ours("sh", "-c", f"autotask-run {option} true 2>&1 | cat")
+            for option in ("", "--keep-output 8k")
+        )
+        for unit, kind in (("ms CPU", measure.cpu), ("ms", measure.wall)):
+            times = measure.paired(kind, (plain, kept), self._repeats(60))
+            yield Row("--keep-output over autotask-run", unit, times, 2.0)
         yield Row("autotask-run while it waits", "MiB", (0.0, _waiting_size(house)), 10.0)
 
     def million(self) -> Iterator[Row]:

@@ -323,7 +323,7 @@ def _recorded_by_autotask(contest: Contest, column: str, words: tuple[str, ...])
     home = contest.house.place / "home"
     shutil.rmtree(home, ignore_errors=True)
     _run(contest.command(column, *words, mood="answering"))
-    command = [sys.executable, "-m", "autotask.tool.cli", "runs", "--format", "jsonl"]
+    command = [sys.executable, "-m", "autotask.tool.cli", "runs", "--all", "--format", "jsonl"]
     environ = {"AUTOTASK_HOME": str(home), "PYTHONPATH": str(contest.house.place)}
     ended = subprocess.run(command, env=environ, capture_output=True, text=True, check=True)
     return endings.of_autotask(ended.stdout)

@@ -18,10 +18,18 @@ from _thread import allocate_lock, start_new_thread
 from autotask import journal, procfs
 from autotask.agent import EXEC_LAUNCHERS
 from autotask.guard import debug, guarded, swallow
-from autotask.marks import marks_folder
+from autotask.marks import marked_name, marks_folder
 from autotask.naming import process_name, serves_itself
 from autotask.run import SUCCESS, End, Outcome, Run, exited, failure, is_stop
-from autotask.settings import PARENT, PROCESS_RUN, RUN_PARTS, Settings, parent_of, parent_value
+from autotask.settings import (
+    OF_COMMAND,
+    PARENT,
+    PROCESS_RUN,
+    RUN_PARTS,
+    Settings,
+    parent_of,
+    parent_value,
+)
 from autotask.stdlib import standard
 from autotask.telling import Teller
 from autotask.trigger import find_trigger
@@ -30,12 +38,16 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     import signal as _signal
     from _thread import LockType
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
     from resource import struct_rusage
     from typing import NoReturn
 
+    from autotask.around.command_settings import CommandSettings
     from autotask.around.execute import Failure
+    from autotask.around.on_failure import Failures
+    from autotask.around.output import Output
     from autotask.around.tail import Tail
+    from autotask.around.time_limit import TimeLimit
 
     GoOn = Callable[[dict[str, str]], Failure | None]
     Diagnose = Callable[[bool], None]
@@ -99,7 +111,17 @@ def start() -> None:
             os.environ.pop(name, None)
         os.environ.update(added)
 
-    supervise(settings, task, serves_itself(_innermost_name), addresses, go_on)
+    known = set(sys.modules)
+    asked = of_command(task, os.environ)
+    supervise(settings, task, serves_itself(_innermost_name), addresses, go_on, asked=asked)
+    _forget(sys.modules.keys() - known)
+
+
+def _forget(modules: Iterable[str]) -> None:
+    """Take what we have imported out of sys.modules: the program may have such names itself."""
+    for name in modules:
+        if name.partition(".")[0] != "autotask":
+            del sys.modules[name]
 
 
 def _obstacle(settings: Settings, task: str | None) -> str | None:
@@ -127,35 +149,43 @@ def supervise(
     environ: dict[str, str],
     go_on: GoOn,
     diagnose: Diagnose | None = None,
+    asked: CommandSettings | None = None,
 ) -> None:
     """Go on in a child, and stay as its parent, which ends as the child ends.
 
     *go_on* makes the child a command, and returns only why it cannot; or it returns None, and this
     very Python program goes on in the child, where this function returns, too. *diagnose*, given
-    for a command alone, logs why the agent has not loaded in it, if it has not.
+    for a command alone, logs why the agent has not loaded in it, if it has not. *asked* is what
+    `of_command` returned.
     """
     reading, writing = map(journal.above_stdio, os.pipe())
     run = CommandRun(settings, task, is_server, diagnose)
+    run.asked = asked
     inside = run.prepare(environ) or environ
     group_sender = _group_sender() or 0
     children = _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)  # ignored, it would hide the end
     mask = _signal.pthread_sigmask(_signal.SIG_BLOCK, _signal.valid_signals())
+    run.lead_output()
     try:
         pid = os.fork()
     except OSError as problem:  # no more processes: better no parent than no command
         if settings.debug:
             debug(f"process {os.getpid()} is not supervised: {problem}")
         run.withdraw()
+        run.leave_output()
         inside, pid = environ, -1
     if pid > 0:
         os.close(writing)
-        _stay(run, Wait(pid, run.tick, settings.init, group_sender), reading)
+        wait = Wait(pid, run.tick, settings.init, group_sender)
+        wait.limit = run.limited(pid)
+        _stay(run, wait, reading)
     try:
         if pid == 0:
             run.unlock()
             if group_sender:
                 _leave_group()
             run.readdress(inside)
+            run.enter_output()
             if run.begin(inside) is not True:
                 os.write(writing, _NOT_BEGUN)
         os.close(reading)
@@ -171,7 +201,7 @@ def supervise(
 def _stay(run: CommandRun, wait: Wait, reading: int) -> NoReturn:
     """Be the parent until the child's end; never return, or the command would run twice."""
     try:
-        _let_go(reading, run.lock, run.settings)
+        _let_go(run.files(reading), run.settings)
         run.started(wait.child)
         # The pipe ends when the child becomes the command. Until then the child has all signals
         # blocked, which does not show what the command takes: signals to us stay pending.
@@ -187,6 +217,7 @@ def _stay(run: CommandRun, wait: Wait, reading: int) -> NoReturn:
                 run.diagnose()
             run.run.was_stopped = wait.is_told_to_stop and os.WIFEXITED(status)
             run.end(status, usage, why)
+            run.settle_output(os.WIFSIGNALED(status))
 
         _hear_until(run.aside.do(tell), wait.is_to_go)
         end_like(status)
@@ -207,8 +238,8 @@ def _hear_until(done: LockType, is_to_go: bool) -> None:
 
 
 @guarded
-def _let_go(reading: int, lock: int, settings: Settings) -> None:
-    """Keep only our end of the pipe and our lock; leave the folder, so that it can be unmounted.
+def _let_go(files: tuple[int, ...], settings: Settings) -> None:
+    """Keep only files of our own; leave the folder, so that it can be unmounted.
 
     A debug log needs standard error, or the folder in which its path begins. Records of runs need
     standard error if AUTOTASK_JOURNAL says so.
@@ -216,7 +247,7 @@ def _let_go(reading: int, lock: int, settings: Settings) -> None:
     from autotask.around import descriptors
 
     needs_stderr = settings.stderr or settings.debug == "1"
-    descriptors.let_go((reading, lock, 2) if needs_stderr else (reading, lock))
+    descriptors.let_go((*files, 2) if needs_stderr else files)
     if settings.debug:
         return
     kind, address, port = settings.destination
@@ -277,7 +308,9 @@ class CommandRun:
         self.settings = settings
         self.run = Run(task, "process")
         self.run.server = is_server
+        self.asked: CommandSettings | None = None  # beside the record
         self.aside = Aside()
+        self.output: Output | None = None
         self.lock = -1  # on our mark; the kernel releases it when this process dies
         self._teller = Teller(os.uname().nodename)
         self._teller.pid = os.getpid()  # of this process, the launcher, as is the identity
@@ -290,6 +323,8 @@ class CommandRun:
         self._has_parts = False  # run-parts in it hides the statuses of its scripts
         self._position = ("", 0)  # in the journal, before our first line
         self._tail: Tail | None = None
+        self._limit: TimeLimit | None = None
+        self._failures: Failures | None = None
         self._oom_counter: str | None = None  # a file
         self._oom_kills = 0, 0  # as counted last but one, and last
         self._due = 0.0  # time.monotonic() of the next heartbeat
@@ -308,10 +343,59 @@ class CommandRun:
             teller.journal = journal.Journal(settings.home)
             self._position = teller.journal.position()
             settings.home = teller.journal.home
-            self._leave_mark()
+            if self.asked is not None and self.asked.no_overlap:
+                from autotask.around import overlap
+
+                self._describe(teller.pid, teller.identity)
+                overlap.begin(run, teller, settings, self._leave_mark)
+            else:
+                self._leave_mark()
             teller.journal.close()
         run.started, run.clock = time.time(), time.monotonic()
-        return {**environ, PARENT: parent_value(run.id, run.root, run.trigger)}
+        inside = {**environ, PARENT: parent_value(run.id, run.root, run.trigger)}
+        if self.asked:
+            home = None if settings.stderr or not teller.journal else teller.journal.home
+            self.asked.hand_down(inside, home, teller.pid, teller.identity)
+        return inside
+
+    @guarded
+    def limited(self, child: int) -> TimeLimit | None:
+        """Begin the command's time limit, if it has one."""
+        if self.asked is not None and self.asked.timeout is not None:
+            from autotask.around import time_limit
+
+            self._limit = time_limit.TimeLimit(self.asked.timeout, child, self.run.id)
+        return self._limit
+
+    @guarded
+    def lead_output(self) -> None:
+        """Have the end of the command's output at hand, or all of it, if that is asked for."""
+        asked = self.asked
+        size = asked.keep_output if asked and self.settings.messages else 0
+        if asked and (size or asked.quiet):
+            from autotask.around import output
+
+            self.output = output.lead(size, asked.quiet, asked.only_errors)
+
+    def enter_output(self) -> None:
+        """In the child: take the streams that lead to us."""
+        if self.output:
+            self.output.enter()
+
+    def leave_output(self) -> None:
+        """Keep the streams of this process after all."""
+        if self.output:
+            self.output.leave()
+
+    def settle_output(self, was_killed: bool) -> None:
+        """Wait until all that the command has written is passed on."""
+        if self.output:
+            is_over = self._limit is not None and self._limit.is_over
+            self.output.settle(was_killed or is_over)
+
+    def files(self, *more: int) -> tuple[int, ...]:
+        """Return the descriptors that this process needs."""
+        return (*more, self.lock, *(self.output.files if self.output else ()))
 
     def readdress(self, environ: dict[str, str]) -> None:
         """In the child: name it in the variables of a service manager that name the launcher."""
@@ -406,6 +490,24 @@ class CommandRun:
                 for run in tail.others_open():
                     if not run.bookkeeping:
                         wire.running(run, time.time() - run.started)
+        self._tell_failures()
+
+    @guarded
+    def _tell_failures(self, end: End | None = None) -> None:
+        """Start what tells of the failures since the last look, and of this run's *end*."""
+        if self.asked is None or not self.asked.tells():
+            return
+        notes = None if self.settings.stderr else self._teller.journal
+        if self.asked.is_told(notes.home if notes else None):
+            return
+        from autotask.around import on_failure
+
+        if self._failures is None:
+            self._failures = on_failure.Failures(self.asked, self.run, notes, self._position)
+        if end:
+            self._describe(self.run.pid, self._process)
+            self._failures.add_own(self._teller.fields, end)
+        self._failures.tell()
 
     def _touch_mark(self) -> None:
         """Show that we live. Only the change time counts: `sign_mark` may have set the other."""
@@ -426,15 +528,24 @@ class CommandRun:
             if not tail.has_begun():
                 self.begin_late()  # killed before it could
             outcome = tail.close_all(outcome)
-        if is_stop(run, outcome):
+        has_failed = status != 0 or outcome.status == "failure"  # for who reads its output
+        # `autotask check` says by its status what it has found: that is no failure of its own.
+        if is_stop(run, outcome) or (run.task == "autotask check" and outcome.exit_code == 1):
             outcome = SUCCESS
+        end = End(outcome, at, duration, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024)
+        if self.output:
+            is_kept = outcome.status == "failure"
+            text = self.output.end(run.id, has_failed, notes if is_kept else None)
+            end.output = text if is_kept else None
         if self.settings.stderr:
             from autotask.stderr_journal import StderrJournal
 
-            teller.journal = StderrJournal()
+            self.settle_output(os.WIFSIGNALED(status))  # the record comes after it
+            teller.journal = on_stderr = StderrJournal()
+            on_stderr.output = end.output
             self._journal_start()  # its record has both lines of a run, and the child wrote none
-        cpu, max_rss = usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024
-        teller.end(run, End(outcome, at, duration, cpu, max_rss))
+        teller.end(run, end)
+        self._tell_failures(end)
         if teller.wire:
             teller.wire.close()
         self.withdraw()
@@ -480,6 +591,8 @@ class CommandRun:
     def _judged(self, status: int, why: str) -> Outcome:
         """Return the outcome for a wait status; *why* is set if the command did not start."""
         outcome = from_status(status)
+        if self._limit is not None and self._limit.is_over:
+            return self._limit.outcome()
         if why:
             from autotask import failures
 
@@ -497,14 +610,18 @@ class CommandRun:
             self._mark, self._teller.journal.mark = self._teller.journal.mark, None
 
     def _lock_mark(self, file: int) -> str:
-        """Lock our mark as long as this process lives, and say in it whether that was possible."""
+        """Lock our mark as long as this process lives, and say in it whether that was possible.
+
+        It also names the task, for `overlap`; a mark has 4 KiB at most.
+        """
+        task = f',"task":{journal.quoted(marked_name(self.run.task))}'
         try:
             fcntl = standard("fcntl")
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except (ImportError, OSError):
-            return ',"locked":false'
+            return f',"locked":false{task}'
         self.lock = journal.above_stdio(os.dup(file))
-        return ',"locked":true'
+        return f',"locked":true{task}'
 
     def _others_marked(self) -> bool:
         """Tell whether any other process has runs open, or left some behind, in this home."""
@@ -536,6 +653,7 @@ class Wait:
         self._is_first = _is_first()
         self._is_deaf = self._is_first and not is_init
         self._group_sender = group  # its process id; 0: the child is in our group
+        self.limit: TimeLimit | None = None
         self.is_to_go = False  # a signal that ends most programs has come
         self.is_told_to_stop = False  # likewise one that ends a server: some reload at SIGHUP
         self._stopped = False
@@ -544,11 +662,16 @@ class Wait:
     def until_end(self) -> tuple[int, struct_rusage]:
         """Return the child's wait status and what it has used."""
         signals, due = _signal.valid_signals(), time.monotonic() + LOOK
-        while self._ended is None:
-            info = _signal.sigtimedwait(signals, max(0.0, due - time.monotonic()))
+        limit = self.limit
+        while self._ended is None or (limit is not None and limit.is_ending()):
+            wake = due if limit is None else min(due, limit.due)
+            info = _signal.sigtimedwait(signals, max(0.0, wake - time.monotonic()))
+            if limit is not None:
+                self._keep_to(limit)
             if info is None:
-                due += LOOK
-                self._tick()
+                if wake == due:
+                    due += LOOK
+                    self._tick()
                 continue
             if info.si_signo == _signal.SIGCHLD:
                 self._reap()
@@ -556,7 +679,15 @@ class Wait:
             self.is_told_to_stop = self.is_told_to_stop or info.si_signo in _TO_STOP
             if self._ended is None and self._is_for_child(info):
                 self._send(info.si_signo, info.si_pid)
-        return self._ended
+        status, usage = self._ended
+        return status if limit is None or not limit.is_over else limit.STATUS << 8, usage
+
+    def _keep_to(self, limit: TimeLimit) -> None:
+        """Do what a time limit asks for, but not to a command that ends just now."""
+        if time.monotonic() >= limit.due:
+            self._reap()
+            if self._ended is None or limit.is_over:
+                limit.step(self._ended is not None)
 
     def _send(self, number: int, sender: int) -> None:
         """Pass a signal on, to the child's whole group if the sender meant ours."""
@@ -806,6 +937,56 @@ def _text(file: str) -> str:
             return opened.read()
     except OSError:
         return ""
+
+
+def of_command(
+    task: str,
+    environ: MutableMapping[str, str],
+    options: Mapping[str, str] | None = None,
+    is_line: bool = False,
+) -> CommandSettings | None:
+    """Return what is asked for beside the record, see `command_settings`; mostly that is None.
+
+    Its variables are taken out of *environ*: they are of this run alone. *is_line*: the command is
+    a line for a shell.
+    """
+    names = (*OF_COMMAND, "AUTOTASK_ON_FAILURE")
+    given = {name: environ.pop(name) for name in names if name in environ}
+    return _asked(task, environ, options or {}, given, is_line)
+
+
+@guarded
+def _asked(
+    task: str,
+    environ: Mapping[str, str],
+    options: Mapping[str, str],
+    given: Mapping[str, str],
+    is_line: bool,
+) -> CommandSettings | None:
+    path = settings_file()
+    if not (options or is_line or given or path):
+        return None
+    from autotask.around import command_settings
+
+    settings = command_settings.of(task, options, given, path, is_line)
+    if settings.tells():
+        settings.remember(environ)
+    return settings
+
+
+def settings_file() -> str | None:
+    """Return the path of the nearest `autotask.toml` in this folder or above it."""
+    try:
+        folder = os.getcwd()
+    except OSError:  # it has been deleted
+        return None
+    while True:
+        path = os.path.join(folder, "autotask.toml")
+        if os.path.isfile(path):
+            return path
+        if folder == "/":
+            return None
+        folder = os.path.dirname(folder)
 
 
 # Last: if this file is cut short, the launcher cannot import it, and runs the command without us.
