@@ -39,7 +39,7 @@ from support import INSTALLED
 _BEGIN = b'{"event":'  # of each line
 _INFINITE = float("inf")
 _LINES = 3  # of error messages that a command may print
-_EVERY = ("runs", "--format", "jsonl", "--limit", "0")
+_EVERY = ("runs", "--all", "--format", "jsonl", "--limit", "0")
 _SEGMENT = re.compile(r"journal/\d{4}-\d\d-\d\dT\d\d\.jsonl")
 _KNOWN = {
     *("index.sqlite3", "pruned", "ballast", "first_seen.json"),

@@ -93,7 +93,7 @@ def weather(kind: str, tasks: int, processes: int, seed: int, place: Path) -> Re
 def told(home: Path) -> list[Event]:
     """Return the records of all runs."""
     environ = {**os.environ, "AUTOTASK_HOME": str(home), "DD_DOGSTATSD_URL": NOBODY}
-    words = (str(TOOL), "runs", "--format", "jsonl", "--limit", "0")
+    words = (str(TOOL), "runs", "--all", "--format", "jsonl", "--limit", "0")
     done = subprocess.run(words, env=environ, stdout=subprocess.PIPE, check=True)
     return [json.loads(line) for line in done.stdout.splitlines()]
 

@@ -70,7 +70,7 @@ class Plan:
 
 
 _FOLLOW = ("ship", "--follow")
-_EVERY = ("runs", "--format", "jsonl", "--limit", "0")
+_EVERY = ("runs", "--all", "--format", "jsonl", "--limit", "0")
 _LAST = (("ship",), _EVERY, ("prune", "{bound}"), _EVERY, _EVERY)  # the last one without an index
 # With their weights. The round fills in {bound} and {run}.
 _COMMANDS: dict[tuple[str, ...], int] = {

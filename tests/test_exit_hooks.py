@@ -176,7 +176,8 @@ def test_an_unknown_end_raises_no_alarm_if_the_tool_only_reads(tmp_path: Path, h
     first = write(tmp_path / "first.py", BECOMES.format(how=HOW["execlp"]))
     assert run_program(first, "task", "sh", "-c", "exit 3").status == 3
     home.chmod(0o777)
-    done = run_program(Path(PYTHON).parent / "autotask", "runs", "--format", "jsonl", under="bare")
+    words = ("runs", "--all", "--format", "jsonl")
+    done = run_program(Path(PYTHON).parent / "autotask", *words, under="bare")
     assert "read-only" in done.stderr
     shown = [json.loads(line) for line in done.stdout.splitlines()]
     assert [(run["status"], run.get("reason")) for run in shown] == [("success", None)] * 2

@@ -23,7 +23,7 @@ from tool.journals import COMMAND, HOST, Book, dead_process
 from autotask import homes, journal, procfs
 from autotask.around.launch import known_plugins
 from autotask.journal import Journal
-from autotask.run import SUCCESS, End, Run
+from autotask.run import SUCCESS, End, Run, failure
 from autotask.settings import Settings
 from autotask.telling import leave_mark
 from autotask.tool import cli
@@ -261,7 +261,7 @@ def _end(run: str) -> str:
 
 def seen() -> dict[str, str]:
     """Return the status of each task as the tool shows it to a user."""
-    status, out, err = tool("runs", "--format", "jsonl")
+    status, out, err = tool("runs", "--all", "--format", "jsonl")
     assert (status, err) == (0, "")
     return {line["task"]: line["status"] for line in map(json.loads, out.splitlines())}
 
@@ -276,6 +276,48 @@ def test_users_of_a_shared_home_see_each_others_runs(shared: Path) -> None:
             assert as_user(user, seen) == all_of_them
     owners = {path.name: path.stat().st_uid for path in shared.iterdir() if path.is_dir()}
     assert owners == {str(user): user for user in (ANN, EVE, 0)}
+
+
+def record_failure(task: str) -> None:
+    notes = Journal(os.environ["AUTOTASK_HOME"])
+    run = Run(task, "click")
+    run.started, run.trigger = time.time() - 5, "cron"
+    assert notes.append(journal.started_line(run, journal.process_fields(*LIVING, HOST)))
+    assert notes.append(journal.finished_line(run, End(failure("exit"), time.time(), 1.0)))
+
+
+@root
+def test_each_user_of_a_shared_home_is_told_of_all_failures_once(shared: Path) -> None:
+    for user in (ANN, EVE):
+        as_user(user, lambda: record_failure("same"))
+    for user in (EVE, 54323):  # the second one has no runs
+        status, out, err = as_user(user, lambda: tool("check"))
+        assert (status, err) == (1, "")
+        lines = sorted(out.splitlines())
+        assert [line.partition(" failed at ")[0] for line in lines] == [
+            f"{ANN}: same",
+            f"{EVE}: same",
+        ]
+        assert as_user(user, lambda: tool("check")) == [0, "", ""]
+        assert (shared / str(user) / "checked.json").stat().st_uid == user
+    as_user(ANN, lambda: record_failure("same"))
+    for user in (EVE, 54323):
+        assert as_user(user, lambda: tool("check"))[1].count(f"{ANN}: same failed at ") == 1
+
+
+@root
+def test_a_check_of_another_users_home_is_remembered_in_ones_own(place: Path) -> None:
+    home = place / "ann"
+    Book(home).run("anns", ago=60, outcome=failure("exit"))
+    give(home, ANN)
+    before = snapshot(home)
+    for status, printed in ((1, "anns failed at"), (0, "")):
+        done = as_root(place, *COMMAND, "check", AUTOTASK_HOME=str(home))
+        assert done.status == status
+        assert done.stdout[: len("anns failed at")] == printed
+    own = place / "root" / ".local" / "state" / "autotask"
+    assert str(home) in (own / "checked.json").read_text()
+    assert snapshot(home) == before
 
 
 @root
@@ -334,15 +376,17 @@ def test_a_run_copied_by_another_user_is_told_apart(shared: Path) -> None:
         assert as_user(user, lambda: shown(run)) == task
     assert shown(run) == f"autotask: {run} is ambiguous: {run}@{ANN}, {run}@{EVE}\n"
     assert shown(f"{run}@root") == f"autotask: no run of root begins with {run}\n"
+    assert (shown("anns"), shown(f"forged@{EVE}")) == ("anns", "forged below")
+    assert shown(f"anns@{EVE}").startswith(f"autotask: 'anns@{EVE}' is neither a task that ran nor")
     heads, *rows = (line.split() for line in tool("runs")[1].splitlines())
-    users = {(row[heads.index("TASK") + 1], row[1]) for row in rows}  # the time has two words
+    users = {(row[heads.index("TASK")], row[1]) for row in rows}
     assert (heads[1], users) == (
         "USER",
         {("anns", str(ANN)), *((task, str(EVE)) for task in ("eves", "forged", "below"))},
     )
     lines = map(json.loads, tool("runs", "--format", "jsonl")[1].splitlines())
     assert {(line["task"], line["user"]) for line in lines} == users
-    assert tool("runs", "--format", "csv")[1].split()[0].endswith(",trigger,user")
+    assert tool("runs", "--format", "csv")[1].split()[0].endswith(",trigger,output,user")
 
 
 @root

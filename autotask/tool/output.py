@@ -62,6 +62,16 @@ def window_width() -> int:
     return _console().width
 
 
+def window_height() -> int:
+    """Return the number of lines of the terminal."""
+    return _console().height
+
+
+def has_unicode() -> bool:
+    """Tell whether standard output takes lines and arrows, beside ASCII."""
+    return sys.stdout.encoding.lower().startswith("utf")
+
+
 def print_rich(*parts: RenderableType) -> None:
     """Print to standard output: in colour and as wide as the window only on a terminal."""
     console = _console()
@@ -71,6 +81,17 @@ def print_rich(*parts: RenderableType) -> None:
     # rich pads each line to the width of its widest; a file should not have these blanks.
     for line in capture.get().splitlines():
         sys.stdout.write(line.rstrip() + "\n")
+
+
+def in_colour(lines: Iterable[Text]) -> list[str]:
+    """Return lines as they are written to a terminal, cut to the width of its window."""
+    console = _console()
+    written = []
+    for line in lines:
+        with console.capture() as capture:
+            console.print(line, end="", no_wrap=True, overflow="crop", highlight=False)
+        written.append(capture.get())
+    return written
 
 
 def print_lines(lines: Iterable[tuple[str, str]]) -> None:

@@ -4,36 +4,65 @@ from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Sequence
-from datetime import datetime, timezone
+import time
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta, timezone
 
-_SECONDS = {"d": 86400, "h": 3600, "m": 60, "s": 1, "w": 7 * 86400}
-_BYTES = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
-_LONGEST = 100 * 365 * 86400  # a hundred years: with more, dates leave Python's calendar
+from autotask.around import units
+
+_SECONDS = {"d": 86400, "h": 3600, "m": 60}
+# [0-9], because \d also matches the digits of other scripts.
+_TIME = re.compile(
+    r"([0-9]{4}-[0-9]{2}-[0-9]{2})"
+    r"(?:[ T]([0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]{6})?)?)(Z|[+-][0-9]{2}:[0-9]{2})?)?"
+)
 
 
 def parse_duration(text: str) -> float:
-    """Return the seconds of `90d`, `24h`, `30m`, `45s` or `2w`."""
-    # [0-9], because \d also matches the digits of other scripts.
-    match = re.fullmatch(r"([0-9]{1,12}(?:\.[0-9]{1,6})?)([smhdw])", text.strip())
-    if match is None:
-        raise argparse.ArgumentTypeError(
-            f"{text!r} is not a duration: a number and s, m, h, d or w, such as 24h"
-        )
-    seconds = float(match[1]) * _SECONDS[match[2]]
-    if seconds > _LONGEST:
-        raise argparse.ArgumentTypeError(f"{text!r} is more than a hundred years")
-    return seconds
+    """Return the seconds of `90d`, `24h`, `1h30m`, `45s` or `2w`."""
+    try:
+        return units.parse_duration(text)
+    except ValueError as problem:
+        raise argparse.ArgumentTypeError(str(problem)) from None
 
 
 def parse_size(text: str) -> int:
     """Return the bytes of `512M`, `2G`, `64K` or `1000` (powers of 1024)."""
-    match = re.fullmatch(r"([0-9]{1,15}(?:\.[0-9]{1,6})?)([KMGT]?)(?:I?B)?", text.strip().upper())
-    if match is None:
+    try:
+        return units.parse_size(text)
+    except ValueError as problem:
+        raise argparse.ArgumentTypeError(str(problem)) from None
+
+
+def parse_since(text: str, now: float | None = None) -> float:
+    """Return the POSIX time of `24h` (ago), `today`, `yesterday`, `2026-11-28 [03:00[:05][Z]]`.
+
+    A day begins at midnight in the reader's time zone. Instead of `Z`, `+01:00` or the like.
+    """
+    words = text.strip()
+    now = time.time() if now is None else now
+    match = _TIME.fullmatch(words)
+    try:
+        if words in ("today", "yesterday"):
+            day = local(now).date() - timedelta(days=words == "yesterday")
+            return _posix(day.isoformat(), "00:00", "")
+        if match is not None:
+            return _posix(match[1], match[2] or "00:00", match[3] or "")
+        return now - units.parse_duration(words)
+    except ValueError as problem:
         raise argparse.ArgumentTypeError(
-            f"{text!r} is not a size: a number and K, M, G or T, such as 512M"
-        )
-    return int(float(match[1]) * _BYTES[match[2]])
+            f"{problem}; times are today, yesterday, 2026-11-28 and 2026-11-28T03:00"
+        ) from None
+
+
+def _posix(day: str, of_day: str, zone: str) -> float:
+    """Return the POSIX time of a date and a time of day, in a zone or the reader's."""
+    # Up to Python 3.10 fromisoformat() does not accept "Z".
+    text = f"{day}T{of_day}{'+00:00' if zone == 'Z' else zone}"
+    try:
+        return max(datetime.fromisoformat(text).timestamp(), 0.0)
+    except (ValueError, OverflowError, OSError):
+        raise ValueError(f"{text} is not in the calendar") from None
 
 
 def parse_count(text: str) -> int:
@@ -91,6 +120,21 @@ def local_time(text: str | None, now: float, short: bool = False) -> str:
     return moment.strftime("%H:%M:%S" if moment.date() == today.date() else "%m-%d %H:%M")
 
 
+def zone_text(text: str | None) -> str:
+    """Return the offset of the reader's time zone at a time: `+01:00` or `UTC`; `` if malformed."""
+    seconds = timestamp(text)
+    if seconds is None:
+        return ""
+    offset = local(seconds).strftime("%z")
+    return "UTC" if offset == "+0000" else f"{offset[:3]}:{offset[3:5]}"
+
+
+def shared_zone(texts: Iterable[str | None]) -> str | None:
+    """Return the one offset that times have; None if daylight saving came between them."""
+    zones = {zone_text(text) for text in texts} - {""}
+    return None if len(zones) > 1 else "".join(zones)
+
+
 def duration_text(seconds: float | None) -> str:
     """Format a duration with about three digits: `12ms`, `1.53s`, `2m05s`, `3h07m`, `4d02h`."""
     if seconds is None:
@@ -112,6 +156,11 @@ def duration_text(seconds: float | None) -> str:
     return f"{minutes}m{left:02}s"
 
 
+def short_duration(seconds: float) -> str:
+    """Format a duration without trailing zeros: `1h` and not `1h00m`."""
+    return re.sub(r"(?<=[dhm])00[hms]$|\.0+(?=s$)", "", duration_text(seconds))
+
+
 def ago(text: str | None, now: float) -> str:
     """Format how long before *now* a time was, in its largest unit: `5m ago`."""
     seconds = timestamp(text)
@@ -122,6 +171,12 @@ def ago(text: str | None, now: float) -> str:
         if passed >= _SECONDS[unit]:
             return f"{passed // _SECONDS[unit]}{unit} ago"
     return f"{passed}s ago"
+
+
+def next_due_text(text: str | None, zone: str | None, now: float) -> str:
+    """Format a time to come as `due_text` does; with its offset if *zone* has not that of all."""
+    offset = zone_text(text) if zone is None else ""
+    return due_text(timestamp(text), now) + offset
 
 
 def due_text(seconds: float | None, now: float) -> str:

@@ -1,7 +1,8 @@
 """Tables for people: one line for each row, fitted to the width of the terminal.
 
 In a narrow terminal, columns are left out in an order that they define, names are cut, and a last
-column that does not fit is printed on a line of its own below the row.
+column that does not fit is printed on a line of its own below the row. In a pipe or a file only
+that last column is cut.
 """
 
 from __future__ import annotations
@@ -37,16 +38,41 @@ class Column(NamedTuple):
     if_any: bool = False  # left out if no cell has more than `-` or `0`
     most: int = _LONGEST_OTHER  # its largest width, if it neither shrinks nor falls
 
-    @property
-    def longest(self) -> int:
-        """Return the largest width, however wide the terminal is."""
+    def in_zone(self, zone: str | None) -> Column:
+        """Return the same column for times of one zone: its head has that, if there is one."""
+        return self._replace(head=f"{self.head} {zone or ''}".rstrip())
+
+    def cut(self, cell: Text) -> Text:
+        """Shorten a cell to the largest width, however wide the terminal is."""
         if self.falls:
-            return LONGEST_REASON
-        return LONGEST_NAME if self.shrinks else self.most
+            return output.cut(cell, LONGEST_REASON)
+        if not output.for_terminal():
+            return cell
+        return output.cut(cell, LONGEST_NAME if self.shrinks else self.most)
+
+
+class Lines(NamedTuple):
+    """A table as lines: of its heads, and of each row one or two."""
+
+    heads: Text
+    rows: list[list[Text]]
 
 
 def print_table(columns: Sequence[Column], rows: Sequence[Sequence[Text]]) -> None:
     """Print rows under the heads of their columns."""
+    heads, below = in_lines(columns, rows)
+    print_text([heads, *itertools.chain(*below)])
+
+
+def print_text(lines: Sequence[Text]) -> None:
+    """Print lines as they are: none is wrapped."""
+    from rich.text import Text
+
+    output.print_rich(Text("\n", no_wrap=True, overflow="ignore").join(lines))
+
+
+def in_lines(columns: Sequence[Column], rows: Sequence[Sequence[Text]]) -> Lines:
+    """Return rows under the heads of their columns, fitted to the width of the terminal."""
     from rich.text import Text
 
     room = output.window_width()
@@ -57,15 +83,15 @@ def print_table(columns: Sequence[Column], rows: Sequence[Sequence[Text]]) -> No
     columns = list(itertools.compress(columns, used))
     heads = [Text(column.head, "bold") for column in columns]
     rows = [
-        [output.cut(cell, column.longest) for column, cell in zip(columns, shown)]
+        [column.cut(cell) for column, cell in zip(columns, shown)]
         for shown in (itertools.compress(row, used) for row in rows)
     ]
     widths = [max(cell.cell_len for cell in cells) for cells in zip(heads, *rows)]
     widths = _fitted(columns, widths, room)
-    lines = [next(_lines(columns, widths, heads, room))]
-    for row in rows:
-        lines += _lines(columns, widths, row, room)
-    output.print_rich(Text("\n", no_wrap=True, overflow="ignore").join(lines))
+    return Lines(
+        next(_lines(columns, widths, heads, room)),
+        [list(_lines(columns, widths, row, room)) for row in rows],
+    )
 
 
 def _fitted(columns: Sequence[Column], widths: Sequence[int], room: int) -> list[int]:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import fcntl
 import json
 import os
 import pty
 import re
+import struct
 import subprocess
 import sys
+import termios
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -79,18 +82,25 @@ def answer(*words: str, **options: Any) -> str:
 
 
 def on_terminal(
-    *words: str, columns: int = 80, status: int = 0, types: str = "", **env: str
+    *words: str, columns: int = 80, rows: int = 0, status: int = 0, types: str = "", **env: str
 ) -> str:
     """Return what the command writes to a terminal into which *types* is typed."""
-    return in_terminal(*COMMAND, *words, columns=columns, status=status, types=types, **env)
+    command = [*COMMAND, *words]
+    return in_terminal(*command, columns=columns, rows=rows, status=status, types=types, **env)
 
 
 def in_terminal(
-    *command: str, columns: int = 80, status: int = 0, types: str = "", **env: str
+    *command: str, columns: int = 80, rows: int = 0, status: int = 0, types: str = "", **env: str
 ) -> str:
-    """Return what a program writes to a terminal into which *types* is typed."""
+    """Return what a program writes to a terminal into which *types* is typed.
+
+    A terminal that does not say how many *rows* it has counts as one of 25.
+    """
     outer, inner = pty.openpty()
-    set_for = {"TERM": "xterm-256color", "COLUMNS": str(columns), **env}
+    if rows:
+        fcntl.ioctl(inner, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+    size: dict[str, str | None] = {"COLUMNS": str(columns), "LINES": None}
+    set_for = {"TERM": "xterm-256color", **size, **env}
     with subprocess.Popen(
         command, stdin=inner, stdout=inner, stderr=inner, env=environment(env=set_for)
     ) as child:
@@ -105,14 +115,26 @@ def in_terminal(
     return shown.decode().replace("\r\n", "\n")
 
 
+def without_zone(heads: str) -> str:
+    """Return the heads of a table without the zone of its times."""
+    return re.sub(r"(STARTED|NEXT DUE) (?:UTC|[+-]\d\d:\d\d)", r"\1", heads)
+
+
 def records(*words: str) -> list[Record]:
-    """Return the records of runs, as a program asks for them."""
-    return [json.loads(line) for line in answer("runs", "--format", "jsonl", *words).splitlines()]
+    """Return the records of all runs, as a program asks for them."""
+    lines = answer("runs", "--all", "--format", "jsonl", *words).splitlines()
+    return [json.loads(line) for line in lines]
 
 
 def names(*words: str) -> list[str]:
-    """Return the tasks of the runs, oldest first."""
+    """Return the tasks of all runs, oldest first."""
     return [record["task"] for record in records(*words)]
+
+
+def listed(*words: str) -> list[str]:
+    """Return the tasks of the runs that are listed unasked, oldest first."""
+    lines = answer("runs", "--format", "jsonl", *words).splitlines()
+    return [json.loads(line)["task"] for line in lines]
 
 
 def dead_process() -> tuple[int, str]:
@@ -148,6 +170,8 @@ class Book:
         bookkeeping: bool = False,
         ruby: str | None = None,
         mood: object = None,
+        trigger: str = "cron",
+        tags: Tags | None = None,
     ) -> Run:
         """Write a run that started this many seconds ago; without an outcome it still runs.
 
@@ -156,7 +180,7 @@ class Book:
         """
         run = Run(task, framework)
         run.started = time.time() - ago
-        run.trigger = "cron"
+        run.trigger = trigger
         if parent is not None:
             run.parent, run.root = parent.id, parent.root
         place = journal.process_fields(
@@ -164,7 +188,7 @@ class Book:
             procfs.identity() if identity is None else identity,
             host,
             "3.12.1",
-            Tags("shop", "prod", "1.4.2", {"team": "north"}, entity),
+            tags or Tags("shop", "prod", "1.4.2", {"team": "north"}, entity),
         )
         run.queued, run.server = Queued(attempt, waited, enqueued_by), server
         line = journal.started_line(run, place, unsent)

@@ -5,51 +5,60 @@ from __future__ import annotations
 import argparse
 import itertools
 import time
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
 
-from autotask.tool import output, quantities
-from autotask.tool.journal import filters, opening
+from autotask.tool import output, quantities, run_table
+from autotask.tool.journal import filters, layers, opening, trees
 from autotask.tool.journal.index import Index
-from autotask.tool.journal.record import (
-    COLUMNS,
-    FIELDS,
-    USER,
-    Record,
-    duration_text,
-    from_row,
-    reason_text,
-)
-from autotask.tool.table import Column, print_table
+from autotask.tool.journal.record import COLUMNS, FIELDS, OWNER, USER, Record, from_row
+from autotask.tool.run_table import Block, Entry
 
-if TYPE_CHECKING:
-    from rich.text import Text
+Row = tuple[Any, ...]  # of the index, with COLUMNS
 
-DESCRIPTION = "List runs: newest first in a table, oldest first in the formats for programs."
+DESCRIPTION = """\
+List runs: newest first in a table, oldest first in the formats for programs. A terminal shows those
+that fit the window, the newest at the bottom. The process around a single task, and failures that a
+failure inside has caused, are left out."""
 TABLE_LIMIT = 50
-_STATUSES = "success, failure, running, skipped or retried"
-_COLUMNS = (
-    Column("RUN"),
-    Column("STARTED", goes=2),
-    Column("TASK", shrinks=True),
-    Column("STATUS"),
-    Column("DURATION", right=True, goes=1),
-    Column("REASON", falls=True),
-)
+_COUNTED = 1000  # of the runs that are not shown, so many are counted
+_STARTED = "started"
+_SORTS = {
+    _STARTED: "started_at",
+    "duration": "CASE status WHEN 'running' THEN (julianday('now') - julianday(started_at)) * 86400"
+    " ELSE duration END",
+    "cpu": "cpu",
+    "memory": "max_rss",
+    "waited": "waited",
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    filters.add_filters(parser)
-    text = f"only runs with this status: {_STATUSES}; may be repeated"
+    filters.add_filters(
+        parser, "the process around a single task, failures that a failure inside has caused, and "
+    )
+    text = f"only runs with this status: {filters.STATUSES}"
     filters.add_filter(parser, "--status", "S", text)
+    parser.add_argument(
+        "--sort",
+        choices=_SORTS,
+        default=_STARTED,
+        help=f"the largest first where the newest would be (default: {_STARTED})",
+    )
     parser.add_argument(
         "--limit",
         metavar="N",
         type=quantities.parse_count,
-        help=f"only the newest N runs, 0 for all (default: {TABLE_LIMIT} in a table, else all)",
+        help="only the newest N runs, 0 for all (default: what fits a terminal, "
+        f"{TABLE_LIMIT} in another table, else all)",
     )
-    filters.add_format(parser)
+    forms = parser.add_mutually_exclusive_group()
+    forms.add_argument(
+        "--tree", action="store_true", help="draw the runs with those around and inside them"
+    )
+    filters.add_format(forms)
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -62,26 +71,27 @@ class _Printer:
 
     def __init__(self, arguments: argparse.Namespace) -> None:
         self._arguments = arguments
-        self._printed = 0  # records, in the formats that print each as soon as it is read
+        self._printed = 0  # records, in the formats for programs
 
     def print(self, index: Index | None) -> None:
         """Print the runs of an index."""
-        records = _records(index, self._arguments) if index else iter(())
         form = self._arguments.format
+        if form == "table":
+            _print_table(index, self._arguments)
+            return
+        records = _records(index, self._arguments) if index else iter(())
         if form == "jsonl":
             output.print_json(self._rest(records), form)
         elif form == "json":
-            output.print_json(list(records), form)
-        elif form == "csv":
+            every = list(records)
+            output.print_json(every, form)
+            self._printed = len(every)
+        else:
             shared = index is not None and index.shared
             fields = (*FIELDS, USER) if shared else FIELDS
             output.print_csv(fields, self._rest(records), heads=not self._printed)
-        else:
-            rows = list(records)
-            none = opening.NO_RUNS
-            if index and not rows:
-                none = _none_match(self._arguments.status, index)
-            _print_table(rows, none)
+        if index and not self._printed:
+            filters.tell_unknown_status(index, self._arguments.status)
 
     def _rest(self, records: Iterator[Record]) -> Iterator[Record]:
         for record in itertools.islice(records, self._printed, None):
@@ -90,60 +100,84 @@ class _Printer:
 
 
 def _records(index: Index, arguments: argparse.Namespace) -> Iterator[Record]:
-    """Yield the records: newest first for a table, else oldest first."""
-    newest_first = arguments.format == "table"
+    """Yield the records for programs: oldest first."""
+    order = _order(arguments, "ASC")
+    if arguments.limit:
+        newest = layers.first(index, arguments, _order(arguments, "DESC"), arguments.limit)
+        rows = _of_rows(index, newest[::-1], order)
+    else:
+        where, values = layers.listed(arguments)
+        rows = _of_query(index, where, values, order)
+    return (_record(index, row, not arguments.all) for row in rows)
+
+
+def _order(arguments: argparse.Namespace, direction: str) -> str:
+    """Return the order of the runs in SQL."""
+    return f"{_SORTS[arguments.sort]} {direction}, rowid {direction}"
+
+
+def _record(index: Index, row: tuple[Any, ...], stands_for_layers: bool) -> Record:
+    """Return the record of a run; that of a job has the output that was kept of its process."""
+    record = from_row(row, index.shared, index.kept)
+    if stands_for_layers and record["status"] == "failure":
+        record["output"] = index.kept.of_failure(index, record["run"], row[OWNER])
+    return record
+
+
+def _of_query(index: Index, where: str, values: list[Any], order: str) -> Iterator[Row]:
+    return index.rows(f"SELECT {COLUMNS} FROM run WHERE {where} ORDER BY {order}", values)
+
+
+def _of_rows(index: Index, rows: list[int], order: str) -> Iterator[Row]:
+    """Yield some rows of the table, which are in this order."""
+    for at in range(0, len(rows), layers.ROWS):
+        yield from _of_query(index, layers.among(rows[at : at + layers.ROWS]), [], order)
+
+
+def _print_table(index: Index | None, arguments: argparse.Namespace) -> None:
+    if index is None:
+        print(opening.no_runs())
+        return
+    height = output.window_height() if output.for_terminal() else 0
     limit = arguments.limit
     if limit is None:
-        limit = TABLE_LIMIT if newest_first else 0
-    where, values = filters.conditions(arguments)
-    # The newest runs have to be chosen before they are sorted. An index of the table alone answers
-    # that, so that whole rows are read only of those chosen.
-    newest = f"SELECT rowid FROM run WHERE {where} ORDER BY started_at DESC, rowid DESC"
-    if limit:
-        newest += f" LIMIT {limit}"
-    order = "DESC" if newest_first else "ASC"
-    if newest_first or limit:
-        where = f"rowid IN ({newest})"
-    statement = (
-        f"SELECT {COLUMNS} FROM run WHERE {where} ORDER BY started_at {order}, rowid {order}"
-    )
-    return (from_row(row, index.shared) for row in index.rows(statement, values))
-
-
-def _none_match(statuses: list[str], index: Index) -> str:
-    """Say that there is no such run, and which status may be misspelled.
-
-    None is an error: a later autotask may have written others.
-    """
-    known = {*output.STATUS_STYLES}
-    for status in statuses:
-        any_run = "SELECT status FROM run WHERE status = ? AND started_at IS NOT NULL LIMIT 1"
-        if status not in known.union(*index.rows(any_run, [status])):
-            return f"no runs match: {output.clean(status)} is not a status: {_STATUSES}"
-    return "no runs match"
-
-
-def _print_table(records: list[Record], if_empty: str) -> None:
-    if not records:
-        print(if_empty)
-        return
+        limit = height or TABLE_LIMIT
+    blocks = _blocks(index, arguments, limit)
     now = time.time()
-    rows = [_cells(record, now) for record in records]
-    if USER not in records[0]:
-        print_table(_COLUMNS, rows)
-        return
-    for record, row in zip(records, rows):
-        row.insert(1, output.styled(record[USER]))
-    print_table((_COLUMNS[0], Column("USER"), *_COLUMNS[1:]), rows)
+    if not blocks:
+        print(filters.none_match(index, arguments.status))
+    elif not height:
+        run_table.print_all(blocks, now)
+    else:
+        read = sum(block.asked_for for block in blocks)
+        count = partial(_count, index, arguments) if read == limit else lambda _: read
+        more = partial(_more, count, arguments.sort == _STARTED)
+        run_table.print_upwards(blocks, now, height if arguments.limit is None else 0, more)
 
 
-def _cells(record: Record, now: float) -> list[Text]:
-    started = quantities.local_time(record["started_at"], now, short=output.for_terminal())
-    return [
-        output.styled(record["run"][:8], "dim"),
-        output.styled(started),
-        output.styled(record["task"]),
-        output.status(record["status"]),
-        output.styled(duration_text(record, now)),
-        output.styled(reason_text(record)),
-    ]
+def _blocks(index: Index, arguments: argparse.Namespace, limit: int) -> list[Block]:
+    """Return the newest or largest runs, in this order, or the trees around them."""
+    order = _order(arguments, "DESC")
+    rows = layers.first(index, arguments, order, limit)
+    if arguments.tree:
+        return run_table.trees(trees.records(index, rows, arguments.all))
+    entries = (Entry(from_row(row, index.shared)) for row in _of_rows(index, rows, order))
+    return [Block([entry]) for entry in entries]
+
+
+def _count(index: Index, arguments: argparse.Namespace, enough: int) -> int:
+    """Return how many runs match, or *enough* if they are more."""
+    where, values = layers.listed(arguments)
+    statement = f"SELECT count(*) FROM (SELECT 1 FROM run WHERE {where} LIMIT {enough})"
+    ((count,),) = index.rows(statement, values)
+    return int(count)
+
+
+def _more(count: Callable[[int], int], by_time: bool, shown: int) -> str:
+    """Say how many runs match beside those that are shown."""
+    more = count(shown + _COUNTED + 1) - shown
+    if not more:
+        return ""
+    number = f"more than {_COUNTED}" if more > _COUNTED else str(more)
+    runs = "run" if more == 1 else "runs"
+    return f"{number} {'earlier' if by_time else 'more'} {runs}: --limit 0 lists all"

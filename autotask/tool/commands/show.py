@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import re
 import time
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from autotask.tool import output, quantities
 from autotask.tool.errors import ToolError
-from autotask.tool.journal import below, opening, ownership
+from autotask.tool.journal import asked_run, below, filters, opening
 from autotask.tool.journal.index import Index
 from autotask.tool.journal.record import (
     FIELDS,
@@ -30,8 +28,9 @@ if TYPE_CHECKING:
     from rich.tree import Tree
 
 DESCRIPTION = """\
-Show all that is known about one run, and the tree of runs under it. If they are many, as under a
-worker, show their tasks with counts and durations, and the last failures."""
+Show all that is known about one run, or about the last run of a task, and the tree of runs under
+it. If they are many, as under a worker, show their tasks with counts and durations, and the last
+failures."""
 _ENQUEUED = 5  # of the runs that a run enqueued, the first are shown
 _COLUMNS = (  # between them: one for each status
     (Column("TASK", shrinks=True), Column("FRAMEWORK", goes=3), Column("RUNS", right=True)),
@@ -43,18 +42,30 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument(
         "run",
-        metavar="RUN",
-        help="a run's id or its first digits, at least 4; in a shared home also ID@USER",
+        metavar="RUN|TASK",
+        help="a run's id or its first digits, at least 4, or a task's name: its last run; in a "
+        "shared home also ID@USER and TASK@USER",
     )
     parser.add_argument(
-        "--all", action="store_true", help="draw the tree of all runs, however many there are"
+        "--all", action="store_true", help="show all runs under it, however many there are"
+    )
+    parser.add_argument(
+        "--format",
+        type=filters.one_document,
+        choices=("text", "json"),
+        default="text",
+        help="default: text; json: the record of the run, with those under it",
     )
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Print the run."""
-    answer = partial(_answer, wanted=arguments.run, limit=None if arguments.all else below.FEW)
-    shown = opening.ask(answer)
+    limit = None if arguments.all else below.FEW
+    if arguments.format == "json":
+        answer = partial(_document, wanted=arguments.run, limit=limit)
+        print(json.dumps(opening.ask(answer), indent=2))
+        return
+    shown = opening.ask(partial(_answer, wanted=arguments.run, limit=limit))
     output.print_rich(_details(shown.lines))
     if isinstance(shown.under, below.Many):
         _print_many(shown.under)
@@ -70,47 +81,37 @@ class _Shown(NamedTuple):
 
 def _answer(index: Index | None, wanted: str, limit: int | None) -> _Shown:
     if index is None:
-        raise ToolError(opening.NO_RUNS)
-    run, owner = _resolved(index, wanted)
+        raise ToolError(opening.no_runs())
+    run, owner = asked_run.find(index, wanted)
+    by_id, many = _tree(index, run, owner, limit)
+    return _Shown(run, _lines(index, by_id[run], owner, time.time()), many or by_id)
+
+
+def _tree(
+    index: Index, run: str, owner: int, limit: int | None
+) -> tuple[dict[str, Record], below.Many | None]:
+    """Return a run and those under it, oldest first; if they are more, also summed up."""
     # The run itself is one of them; one more would be too many.
     tree = below.records(index, run, owner, None if limit is None else limit + 2)
     by_id = {record["run"]: record for record in tree}
-    lines = _lines(index, by_id[run], owner, time.time())
-    if limit is not None and len(tree) > limit + 1:
-        return _Shown(run, lines, below.many(index, run, owner))
-    return _Shown(run, lines, by_id)
+    is_many = limit is not None and len(tree) > limit + 1
+    return by_id, below.many(index, run, owner) if is_many else None
 
 
-def _resolved(index: Index, wanted: str) -> tuple[str, int]:
-    """Return a run's id and owner in the index: of several users' runs, this user's."""
-    prefix, _, user = wanted.partition("@")
-    prefix = prefix.lower()
-    if re.fullmatch(r"[0-9a-f]{4,16}", prefix) is None:
-        raise ToolError(f"{wanted!r} is not a run id: 4 to 16 hex digits, as in `autotask runs`")
-    if user and not index.shared:
-        raise ToolError(f"{wanted!r}: only runs in a shared home have a user")
-    # A range, which the index of the table answers, as it would not with LIKE; "g" follows "f".
-    statement = (
-        "SELECT run, owner FROM run WHERE run >= ? AND run < ? AND started_at IS NOT NULL "
-        "ORDER BY run, owner"
-    )
-    matches = [
-        (str(run), int(owner))
-        for run, owner in index.rows(statement, (prefix, prefix + "g"))
-        if user in ("", str(owner), ownership.short_name(owner))
-    ]
-    own = [(run, owner) for run, owner in matches if index.shared and owner == os.geteuid()]
-    if own and not user:
-        matches = own
-    if not matches:
-        raise ToolError(f"no run{f' of {user}' if user else ''} begins with {prefix}")
-    if len(matches) > 1:
-        names = [
-            f"{run}@{ownership.short_name(owner)}" if index.shared else run
-            for run, owner in matches[:5]
-        ]
-        raise ToolError(f"{prefix} is ambiguous: {', '.join(names)}")
-    return matches[0]
+def _document(index: Index | None, wanted: str, limit: int | None) -> Record:
+    """Return the record of a run, and beside its fields what is under it."""
+    if index is None:
+        raise ToolError(opening.no_runs())
+    run, owner = asked_run.find(index, wanted)
+    by_id, many = _tree(index, run, owner, limit)
+    record = by_id.pop(run)
+    under: Record = {"count": len(by_id), "runs": [*by_id.values()], "tasks": None}
+    under |= {"more_tasks": 0, "failures": None}
+    if many is not None:
+        tasks = [group._asdict() for group in many.groups]
+        under = {"count": many.runs, "runs": None, "tasks": tasks}
+        under |= {"more_tasks": many.more, "failures": many.failures}
+    return {**record, "under": under}
 
 
 def _details(lines: list[tuple[str, str]]) -> Table:
@@ -145,8 +146,8 @@ def _lines(index: Index, record: Record, owner: int, now: float) -> list[tuple[s
         ("error", error_text(error) if error else None),
         ("where", error.get("where")),
         ("caused by", named(record["caused_by"])),
-        ("started", quantities.local_time(record["started_at"], now)),
-        ("finished", record["finished_at"] and quantities.local_time(record["finished_at"], now)),
+        ("started", _time(record["started_at"], now)),
+        ("finished", record["finished_at"] and _time(record["finished_at"], now)),
         ("duration", duration_text(record, now)),
         ("cpu", None if record["cpu"] is None else quantities.duration_text(record["cpu"])),
         ("memory", None if record["max_rss"] is None else quantities.size_text(record["max_rss"])),
@@ -173,6 +174,7 @@ def _lines(index: Index, record: Record, owner: int, now: float) -> list[tuple[s
         for name, value in record.items()
         if name not in (*FIELDS, USER)
     ]
+    pairs.append(("output", index.kept.of_failure(index, record["run"], owner)))
     return [
         (label, line)
         for name, value in pairs
@@ -181,9 +183,13 @@ def _lines(index: Index, record: Record, owner: int, now: float) -> list[tuple[s
     ]
 
 
+def _time(text: str, now: float) -> str:
+    return f"{quantities.local_time(text, now)} {quantities.zone_text(text)}".rstrip()
+
+
 def _labelled(name: str, value: str) -> list[tuple[str, str]]:
-    """Return the lines of a value: of an error's message as many as it has, mostly one."""
-    has_lines = name in ("error", "enqueued")
+    """Return the lines of a value: of an error's message and of output as many as they have."""
+    has_lines = name in ("error", "enqueued", "output")
     parts = [part for part in value.split("\n") if part.strip()] if has_lines else [value]
     return [(name if part is parts[0] else "", part.rstrip()) for part in parts]
 
@@ -232,7 +238,8 @@ def _drawn(tree: dict[str, Record], wanted: str, now: float) -> Tree:
 
 
 def _label(record: Record, now: float) -> Text:
-    label = output.cut(output.styled(record["task"]), LONGEST_NAME).append("  ")
+    name = output.styled(record["task"])
+    label = (output.cut(name, LONGEST_NAME) if output.for_terminal() else name).append("  ")
     label.append_text(output.status(record["status"]))
     label.append_text(output.styled("  " + duration_text(record, now)))
     reason = reason_text(record)
@@ -269,7 +276,7 @@ def _print_many(many: below.Many) -> None:
         now = time.time()
         output.print_rich("", output.styled("the last failures", "dim"))
         for record in many.failures:
-            started = quantities.local_time(record["started_at"], now)
+            started = _time(record["started_at"], now)
             output.print_rich(output.styled(f"{started}  ").append_text(_label(record, now)))
 
 

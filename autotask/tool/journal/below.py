@@ -68,7 +68,8 @@ def records(index: Index, run: str, owner: int, limit: int | None = None) -> lis
     A parent is in it before its children are.
     """
     below = _BELOW.format("" if limit is None else f"LIMIT {limit}")
-    return [from_row(row, index.shared) for row in index.rows(below + _RUNS, (run, owner))]
+    rows = index.rows(below + _RUNS, (run, owner))
+    return [from_row(row, index.shared, index.kept) for row in rows]
 
 
 def many(index: Index, run: str, owner: int) -> Many:
@@ -89,7 +90,7 @@ def many(index: Index, run: str, owner: int) -> Many:
         f"GROUP BY task, framework ORDER BY count(*) DESC, task, framework LIMIT {_GROUPS}"
     )
     groups = [_group(index, *row) for row in largest.fetchall()]
-    failures = [from_row(row, index.shared) for row in execute(_LAST_FAILURES)]
+    failures = [from_row(row, index.shared, index.kept) for row in execute(_LAST_FAILURES)]
     return Many(runs or 0, groups, tasks - len(groups), failures)
 
 

@@ -7,6 +7,7 @@ a question about a million runs costs a query, not a reading of the journal.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
 import sqlite3
@@ -18,6 +19,7 @@ from autotask.tool import output
 from autotask.tool.errors import ToolError
 from autotask.tool.journal import schema, segments, waiting
 from autotask.tool.journal.dead_runs import ends_of_dead
+from autotask.tool.journal.kept_output import Kept
 from autotask.tool.journal.segment_reader import SegmentReader
 
 if TYPE_CHECKING:
@@ -48,6 +50,7 @@ class Index:
         self.path = path
         self.reader = SegmentReader(connection, source)
         self.unreadable = self.reader.unreadable  # segments by path, each with the reason
+        self.kept = Kept(source.home, source.shared)
         self.shared = source.shared  # several users' runs: an id alone does not name one
         self.to_read = False  # a reader: if another command keeps it locked, it takes what it has
         self.lags = False  # and has done so
@@ -59,7 +62,9 @@ class Index:
 
     def rows(self, statement: str, values: Iterable[Any] = ()) -> Iterator[tuple[Any, ...]]:
         """Return the rows of a query, one by one."""
-        return self.connection.execute(statement, tuple(values))
+        # Not the cursor: a generator that yields from it closes it when it is dropped itself, as
+        # when a reader leaves, and a cursor raises if the connection is closed already.
+        return itertools.chain(self.connection.execute(statement, tuple(values)))
 
     def refresh(self) -> bool:
         """Read every whole line that is new, and end the runs of dead processes in the index.
@@ -96,13 +101,13 @@ class Index:
 
     def running_since(self, moment: str) -> list[Fields]:
         """Return the started lines of the runs that are running, and started before a moment."""
-        return self._unended_starts("status = 'running' AND started_at < ?", moment)
+        return self._unended_starts("status = 'running' AND +started_at < ?", moment)
 
     def _unended_starts(self, condition: str, *values: str) -> list[Fields]:
         columns = ", ".join(f'"{column}"' for column in _START)
         rows = self.connection.execute(
             f"SELECT {columns} FROM run WHERE finished_at IS NULL AND {condition} "
-            # The plus keeps SQLite from going through all rows in their order.
+            # A plus keeps SQLite from going through all rows in the order of that column.
             "ORDER BY +rowid",
             values,
         )

@@ -29,8 +29,6 @@ from autotask.tool.journal.ownership import Home
 
 T = TypeVar("T")
 
-NO_RUNS = "no runs yet: try `autotask-run python script.py`"
-
 
 def ask(question: Callable[[Index | None], T]) -> T:
     """Answer a question from the index of the user's home; it gets None before the first run.
@@ -66,6 +64,12 @@ def ask(question: Callable[[Index | None], T]) -> T:
         raise
     _keep_bound(home)
     return result
+
+
+def no_runs() -> str:
+    """Say that no run is recorded yet, and where this command has looked."""
+    home = ownership.find(Settings(os.environ)).path
+    return f"no runs yet in {output.clean(home)}: try `autotask-run python script.py`"
 
 
 def _opened(home: Home, settings: Settings) -> Index:

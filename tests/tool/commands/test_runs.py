@@ -9,22 +9,26 @@ import json
 import os
 import re
 import signal
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
-from support import Datagrams, lines, run_program, write
+from support import Datagrams, Tags, lines, run_program, write
 from tool.journals import (
     DAY,
     HOST,
     HOUR,
     Book,
     answer,
+    autotask,
     dead_process,
+    listed,
     names,
     on_terminal,
     records,
+    without_zone,
 )
 
 from autotask import procfs
@@ -44,8 +48,10 @@ UNEXPECTED = (  # as Invoke has it
 CONTRACT = (
     "run parent root task framework status reason caused_by exit_code signal error started_at"
     " finished_at duration cpu max_rss pid host python ruby service env version tags attempt"
-    " waited enqueued_by server bookkeeping trigger"
+    " waited enqueued_by server bookkeeping trigger output"
 ).split()
+
+HEADS = ["RUN", "STARTED", "TASK", "STATUS", "DURATION", "REASON"]
 
 
 def test_a_table_begins_with_the_newest_run(book: Book) -> None:
@@ -53,7 +59,7 @@ def test_a_table_begins_with_the_newest_run(book: Book) -> None:
     book.run("new", ago=100)
     book.run("oldest", ago=400)
     heads, *rows = answer("runs").splitlines()
-    assert heads.split() == ["RUN", "STARTED", "TASK", "STATUS", "DURATION", "REASON"]
+    assert without_zone(heads).split() == HEADS
     assert [row.split()[3] for row in rows] == ["new", "old", "oldest"]
 
 
@@ -110,6 +116,7 @@ def test_the_record_has_the_fields_of_the_contract_and_no_other(book: Book) -> N
         "server": False,
         "bookkeeping": False,
         "trigger": "cron",
+        "output": None,
     }
 
 
@@ -152,12 +159,12 @@ def test_what_a_framework_runs_for_itself_is_listed_if_it_failed_or_is_asked_for
             parent=program, bookkeeping=is_own, ruby="3.1.2",
         )  # fmt: skip
     unasked = ["environment"] if is_listed else []
-    assert names() == ["rake", *unasked, "db:migrate"]
-    assert names("--limit", "2") == ["rake", *unasked, "db:migrate"][-2:]
-    assert names("--task", "env*") == unasked
-    assert names("--task", "environmen?", "--framework", "rake") == unasked
-    assert names("--task", "environment") == ["environment"]
-    assert names("--task", "db:*", "--task", "environment") == ["environment", "db:migrate"]
+    assert listed() == [*unasked, "db:migrate"]
+    assert listed("--limit", "1") == ["db:migrate"]
+    assert listed("--task", "env*") == unasked
+    assert listed("--task", "environmen?", "--framework", "rake") == unasked
+    assert listed("--task", "environment") == ["environment"]
+    assert listed("--task", "db:*", "--task", "environment") == ["environment", "db:migrate"]
     assert names("--all") == ["rake", "environment", "db:migrate"]
     assert names("--all", "--task", "e*") == ["environment"]
     assert ("environment" in answer("runs")) is is_listed
@@ -219,6 +226,33 @@ FILTERS = [
     ("--task db.c* --task [!cd]*", "db.check nightly.py [odd]"),
     ("--task db.* --task n* --status failure --status running --since 2h", "db.check nightly.py"),
     ("--framework inv", ""),
+    ("--status success,failure", "db.migrate nightly.py [odd]"),
+    ("--framework doit,process", "nightly.py compile:main.c"),
+    ("--task db.c*,[odd]", "db.check"),
+    ("--task db.c*,[[]odd]", "db.check [odd]"),
+    ("--reason exit", "nightly.py"),
+    ("--reason signal,exit", "nightly.py"),
+    ("--reason exit --status success", ""),
+    ("--trigger cron", "db.migrate db.check nightly.py compile:main.c"),
+    ("--trigger terminal,systemd", "[odd]"),
+    ("--host web1", "db.migrate db.check"),
+    ("--host web1,web2 --framework invoke --status success", "db.migrate"),
+    ("--service mail --service shop", "db.migrate db.check nightly.py compile:main.c [odd]"),
+    ("--service mail", "[odd]"),
+    ("--env prod", "db.migrate db.check nightly.py compile:main.c"),
+    ("--env staging,prod --service mail", "[odd]"),
+    ("--tag team:north", "db.migrate db.check nightly.py compile:main.c"),
+    ("--tag team:south,x", "[odd]"),
+    ("--tag team", "db.migrate db.check nightly.py compile:main.c [odd]"),
+    ("--tag tea", ""),
+    ("--tag team:sout", ""),
+    ("--tag am:south", ""),
+    ("--tag team:west", ""),
+    ("--tag team:", ""),
+    ("--tag note:", "[odd]"),
+    ("--tag url:a:b", "[odd]"),
+    ("--tag é", "[odd]"),
+    ('--tag "team":"x"', ""),
     ("--since 2h", "db.check nightly.py compile:main.c [odd]"),
     ("--since 90m", "nightly.py compile:main.c [odd]"),
     ("--since 5400s", "nightly.py compile:main.c [odd]"),
@@ -233,15 +267,32 @@ FILTERS = [
 
 @pytest.mark.parametrize(("words", "expected"), FILTERS)
 def test_only_the_runs_that_match_are_shown(book: Book, words: str, expected: str) -> None:
-    book.run("db.migrate", "invoke", ago=DAY)
-    book.run("db.check", "invoke", ago=100 * 60, outcome=None)
+    book.run("db.migrate", "invoke", ago=DAY, host="web1")
+    book.run("db.check", "invoke", ago=100 * 60, outcome=None, host="web1", identity="x/1/2")
     book.run("nightly.py", "process", ago=HOUR, outcome=failure("exit", exit_code=3))
     book.run("compile:main.c", "doit", ago=60, outcome=SKIPPED)
-    book.run("[odd]", ago=50)
-    assert names(*words.split()) == expected.split()
+    more = {"team": "south", "note": "", "url": "a:b", "é": '", "team": "x"', 'a"team': "west"}
+    book.run("[odd]", ago=50, trigger="terminal", tags=Tags("mail", "staging", None, more))
+    assert listed(*words.split()) == expected.split()
     shown = answer("runs", *words.split())
     assert [name for name in reversed(expected.split()) if name not in shown] == []
     assert len(shown.splitlines()) == 1 + len(expected.split()) if expected else "no runs match\n"
+
+
+def test_a_task_with_a_comma_in_its_name_is_found(book: Book) -> None:
+    for name in ("a,b", "a", "b", "c"):
+        book.run(name)
+    assert listed("--task", "a,b") == ["a,b", "a", "b"]
+
+
+def test_runs_since_a_day_are_listed(book: Book) -> None:
+    day = time.strftime("%Y-%m-%d", time.localtime(time.time() - 2 * DAY))
+    book.run("before", ago=3 * DAY)
+    book.run("after", ago=HOUR)
+    for since in (day, f"{day}T00:00", f"{day} 00:00"):
+        assert listed("--since", since) == ["after"]
+    assert listed("--since", "yesterday") == ["after"]
+    assert listed("--since", "2999-01-01") == []
 
 
 def test_a_table_ends_after_fifty_runs_unless_asked_for_more(book: Book) -> None:
@@ -347,6 +398,18 @@ def test_a_status_that_does_not_exist_is_named(book: Book) -> None:
     assert answer("runs", "--status", "retried") == "no runs match\n"
     book.run("mail", outcome=Outcome("paused"), ago=DAY)
     assert answer("runs", "--status", "paused", "--since", "1h") == "no runs match\n"
+
+
+@pytest.mark.parametrize("command", ["runs", "tasks"])
+@pytest.mark.parametrize("form", ["jsonl", "json", "csv"])
+def test_so_it_is_on_standard_error_in_the_formats_for_programs(
+    book: Book, command: str, form: str
+) -> None:
+    book.run("mail")
+    ended = autotask(command, "--status", "failed", "--format", form)
+    told = "autotask: failed is not a status: success, failure, running, skipped or retried\n"
+    assert (ended.status, ended.stderr) == (0, told)
+    assert ended.stdout == answer(command, "--status", "failure", "--format", form)
 
 
 # Of runs that are open: the process, for how long, whose mark is there, and whether it has ended.

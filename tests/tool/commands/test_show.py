@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import re
+from pathlib import Path
+from typing import Any
 
 import pytest
-from tool.journals import Book, answer, autotask
+from support import Ended
+from tool.journals import Book, answer, autotask, records
 
 from autotask.run import SUCCESS, Outcome, Run, failure
 from autotask.tool.journal import below
 
 ERROR = {"type": "ValueError", "message": "no such shop", "where": "/srv/shop.py:3"}
+
+NEITHER = "is neither a task that ran nor a run id: 4 to 16 hex digits, as in `autotask runs`"
+TIME = r"\d\d-\d\d \d\d:\d\d:\d\d (?:UTC|[+-]\d\d:\d\d)"
 
 
 def details(run: str) -> dict[str, str]:
@@ -29,8 +36,8 @@ def test_all_that_is_known_about_a_run_is_shown(book: Book) -> None:
         outcome=failure("exception", exit_code=1, error=ERROR),
     )
     shown = details(run.id)
-    assert re.fullmatch(r"\d\d-\d\d \d\d:\d\d:\d\d", shown.pop("started"))
-    assert re.fullmatch(r"\d\d-\d\d \d\d:\d\d:\d\d", shown.pop("finished"))
+    assert re.fullmatch(TIME, shown.pop("started"))
+    assert re.fullmatch(TIME, shown.pop("finished"))
     del shown["pid"], shown["host"]
     assert shown == {
         "run": run.id,
@@ -126,9 +133,9 @@ def test_the_first_digits_of_a_run_are_enough(book: Book) -> None:
     ("run", "message"),
     [
         ("0123", "no run begins with 0123"),
-        ("012", "'012' is not a run id: 4 to 16 hex digits, as in `autotask runs`"),
-        ("nightly", "'nightly' is not a run id: 4 to 16 hex digits, as in `autotask runs`"),
-        ("0123%", "'0123%' is not a run id: 4 to 16 hex digits, as in `autotask runs`"),
+        ("012", f"'012' {NEITHER}"),
+        ("nightly", f"'nightly' {NEITHER}"),
+        ("0123%", f"'0123%' {NEITHER}"),
         ("abcd", "abcd is ambiguous: abcd000000000001, abcd000000000002"),
     ],
 )
@@ -142,10 +149,87 @@ def test_a_wrong_run_id_is_an_error_in_one_line(book: Book, run: str, message: s
     assert (ended.status, ended.stdout, ended.stderr) == (1, "", f"autotask: {message}\n")
 
 
-def test_before_the_first_run_there_is_a_hint() -> None:
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        ("backup", "no task backup: did you mean backup.sh?"),
+        ("feed", "no run begins with feed: did you mean feed.py?"),
+        ("mial", "no task mial: did you mean mail?"),
+        ("nightly", f"'nightly' {NEITHER}"),
+    ],
+)
+def test_a_misspelled_task_is_told_which_is_meant(book: Book, asked: str, message: str) -> None:
+    for task in ("mail", "backup.sh", "feed.py", "mail", "zip"):
+        book.run(task)
+    assert autotask("show", asked) == Ended(1, "", f"autotask: {message}\n")
+
+
+def test_the_name_of_a_task_shows_its_last_run(book: Book) -> None:
+    book.run("nightly.py", "process", ago=900)
+    last = book.run("nightly.py", ago=90, outcome=failure("exit", exit_code=3))
+    book.run("nightly.py", "process", ago=300)
+    book.run("other", ago=10)
+    assert details("nightly.py")["run"] == last.id
+    odd = book.run("caf\udce9 au lait.py")  # not Unicode
+    assert details("caf\udce9 au lait.py")["run"] == odd.id
+    at = book.run("deploy@north")
+    assert details("deploy@north")["run"] == at.id
+    assert autotask("show", "night*").status == 1
+    assert autotask("show", "nightly").status == 1
+
+
+def test_digits_of_a_run_win_over_a_task_of_that_name(book: Book) -> None:
+    run = book.run("nightly", ago=90)
+    named = book.run(run.id[:6], ago=80)
+    assert details(run.id[:6])["run"] == run.id
+    ids = (run.id[:4], named.id[:4])
+    other = book.run(next(word for word in ("beef", "feed", "cafe") if word not in ids))
+    if not other.id.startswith(other.task):
+        assert details(other.task)["run"] == other.id
+
+
+def document(*words: str) -> dict[str, Any]:
+    shown: dict[str, Any] = json.loads(answer("show", "--format", "json", *words))
+    return shown
+
+
+def test_json_is_the_record_with_the_runs_under_it(book: Book) -> None:
+    outer = book.run("nightly.py", "process", ago=90)
+    inner = book.run("db.migrate", ago=80, parent=outer)
+    part = book.run("db.check", ago=70, parent=inner)
+    shown = document("nightly.py")
+    under = shown.pop("under")
+    first, *others = records()
+    assert shown == first
+    assert (under.pop("count"), under.pop("runs")) == (2, others)
+    assert [run["run"] for run in others] == [inner.id, part.id]
+    assert under == {"tasks": None, "more_tasks": 0, "failures": None}
+    assert document(part.id)["under"]["runs"] == []
+    assert answer("show", "--format", "jsonl", part.id) == answer(
+        "show", "--format", "json", part.id
+    )
+
+
+def test_json_of_many_runs_is_as_bounded_as_the_text(book: Book) -> None:
+    server = worker(book, 300)
+    under = document(server.id)["under"]
+    assert (under["count"], under["runs"], under["more_tasks"]) == (301, None, 0)
+    assert under["tasks"][0] == {
+        "task": "mail0", "framework": "celery", "runs": 150,
+        "statuses": {"success": 90, "failure": 30, "retried": 30}, "usual": 216.0, "longest": 298.0,
+    }  # fmt: skip
+    assert [run["error"]["message"] for run in under["failures"]] == [
+        f"no shop {n}" for n in range(296, 250, -5)
+    ]
+    every = document("--all", server.id)["under"]
+    assert (every["count"], len(every["runs"]), every["tasks"]) == (301, 301, None)
+
+
+def test_before_the_first_run_there_is_a_hint(home: Path) -> None:
     ended = autotask("show", "0123")
     assert ended.status == 1
-    assert ended.stderr == "autotask: no runs yet: try `autotask-run python script.py`\n"
+    hint = f"autotask: no runs yet in {home}: try `autotask-run python script.py`\n"
+    assert ended.stderr == hint
 
 
 def test_an_attempt_tells_how_long_it_waited_and_for_whom(book: Book) -> None:
@@ -224,7 +308,7 @@ def test_many_runs_are_summed_up_by_task_with_the_last_failures(book: Book) -> N
     told, *lines = failures.splitlines()
     assert told == "the last failures"
     assert re.findall(r"no shop (\d+)", failures) == [str(n) for n in range(296, 250, -5)]
-    assert re.search(r"^\d\d-\d\d \d\d:\d\d:\d\d  mail0  failure  4m56s  exception", lines[0])
+    assert re.search(rf"^{TIME}  mail0  failure  4m56s  exception", lines[0])
     assert answer("show", "--all", server.id).count("mail") == 300
 
 
