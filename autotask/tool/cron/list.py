@@ -12,6 +12,7 @@ from autotask import journal
 from autotask.tool import output, quantities
 from autotask.tool.journal import filters, opening
 from autotask.tool.journal.index import Index
+from autotask.tool.journal.run_rows import stored
 from autotask.tool.schedule import crontabs, machine, standing, words
 from autotask.tool.schedule.due import LATE, MISSED, NOT_WATCHED, RAN, UNKNOWN, Verdict
 from autotask.tool.schedule.machine import Job
@@ -28,16 +29,16 @@ is late, then what is due next, at the end what is not watched; in the formats f
 files have them."""
 
 _STYLES = {RAN: "green", LATE: "yellow", MISSED: "red", NOT_WATCHED: "dim", UNKNOWN: "dim"}
+_USER, _DUE = Column("USER", goes=3), Column("NEXT DUE", goes=5)
 _COLUMNS = (
     Column("NAME", shrinks=True),
     Column("SCHEDULE", goes=2, most=words.LONGEST),
-    Column("USER", goes=3),
-    Column("NEXT DUE", goes=5),
+    _USER,
+    _DUE,
     Column("LAST RUN", goes=4),
     Column("VERDICT"),
     Column("SOURCE", goes=1, most=60),
 )
-_USER = _COLUMNS[2]
 _LAST = """
 SELECT status FROM run
 WHERE task = ? AND started_at IS NOT NULL AND "trigger" IS NOT 'terminal' AND bookkeeping IS NULL
@@ -102,7 +103,7 @@ def _rows(jobs: Sequence[Job], index: Index | None, now: float) -> list[Row]:
 
 
 def _last_status(name: str, index: Index | None) -> str | None:
-    rows = index.rows(_LAST, (name,)) if index else iter(())
+    rows = index.rows(_LAST, (stored(name),)) if index else iter(())
     return next((status for (status,) in rows), None)
 
 
@@ -135,8 +136,11 @@ def _moment(seconds: float | None) -> str | None:
 
 def _print_table(rows: Sequence[Row], now: float) -> None:
     several = len({row.user for row in rows}) > 1
-    columns = [column for column in _COLUMNS if column != _USER or several]
-    cells = [_cells(row, several, now) for row in sorted(rows, key=_urgency)]
+    zone = quantities.shared_zone(row.next_due for row in rows)
+    columns = [column.in_zone(zone) if column == _DUE else column for column in _COLUMNS]
+    if not several:
+        columns.remove(_USER)
+    cells = [_cells(row, several, zone, now) for row in sorted(rows, key=_urgency)]
     print_table(columns, cells)
 
 
@@ -145,9 +149,9 @@ def _urgency(row: Row) -> tuple[int, str]:
     return next(rank for rank, applies in enumerate(order) if applies), row.next_due or "~"
 
 
-def _cells(row: Row, several: bool, now: float) -> list[Text]:
+def _cells(row: Row, several: bool, zone: str | None, now: float) -> list[Text]:
     style = "dim" if row.verdict == NOT_WATCHED else ""
-    due = quantities.due_text(quantities.timestamp(row.next_due), now)
+    due = quantities.next_due_text(row.next_due, zone, now)
     cells = [
         output.styled(row.name, style),
         output.styled(row.schedule, style),

@@ -5,13 +5,12 @@ from __future__ import annotations
 import functools
 import math
 import time
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from autotask import journal
 from autotask.run import SERVERS
-from autotask.tool import supported
+from autotask.tool import limits, supported
 from autotask.tool.datadog.tags import NO_TAG, tag_value
 from autotask.tool.quantities import timestamp
 from autotask.tool.schedule import usual
@@ -21,9 +20,6 @@ if TYPE_CHECKING:
 
     _Names = tuple[str, str, str]  # task, service, env; empty: not set
 
-LOOKBACK = 60 * 86400  # seconds
-LAST_SUCCESSES = 50  # only these count for durations
-ENOUGH_SUCCESSES = 5  # for a usual duration
 LAST_STARTS = 5  # are compared with a schedule
 _NOT_SET = ("n/a", NO_TAG)  # Datadog answers `N/A` for a series without the tag
 
@@ -92,7 +88,7 @@ def may_be_put_off(task: Task) -> bool:
 def from_index(index: Index, now: float | None = None) -> list[Task]:
     """Return the tasks that were not started from a terminal, sorted by name."""
     now = time.time() if now is None else now
-    since = journal.moment(now - LOOKBACK)
+    since = journal.moment(now - limits.LOOKBACK)
     # A worker may have a million runs, of few tasks and under few parents: each text is kept once.
     once: dict[Any, Any] = {}
     runs = [
@@ -118,16 +114,10 @@ def from_index(index: Index, now: float | None = None) -> list[Task]:
             by_names[names],
             leading,
             former.get(names, []),
-            _most_in_an_hour(retried.get(names, ())),
+            limits.most_in_an_hour(retried.get(names, ())),
         )
         for names in sorted(by_names)
     ]
-
-
-def _most_in_an_hour(moments: Iterable[float]) -> int | None:
-    """Return how many there usually are at most in the hours that have any; None for none."""
-    counts = Counter(at // BUCKET for at in moments)
-    return int(usual.quantile([*counts.values()], 0.95)) if counts else None
 
 
 def _innermost(runs: Sequence[_Run]) -> Iterator[_Run]:
@@ -150,7 +140,7 @@ def _stored(task: str, service: str | None, env: str | None) -> _Names:
 
 def by_hand(index: Index) -> int:
     """Return how many runs were started from a terminal in the same period."""
-    since = journal.moment(time.time() - LOOKBACK)
+    since = journal.moment(time.time() - limits.LOOKBACK)
     query = (
         "SELECT count(*) FROM run "
         "WHERE started_at >= ? AND \"trigger\" = 'terminal' AND bookkeeping IS NULL"
@@ -244,7 +234,7 @@ def _task_from_runs(
         leads=2 * sum(run.run in leading for run in runs) >= len(runs),
         program=tag_value("task", programs.pop()) if len(programs) == 1 else None,
         # Of several spellings always the same one, even if they alternate.
-        spelled=max(run.task for run in runs[-LAST_SUCCESSES:]),
+        spelled=max(run.task for run in runs[-limits.LAST_SUCCESSES :]),
         starts=tuple(run.at for run in runs[-LAST_STARTS:]),
         last=runs[-1].at,
         retries=retries,
@@ -261,17 +251,16 @@ def _task(
     **others: Any,
 ) -> Task:
     name, service, env = names
-    durations = durations[-LAST_SUCCESSES:]
     interval = usual.interval(gaps)
-    steady = len(durations) >= ENOUGH_SUCCESSES
+    usual_duration, longest = limits.of_durations(durations)
     return Task(
         name=name,
         service=service or None,
         env=env or None,
         interval=interval.usual if interval else None,
         longest_interval=interval.longest if interval else None,
-        usual=usual.quantile(durations, 0.5) if steady else None,
-        longest=usual.quantile(durations, 0.95) if steady else None,
+        usual=usual_duration,
+        longest=longest,
         former=tuple((old[1] or None, old[2] or None) for old in former),
         **others,
     )

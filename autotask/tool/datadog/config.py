@@ -19,6 +19,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from autotask.around import command_settings
+from autotask.around.patterns import matches, stored_pattern
 from autotask.dogstatsd import tag
 from autotask.tool.datadog.answers import fields
 from autotask.tool.datadog.tags import MANAGED, SET, tag_value
@@ -33,10 +35,14 @@ else:
     import tomli as tomllib
 
 FILE = "autotask.toml"
-KINDS = ("failed", "did_not_run", "hung", "slow", "retries")
+KINDS = ("failed", "did_not_run", "hung", "slow", "retries", "overlap")  # the last: of `check`
 _LONGEST_WITHIN = 6 * 86400  # seconds: a monitor's window is a week at most
 _MOST_RETRIES = 1_000_000
 _MOST_IN_A_ROW = 99  # a service check's window ends at 100, and holds one more than that
+
+
+class NotTomlError(ToolError):
+    """Neither `autotask` nor `autotask-run` can use anything of the file."""
 
 
 @dataclass(frozen=True)
@@ -132,22 +138,6 @@ class Config:
         return by_name, patterns
 
 
-def matches(pattern: str, name: str) -> bool:
-    """Match greedily from both ends; a `*` of *name* is matched by a `*` only."""
-    first, *rest = pattern.split("*")
-    if not rest:
-        return pattern == name
-    *middle, last = rest
-    if not name.startswith(first) or not name[len(first) :].endswith(last):
-        return False
-    between = name[len(first) : len(name) - len(last)]
-    for part in middle:
-        _, separator, between = between.partition(part) if part else ("", "*", between)
-        if not separator:
-            return False
-    return True
-
-
 # Each key has a function that checks and converts its value. It raises ValueError with what the
 # value must be.
 
@@ -214,6 +204,18 @@ def _number(low: int, high: int) -> Callable[[Any], int]:
     return number
 
 
+def _of_launcher(name: str, what: str) -> Callable[[Any], None]:
+    """Check what `autotask-run` reads for itself: 0 and false turn it off."""
+
+    def check(value: Any) -> None:
+        try:
+            command_settings.convert(name, command_settings.as_text(name, value))
+        except ValueError:
+            raise ValueError(f"must be {what}") from None
+
+    return check
+
+
 _ALL: dict[str, Callable[[Any], Any]] = {
     "failures_in_a_row": _number(1, _MOST_IN_A_ROW),
     "latched": _switch,
@@ -234,6 +236,14 @@ _TASK = {
     "schedule": _text,
     "service": _text,
     "slow_after": _seconds,
+}
+# Nothing here needs their values.
+_OF_LAUNCHER = {
+    "keep_output": _of_launcher("keep_output", 'a size such as "8k"'),
+    "no_overlap": _of_launcher("no_overlap", "true or false"),
+    "on_failure": _of_launcher("on_failure", "a command: a string"),
+    "quiet": _of_launcher("quiet", "true or false"),
+    "timeout": _of_launcher("timeout", 'a duration such as "45s", "30m" or "1h30m"'),
 }
 
 
@@ -268,7 +278,9 @@ def _read(path: Path) -> Config:
         line = problem.object[: problem.start].count(b"\n") + 1
         raise ToolError(f"{path}: line {line} is not UTF-8; save the file as UTF-8") from None
     except tomllib.TOMLDecodeError as problem:
-        raise ToolError(f"{path}: {problem}") from None
+        raise NotTomlError(f"{path}: {problem}") from None
+    except RecursionError:
+        raise NotTomlError(f"{path}: nested too deeply") from None
     if path.name == "pyproject.toml":
         document = fields(document.get("tool")).get("autotask", {})
         if not isinstance(document, dict):
@@ -289,7 +301,11 @@ def parse(document: Mapping[str, Any], path: str = FILE) -> Config:
         location = f'{path}: [task."{spelled}"]'
         if not isinstance(table, dict):
             raise ToolError(f"{location} must be a table")
-        values = _converted(table, _TASK, location)
+        values = _converted(table, {**_TASK, **_OF_LAUNCHER}, location)
+        misplaced = sorted(values.keys() & _OF_LAUNCHER) if not path.endswith(FILE) else []
+        if misplaced:
+            raise ToolError(f"{location} {misplaced[0]}: autotask-run reads it in {FILE} alone")
+        values = {key: value for key, value in values.items() if key in _TASK}
         sections.append(Section(_pattern(spelled, location), values, spelled))
     config = Config(defaults=TaskSettings(**defaults), sections=tuple(sections), **set_wide)
     _check_together(config.defaults, f"{path}: [datadog]")
@@ -323,11 +339,7 @@ def _refuse_unknown(table: Mapping[str, Any], known: Any, location: str) -> None
 def _pattern(spelled: str, location: str) -> str:
     if any(letter in spelled for letter in "?[]"):
         raise ToolError(f"{location}: the only wildcard is *, as in Datadog")
-    # Datadog drops colons at the end of a tag: the dot keeps those in front of a `*`.
-    *parts, last = spelled.split("*")
-    return "*".join(
-        [*(tag_value("task", f"{part}.")[:-1] for part in parts), tag_value("task", last)]
-    )
+    return stored_pattern(spelled)
 
 
 def _check_together(settings: TaskSettings, location: str) -> None:

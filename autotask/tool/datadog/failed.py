@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
+from autotask.tool import limits
 from autotask.tool.datadog import groups
 from autotask.tool.datadog.baselines import Task
 from autotask.tool.datadog.config import Config, Section, TaskSettings
@@ -42,7 +43,7 @@ def _with_servers(tasks: Iterable[Task], config: Config) -> Config:
     Its next success may be months away: an alert that lasts until then would never end.
     """
     names = {task.name for task in tasks if task.server}
-    latched = {name for name in names if _reads_service_check(config.settings_for(name))}
+    latched = {name for name in names if limits.counts_in_a_row(config.settings_for(name))}
     each: Mapping[str, Any] = {"latched": False, "failures_in_a_row": 1}
     sections = tuple(Section(name, each) for name in sorted(latched))
     return replace(config, sections=config.sections + sections) if sections else config
@@ -73,15 +74,11 @@ def _treatment(section: Section, config: Config) -> tuple[object, ...]:
     if "failed" in settings.without:
         return ()
     return (
-        _reads_service_check(settings),
+        limits.counts_in_a_row(settings),
         settings.failures_in_a_row,
         settings.notify,
         settings.priority,
     )
-
-
-def _reads_service_check(settings: TaskSettings) -> bool:
-    return settings.latched or settings.failures_in_a_row > 1
 
 
 def _may_overlap(one: Section, other: Section) -> bool:
@@ -113,7 +110,7 @@ def _monitors_of(
     settings = config.settings_for(section.pattern)
     if "failed" in settings.without:
         return
-    if _reads_service_check(settings):
+    if limits.counts_in_a_row(settings):
         yield from _from_service_check(section, narrower, by_name, settings, config)
     else:
         excluded = [name for other in narrower for name in _excluded_for(other, by_name, config)]
@@ -130,7 +127,7 @@ def _excluded_for(section: Section, names: Iterable[str], config: Config) -> lis
     """
     settings = config.settings_for(section.pattern)
     ignored = "failed" in settings.without
-    if ignored or not _reads_service_check(settings) or "*" not in section.pattern:
+    if ignored or not limits.counts_in_a_row(settings) or "*" not in section.pattern:
         return [section.pattern]
     return [name for name in names if section.covers(name)]
 

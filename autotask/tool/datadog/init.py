@@ -25,7 +25,7 @@ _HEAD = """\
 # priority = 2                 # 1 to 5
 # failures_in_a_row = 1        # before it alerts
 # latched = false              # one alert until the next success, not one for each failure
-# without = ["slow"]           # leave out: failed, did_not_run, hung, slow, retries
+# without = ["slow"]           # leave out: failed, did_not_run, hung, slow, retries, overlap
 # timezone = "Europe/Berlin"   # of the schedules; default: this machine's
 
 # For one task, or for several with *. If two sections match, the later one wins:

@@ -17,6 +17,7 @@ import shlex
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
+from autotask.tool import limits
 from autotask.tool.datadog import failed, recurrence
 from autotask.tool.datadog.baselines import NO_RUN, Task, may_be_put_off
 from autotask.tool.datadog.config import Config, TaskSettings
@@ -25,7 +26,8 @@ from autotask.tool.datadog.queries import BY_HAND, scope_of
 from autotask.tool.datadog.tags import NO_TAG
 from autotask.tool.datadog.wording import titled
 from autotask.tool.errors import ToolError
-from autotask.tool.quantities import duration_text
+from autotask.tool.limits import Limit
+from autotask.tool.quantities import short_duration
 from autotask.tool.schedule import due, usual
 from autotask.tool.schedule.cron_line import Schedule
 
@@ -34,7 +36,6 @@ _Make = Callable[[Task, TaskSettings, Config], "Monitor | list[Monitor] | str | 
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 _LONGEST_WINDOW = 7 * _DAY  # of a metric monitor's query
 _OFTEN = 6 * _HOUR  # tasks due at least this often are watched by a rolling window
-_FEW_RETRIES = 10  # in an hour: fewer are never a lot
 _MOST_DEADLINES = 12  # a day: tasks due more often are watched by a rolling window
 
 
@@ -150,8 +151,8 @@ def _missed_window(
         return "it runs too rarely for a window of a week; set `schedule`"
     done, why = _missed(settings)
     alert = f"""\
-{_subject(task)} has not {done} for {_duration(window)}; it is expected every \
-{_duration(interval)}. {why}
+{_subject(task)} has not {done} for {short_duration(window)}; it is expected every \
+{short_duration(interval)}. {why}
 
 {_next_steps(task)}"""
     text = write_message(settings, alert, f"`{task.name}` has {done} again.")
@@ -174,7 +175,7 @@ def _missed_deadlines(
     for number, (at, rrule) in enumerate(rules):
         alert = f"""\
 {_subject(task)} was due at {at} by the schedule `{schedule.cron}` ({schedule.timezone}) and has \
-not {done} within {_duration(within)}. {why}
+not {done} within {short_duration(within)}. {why}
 
 {_next_steps(task)}"""
         rule = {"rrule": rrule, "timezone": schedule.timezone}
@@ -250,12 +251,12 @@ def _no_run_in(
 
 
 def _hung(task: Task, settings: TaskSettings, config: Config) -> Monitor | str | None:
-    limit = _limit("hung_after", settings, task, times=3, least=10 * _MINUTE)
+    limit = _limit(limits.HUNG, task, settings)
     if not isinstance(limit, int):
         return limit
     scope = ",".join([f"!{BY_HAND}", *scope_of(task, config)])
     alert = f"""\
-{_subject(task)} has been running for more than {_duration(limit)} on {{{{host.name}}}}.
+{_subject(task)} has been running for more than {short_duration(limit)} on {{{{host.name}}}}.
 
 Next: run `autotask runs --status running` there to see since when. Then find out what the process \
 is waiting for (`py-spy dump --pid PID`), or stop it."""
@@ -274,13 +275,13 @@ is waiting for (`py-spy dump --pid PID`), or stop it."""
 
 
 def _slow(task: Task, settings: TaskSettings, config: Config) -> Monitor | str | None:
-    limit = _limit("slow_after", settings, task, times=2, least=_MINUTE)
+    limit = _limit(limits.SLOW, task, settings)
     if not isinstance(limit, int):
         return limit
     # Runs by hand count, too: this metric has no tag `trigger`, as each of its series costs five.
     scope = ",".join(["status:success", *scope_of(task, config)])
     alert = f"""\
-{_subject(task)} took {{{{value}}}} seconds, more than {_duration(limit)}.
+{_subject(task)} took {{{{value}}}} seconds, more than {short_duration(limit)}.
 
 Next: run `autotask tasks --task {_glob(task)}` on its host to see how its duration develops, and \
 `autotask runs --task {_glob(task)}` to see each run."""
@@ -299,11 +300,9 @@ Next: run `autotask tasks --task {_glob(task)}` on its host to see how its durat
 
 
 def _retries(task: Task, settings: TaskSettings, config: Config) -> Monitor | None:
-    limit = settings.retries_an_hour
+    limit = limits.retries_an_hour(settings, task.retries)
     if limit is None:
-        if task.retries is None:
-            return None
-        limit = _count_step(max(3 * task.retries, _FEW_RETRIES))
+        return None
     scope = ",".join(["status:retried", f"!{BY_HAND}", *scope_of(task, config)])
     alert = f"""\
 {_subject(task)} had {{{{value}}}} attempts in an hour that failed and were tried again, more than \
@@ -345,26 +344,12 @@ _OF_A_SERVER = {
 }
 
 
-def _limit(
-    setting: str, settings: TaskSettings, task: Task, *, times: int, least: float
-) -> int | str | None:
-    """Return a setting's seconds, else so many times the usual longest; or why there are none."""
-    seconds: float | None = getattr(settings, setting)
-    if seconds is None:
-        if not task.leads:
-            return None
-        if task.longest is None:
-            return f"too few successes so far; set `{setting}`"
-        seconds = usual.rounded_up(max(times * task.longest, least))
-    return math.ceil(seconds)
-
-
-def _count_step(count: float) -> int:
-    """Round a learned count up to a step: 10, 20, 50, 100, 200, 500, ..."""
-    step = 10
-    while step < 0.95 * count:
-        step = step * 5 // 2 if str(step).startswith("2") else step * 2
-    return step
+def _limit(limit: Limit, task: Task, settings: TaskSettings) -> int | str | None:
+    """Return a limit in seconds; or why there is none, if the task should have one."""
+    if getattr(settings, limit.setting) is None and not task.leads:
+        return None
+    seconds = limit.seconds(settings, task.longest)
+    return f"too few successes so far; set `{limit.setting}`" if seconds is None else seconds
 
 
 def _identity(task: Task) -> str:
@@ -398,8 +383,3 @@ def _glob(task: Task) -> str:
     `@` would notify someone, `{{` would be a variable, and a backtick would end the code.
     """
     return shlex.quote(re.sub(r"[^\w.:/-]", "?", task.spelled or task.name))
-
-
-def _duration(seconds: float) -> str:
-    """Write a duration without trailing zeros: `1h` and not `1h00m`."""
-    return re.sub(r"(?<=[dhm])00[hms]$|\.0+(?=s$)", "", duration_text(seconds))

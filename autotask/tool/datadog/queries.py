@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 
+from autotask.around.patterns import matches
 from autotask.tool.datadog.baselines import Task
-from autotask.tool.datadog.config import Config, matches
+from autotask.tool.datadog.config import Config
 from autotask.tool.datadog.definition import Monitor
 from autotask.tool.datadog.tags import key_of
 

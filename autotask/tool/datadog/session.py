@@ -78,7 +78,7 @@ def why_no_tasks(arguments: argparse.Namespace) -> str:
         return "Datadog has seen none in the last 14 days (runs from a terminal are ignored)"
     by_hand = opening.ask(lambda index: None if index is None else baselines.by_hand(index))
     if by_hand is None:
-        return opening.NO_RUNS
+        return opening.no_runs()
     if not by_hand:
         return "no runs in the last 60 days"
     return (

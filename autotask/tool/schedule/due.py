@@ -36,6 +36,10 @@ class Verdict(NamedTuple):
     last_run: float | None  # POSIX seconds, its last start
     next_due: float | None  # POSIX seconds
     missed: tuple[float, ...] = ()  # times in the last day, or the last one, that it was due
+    late: float | None = None  # POSIX seconds: when it was due, if it is late
+    # For callers who ask for what happened after a moment:
+    missed_since: tuple[float, ...] = ()  # times that it was due, and has not run
+    late_since: tuple[tuple[float, float], ...] = ()  # and that it ran after the deadline, and when
 
 
 def usual_within(schedule: Schedule | None, longest: float = 0, tolerance: float = 0) -> float:
@@ -83,8 +87,9 @@ def verdict(
         for at in without
         if at > since and rule.deadline(at) <= now and (at > now - _LOOK_BACK or at == due[-1])
     )
-    state = _state(due, without, since, now, rule) or (UNKNOWN if starts else NEVER_SEEN)
-    return Verdict(state, last_run, coming, missed)
+    state, at = _state(due, without, since, now, rule)
+    state = state or (UNKNOWN if starts else NEVER_SEEN)
+    return Verdict(state, last_run, coming, missed, at if state == LATE else None)
 
 
 def verdict_of_interval(
@@ -102,7 +107,10 @@ def verdict_of_interval(
     """
     due = max(last_run, since) + longest
     state = MISSED if due + within <= now else LATE if due + PUNCTUAL <= now else RAN
-    return Verdict(state, last_run, last_run + usual, (due,) if state == MISSED else ())
+    if state == RAN and last_run + longest + PUNCTUAL <= now:
+        state = UNKNOWN  # it has not run, perhaps because the machine was off
+    missed = (due,) if state == MISSED else ()
+    return Verdict(state, last_run, last_run + usual, missed, due if state == LATE else None)
 
 
 def missed_between(
@@ -114,6 +122,23 @@ def missed_between(
     within: float | None = None,
 ) -> list[float]:
     """Return the due times without a run whose deadline is after *after*, up to *until*.
+
+    See `between`.
+    """
+    return between(job, starts, since, after, until, within)[0]
+
+
+def between(
+    job: Job,
+    starts: Sequence[float],
+    since: float,
+    after: float,
+    until: float,
+    within: float | None = None,
+) -> tuple[list[float], list[tuple[float, float]]]:
+    """Return the due times whose deadline is after *after*, up to *until*, and was not kept.
+
+    First those without a run, then those that cron caught up later, each with that start.
 
     Repeated calls, each from the *until* of the last one on, return each of them once. If the clock
     was set back, go on from the latest *until*. In the first minute after a machine slept, cron may
@@ -128,12 +153,16 @@ def missed_between(
         within: Seconds, `within` in autotask.toml.
     """
     if not job.watched:
-        return []
+        return [], []
     rule = _Rule(job, within)
     # Earlier ones, too: a start that was late for one of them is not one of the next.
     first = max(since, after - rule.patience - rule.latest)
-    without = rule.without_run(_due_between(job, first, until), starts)
-    return [at for at in without if at > since and after < rule.deadline(at) <= until]
+    due = _due_between(job, first, until)
+    without = rule.without_run(due, starts)
+    passed = [at for at in due if at > since and after < rule.deadline(at) <= until]
+    later = ((at, rule.start_after(at, starts)) for at in passed if at not in without)
+    late = [(at, start) for at, start in later if start is not None]
+    return [at for at in passed if at in without], late
 
 
 class _Rule:
@@ -176,6 +205,12 @@ class _Rule:
             and not self._takes_one(at, spare)
         ]
 
+    def start_after(self, due: float, starts: Sequence[float]) -> float | None:
+        """Return the first start for a due time, if that was after its deadline."""
+        first = bisect_left(starts, due - self.early)
+        is_late = first < len(starts) and starts[first] > self.deadline(due)
+        return starts[first] if is_late else None
+
     def _has_run(self, due: float, starts: Sequence[float]) -> bool:
         first = bisect_left(starts, due - self.early)
         return first < len(starts) and starts[first] <= self.deadline(due)
@@ -192,17 +227,17 @@ class _Rule:
 
 def _state(
     due: Sequence[float], without: Sequence[float], since: float, now: float, rule: _Rule
-) -> str | None:
-    """Return what became of the last due time of which that is known."""
+) -> tuple[str | None, float | None]:
+    """Return what became of the last due time of which that is known, and that time."""
     for at in reversed(due):
         if at not in without:
-            return RAN
+            return RAN, at
         if now < at + rule.punctual:
             continue  # it may still come
         if at <= since:
-            return None
-        return MISSED if rule.deadline(at) <= now else LATE
-    return None
+            return None, None
+        return (MISSED if rule.deadline(at) <= now else LATE), at
+    return None, None
 
 
 def next_due(job: Job, now: float) -> float | None:

@@ -11,6 +11,7 @@ from autotask import homes, journal, procfs
 from autotask.settings import Settings
 from autotask.tool.errors import ToolError
 from autotask.tool.journal import ownership
+from autotask.tool.journal.run_rows import stored
 from autotask.tool.quantities import timestamp
 from autotask.tool.schedule import crontab, crontabs, due, first_seen, since
 from autotask.tool.schedule.due import Verdict
@@ -34,7 +35,11 @@ WHERE task = ? AND "trigger" IS NOT 'terminal' AND bookkeeping IS NULL
 
 
 def verdicts(
-    jobs: Sequence[Job], index: Index | None, now: float, within: Mapping[str, float] | None = None
+    jobs: Sequence[Job],
+    index: Index | None,
+    now: float,
+    within: Mapping[str, float] | None = None,
+    after: float | None = None,
 ) -> list[Verdict]:
     """Judge each job, in their order, and note in the home which ones are new.
 
@@ -45,6 +50,7 @@ def verdicts(
         index: The journal's; None before the first run.
         now: POSIX seconds.
         within: Seconds, `within` of autotask.toml, by the name of the runs.
+        after: POSIX seconds. What was missed and late since then is asked for, too.
     """
     boot = since.booted()
     firsts = first_seen.look(jobs, _own_home(), now)
@@ -56,6 +62,7 @@ def verdicts(
             now,
             starts,
             (within or {}).get(job.name),
+            after,
         )
         for job, first in zip(jobs, firsts)
     ]
@@ -88,13 +95,23 @@ def _own_home() -> str | None:
 
 
 def _verdict(
-    job: Job, counted_from: float, now: float, starts: _Starts, within: float | None
+    job: Job,
+    counted_from: float,
+    now: float,
+    starts: _Starts,
+    within: float | None,
+    after: float | None,
 ) -> Verdict:
     if not starts.has(job):
         state = due.UNKNOWN if job.watched else due.NOT_WATCHED
         return Verdict(state, None, due.next_due(job, now))
-    known = starts.of(job, due.starts_from(job, now, within))
-    return due.verdict(job, known, counted_from, now, within)
+    earliest = now if after is None else min(now, after)
+    known = starts.of(job, due.starts_from(job, earliest, within))
+    verdict = due.verdict(job, known, counted_from, now, within)
+    if after is None:
+        return verdict
+    missed, late = due.between(job, known, counted_from, after, now, within)
+    return verdict._replace(missed_since=tuple(missed), late_since=tuple(late))
 
 
 class _Starts:
@@ -125,6 +142,7 @@ class _Starts:
     def _ask(self, name: str, after: float, by_boot: bool) -> list[float]:
         if self._index is None:
             return []
+        name = stored(name)
         after = 0 if by_boot else after  # at boot, the clock may have been wrong
         rows = list(self._index.rows(_STARTS, (name, journal.moment(after))))
         rows = rows or list(self._index.rows(_LAST, (name,)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import csv
 import json
 import os
@@ -13,11 +14,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tool.journals import DAY, HOUR, Book
+from tool.journals import DAY, HOUR, Book, without_zone
 from tool.schedule.machines import Machine
 
-from autotask.run import failure
+from autotask.run import SUCCESS, failure
+from autotask.tool import summaries
 from autotask.tool.commands import tasks
+from autotask.tool.datadog.config import Config
+from autotask.tool.journal.index import open_index
 from autotask.tool.schedule import crontabs, first_seen, since
 
 LONG_AGO = time.time() - 90 * DAY
@@ -185,13 +189,14 @@ def test_a_mistake_in_the_file_is_told_and_the_tasks_are_listed(
     out, err = capsys.readouterr()
     assert json.loads(out)["task"] == "a"
     assert "unknown key shedule" in err
+    assert err.endswith("; nothing of it is used\n")
 
 
 HABITS = [  # hours between starts, hours since the last one; the verdict
     ([24] * 5, 20, "ran"),
     ([24] * 5, 24.1, "late"),
     ([24] * 5, 27, "missed"),
-    ([24] * 5, 8 * 24, None),  # perhaps it is retired
+    ([24] * 5, 20 * 24, "missed"),  # until it is retired in the file
     ([24, 24, 24, 72] * 3, 71, "ran"),  # not at weekends
     ([24] * 2, 30, None),  # too few
     ([1, 50, 3, 90, 20], 30, None),  # irregular
@@ -211,6 +216,22 @@ def test_without_a_schedule_the_usual_interval_tells(
     (task,) = asked(machine, capsys).values()
     assert task["verdict"] == verdict
     assert (task["next_due"] is not None) == (verdict is not None)
+
+
+@pytest.mark.parametrize("words", [["--since", "30h"], ["--trigger", "terminal"]])
+def test_runs_that_a_filter_leaves_out_tell_when_a_task_is_due(
+    machine: Machine, book: Book, capsys: pytest.CaptureFixture[str], words: list[str]
+) -> None:
+    for day in range(1, 9):
+        outcome = failure("exit") if day % 2 else SUCCESS
+        book.run("nightly", ago=day * DAY + 300, outcome=outcome)
+    book.run("nightly", ago=27 * HOUR, trigger="terminal")
+    (every,) = asked(machine, capsys).values()
+    (some,) = asked(machine, capsys, *words).values()
+    assert some["runs"] < every["runs"]
+    due_next = every["verdict"], every["next_due"], every["missed"]
+    assert due_next[0] == "late"
+    assert (some["verdict"], some["next_due"], some["missed"]) == due_next
 
 
 def test_a_part_of_a_program_and_a_server_have_no_habit(
@@ -237,8 +258,39 @@ def test_people_see_what_is_due_next_or_missed(
         book.run("once", ago=HOUR)
     heads, daily, gone, once = printed(machine, capsys, form="table").splitlines()
     expected = ["LAST", "LAST RUN", "LAST SUCCESS", "NEXT DUE", "VERDICT", "USUALLY", "TREND"]
-    assert re.split(" {2,}", heads)[-7:] == expected
+    assert re.split(" {2,}", without_zone(heads))[-7:] == expected
     assert re.split(" {2,}", gone)[4:7] == ["success", "2d ago", "1d ago"]
     assert re.split(" {2,}", gone)[8] == "missed"
     assert re.split(" {2,}", once)[-4:-2] == ["-", "-"]
-    assert re.split(" {2,}", daily)[4:9] == ["failure", "1h ago", "never", "-", "-"]
+    assert re.split(" {2,}", daily)[4:7] == ["failure", "1h ago", "never"]
+    assert re.split(" {2,}", daily)[8] == "ran"
+
+
+@pytest.mark.parametrize("booted", [90, 1])  # days ago
+def test_a_task_that_no_longer_runs_does_not_look_healthy(
+    book: Book, monkeypatch: pytest.MonkeyPatch, booted: float
+) -> None:
+    monkeypatch.setattr(since, "booted", lambda: time.time() - booted * DAY)
+    for day in range(20, 30):
+        book.run("gone", ago=day * DAY)
+    now = time.time()
+    with contextlib.closing(open_index(str(book.home))) as index:
+        (summary,) = summaries.of_tasks(index, (), Config(), now)
+    assert summary.verdict == ("missed" if booted > 20 else None)  # it may have been off
+    assert not any("green" in str(cell.style) for cell in tasks._cells(summary, None, now))
+    fine = summary._replace(verdict="ran", next_due=None)
+    assert sum("green" in str(cell.style) for cell in tasks._cells(fine, None, now)) == 2
+
+
+def test_other_runs_show_that_the_machine_was_on(
+    book: Book, machine: Machine, capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(since, "booted", lambda: time.time() - HOUR)
+    for day in range(20, 30):
+        book.run("gone", ago=day * DAY)
+    assert asked(machine, capsys)["gone"]["verdict"] is None
+    book.run("other", ago=DAY)  # not long enough ago
+    assert asked(machine, capsys)["gone"]["verdict"] is None
+    book.run("other", ago=2 * DAY)
+    assert asked(machine, capsys)["gone"]["verdict"] == "missed"

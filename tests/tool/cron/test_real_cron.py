@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import shlex
 import shutil
 import time
@@ -12,7 +13,9 @@ from pathlib import Path
 import pytest
 from support import LAUNCHER, Record, runs, wait_until, write
 from tool.cron.private_system import PrivateSystem, unpacked
-from tool.journals import COMMAND
+from tool.journals import COMMAND, Book
+
+from autotask.run import failure
 
 SH = "#!/bin/sh\n"
 # @reboot: these run as soon as cron starts.
@@ -160,6 +163,26 @@ def test_the_jobs_of_watched_crontabs_run_without_autotask(
     system.run("mount", "--bind", tmp_path / "damaged", LAUNCHER)
     run_all(system, cron, home, len(RUNS))
     assert system.mails() == mails
+
+
+@pytest.mark.cron
+def test_the_mail_of_cron_is_the_alarm_and_comes_once(
+    system: PrivateSystem, cron: str, tmp_path: Path, settings: str, home: Path
+) -> None:
+    Book(home).run("backup.sh", "process", ago=3600, outcome=failure("exit", exit_code=3))
+    place, check = shlex.quote(str(tmp_path)), shlex.join([*COMMAND, "check"])
+    crontab = f"{settings}\nMAILTO=ann\n@reboot {check}; echo >> {place}/checks\n"
+    system.run("crontab", "-", text=crontab)
+    system.run(*COMMAND, "cron", "watch", "--yes")  # then the check is a run, too
+    done = tmp_path / "checks"
+    done.touch()
+    for checks in (1, 2, 3):
+        system.run("rm", "-f", "/run/crond.reboot")
+        with system.daemon(cron, "-f"):
+            wait_until(lambda times=checks: len(done.read_text()) == times)  # type: ignore[misc]
+            wait_until(lambda: len(system.mails()) > 0)
+    (mail,) = system.mails()
+    assert re.fullmatch(r"backup\.sh failed at \d\d:\d\d \(exit 3\) \[\w{8}\]\n", mail.body)
 
 
 @pytest.mark.cron

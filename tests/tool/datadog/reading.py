@@ -20,7 +20,7 @@ from zoneinfo import ZoneInfo
 
 from dateutil.rrule import rrulestr
 
-from autotask.tool.datadog.config import matches
+from autotask.around.patterns import matches
 from autotask.tool.datadog.tags import key_of
 
 MINUTE, HOUR, DAY = 60.0, 3600.0, 86400.0

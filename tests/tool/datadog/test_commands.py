@@ -76,7 +76,7 @@ def test_init_does_not_overwrite_a_file(nightly: Book) -> None:
 
 BY_HAND = "but only from a terminal, which is ignored; start a task from cron, a timer or CI"
 WHY_NONE: list[tuple[str, float | None, str]] = [
-    ("none", None, "no runs yet: try `autotask-run python script.py`"),
+    ("none", None, "no runs yet in {home}: try `autotask-run python script.py`"),
     ("long ago", 61 * DAY, "no runs in the last 60 days"),
     ("by hand", HOUR, f"1 run in the last 60 days, {BY_HAND}"),
 ]
@@ -91,7 +91,7 @@ def test_init_says_why_it_found_no_tasks(home: Path, ago: float | None, why: str
     ended = autotask("monitors", "init")
     assert ended.status == 0
     assert ended.stdout == "wrote autotask.toml with 0 tasks\n"
-    assert ended.stderr == f"autotask: no tasks found: {why}\n"
+    assert ended.stderr == f"autotask: no tasks found: {why.format(home=home)}\n"
 
 
 def test_init_says_that_datadog_has_no_tasks(datadog: Datadog) -> None:
@@ -264,11 +264,11 @@ def test_export_needs_no_keys(nightly: Book) -> None:
     assert autotask("dashboard", "export").status == 0
 
 
-def test_without_tasks_there_is_an_error() -> None:
+def test_without_tasks_there_is_an_error(home: Path) -> None:
     ended = autotask("monitors", "export")
     assert ended.status == 1
     assert ended.stderr == (
-        "autotask: no tasks found: no runs yet: try `autotask-run python script.py`; "
+        f"autotask: no tasks found: no runs yet in {home}: try `autotask-run python script.py`; "
         "none in autotask.toml\n"
     )
 

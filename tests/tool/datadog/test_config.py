@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from autotask.around import command_settings, patterns
+from autotask.around.supervise import settings_file
 from autotask.tool.datadog import config
 from autotask.tool.errors import ToolError
 
@@ -39,6 +41,16 @@ WRONG = [
     ("[task.x]\nretries_an_hour = 0", "retries_an_hour must be a number from 1 to"),
     ('[task.x]\nretries_an_hour = "5"', "retries_an_hour must be a number from 1 to"),
     ("[task]\nx = 1", '[task."x"] must be a table'),
+    ('[task.x]\ntimeout = "soon"', '[task."x"] timeout must be a duration such as "45s"'),
+    ("[task.x]\ntimeout = 30", '[task."x"] timeout must be a duration such as "45s"'),
+    ("[task.x]\ntimeout = true", '[task."x"] timeout must be a duration such as "45s"'),
+    ('[task.x]\nkeep_output = "much"', "keep_output must be a size such as"),
+    ("[task.x]\nkeep_output = [8]", "keep_output must be a size such as"),
+    ('[task.x]\nquiet = "perhaps"', "quiet must be true or false"),
+    ("[task.x]\nno_overlap = 2", "no_overlap must be true or false"),
+    ("[task.x]\non_failure = true", "on_failure must be a command: a string"),
+    ("[task.x]\ntime_out = '1m'", '[task."x"] unknown key time_out; did you mean timeout?'),
+    ("[datadog]\ntimeout = '1m'", "[datadog] unknown key timeout"),
 ]
 
 
@@ -49,6 +61,29 @@ def test_an_error_names_its_location(text: str, told: str) -> None:
         config.load(None)
     assert told in str(raised.value)
     assert str(raised.value).startswith("autotask.toml: ")
+
+
+OF_LAUNCHER = [
+    'timeout = "1h30m"', "timeout = 0", 'timeout = "off"', 'keep_output = "8k"',
+    "keep_output = 8192", "keep_output = 0", "quiet = true", "quiet = false", 'quiet = "1"',
+    "no_overlap = true", 'on_failure = "mail -s x ann"', "on_failure = false", 'on_failure = "0"',
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("line", OF_LAUNCHER)
+def test_what_the_launcher_reads_is_checked_and_asks_for_no_monitor(line: str) -> None:
+    Path("autotask.toml").write_text(f'[task."never.ran"]\n{line}\n')
+    asked = config.load(None)
+    assert [section.values for section in asked.sections] == [{}]
+    assert command_settings.of("never.ran", {}, {}, settings_file()).problems == []
+
+
+def test_what_the_launcher_reads_is_refused_where_it_does_not_look() -> None:
+    Path("pyproject.toml").write_text('[tool.autotask.task.x]\ntimeout = "1m"\n')
+    with pytest.raises(ToolError) as refused:
+        config.load(None)
+    told = 'pyproject.toml: [task."x"] timeout: autotask-run reads it in autotask.toml alone'
+    assert str(refused.value) == told
 
 
 def test_a_file_in_another_encoding_is_an_error_that_names_the_line() -> None:
@@ -98,7 +133,7 @@ MATCHES = [
 
 @pytest.mark.parametrize(("pattern", "name", "expected"), MATCHES)
 def test_a_star_matches_anything(pattern: str, name: str, expected: bool) -> None:
-    assert config.matches(pattern, name) is expected
+    assert patterns.matches(pattern, name) is expected
 
 
 def test_the_later_of_two_matching_sections_wins_setting_by_setting() -> None:
