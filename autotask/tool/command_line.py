@@ -7,13 +7,14 @@ import contextlib
 import functools
 import importlib
 import os
+import re
 import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
 import autotask
 from autotask.tool import interrupts, output
-from autotask.tool.errors import ToolError
+from autotask.tool.errors import in_one_line, meant
 from autotask.tool.output import clean
 
 # The subcommands: a summary, then examples. To add one:
@@ -22,21 +23,40 @@ from autotask.tool.output import clean
 # - its tests in tests/tool/commands/.
 # The module is imported only if the user asks for this subcommand: all together cost 30 ms.
 SUBCOMMANDS: dict[str, tuple[str, ...]] = {
+    "check": (
+        "tell what went wrong since the last check",
+        "autotask check",
+        "autotask check --since 12h --task 'db.*'",
+        "autotask check --nagios",
+    ),
     "runs": (
         "list runs",
         "autotask runs --since 24h --status failure",
-        "autotask runs --task 'db.*' --limit 10",
+        "autotask runs --since yesterday --reason timeout,oom --tree",
+        "autotask runs --sort duration --task 'db.*' --limit 10",
         "autotask runs --framework process --format jsonl > runs.jsonl",
     ),
     "tasks": (
         "list tasks with success rate and duration",
         "autotask tasks",
+        "autotask tasks --status failure --sort last-run",
         "autotask tasks --framework process --since 7d",
     ),
     "show": (
         "show one run and its children",
         "autotask show 2f9c41d0",
+        "autotask show nightly.py --format json",
         "autotask show 2f9c41d0@ann",
+    ),
+    "report": (
+        "write a page that shows what failed, what is late, and why",
+        "autotask report",
+        "autotask report --since 30d -o month.html",
+        "autotask report --text",
+    ),
+    "top": (
+        "show what runs, what is due next and what just failed, live",
+        "autotask top",
     ),
     "cron": (
         "list the jobs of cron, and record their runs",
@@ -53,6 +73,11 @@ SUBCOMMANDS: dict[str, tuple[str, ...]] = {
         "drop old runs",
         "autotask prune --keep 90d",
         "autotask prune --keep 12w --max-size 200M",
+    ),
+    "notify": (
+        "send the record of a failed run by mail, to a webhook or through apprise",
+        "autotask notify --mail ops@example.com < run.json",
+        "autotask notify --webhook https://example.com/hook --apprise ntfy://ops < run.json",
     ),
     "monitors": (
         "create Datadog monitors for the recorded tasks",
@@ -92,6 +117,8 @@ SUBCOMMANDS: dict[str, tuple[str, ...]] = {
 class _Parser(argparse.ArgumentParser):
     """Reports a usage error in one line."""
 
+    usage_status = 2
+
     def __init__(self, **options: Any) -> None:
         # argparse makes a formatter for each option, only to check it. Without a width each would
         # measure the terminal, and the first would import shutil.
@@ -107,11 +134,30 @@ class _Parser(argparse.ArgumentParser):
         """Refuse unknown arguments here: argparse would name the help of the outermost parser."""
         arguments, unknown = super().parse_known_args(*words)
         if unknown:
-            self.error(f"unrecognized arguments: {' '.join(unknown)}")
+            self.error(f"unrecognized arguments: {' '.join(self._without_secrets(unknown))}")
         return arguments, unknown
 
+    def _without_secrets(self, words: list[str]) -> list[str]:
+        """Hide all but options where a file may have the words: their values may be secrets."""
+        if not self.fromfile_prefix_chars:
+            return words
+        options = (re.match(r"--[a-z][a-z-]*(?![^\s=])", word) for word in words)
+        return [option[0] if option else "***" for option in options]
+
+    def convert_arg_line_to_args(self, arg_line: str) -> list[str]:
+        """Split a line `--option value` of an @FILE as a shell does; others are one word each."""
+        name = arg_line.partition(" ")[0]
+        if not name.startswith("-") or "=" in name:
+            return [arg_line] if arg_line.strip() else []
+        import shlex
+
+        try:
+            return shlex.split(arg_line)
+        except ValueError:  # a quotation that does not end
+            self.error(f"argument {self._without_secrets([name])[0]}: no closing quotation")
+
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f"autotask: {clean(message)} (see `{self.prog} --help`)\n")
+        self.exit(self.usage_status, f"autotask: {clean(message)} (see `{self.prog} --help`)\n")
 
 
 def run(argv: Sequence[str] | None = None) -> int:
@@ -137,7 +183,7 @@ def run(argv: Sequence[str] | None = None) -> int:
             sys.stdout.flush()
         return interrupts.end()
     except Exception as problem:
-        line = _line(problem)
+        line = in_one_line(problem)
         if line is None:
             raise
         output.notice(line)
@@ -149,7 +195,11 @@ def run(argv: Sequence[str] | None = None) -> int:
 def _parse(words: Sequence[str]) -> argparse.Namespace:
     if words[:1] == ["--"]:
         words = words[1:]
-    if not words or words[0] not in SUBCOMMANDS:
+    if not words:
+        from autotask.tool.troubles import day
+
+        return argparse.Namespace(run_command=day.run)
+    if words[0] not in SUBCOMMANDS:
         _explain(words)
     name = words[0]
     module = importlib.import_module(f"autotask.tool.commands.{name.replace('-', '_')}")
@@ -157,6 +207,8 @@ def _parse(words: Sequence[str]) -> argparse.Namespace:
         prog=f"autotask {name}", description=module.DESCRIPTION, epilog=_examples(name)
     )
     module.add_arguments(parser)
+    if name == "check" and "--nagios" in words:
+        parser.usage_status = 3  # 2 would be CRITICAL
     parser.set_defaults(run_command=module.run)
     return parser.parse_args(words[1:])
 
@@ -167,8 +219,8 @@ def _explain(words: Sequence[str]) -> NoReturn:
     lines = (f"  {name:<{width}}  {summary}\n" for name, (summary, *_) in SUBCOMMANDS.items())
     parser = _Parser(
         prog="autotask",
-        usage="autotask [-h] [--version] COMMAND ...",
-        description="Show the runs that autotask has recorded.",
+        usage="autotask [-h] [--version] [COMMAND ...]",
+        description="Show the runs that autotask has recorded; without a command, the last day.",
         epilog=f"commands:\n{''.join(lines)}\n{_examples(*SUBCOMMANDS)}",
     )
     parser.add_argument(
@@ -177,6 +229,9 @@ def _explain(words: Sequence[str]) -> NoReturn:
         version=f"autotask {autotask.__version__}",
         help="show the version and exit",
     )
+    command = None if words[0].startswith("-") else meant(words[0], SUBCOMMANDS)
+    if command:
+        parser.error(f"no command {words[0]}: did you mean {command}?")
     parser.add_argument("command", metavar="COMMAND", choices=SUBCOMMANDS, help=argparse.SUPPRESS)
     parser.parse_args(words)
     parser.error("the following arguments are required: COMMAND")
@@ -185,16 +240,6 @@ def _explain(words: Sequence[str]) -> NoReturn:
 def _examples(*names: str) -> str:
     lines = (line for name in names for line in SUBCOMMANDS[name][1:])
     return "examples:\n" + "".join(f"  {line}\n" for line in lines)
-
-
-def _line(problem: Exception) -> str | None:
-    """Say what went wrong; None if that is a bug, whose traceback is needed."""
-    if isinstance(problem, OSError) and problem.strerror:
-        return f"{problem.filename}: {problem.strerror}" if problem.filename else problem.strerror
-    sqlite3 = sys.modules.get("sqlite3")  # loaded only by the subcommands that read the index
-    if sqlite3 and isinstance(problem, sqlite3.Error):
-        return f"the index cannot be used: {problem}"
-    return str(problem) if isinstance(problem, (ToolError, OSError)) else None
 
 
 def _forget_output() -> None:

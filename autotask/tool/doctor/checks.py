@@ -7,15 +7,17 @@ import os
 import shlex
 
 import autotask
-from autotask.around import launch, marks_left, undelivered
+from autotask.around import command_settings, launch, marks_left, supervise, undelivered
 from autotask.command_name import name_of
 from autotask.naming import is_line, is_scheduler, python_program, serves
 from autotask.procfs import start_time
 from autotask.settings import PARENT, PROCESS_RUN, Settings
 from autotask.tool import quantities, supported
-from autotask.tool.doctor import functions, journal_home, listening, ruby
+from autotask.tool.datadog import config
+from autotask.tool.doctor import functions, journal_home, listening, on_failure, ruby
 from autotask.tool.doctor.environment import Environment, Plugin
 from autotask.tool.doctor.finding import Finding, Findings, framework
+from autotask.tool.errors import ToolError, in_one_line
 from autotask.tool.journal import ownership
 
 _SLOW = 0.05  # seconds: the import of a plugin that takes longer is worth a warning
@@ -23,7 +25,7 @@ SETTINGS = tuple(
     "AUTOTASK_" + name
     for name in (
         "ENABLED HOME NAME TAGS FRAMEWORKS FUNCTIONS PLUGINS IGNORE PROCESS SUPERVISE JOURNAL"
-        " DOGSTATSD EVENTS MESSAGES LINKS DEBUG"
+        " DOGSTATSD EVENTS MESSAGES LINKS DEBUG KEEP_OUTPUT QUIET TIMEOUT NO_OVERLAP ON_FAILURE"
     ).split()
 )
 
@@ -46,6 +48,7 @@ def all_findings(environment: Environment) -> Findings:
     yield from _settings(environment)
     yield from journal_home.findings(environment.settings)
     yield from _left_open(environment.settings)
+    yield from on_failure.findings(_own_home(environment.settings))
     datagrams = list(listening.findings(environment.settings, environment.command.environ))
     yield from datagrams
     # If nothing is listening, that alone is to be repaired first.
@@ -216,12 +219,54 @@ def _plugin(environment: Environment, plugin: Plugin) -> Finding:
 def _settings(environment: Environment) -> Findings:
     for problem in environment.settings.problems:
         yield Finding("warning", "settings", f"{problem}, so it counts as unset", "correct it")
+    yield from _beside_the_record(environment)
     for name in sorted(environment.command.environ):
         # 0.85: near enough to be a typo, not another program's variable such as AUTOTASK_TOKEN.
         meant = difflib.get_close_matches(name, SETTINGS, 1, 0.85)
         if meant and name not in (*SETTINGS, PARENT, PROCESS_RUN):
             text = f"{name} is set, but nothing reads it"
             yield Finding("warning", "settings", text, f"did you mean {meant[0]}?")
+
+
+def _beside_the_record(environment: Environment) -> Findings:
+    """Check what `autotask-run` is asked for by variables and autotask.toml."""
+    task = environment.settings.name or name_of(environment.words)
+    asked = command_settings.of(task, {}, os.environ, supervise.settings_file())
+    refusal, effect = _refusal()
+    if refusal:
+        yield Finding("problem", "settings", f"{refusal}: {effect}", "correct it")
+    for problem in asked.problems:
+        if _is_told(problem, refusal):
+            continue
+        of_the_file = problem.startswith("/")
+        effect = "" if of_the_file else ", so it counts as unset"
+        yield Finding("warning", "settings", problem + effect, "correct it")
+    if asked.no_overlap and not (environment.settings.journal and environment.settings.home):
+        text = "no_overlap has no effect without a journal, which tells what is running"
+        yield Finding("warning", "settings", text, "turn the journal on")
+
+
+def _refusal() -> tuple[str, str]:
+    """Return why `autotask` refuses its configuration file, and what that means; else nothing."""
+    try:
+        config.load(None)
+    except (ToolError, OSError) as problem:
+        effect = "nothing of it is used"
+        text = in_one_line(problem) or ""
+        is_read = text.partition(": ")[0].endswith(config.FILE)  # by autotask-run
+        if is_read and not isinstance(problem, (config.NotTomlError, OSError)):
+            effect = f"{effect}, but for what autotask-run reads"
+        return text, effect
+    return "", ""
+
+
+def _is_told(problem: str, refusal: str) -> bool:
+    """Tell whether a problem of the launcher's with its file is in what `autotask` says of it."""
+    path, _, what = problem.partition(": ")
+    if not refusal.partition(": ")[0].endswith(config.FILE):
+        return False
+    # It refuses the first bad value.
+    return path == config.FILE or refusal.endswith(f": {what}")
 
 
 def _left_open(settings: Settings) -> Findings:

@@ -26,6 +26,7 @@ from autotask.tool.doctor.environment import Environment, Plugin
 pytestmark = pytest.mark.installed
 
 Findings = dict[str, dict[str, str]]
+BUT = ", but for what autotask-run reads"
 
 
 @pytest.fixture(scope="module")
@@ -417,6 +418,108 @@ def test_bad_settings_are_reported(python: Path) -> None:
     findings = doctor(python, env={"AUTOTASK_EVENTS": "maybe"})
     assert findings["settings"]["status"] == "warning"
     assert "AUTOTASK_EVENTS" in findings["settings"]["text"]
+
+
+ASKED = [
+    ({"AUTOTASK_TIMEOUT": "soon"}, "", "AUTOTASK_TIMEOUT: 'soon' is not a duration"),
+    ({"AUTOTASK_KEEP_OUTPUT": "all"}, "", "AUTOTASK_KEEP_OUTPUT: 'all' is not a size"),
+    ({"AUTOTASK_NO_OVERLAP": "maybe"}, "", "AUTOTASK_NO_OVERLAP: 'maybe' is neither 0 nor 1"),
+    ({"AUTOTASK_TIMEOUTS": "1h"}, "", "AUTOTASK_TIMEOUTS is set, but nothing reads it"),
+    ({"AUTOTASK_NO_OVERLAP": "1", "AUTOTASK_JOURNAL": "0"}, "", "no_overlap has no effect without"),
+    ({"AUTOTASK_NO_OVERLAP": "1", "AUTOTASK_TIMEOUT": "1h"}, '[task."*"]\nquiet = true', None),
+    ({"AUTOTASK_NO_OVERLAP": "0", "AUTOTASK_JOURNAL": "0"}, "", None),
+]
+
+
+@pytest.mark.parametrize(("env", "file", "text"), ASKED)
+def test_bad_settings_of_the_launcher_are_reported(
+    env: dict[str, str],
+    file: str,
+    text: str | None,
+    python: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    if file:
+        write(tmp_path / "autotask.toml", file)
+    finding = doctor(python, env=env).get("settings")
+    assert (finding is None) is (text is None)
+    assert finding is None or (text or "") in finding["text"]
+    assert finding is None or finding["status"] == "warning"
+
+
+MISTAKES = [  # in the file; what is said of it, and of what nevertheless holds
+    ('[task."*"', "autotask.toml: Expected", ""),
+    (f"[task.x]\ntimeout = {'[' * 9999}", "autotask.toml: nested too deeply", ""),
+    ("[task.x]\ntimeout = soon", "autotask.toml: Invalid value", ""),
+    ('[task."*"]\nnooverlap = true', "unknown key nooverlap; did you mean no_overlap?", BUT),
+    ('[task."*"]\nhung_after = "soon"', "hung_after must be a duration", BUT),
+    ('[task."*"]\ntimeout = "soon"\nquiet = 3', "timeout must be a duration", BUT),
+]
+
+
+@pytest.mark.parametrize(("folder", "words"), [(".", ()), ("below", ("--", "./x.sh"))])
+@pytest.mark.parametrize(("file", "text", "but"), MISTAKES)
+def test_a_mistake_in_the_file_is_told_once(
+    folder: str,
+    words: tuple[str, ...],
+    file: str,
+    text: str,
+    but: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    write(tmp_path / "autotask.toml", file)
+    (tmp_path / folder).mkdir(exist_ok=True)
+    monkeypatch.chdir(tmp_path / folder)
+    executable(Path("x.sh"), "#!/bin/sh\n")
+    ended = autotask("doctor", "--format", "json", *words)
+    findings = json.loads(ended.stdout)["findings"]
+    (finding,) = [each for each in findings if each["check"] == "settings"]
+    assert (ended.status, ended.stderr, finding["status"]) == (1, "", "problem")
+    assert text in finding["text"]
+    assert finding["text"].endswith(f": nothing of it is used{but}")
+
+
+def test_mistakes_in_two_files_are_both_told(
+    python: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`autotask` reads the nearest file, which may be pyproject.toml; autotask-run does not."""
+    write(tmp_path / "autotask.toml", '[task."*"]\ntimeout = "soon"')
+    folder = tmp_path / "below"
+    write(folder / "pyproject.toml", "[tool.autotask.task.x]\nslow = 3")
+    monkeypatch.chdir(folder)
+    ended = autotask("doctor", "--format", "json", "--", str(python))
+    findings = json.loads(ended.stdout)["findings"]
+    told = [each["text"] for each in findings if each["check"] == "settings"]
+    assert len(told) == 2
+    assert told[0].startswith("pyproject.toml: ")
+    assert told[0].endswith(": nothing of it is used")
+    assert told[1].startswith("autotask.toml: 'soon' is not a duration")
+
+
+def test_a_file_that_cannot_be_read_is_told_once(
+    python: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write(tmp_path / "autotask.toml", '[task."*"]\ntimeout = "1h"')
+    path.chmod(0)
+    monkeypatch.chdir(tmp_path)
+    command = ("doctor", "--format", "json", "--", str(python))
+    ended = autotask(*command, preexec_fn=obey_modes)
+    findings = json.loads(ended.stdout)["findings"]
+    told = [each["text"] for each in findings if each["check"] == "settings"]
+    assert told == ["autotask.toml: Permission denied: nothing of it is used"]
+
+
+def test_a_file_that_others_can_write_is_reported(
+    python: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = write(tmp_path / "autotask.toml", '[task."*"]\ntimeout = "1h"')
+    path.chmod(0o666)
+    told = doctor(python)["settings"]["text"]
+    assert told == f"{path}: other users can write it: its settings are not used"
 
 
 def test_settings_made_by_the_command_itself_are_read(python: Path) -> None:

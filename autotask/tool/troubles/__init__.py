@@ -1,0 +1,1 @@
+"""What went wrong: for `autotask check`, the summary of a day, the report and `autotask top`."""
