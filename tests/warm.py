@@ -25,9 +25,9 @@ from functools import cache
 _AT_THE_START = ("PYTHON", "LC_", "LANG", "LD_", "MALLOC", "GLIBC", "SSL_")
 TOOL = (
     "argparse ast csv concurrent.futures datadog.api.api_client datadog.api.exceptions difflib"
-    " fcntl grp hashlib importlib.util importlib_metadata ipaddress pwd requests rich.console"
-    " rich.progress rich.table rich.text rich.tree shlex sqlite3 ssl subprocess tempfile urllib3"
-    " zoneinfo"
+    " fcntl grp hashlib importlib.util importlib_metadata ipaddress jinja2 pwd requests"
+    " rich.console rich.progress rich.table rich.text rich.tree shlex sqlite3 ssl subprocess"
+    " tempfile urllib3 zoneinfo"
 )
 FRAMEWORKS = (
     "asyncio click django.core.management django.db.backends.sqlite3.base doit.doit_cmd"
