@@ -37,11 +37,11 @@ test-checkout: $(VENV)/.ready build/.apt-packages
 	$(BIN)/$(PYTEST) -m "checkout or installed" $(ARGS) || [ $$? = 5 ]
 
 .PHONY: apt-packages
-apt-packages: build/.apt-packages  ## install redis-server, Ruby and cron for the tests, if root can
+apt-packages: build/.apt-packages  ## install redis-server, Ruby, cron and Chromium for the tests, if root can
 
 build/.apt-packages: tests/apt_packages.sh tests/apt_unpacked.sh
 	@mkdir -p build
-	@sh tests/apt_packages.sh redis-server ruby rake bundle=ruby-bundler crontab=cron
+	@sh tests/apt_packages.sh redis-server ruby rake bundle=ruby-bundler crontab=cron chromium
 	@sh tests/apt_unpacked.sh build/apt anacron busybox-static
 	@touch $@
 

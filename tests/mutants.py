@@ -78,7 +78,7 @@ MORE_TESTS = {
     "journal": "test_hostile test_unsent around/test_closing test_alarms",
     "loading": "test_imports test_bootstrap test_guest",
     "marks": "test_procfs around/test_closing test_alarms",
-    "messages": "test_failures test_wire test_properties",
+    "messages": "test_failures test_wire test_properties around/test_output",
     "on_request": "test_functions test_plugins test_process_run",
     "patches": "test_exit_hooks test_crowds test_guest",
     "plugin": "test_plugins frameworks/test_procrastinate",
@@ -98,8 +98,11 @@ MORE_TESTS = {
     "trigger": "test_procfs around/test_process_one",
     "wrapper_commands": "test_command_name",
     "around/children": "test_queued frameworks/test_rq",
-    "around/closing": "around/test_elsewhere around/test_signals",
+    "around/closing": "around/test_elsewhere around/test_signals around/test_time_limit",
     "around/execute": "around/test_launch",
+    "around/failure_calls": "around/test_on_failure",
+    "around/failure_lines": "around/test_on_failure",
+    "around/failure_notes": "around/test_on_failure tool/commands/test_doctor_on_failure",
     "around/journal_lines": "tool/journal/test_index around/test_closing",
     "around/late_wire": "tool/commands/test_ship around/test_redeliver_few",
     "around/launch": "around/test_leads_to around/test_kept_out around/test_signals"
@@ -107,15 +110,23 @@ MORE_TESTS = {
     "around/lock": "around/test_closing",
     "around/marks_left": "around/test_closing around/test_elsewhere tool/journal/test_index",
     "around/missed_lines": "tool/commands/test_ship around/test_redeliver_few",
+    "around/patterns": "around/test_command_settings tool/datadog/test_config",
     "around/redeliver": "tool/commands/test_ship around/test_redeliver_few around/test_undelivered",
+    "around/output": "around/test_output around/test_output_kept",
+    "around/output_kept": "around/test_output",
+    "around/output_pump": "around/test_output",
     "around/rubies": "around/test_leads_to around/test_kept_out tool/commands/test_doctor_ruby",
     "around/stand_in": "around/test_run_parts",
     "around/story": "around/test_closing around/test_oom around/test_signals",
     "around/supervise": "around/test_signals around/test_launch around/test_descriptors"
-    " around/test_oom around/test_supervise_setting around/test_process_one around/test_closing",
+    " around/test_oom around/test_supervise_setting around/test_process_one around/test_closing"
+    " around/test_time_limit around/test_overlap",
     "around/sweeping": "around/test_closing test_exit_hooks",
-    "around/tail": "around/test_closing around/test_journal_lines test_exit_hooks",
+    "around/tail": "around/test_closing around/test_journal_lines test_exit_hooks"
+    " around/test_time_limit",
     "around/undelivered": "tool/commands/test_ship test_unsent",
+    "around/trusted": "around/test_command_settings test_homes",
+    "around/units": "around/test_command_settings tool/test_quantities",
     "tool/commands/bundle": "test_bundle",
     "tool/commands/dashboard": "tool/datadog/test_commands tool/datadog/test_dashboard",
     "tool/commands/init_home": "test_homes test_anywhere",
@@ -131,10 +142,24 @@ MORE_TESTS = {
         "tool/schedule/test_machine",
     ),
     "tool/expected": "tool/commands/test_tasks_due",
+    "tool/limits": "tool/datadog/test_monitors tool/datadog/test_baselines",
+    "tool/summaries": "tool/commands/test_tasks tool/commands/test_tasks_due",
     "tool/schedule/cron_line": "tool/schedule/test_daylight_saving",
     "tool/schedule/run_parts": "tool/schedule/test_machine",
     "tool/schedule/usual": "tool/commands/test_tasks_due tool/datadog/test_baselines",
+    "tool/run_table": "tool/commands/test_runs tool/test_cli",
+    **dict.fromkeys(
+        [f"tool/notify/{name}" for name in ("mail", "services", "targets", "texts", "webhook")],
+        "tool/commands/test_notify",
+    ),
+    **dict.fromkeys(
+        [f"tool/top/{name}" for name in ("known", "screen", "view")], "tool/commands/test_top"
+    ),
     "tool/table": "tool/commands/test_tasks tool/commands/test_runs",
+    "tool/journal/asked_run": "tool/commands/test_show test_homes",
+    "tool/journal/filters": "tool/commands/test_runs tool/commands/test_tasks",
+    "tool/journal/layers": "tool/commands/test_runs",
+    "tool/journal/trees": "tool/commands/test_runs",
 }
 # Any test of these folders may notice.
 FOLDERS = {
@@ -142,6 +167,9 @@ FOLDERS = {
     "tool/datadog": "tool/datadog",
     "tool/doctor": "tool/commands",
     "tool/journal": "tool/journal",
+    "tool/report": "tool/report",
+    "tool/top": "tool/commands",
+    "tool/troubles": "tool/troubles",
     "tool": "tool",
 }
 

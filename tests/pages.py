@@ -98,7 +98,7 @@ def run(
     )
     done = subprocess.run(
         [*before, "sh", "-c", script],
-        env={**os.environ, **env},
+        env={**os.environ, "TZ": "UTC", **env},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -20,6 +20,7 @@ from tool.datadog import server
 from tool.journals import COMMAND, DAY, HOUR, Book, autotask
 
 from autotask import plugin, settings
+from autotask.around import command_settings
 from autotask.imports import TABLE
 from autotask.tool import command_line, supported
 from autotask.tool.commands import frameworks
@@ -46,19 +47,23 @@ def _first_column(page: str, table: str) -> list[str]:
 
 def test_the_table_of_settings_names_every_setting_that_is_read() -> None:
     between_our_own_processes = {settings.PARENT, settings.PROCESS_RUN, settings.RUN_PARTS}
-    source = Path(settings.__file__).read_text()
     assert sorted(_first_column("docs/settings.md", "settings")) == sorted(
-        set(_VARIABLE.findall(source)) - between_our_own_processes
+        _settings_that_are_read() - between_our_own_processes
     )
 
 
+def _settings_that_are_read() -> set[str]:
+    in_process = _VARIABLE.findall(Path(settings.__file__).read_text())
+    return {*in_process, *command_settings.VARIABLES.values()}
+
+
 def test_the_table_of_settings_has_the_defaults_of_the_switches() -> None:
-    unset = settings.Settings({})
+    unset = {**vars(settings.Settings({})), **vars(command_settings.CommandSettings())}
     text = pages.text("docs/settings.md")
     rows = re.findall(r"^\| `AUTOTASK_(\w+)` \|.*\| (on|off|auto) \|$", text, re.MULTILINE)
-    assert len(rows) == 9
+    assert len(rows) == 11
     for name, default in rows:
-        value = getattr(unset, name.lower())
+        value = unset[name.lower()]
         assert (value if default == "auto" else "on" if value else "off") == default, name
 
 
@@ -70,7 +75,7 @@ def test_doctor_knows_every_setting_in_the_table() -> None:
 @pytest.mark.parametrize("page", [*PAGES, "CONTRIBUTING.md", "SECURITY.md"])
 def test_a_page_names_no_setting_that_does_not_exist(page: str) -> None:
     of_the_api = {"DD_API_KEY", "DD_APP_KEY", "DD_SITE", "DD_HOST"}
-    known = {*_VARIABLE.findall(Path(settings.__file__).read_text()), *of_the_api}
+    known = _settings_that_are_read() | of_the_api
     named = {name for name in _VARIABLE.findall(pages.text(page)) if not name.endswith("_")}
     assert {name for name in named if name not in known and name not in _OF_THE_AGENT} == set()
 
@@ -265,17 +270,23 @@ RUN = {
 }
 # Commands that end with a status other than 0.
 STATUSES = {
+    "docs/being-told.md": {"autotask-run --name backup sh -c 'exit 3'": 3},
     "README.md": {
+        "autotask check": 1,
         "autotask-run python shop.py orders ship": 1,
         "autotask doctor -- ./nightly.py": 1,
     },
     "docs/commands.md": {
+        "autotask check": 1,
+        "autotask check --nagios": 2,
         "autotask-run nigthly.py": 127,
         "autotask cron check new-crontab": 1,
     },
     "docs/secrets.md": {"AUTOTASK_MESSAGES=0 autotask-run python refused.py": 1},
     "docs/supervision.md": {
         "PYTHONPATH=/opt/autotask AUTOTASK_SUPERVISE=1 python killed.py": 137,
+        "autotask-run --timeout 1s sleep 60": 124,
+        "autotask-run --keep-output 8k ./sync.sh": 3,
     },
 }
 DEMO = {
@@ -308,7 +319,11 @@ FILES = {
     },
     "docs/secrets.md": {"refused.py": "raise RuntimeError('hunter2 was refused')\n"},
     "docs/settings.md": {**DEMO, **NIGHTLY},
-    "docs/supervision.md": {"killed.py": "import os\nos.kill(os.getpid(), 9)\n"},
+    "docs/supervision.md": {
+        "killed.py": "import os\nos.kill(os.getpid(), 9)\n",
+        "sync.sh": "#!/bin/sh\necho connecting to backup.example.org\n"
+        "echo login failed: password=hunter2 >&2\nexit 3\n",
+    },
 }
 # Preparations for the commands of a page.
 BUNDLED = {"docs/beside-others.md", "docs/supervision.md"}
@@ -361,6 +376,8 @@ def _environment(page: str, place: Path) -> dict[str, str]:
     (commands / "autotask-run").symlink_to(LAUNCHER)
     path = [str(commands), str(shop / ".venv" / "bin"), os.environ.get("PATH", os.defpath)]
     env = {"HOME": str(home), "PATH": ":".join(path), "AUTOTASK_HOME": "", "XDG_STATE_HOME": ""}
+    if page == "docs/being-told.md":
+        write(commands / "sendmail", "#!/bin/sh\ncat > mail\n").chmod(0o755)
     if page in BUNDLED:
         assert (
             pages.run([Command("autotask bundle --force /opt/autotask")], place, env)[0].status == 0
