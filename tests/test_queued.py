@@ -160,7 +160,7 @@ def test_a_child_that_was_told_dead_and_goes_on_ends_its_runs_itself(
 
 
 def test_a_launcher_leaves_the_dead_to_their_parent_for_a_while(tmp_path: Path, home: Path) -> None:
-    looks = tmp_path / "looks"  # a byte for each of the launcher's looks, which are quick here
+    looks = tmp_path / "looks"  # a byte for each of the launcher's looks
     looks.touch()
     body = f"""
 kill()
@@ -171,12 +171,14 @@ while os.stat({str(looks)!r}).st_size < first + {{looks}}: time.sleep(0.01)
     change = (
         "import sys; sys.path.append(sys.argv.pop(1));"
         "from autotask.around import launch, supervise, tail;"
-        "supervise.TICK = supervise.LOOK = 0.05; look = tail.Tail.close_long_lost;"
+        "supervise.TICK = supervise.LOOK = float(sys.argv.pop(1));"
+        "look = tail.Tail.close_long_lost;"
         "tail.Tail.close_long_lost = "
         f"lambda self: (look(self), open({str(looks)!r}, 'a').write('.'));"
         "launch.main()"
     )
-    for wait, reason in ((0, "signal"), (3, "lost")):
+    # The parent needs some time, on a busy machine more than between two quick looks.
+    for wait, tick, reason in ((0, "5", "signal"), (3, "0.05", "lost")):
         program = write(tmp_path / f"shop{wait}.py", PARENT.format(body=body.format(looks=wait)))
         words: list[str | Path] = [
             PYTHON,
@@ -185,6 +187,7 @@ while os.stat({str(looks)!r}).st_size < first + {{looks}}: time.sleep(0.01)
             "-c",
             change,
             str(TEMPLATE.parent),
+            tick,
             "px",
             PYTHON,
             program,

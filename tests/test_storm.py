@@ -338,7 +338,7 @@ def test_the_number_of_a_round_determines_what_it_does() -> None:
     assert plans[0] == plans[2] != plans[1]
 
 
-EVERY = ("runs", "--format", "jsonl", "--limit", "0")
+EVERY = ("runs", "--all", "--format", "jsonl", "--limit", "0")
 AGES = {"success": 50, "failure": 40, "endless": 30}  # hours
 
 
@@ -529,16 +529,16 @@ ROUNDS: dict[str, tuple[Callable[[Played], object], list[str]]] = {
     ),
     "the index as it has grown differs": (
         lambda played: _differs(played, 3),
-        ["1 differences of the index, as it has grown, after #3 autotask runs"],
+        ["1 differences of the index, as it has grown, after #3 autotask runs --all"],
     ),
     "the rebuilt index differs": (
         lambda played: _differs(played, 4),
-        ["1 differences of the index, rebuilt, after #4 autotask runs"],
+        ["1 differences of the index, rebuilt, after #4 autotask runs --all"],
     ),
     "invisible damage": (lambda played: _differs_unseen(played, 3), []),
     "damage that outlives the index": (
         lambda played: _differs_unseen(played, 4),
-        ["1 differences of the index, rebuilt, after #4 autotask runs"],
+        ["1 differences of the index, rebuilt, after #4 autotask runs --all"],
     ),
     "a run shown while its segment was written over": (
         lambda played: _is_replaced(played, 5.5),
@@ -546,11 +546,11 @@ ROUNDS: dict[str, tuple[Callable[[Played], object], list[str]]] = {
     ),
     "a run shown that was gone": (
         lambda played: _is_replaced(played, 4.5),
-        ["1 runs shown that are gone by #15 autotask runs"],
+        ["1 runs shown that are gone by #15 autotask runs --all"],
     ),
     "a run not shown": (
         lambda played: _shows(played, "success", "endless", "owed-5"),
-        ["1 runs not shown by #15 autotask runs"],
+        ["1 runs not shown by #15 autotask runs --all"],
     ),
     "a success not shown, which may be pruned": (
         lambda played: _shows(played, "failure", "endless", "owed-5"),
@@ -558,7 +558,7 @@ ROUNDS: dict[str, tuple[Callable[[Played], object], list[str]]] = {
     ),
     "a run shown twice": (
         lambda played: _shows(played, "success", "failure", "endless", "owed-5", "owed-5"),
-        ["#15 autotask runs shows owed-5 twice"],
+        ["#15 autotask runs --all shows owed-5 twice"],
     ),
     "a run sent twice": (
         lambda played: played.told.append(_count("owed-5")),
