@@ -1563,6 +1563,8 @@ ELSEWHERE = {
     "autotask.process_run:_is_main_interpreter",
     "autotask.dogstatsd:Wire.running",
     "autotask.command_name:name_of",
+    "autotask.marks:marked_name",  # of launchers alone, as is the end of an output
+    "autotask.messages:_last_lines",
     "autotask.boot_id:_read",  # if /proc/sys is hidden: tests/around/test_process_one.py
     "autotask.boot_id:guess",
     "autotask.exec_handover:_end",  # if very many runs are open: tests/test_exit_hooks.py
