@@ -82,7 +82,7 @@ def _for_line(environ: dict[str, str]) -> dict[str, str]:
 
 
 def _spawn(order: bytes, environ: dict[str, str]) -> None:
-    """Start the process, which keeps no file of ours or our caller's open."""
+    """Start the process; it inherits no open file: standard input is its order."""
     file = journal.above_stdio(os.memfd_create("autotask-on-failure"))
     try:
         written = 0

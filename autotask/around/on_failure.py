@@ -27,7 +27,7 @@ _LARGEST = 1 << 20  # bytes of output
 
 
 class Failures:
-    """The failures under a command that nobody was told of yet."""
+    """The failures under a command that have not been told yet."""
 
     def __init__(
         self,

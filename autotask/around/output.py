@@ -1,8 +1,8 @@
 """What a command writes: where it goes, and how the launcher gets hold of its end.
 
-A pipe becomes a pipe of ours, which another process passes on (`output_pump`). A regular file stays
-what it is: what was added to it is read afterwards. A terminal, a socket, a device and what cannot
-be written are left alone. With `--quiet` everything goes through pipes of ours.
+A pipe is replaced by one that another process reads and passes on (`output_pump`). A regular file
+stays what it is: what was added to it is read afterwards. A terminal, a socket, a device and what
+cannot be written are left alone. With `--quiet` everything goes through such pipes.
 
 Loaded only for a command of which the output is wanted.
 """
@@ -73,7 +73,7 @@ class Added:
         self._path = os.readlink(f"/proc/self/fd/{target.number}")
 
     def end(self, size: int) -> bytes:
-        """Return its end; b"" if the file has another name by now, or may not be read."""
+        """Return its end; b"" if the file was renamed, or may not be read."""
         try:
             found = os.open(self._path, os.O_PATH | os.O_CLOEXEC)
         except OSError:

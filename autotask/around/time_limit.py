@@ -2,7 +2,7 @@
 
 Each process gets SIGTERM, and SIGKILL ten seconds later if it is still there. Which processes those
 are is read from /proc. So the command stays in the process group that it has without a limit: a
-terminal, and whoever signals its group, reach it as ever.
+terminal, and a signal to its group, still reach it.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import os
 import time
 
 from autotask import procfs
+from autotask.around.units import format_duration
 from autotask.run import TIMEOUT, failure
 
 TYPE_CHECKING = False
@@ -26,7 +27,6 @@ GRACE = 10.0  # seconds from SIGTERM to SIGKILL
 _PATIENCE = 5.0  # seconds to wait for the killed: another user's processes stay
 _POLL = 0.05  # seconds between two looks at processes that are to end
 _TO_END = (_signal.SIGTERM, _signal.SIGCONT)  # a stopped process takes none but SIGKILL
-_UNITS = (("w", 7 * 86400), ("d", 86400), ("h", 3600), ("m", 60))
 
 
 class TimeLimit:
@@ -74,7 +74,7 @@ class TimeLimit:
         """Return how the command's run ended, and all runs in it that were still open."""
         from autotask import failures
 
-        text = f"still running after {duration_text(self._seconds)}"
+        text = f"still running after {format_duration(self._seconds)}"
         text += f", and {GRACE:g}s after SIGTERM" if self._was_killed else ""
         return failure(TIMEOUT, error=failures.error("TimeLimitExceeded", text))
 
@@ -149,15 +149,3 @@ def _is_of(pid: int, run: str) -> bool:
             return run.encode() in file.read()
     except OSError:
         return False
-
-
-def duration_text(seconds: float) -> str:
-    """Write a duration as it is given: `1h30m`."""
-    words = []
-    for unit, length in _UNITS:
-        if seconds >= length:
-            words.append(f"{seconds // length:g}{unit}")
-            seconds %= length
-    if seconds or not words:
-        words.append(f"{seconds:g}s")
-    return "".join(words)

@@ -32,6 +32,18 @@ def parse_duration(text: str) -> float:
     return seconds
 
 
+def format_duration(seconds: float) -> str:
+    """Write a duration as `parse_duration` reads it: `1h30m`."""
+    words = []
+    for unit, length in _SECONDS.items():
+        if seconds >= length and unit != "s":
+            words.append(f"{seconds // length:g}{unit}")
+            seconds %= length
+    if seconds or not words:
+        words.append(f"{seconds:g}s")
+    return "".join(words)
+
+
 def parse_size(text: str) -> int:
     """Return the bytes of `512M`, `2G`, `8k` or `1000` (powers of 1024).
 

@@ -28,7 +28,7 @@ from support import (
 )
 from terminal import TALKER, Terminal
 
-from autotask.around import time_limit
+from autotask.around import units
 
 # The limit is reached when the file that $READY names is there, and SIGKILL follows soon.
 HASTE = """
@@ -332,7 +332,7 @@ TEXTS = [(0.5, "0.5s"), (45, "45s"), (1800, "30m"), (5400, "1h30m"), (90061, "1d
 
 @pytest.mark.parametrize(("seconds", "text"), [*TEXTS, (14 * 86400, "2w")])
 def test_a_duration_is_written_as_it_is_given(seconds: float, text: str) -> None:
-    assert time_limit.duration_text(seconds) == text
+    assert units.format_duration(seconds) == text
 
 
 class TestInATerminal:
